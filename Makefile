@@ -1,0 +1,49 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+# Also seen by the build environments that pip makes.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint types unit format bench clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/serving.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/development.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[cpu,train,dev]'
+	@touch $@ $(VENV)/serving.stamp
+
+demo: $(VENV)/serving.stamp ## serve the demo gallery on 127.0.0.1:$(PORT) and run one query; Ctrl-C ends it
+	@$(BIN)/lka-reid demo --port $(PORT)
+
+test: lint types unit ## lint, types and all tests
+
+lint: $(VENV)/development.stamp ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/development.stamp ## mypy, strict
+	$(BIN)/mypy
+
+unit: $(VENV)/development.stamp ## all tests
+	$(BIN)/python -m pytest
+
+format: $(VENV)/development.stamp ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/serving.stamp ## time of a query beside the bare embedding
+	$(BIN)/python -m benchmarks.query
+
+clean: ## remove the environment and the demo's data
+	rm -rf $(VENV) .demo
