@@ -1,0 +1,246 @@
+"""LKA-ReID: one shared trunk, a list of (mixer, loss) branches, one descriptor.
+
+The paper's network, its MBR baseline and every row of its ablation are this class with another list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.mixers import MIXERS, make_mixer
+from models.strips import StripHead
+from models.trunk import EXPANSION, Bottleneck, Trunk
+
+Loss = Literal["cross_entropy", "triplet", "both"]
+LOSSES = ("cross_entropy", "triplet", "both")
+SHORTCUT_BIAS = frozenset({"mhsa", "lka"})
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One branch: what mixes its stage 4, and which loss trains it.
+
+    Raises:
+        ValueError: unknown mixer or loss.
+    """
+
+    mixer: str
+    loss: Loss
+
+    def __post_init__(self) -> None:
+        if self.mixer not in MIXERS:
+            raise ValueError(f"unknown mixer {self.mixer!r}; there are {', '.join(MIXERS)}")
+        if self.loss not in LOSSES:
+            raise ValueError(f"unknown loss {self.loss!r}; there are {', '.join(LOSSES)}")
+
+
+def branches(first: str, second: str) -> tuple[Branch, ...]:
+    """Four branches: two with mixer `first`, two with `second`, each once per loss (Table II's rows)."""
+    return tuple(Branch(mixer, loss) for mixer in (first, second) for loss in ("cross_entropy", "triplet"))
+
+
+BASELINE = branches("conv", "mhsa")
+LKA_HCA = branches("lka", "hca")
+PLAIN = (Branch("conv", "both"),)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Everything that decides the shape of the network.
+
+    Attributes:
+        branches: the (mixer, loss) of each branch.
+        width: channels of the stem; 64 is ResNet-50. A branch gives 32 * width features.
+        depth: bottlenecks in stages 1 to 4.
+        image_size: (height, width) in px, multiples of 16; the mixers are made for maps of a 16th of it.
+        ibn: IBN-a norms in the trunk.
+        v1: stride on each stage's first 1x1 convolution, the layout of the ImageNet weights.
+        last_stride: stride of stage 4: 1 in the paper, 2 in a plain ResNet-50.
+        strips: horizontal strips per branch, 0 for none.
+        strip_width: features of a strip.
+    """
+
+    branches: tuple[Branch, ...] = LKA_HCA
+    width: int = 64
+    depth: tuple[int, int, int, int] = (3, 4, 6, 3)
+    image_size: tuple[int, int] = (256, 256)
+    ibn: bool = True
+    v1: bool = False
+    last_stride: int = 1
+    strips: int = 0
+    strip_width: int = 256
+
+    def __post_init__(self) -> None:
+        if not self.branches:
+            raise ValueError("a network needs at least one branch")
+        if any(side % 16 or side <= 0 for side in self.image_size):
+            raise ValueError(f"image_size must be positive multiples of 16 px, not {self.image_size}")
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """(H, W) of the maps in the branches."""
+        step = 16 * self.last_stride
+        return self.image_size[0] // step, self.image_size[1] // step
+
+    @property
+    def features(self) -> int:
+        """Channels of one branch's map: 2048 in the paper."""
+        return 32 * self.width
+
+    @property
+    def descriptor_dim(self) -> int:
+        """Length of the descriptor: 8192 in the paper."""
+        return len(self.branches) * self.features
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
+        """The inverse of `to_dict`."""
+        values = dict(values)
+        values["branches"] = tuple(Branch(**branch) for branch in values["branches"])
+        for name in ("depth", "image_size"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+class Head(nn.Module):
+    """BNNeck: batch norm with a frozen zero bias, and a classifier without bias in CE branches."""
+
+    def __init__(self, features: int, loss: Loss, identities: int) -> None:
+        super().__init__()
+        self.neck = nn.BatchNorm1d(features)
+        self.neck.bias.requires_grad_(False)
+        self.classifier = (
+            nn.Linear(features, identities, bias=False) if loss != "triplet" and identities else None
+        )
+        if self.classifier is not None:
+            nn.init.normal_(self.classifier.weight, std=0.001)
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Pooled `[B, F]` -> normalised `[B, F]` and, where there is a classifier, logits."""
+        normalised = self.neck(pooled)
+        return normalised, self.classifier(normalised) if self.classifier is not None else None
+
+
+class TrainingOutput(NamedTuple):
+    """What the losses see; lists run over the branches.
+
+    Attributes:
+        pooled: `[B, F]` each, before batch norm: triplet branches learn from these.
+        normalised: `[B, F]` each, after batch norm.
+        logits: `[B, identities]`, or None in triplet branches.
+        strips: `[B, s, d]` of all branches, or None without strips.
+    """
+
+    pooled: list[Tensor]
+    normalised: list[Tensor]
+    logits: list[Tensor | None]
+    strips: Tensor | None
+
+
+class LKAReID(nn.Module):
+    """The four-branch network (LKA-ReID, section II.A, figure 1).
+
+    Args:
+        config: the shape of it.
+        identities: classes of the training set; 0 leaves the classifiers out.
+        viewpoints: cameras x views for LAI (learned additive vectors, zero at first); 0 for none.
+    """
+
+    def __init__(self, config: NetworkConfig, identities: int = 0, viewpoints: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = Trunk(config.width, config.depth[:3], ibn=config.ibn, v1=config.v1)
+        self.branches = nn.ModuleList(self._stage4(branch.mixer) for branch in config.branches)
+        self.heads = nn.ModuleList(
+            Head(config.features, branch.loss, identities) for branch in config.branches
+        )
+        self.side_information = (
+            nn.Parameter(torch.zeros(len(config.branches), viewpoints, config.features))
+            if viewpoints
+            else None
+        )
+        self.strip_head = (
+            StripHead(
+                len(config.branches), config.features, config.map_size[0], config.strips, config.strip_width
+            )
+            if config.strips
+            else None
+        )
+
+    def _stage4(self, mixer: str) -> nn.Sequential:
+        planes = 8 * self.config.width
+        inputs = self.trunk.channels
+        layers = []
+        for block in range(self.config.depth[3]):
+            stride = self.config.last_stride if block == 0 else 1
+            layers.append(
+                Bottleneck(
+                    inputs,
+                    planes,
+                    make_mixer(mixer, planes, self.config.map_size),
+                    stride=stride,
+                    first_stride=stride,
+                    shortcut_bias=mixer in SHORTCUT_BIAS,
+                )
+            )
+            inputs = EXPANSION * planes
+        return nn.Sequential(*layers)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """`[B, 3, H, W]` -> a map `[B, F, H/16, W/16]` for each branch."""
+        shared = self.trunk(images)
+        return [branch(shared) for branch in self.branches]
+
+    def pool(self, maps: list[Tensor], viewpoint: Tensor | None = None) -> list[Tensor]:
+        """Global average of each map, plus its LAI vector where a viewpoint `[B]` is given: `[B, F]` each.
+
+        Raises:
+            ValueError: a viewpoint for a network made without side information.
+        """
+        pooled = [branch_map.mean(dim=(2, 3)) for branch_map in maps]
+        if viewpoint is None:
+            return pooled
+        if self.side_information is None:
+            raise ValueError("this network was made without side information (viewpoints=0)")
+        return [p + vector[viewpoint] for p, vector in zip(pooled, self.side_information, strict=True)]
+
+    def describe(self, pooled: list[Tensor]) -> Tensor:
+        """Pooled features -> descriptor `[B, branches * F]`, L2-normalised."""
+        normalised = [head(p)[0] for head, p in zip(self.heads, pooled, strict=True)]
+        return F.normalize(torch.cat(normalised, dim=1), dim=1)
+
+    def learn(self, images: Tensor, viewpoint: Tensor | None = None) -> TrainingOutput:
+        """The forward pass of training: `[B, 3, H, W]` and viewpoints `[B]` -> `TrainingOutput`."""
+        maps = self.maps(images)
+        pooled = self.pool(maps, viewpoint)
+        heads = [head(p) for head, p in zip(self.heads, pooled, strict=True)]
+        strips = self.strip_head(maps) if self.strip_head is not None else None
+        return TrainingOutput(pooled, [n for n, _ in heads], [logits for _, logits in heads], strips)
+
+    def forward(self, images: Tensor, viewpoint: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The forward pass of inference.
+
+        Args:
+            images: `[B, 3, H, W]`, prepared by `models.preprocessing`.
+            viewpoint: camera * views + view `[B]`, or None.
+
+        Returns:
+            The descriptor `[B, branches * F]`, L2-normalised, and the strips `[B, s, d]` or None.
+        """
+        maps = self.maps(images)
+        strips = self.strip_head(maps) if self.strip_head is not None else None
+        return self.describe(self.pool(maps, viewpoint)), strips
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Learned numbers in `module`, frozen ones included."""
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,99 @@
+"""From the bytes of an image file to the network's input: the one way, for training and serving alike."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+MIN_SIDE = 8
+MAX_PIXELS = 50_000_000
+
+
+class ImageError(ValueError):
+    """Bytes that are no usable picture; the message says why and what is accepted."""
+
+
+class InputSpec(BaseModel):
+    """What the network wants to see.
+
+    Attributes:
+        height: px.
+        width: px.
+        mean: per channel (RGB), of values scaled to 0..1.
+        std: per channel (RGB), of values scaled to 0..1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode an image file to RGB, upright by its EXIF orientation.
+
+    Raises:
+        ImageError: not one of FORMATS, damaged or cut short, a side under MIN_SIDE px, or more than
+            MAX_PIXELS px (checked before the pixels are decoded).
+    """
+    accepted = ", ".join(FORMATS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise ImageError(
+                        f"the image has {width} x {height} px; at most {MAX_PIXELS:,} px are accepted"
+                    )
+                if min(width, height) < MIN_SIDE:
+                    raise ImageError(
+                        f"the image has {width} x {height} px; each side needs at least {MIN_SIDE} px"
+                    )
+                # A JPEG's decoder can shrink by powers of two for next to nothing; far more than any
+                # network input is left.
+                image.draft("RGB", (1024, 1024))
+                return ImageOps.exif_transpose(image).convert("RGB")
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"these {len(data):,} bytes are no image that is known here; send {accepted}"
+        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"the image is too large; at most {MAX_PIXELS:,} px are accepted") from None
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        KeyError,
+        TypeError,
+        MemoryError,
+    ) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"the image is damaged or cut short ({error}); send a whole {accepted}") from None
+
+
+def normalise(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
+    """RGB image of the spec's size -> float32 `[3, H, W]`, mean and std taken out."""
+    pixels = np.asarray(image, dtype=np.float32) / 255
+    pixels -= np.asarray(spec.mean, dtype=np.float32)
+    pixels /= np.asarray(spec.std, dtype=np.float32)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def prepare(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
+    """RGB image of any size -> float32 `[3, H, W]`, squeezed to the spec's size."""
+    size = (spec.width, spec.height)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return normalise(image, spec)

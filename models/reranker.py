@@ -1,0 +1,118 @@
+"""The second stage: strip cross-attention between a probe and its candidates, after CarGait.
+
+CarGait (Habib et al., ICCV 2025) has no public code; this follows its published description, with
+vehicle strips (`models.strips`) in the place of its body strips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+CANDIDATES = 10
+
+
+@dataclass(frozen=True)
+class RerankerConfig:
+    """The shape of a re-ranker.
+
+    Attributes:
+        strip_width: d, features of a strip; divisible by `heads`.
+        heads: of the attention.
+        shared: both directions share their weights, which makes the distance symmetric.
+        fusion: weight of 1 - similarity of the first stage, added to the strip distance; 0 is CarGait.
+    """
+
+    strip_width: int = 256
+    heads: int = 8
+    shared: bool = True
+    fusion: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return asdict(self)
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of one image's strips over another's, plus the strips themselves.
+
+    The output projection starts at zero: untrained, it leaves the strips as they are, and the distance
+    is the plain distance of the strips.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"a strip width of {width} does not split into {heads} heads")
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def attention(self, queries: Tensor, context: Tensor) -> Tensor:
+        """Weights `[..., heads, s, s]` of each query strip over the context's strips; rows sum to 1."""
+        q, k = self._split(self.query(queries)), self._split(self.key(context))
+        scores: Tensor = q @ k.transpose(-2, -1) / (q.shape[-1] ** 0.5)
+        return scores.softmax(dim=-1)
+
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+        """`[..., s, d]` strips and the other image's `[..., s, d]` -> E of the former, `[..., s, d]`.
+
+        Leading dimensions broadcast, so that a probe is projected once for all its candidates.
+        """
+        mixed = self.attention(queries, context) @ self._split(self.value(context))
+        out: Tensor = self.output(mixed.transpose(-3, -2).flatten(-2)) + queries
+        return out
+
+    def _split(self, x: Tensor) -> Tensor:
+        split: Tensor = x.unflatten(-1, (self.heads, -1))
+        return split.transpose(-3, -2)
+
+
+class StripReranker(nn.Module):
+    """Strips of a probe and of its candidates -> distances.
+
+    E_p = MHCA(Q = F_p, K = V = F_c) + F_p, and the other way round for E_c; the distance is the mean
+    over the strips of the Euclidean distance between the two.
+    """
+
+    def __init__(self, config: RerankerConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or RerankerConfig()
+        self.probe_attention = CrossAttention(self.config.strip_width, self.config.heads)
+        self.candidate_attention = (
+            self.probe_attention
+            if self.config.shared
+            else CrossAttention(self.config.strip_width, self.config.heads)
+        )
+
+    def embed(self, probes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """Probes `[B, s, d]`, candidates `[B, n, s, d]` -> E_p and E_c, `[B, n, s, d]` each."""
+        probe = probes.unsqueeze(1)
+        return self.probe_attention(probe, candidates), self.candidate_attention(candidates, probe)
+
+    def forward(self, probes: Tensor, candidates: Tensor, similarities: Tensor) -> Tensor:
+        """Distances `[B, n]`, smaller is nearer.
+
+        Args:
+            probes: `[B, s, d]`.
+            candidates: `[B, n, s, d]`.
+            similarities: `[B, n]`, the first stage's cosine similarities.
+        """
+        distances = strip_distance(*self.embed(probes, candidates))
+        return distances + self.config.fusion * (1 - similarities)
+
+
+def strip_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over corresponding strips of the Euclidean distance: two `[..., s, d]` -> `[...]`.
+
+    Differentiable everywhere: the root's slope at 0 is cut off, its value is not.
+    """
+    squared = (first - second).square().sum(dim=-1)
+    return torch.where(squared > 0, squared.clamp_min(1e-12).sqrt(), squared).mean(dim=-1)

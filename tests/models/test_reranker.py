@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.reranker import CrossAttention, RerankerConfig, StripReranker, strip_distance
+from tests.models import reference
+
+WIDTH, STRIPS = 32, 6
+
+
+@pytest.fixture
+def reranker() -> StripReranker:
+    """With an output projection away from zero, so that attention matters."""
+    torch.manual_seed(0)
+    model = StripReranker(RerankerConfig(strip_width=WIDTH, heads=4)).double().eval()
+    torch.nn.init.normal_(model.probe_attention.output.weight, std=0.3)
+    torch.nn.init.normal_(model.probe_attention.output.bias, std=0.3)
+    return model
+
+
+def pairs(batch: int = 2, candidates: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(1)
+    probes = torch.randn(batch, STRIPS, WIDTH, generator=source, dtype=torch.float64)
+    others = torch.randn(batch, candidates, STRIPS, WIDTH, generator=source, dtype=torch.float64)
+    return probes, others, torch.rand(batch, candidates, generator=source, dtype=torch.float64)
+
+
+def test_exchanging_probe_and_candidate_exchanges_their_embeddings(reranker: StripReranker) -> None:
+    probes, others, _ = pairs(candidates=1)
+    e_p, e_c = reranker.embed(probes, others)
+    f_p, f_c = reranker.embed(others[:, 0], probes.unsqueeze(1))
+    torch.testing.assert_close(e_p, f_c)
+    torch.testing.assert_close(e_c, f_p)
+
+
+def test_an_identical_pair_has_distance_0(reranker: StripReranker) -> None:
+    probes, _, _ = pairs()
+    distances = reranker(probes, probes.unsqueeze(1), torch.ones(2, 1, dtype=torch.float64))
+    assert distances.tolist() == [[0.0], [0.0]]
+
+
+def test_permuting_the_candidates_permutes_the_distances_and_nothing_else(reranker: StripReranker) -> None:
+    probes, others, similarities = pairs()
+    order = torch.tensor([3, 0, 4, 2, 1])
+    before = reranker(probes, others, similarities)
+    after = reranker(probes, others[:, order], similarities[:, order])
+    torch.testing.assert_close(after, before[:, order])
+
+
+@pytest.mark.parametrize("fusion", [0.0, 0.7])
+def test_the_distance_is_that_of_the_written_out_formula(reranker: StripReranker, fusion: float) -> None:
+    model = StripReranker(RerankerConfig(strip_width=WIDTH, heads=4, fusion=fusion)).double()
+    model.load_state_dict(reranker.state_dict())
+    weights = {k: v.detach().numpy() for k, v in model.probe_attention.state_dict().items()}
+    probes, others, similarities = pairs()
+    found = model(probes, others, similarities).detach().numpy()
+    for b in range(2):
+        for n in range(5):
+            expected = reference.strip_distance(probes[b].numpy(), others[b, n].numpy(), weights, heads=4)
+            expected += fusion * (1 - float(similarities[b, n]))
+            assert found[b, n] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_first_stage_plays_no_part_without_fusion(reranker: StripReranker) -> None:
+    probes, others, similarities = pairs()
+    torch.testing.assert_close(
+        reranker(probes, others, similarities), reranker(probes, others, 1 - similarities)
+    )
+
+
+def test_untrained_it_is_the_plain_distance_of_the_strips() -> None:
+    model = StripReranker(RerankerConfig(strip_width=WIDTH, heads=4)).double()
+    probes, others, similarities = pairs()
+    expected = np.linalg.norm(probes.unsqueeze(1).numpy() - others.numpy(), axis=-1).mean(axis=-1)
+    np.testing.assert_allclose(model(probes, others, similarities).detach().numpy(), expected)
+
+
+def test_separate_directions_are_two_sets_of_weights() -> None:
+    shared, separate = StripReranker(), StripReranker(RerankerConfig(shared=False))
+    count = [sum(p.numel() for p in m.parameters()) for m in (shared, separate)]
+    assert count[1] == 2 * count[0]
+    assert shared.candidate_attention is shared.probe_attention
+
+
+def test_the_default_is_one_block_of_8_heads_and_width_256() -> None:
+    config = StripReranker().config
+    assert (config.heads, config.strip_width, config.shared) == (8, 256, True)
+
+
+def test_attention_weights_sum_to_1() -> None:
+    probes, others, _ = pairs()
+    weights = CrossAttention(WIDTH, 4).double().attention(probes, others[:, 0])
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 4, STRIPS, dtype=torch.float64))
+
+
+def test_the_distance_has_a_gradient_where_two_strips_are_equal() -> None:
+    strips = torch.randn(1, STRIPS, WIDTH, requires_grad=True)
+    strip_distance(strips, strips.detach()).sum().backward()
+    assert strips.grad is not None
+    assert torch.isfinite(strips.grad).all()
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not split into 8 heads"):
+        StripReranker(RerankerConfig(strip_width=100))
