@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.network import NetworkConfig
+from training.dataset import VehicleImage
+
+SMALL = NetworkConfig(
+    ibn=False, v1=True, width=8, depth=(1, 1, 1, 1), image_size=(64, 64), strips=2, strip_width=16
+)
+
+
+@pytest.fixture
+def small() -> NetworkConfig:
+    return SMALL
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Twelve coloured vehicles before two cameras; the manifest's path."""
+    source = np.random.default_rng(0)
+    lines = ["path,vehicle_id,camera_id,vehicle_type"]
+    for vehicle in range(12):
+        colour = source.integers(0, 255, 3)
+        for camera in ("cam1", "cam2"):
+            pixels = np.clip(colour + source.normal(0, 12, (40, 48, 3)), 0, 255).astype(np.uint8)
+            name = f"v{vehicle:02}_{camera}.png"
+            Image.fromarray(pixels).save(tmp_path / name)
+            lines.append(f"{name},v{vehicle:02},{camera},{'car' if vehicle % 3 else 'truck'}")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return manifest
+
+
+def pretend(vehicles: int, cameras: int = 2, kinds: int = 2) -> list[VehicleImage]:
+    """Images that need not exist."""
+    return [
+        VehicleImage(Path(f"{v}_{c}.jpg"), f"v{v:03}", f"c{c}", f"type{v % kinds}")
+        for v in range(vehicles)
+        for c in range(cameras)
+    ]

@@ -1,0 +1,99 @@
+"""The sub-commands of `lka-reid` that make models. torch is imported when one runs, not before."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, help="Train, measure and export models (needs the [train] extra).")
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        help="CSV manifest: path, vehicle_id, camera_id, vehicle_type.", dir_okay=False, exists=True
+    ),
+]
+Weights = Annotated[
+    Path, typer.Option(help="ImageNet ResNet-50, safetensors, v1 layout.", dir_okay=False, exists=True)
+]
+Out = Annotated[Path, typer.Option(help="The run's folder; finished parts in it are not made again.")]
+Develop = Annotated[
+    bool,
+    typer.Option(
+        "--develop", help="Leave the validation vehicles alone and measure on part of the training vehicles."
+    ),
+]
+
+
+class Precision(StrEnum):
+    """How the weights of an exported network are stored."""
+
+    fp32 = "fp32"
+    int8 = "int8"
+
+
+@app.command()
+def train(data: Data, weights: Weights, out: Out = Path("runs/default"), develop: Develop = False) -> None:
+    """Train the default bundle's parts and print their accuracy on validation vehicles.
+
+    The embedder, its rivals, the folds' embedders and the re-ranker are kept in --out as they are
+    finished; the same command goes on where it was stopped.
+    """
+    from training.console import ConsoleReporter, accuracy_table
+    from training.dataset import DatasetError
+    from training.pipeline import Run, Sources
+    from training.recipe import Recipe
+    from training.weights import WeightsError
+
+    console = Console()
+    try:
+        with ConsoleReporter(console) as reporter:
+            results = Run(out, Recipe(), Sources(data, weights, develop), reporter).measure()
+    except (DatasetError, WeightsError, ValueError, FloatingPointError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", soft_wrap=True)
+        raise typer.Exit(2) from None
+    console.print(accuracy_table(results))
+
+
+@app.command()
+def export(
+    data: Data,
+    weights: Weights,
+    out: Out = Path("runs/default"),
+    bundle: Annotated[Path, typer.Option(help="Where the bundle goes.")] = Path("models/bundles/default"),
+    name: Annotated[str, typer.Option(help="The model's name.")] = "lka-reid-vehicle-2cam",
+    precision: Annotated[Precision, typer.Option(help="How weights are stored.")] = Precision.int8,
+) -> None:
+    """Write a trained run as a bundle, after proving that ONNX Runtime agrees with torch."""
+    from training.console import ConsoleReporter, accuracy_table
+    from training.dataset import DatasetError
+    from training.export import ExportError
+    from training.pipeline import Run, Sources
+    from training.recipe import Recipe
+
+    console = Console()
+    words = [f"--data {data.name}", f"--weights {weights.name}", f"--out {out.name}"]
+    commands = [
+        f"lka-reid train {' '.join(words)}",
+        f"lka-reid export {' '.join(words)} --precision {precision}",
+    ]
+    try:
+        with ConsoleReporter(console) as reporter:
+            run = Run(out, Recipe(), Sources(data, weights), reporter)
+            parity = run.export(bundle, name, precision.value, [shlex.join(shlex.split(c)) for c in commands])
+    except (DatasetError, ExportError, ValueError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", soft_wrap=True)
+        raise typer.Exit(2) from None
+    from models.bundle import Bundle
+
+    written = Bundle.load(bundle)
+    console.print(accuracy_table(written.manifest.accuracy["results"]))
+    console.print(
+        f"{bundle}: {sum(f.bytes for f in written.manifest.files.values()) / 1e6:.1f} MB, "
+        f"cosine to torch at least {parity.cosine:.6f}, fingerprint {written.fingerprint[:12]}"
+    )

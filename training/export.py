@@ -1,0 +1,307 @@
+"""Export to a bundle: ONNX files that are proven to agree with torch before the manifest vouches for them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from models.bundle import EMBEDDER, RERANKER, FileEntry, Manifest, RerankerEntry, hash_file, write_manifest
+from models.network import LKAReID
+from models.preprocessing import InputSpec
+from models.reranker import CANDIDATES, StripReranker
+from models.runtime import open_session
+from models.trunk import Bottleneck
+
+PARITY_BATCHES = (1, 3, 16)
+MIN_COSINE = 0.9999
+QUANTISED_FROM = 4096
+Precision = Literal["fp32", "int8"]
+
+
+class ExportError(Exception):
+    """An export that does not agree with torch; nothing was left behind that looks like a bundle."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far ONNX Runtime is from torch on random images and strips, over all batch sizes.
+
+    Attributes:
+        cosine: smallest cosine between two descriptors of the same image.
+        strips: largest absolute difference of a strip's feature.
+        distance: largest absolute difference of a re-ranking distance.
+    """
+
+    cosine: float
+    strips: float
+    distance: float
+
+
+def fold_batch_norms(network: LKAReID) -> LKAReID:
+    """A copy for inference in which every batch norm behind a convolution is part of it."""
+    folded = copy.deepcopy(network).eval()
+    _fold(folded.trunk, "conv1", "bn1")
+    for module in list(folded.modules()):
+        if isinstance(module, Bottleneck):
+            for conv, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")):
+                _fold(module, conv, norm)
+            if isinstance(module.downsample, nn.Sequential):
+                _fold(module.downsample, "0", "1")
+    return folded
+
+
+def _fold(parent: nn.Module, conv_name: str, norm_name: str) -> None:
+    conv, norm = parent.get_submodule(conv_name), parent.get_submodule(norm_name)
+    if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
+        setattr(parent, norm_name, nn.Identity())
+
+
+def quantise(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric 8-bit rounding, one scale for each output channel (axis 0); a fixed point of itself."""
+    flat = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+    scale = np.where(flat > 0, flat / 127, 1).astype(np.float32)
+    spread = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return np.rint(weight / spread).clip(-127, 127).astype(np.int8), scale
+
+
+def round_weights(network: nn.Module) -> None:
+    """Round every large convolution and linear weight in place to what 8 bits will hold."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.numel() >= QUANTISED_FROM:
+            levels, scale = quantise(module.weight.detach().numpy())
+            spread = scale.reshape(-1, *[1] * (levels.ndim - 1))
+            with torch.no_grad():
+                module.weight.copy_(torch.from_numpy(levels * spread))
+
+
+def for_inference(network: LKAReID, precision: Precision) -> LKAReID:
+    """The network as it will be shipped: batch norms folded, weights rounded if asked for.
+
+    Accuracy is to be measured on this one.
+    """
+    folded = fold_batch_norms(network)
+    for parameter in folded.parameters():
+        parameter.data = parameter.data.contiguous()
+    if precision == "int8":
+        round_weights(folded)
+    return folded
+
+
+def store_as_int8(path: Path) -> None:
+    """Rewrite an ONNX file: large weights become int8 with one DequantizeLinear each."""
+    model = onnx.load(path)
+    graph = model.graph
+    kept = []
+    nodes = []
+    consumers = {name: node.op_type for node in graph.node for name in node.input}
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        axis = _channel_axis(graph, tensor.name, consumers.get(tensor.name, ""))
+        if values.dtype != np.float32 or values.size < QUANTISED_FROM or axis is None:
+            kept.append(tensor)
+            continue
+        levels, scale = quantise(np.moveaxis(values, axis, 0))
+        stored, scales = f"{tensor.name}.int8", f"{tensor.name}.scale"
+        kept.append(numpy_helper.from_array(np.ascontiguousarray(np.moveaxis(levels, 0, axis)), stored))
+        kept.append(numpy_helper.from_array(scale, scales))
+        nodes.append(helper.make_node("DequantizeLinear", [stored, scales], [tensor.name], axis=axis))
+    rest = list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes + rest)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _channel_axis(graph: onnx.GraphProto, name: str, consumer: str) -> int | None:
+    if consumer == "Conv":
+        return 0
+    for node in graph.node:
+        if name in node.input and node.op_type == "Gemm":
+            transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            return 0 if transposed else 1
+        if name in node.input and node.op_type == "MatMul":
+            return 1
+    return None
+
+
+def export_embedder(network: LKAReID, path: Path, precision: Precision) -> None:
+    """Write `images [B, 3, H, W] -> descriptor [B, d], strips [B, s, w]` with a dynamic B."""
+    height, width = network.config.image_size
+    outputs = ["descriptor"] + (["strips"] if network.config.strips else [])
+    _export(network, (torch.randn(2, 3, height, width),), path, ["images"], outputs, {"images": {0: "batch"}})
+    if precision == "int8":
+        store_as_int8(path)
+
+
+def export_reranker(reranker: StripReranker, strips: int, path: Path) -> None:
+    """Write `probes, candidates, similarities -> distances [B, n]` with dynamic B and n."""
+    width = reranker.config.strip_width
+    example = (torch.randn(2, strips, width), torch.randn(2, 3, strips, width), torch.rand(2, 3))
+    axes = {
+        "probes": {0: "batch"},
+        "candidates": {0: "batch", 1: "candidates"},
+        "similarities": {0: "batch", 1: "candidates"},
+    }
+    _export(reranker.eval(), example, path, list(axes), ["distances"], axes)
+
+
+def _export(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    inputs: list[str],
+    outputs: list[str],
+    axes: dict[str, dict[int, str]],
+) -> None:
+    dimensions = {name: torch.export.Dim(name) for names in axes.values() for name in names.values()}
+    shapes = tuple({axis: dimensions[name] for axis, name in axes[key].items()} for key in inputs)
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            module,
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise ExportError("torch gave no ONNX program")
+    program.save(path, external_data=False)
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without the exporter's remarks on its own deprecations, on torchvision and on axes it renames."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+            warnings.filterwarnings("ignore", message=r".*axis name: \w+ will not be used")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def check_parity(network: LKAReID, reranker: StripReranker | None, folder: Path, seed: int = 0) -> Parity:
+    """Compare the exported files with torch at batches of 1, 3 and 16.
+
+    Raises:
+        ExportError: a cosine under 0.9999, or another order of ten candidates.
+    """
+    source = torch.Generator().manual_seed(seed)
+    height, width = network.config.image_size
+    session = open_session(folder / EMBEDDER, "cpu", None)
+    second = open_session(folder / RERANKER, "cpu", None) if reranker is not None else None
+    cosine, strips_gap, distance_gap = 1.0, 0.0, 0.0
+    for batch in PARITY_BATCHES:
+        images = torch.randn(batch, 3, height, width, generator=source)
+        with torch.inference_mode():
+            descriptor, strips = network(images)
+        found = session.run(None, {"images": images.numpy()})
+        if found[0].shape != tuple(descriptor.shape):
+            raise ExportError(f"batch {batch}: descriptors {found[0].shape}, torch {tuple(descriptor.shape)}")
+        cosine = min(cosine, float((descriptor.numpy() * found[0]).sum(axis=1).min()))
+        if strips is not None:
+            strips_gap = max(strips_gap, float(np.abs(strips.numpy() - found[1]).max()))
+        if reranker is not None and second is not None and strips is not None:
+            distance_gap = max(distance_gap, _reranker_gap(reranker, second, strips, source, batch))
+    if cosine < MIN_COSINE:
+        raise ExportError(f"descriptors of ONNX Runtime and torch differ: cosine {cosine:.6f} < {MIN_COSINE}")
+    return Parity(cosine, strips_gap, distance_gap)
+
+
+def _reranker_gap(
+    reranker: StripReranker, session: Any, strips: Tensor, source: torch.Generator, batch: int
+) -> float:
+    shape = (batch, CANDIDATES, *strips.shape[1:])
+    noise = torch.randn(shape, generator=source) * strips.std()
+    candidates = nn.functional.normalize(strips.unsqueeze(1) + noise, dim=-1)
+    similarities = torch.rand(batch, CANDIDATES, generator=source)
+    with torch.inference_mode():
+        expected = reranker(strips, candidates, similarities).numpy()
+    names = ("probes", "candidates", "similarities")
+    values = (strips, candidates, similarities)
+    found = session.run(None, {name: value.numpy() for name, value in zip(names, values, strict=True)})[0]
+    if found.shape != expected.shape or not np.array_equal(found.argsort(axis=1), expected.argsort(axis=1)):
+        raise ExportError(f"batch {batch}: ONNX Runtime and torch order the candidates differently")
+    return float(np.abs(found - expected).max())
+
+
+def export_bundle(
+    folder: Path,
+    *,
+    name: str,
+    network: LKAReID,
+    reranker: StripReranker | None,
+    precision: Precision,
+    training: dict[str, Any],
+    accuracy: dict[str, Any],
+) -> Parity:
+    """Write a whole bundle: files, proof of parity, manifest last, moved into place when complete.
+
+    Args:
+        folder: the bundle's directory; what was there is replaced.
+        name: of the model.
+        network: as `for_inference` gives it.
+        reranker: the second stage, or None.
+        precision: how weights are stored.
+        training: data, recipe, seed, commands, for the manifest.
+        accuracy: measured results, for the manifest.
+
+    Raises:
+        ExportError: ONNX Runtime does not agree with torch; `folder` is left as it was.
+    """
+    if reranker is not None and not network.config.strips:
+        raise ExportError("a re-ranker needs a network with strips")
+    draft = folder.with_name(folder.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        export_embedder(network, draft / EMBEDDER, precision)
+        strips = network.config.strips * len(network.config.branches)
+        if reranker is not None:
+            export_reranker(reranker, strips, draft / RERANKER)
+        parity = check_parity(network, reranker, draft)
+        height, width = network.config.image_size
+        manifest = Manifest(
+            name=name,
+            input=InputSpec(height=height, width=width),
+            descriptor_dim=network.config.descriptor_dim,
+            strips=(strips, network.config.strip_width) if strips else None,
+            reranker=RerankerEntry(candidates=CANDIDATES, config=reranker.config.to_dict())
+            if reranker is not None
+            else None,
+            network=network.config.to_dict(),
+            training=training,
+            accuracy=accuracy,
+            files={
+                path.name: FileEntry(sha256=hash_file(path), bytes=path.stat().st_size)
+                for path in sorted(draft.glob("*.onnx"))
+            },
+        )
+        write_manifest(draft, manifest)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return parity

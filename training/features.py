@@ -1,0 +1,89 @@
+"""Descriptors and strips of a set of images, computed once and kept."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.network import LKAReID
+from models.preprocessing import InputSpec, decode, prepare
+from training.augmentation import Augmentation
+from training.dataset import VehicleImage
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an embedder says of N images.
+
+    Attributes:
+        images: the N images.
+        descriptors: float32 `[N, d]`, L2-normalised.
+        strips: float32 `[N, s, w]`, or None without strips.
+    """
+
+    images: list[VehicleImage]
+    descriptors: NDArray[np.float32]
+    strips: NDArray[np.float32] | None
+
+    @property
+    def vehicles(self) -> NDArray[np.str_]:
+        """Vehicle of each image, `[N]`."""
+        return np.array([image.vehicle_id for image in self.images])
+
+    @property
+    def cameras(self) -> NDArray[np.str_]:
+        """Camera of each image, `[N]`."""
+        return np.array([image.camera_id for image in self.images])
+
+    def select(self, positions: NDArray[np.integer]) -> Features:
+        """The images at these positions."""
+        return Features(
+            [self.images[i] for i in positions],
+            self.descriptors[positions],
+            self.strips[positions] if self.strips is not None else None,
+        )
+
+
+def extract(
+    network: LKAReID,
+    images: list[VehicleImage],
+    *,
+    batch: int = 32,
+    bf16: bool = False,
+    augmentation: Augmentation | None = None,
+    source: random.Random | None = None,
+    report: Callable[[int], None] = lambda _: None,
+) -> Features:
+    """Embed images with a network in evaluation mode.
+
+    Args:
+        network: the embedder.
+        images: what to embed.
+        batch: images at a time.
+        bf16: mixed precision in bfloat16.
+        augmentation: change the images first, drawing from `source`.
+        source: of chance, needed with `augmentation`.
+        report: called with the number of images done.
+    """
+    network.eval()
+    height, width = network.config.image_size
+    spec = InputSpec(height=height, width=width)
+    descriptors, strips = [], []
+    for start in range(0, len(images), batch):
+        decoded = [decode(image.path.read_bytes()) for image in images[start : start + batch]]
+        if augmentation is None or source is None:
+            pictures = np.stack([prepare(image, spec) for image in decoded])
+        else:
+            pictures = np.stack([augmentation(image, source) for image in decoded])
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            descriptor, tokens = network(torch.from_numpy(pictures))
+        descriptors.append(descriptor.float().numpy())
+        if tokens is not None:
+            strips.append(tokens.float().numpy())
+        report(min(start + batch, len(images)))
+    return Features(images, np.concatenate(descriptors), np.concatenate(strips) if strips else None)

@@ -1,0 +1,74 @@
+"""Accuracy between two cameras, both ways: each camera's images query the other's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.reranker import CANDIDATES, StripReranker
+from training.evaluation import Accuracy, accuracy, rank_gallery
+from training.features import Features
+from training.reranker import rerank
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One camera's images as queries, all images of the others as the gallery.
+
+    Attributes:
+        queries: features of the Q queries.
+        gallery: features of the G gallery images.
+        ranking: `[Q, G]` gallery positions, best first.
+    """
+
+    queries: Features
+    gallery: Features
+    ranking: NDArray[np.intp]
+
+    def first_right(self) -> NDArray[np.intp]:
+        """Rank of the first right answer of each query, from 1; 0 where the gallery has none."""
+        right = self.gallery.vehicles[self.ranking] == self.queries.vehicles[:, None]
+        return np.where(right.any(axis=1), right.argmax(axis=1) + 1, 0)
+
+
+def directions(features: Features, reranker: StripReranker | None = None) -> list[Direction]:
+    """The ranking for each camera as the querying one, by the first stage or by both."""
+    found = []
+    for camera in sorted(set(features.cameras.tolist())):
+        queries = features.select(np.flatnonzero(features.cameras == camera))
+        gallery = features.select(np.flatnonzero(features.cameras != camera))
+        ranking = rank_gallery(queries.descriptors @ gallery.descriptors.T)
+        if reranker is not None:
+            ranking = rerank(reranker, queries, gallery, ranking, CANDIDATES)
+        found.append(Direction(queries, gallery, ranking))
+    return found
+
+
+def pooled_accuracy(found: list[Direction]) -> Accuracy:
+    """Accuracy over the queries of all directions together."""
+    parts = [
+        accuracy(
+            d.ranking,
+            d.queries.vehicles.tolist(),
+            d.queries.cameras.tolist(),
+            d.gallery.vehicles.tolist(),
+            d.gallery.cameras.tolist(),
+        )
+        for d in found
+    ]
+    queries = sum(part.queries for part in parts)
+
+    def mean(values: list[float]) -> float:
+        return sum(v * part.queries for v, part in zip(values, parts, strict=True)) / queries
+
+    cmc = {rank: mean([part.cmc[rank] for part in parts]) for rank in parts[0].cmc}
+    return Accuracy(queries, mean([part.mAP for part in parts]), cmc)
+
+
+def won_and_lost(before: list[Direction], after: list[Direction]) -> tuple[int, int]:
+    """Queries whose first answer became right, and those whose first answer became wrong."""
+    first = np.concatenate([d.first_right() for d in before]) == 1
+    second = np.concatenate([d.first_right() for d in after]) == 1
+    return int((~first & second).sum()), int((first & ~second).sum())

