@@ -1,0 +1,41 @@
+"""What is remembered: the gallery of enrolled images, durable and searchable.
+
+SQLite holds the truth; the FAISS index is derived from it and rebuilt whenever in doubt.
+It knows nothing of models or HTTP: descriptors and strips come in as arrays, matches go out.
+"""
+
+from index.errors import (
+    DuplicateImageError,
+    FingerprintMismatchError,
+    GalleryClosedError,
+    GalleryDamagedError,
+    GalleryError,
+    GalleryLockedError,
+    GallerySchemaError,
+    GalleryShapeError,
+    InvalidEnrolmentError,
+    InvalidProbeError,
+    UnknownImageError,
+)
+from index.gallery import Gallery
+from index.record import Enrolment, GalleryHeader, Match, Page, Record
+
+__all__ = [
+    "DuplicateImageError",
+    "Enrolment",
+    "FingerprintMismatchError",
+    "Gallery",
+    "GalleryClosedError",
+    "GalleryDamagedError",
+    "GalleryError",
+    "GalleryHeader",
+    "GalleryLockedError",
+    "GallerySchemaError",
+    "GalleryShapeError",
+    "InvalidEnrolmentError",
+    "InvalidProbeError",
+    "Match",
+    "Page",
+    "Record",
+    "UnknownImageError",
+]

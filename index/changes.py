@@ -1,0 +1,91 @@
+"""The log of changes, and the descriptors, from which the vector index is brought up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = 256  # descriptors in memory at a time while the index is filled; 8 MiB at d = 8192
+
+
+class Changes:
+    """Every enrolment and deletion has a number: consecutive, never reused, committed with it.
+
+    It uses the writing connection, so the caller keeps the writer's lock.
+    """
+
+    def __init__(self, writer: sqlite3.Connection) -> None:
+        self._writer = writer
+
+    def enrolled(self, record_id: int) -> int:
+        """Log an enrolment inside the caller's transaction; its sequence number."""
+        return self._append(record_id, "enrol")
+
+    def deleted(self, record_id: int) -> int:
+        """Log a deletion inside the caller's transaction; its sequence number."""
+        return self._append(record_id, "delete")
+
+    def last(self) -> int:
+        """The sequence number of the last change, 0 before the first."""
+        return self._number("SELECT coalesce(max(sequence), 0) FROM change")
+
+    def token(self, sequence: int) -> int | None:
+        """The token of that change: None where the log has no such change, 0 before the first."""
+        if sequence == 0:
+            return 0
+        row = self._writer.execute("SELECT token FROM change WHERE sequence = ?", (sequence,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def reach_back_to(self, sequence: int) -> bool:
+        """Whether the log still holds every change after that one."""
+        held = self._number("SELECT count(*) FROM change WHERE sequence > ?", sequence)
+        return held == self.last() - sequence
+
+    def deleted_after(self, sequence: int) -> NDArray[np.int64]:
+        """Ids [n] of the records deleted after that change."""
+        return self._ids("SELECT record_id FROM change WHERE sequence > ? AND kind = 'delete'", sequence)
+
+    def enrolled_after(self, sequence: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Ids [n] and descriptors [n, d], in pieces, of what was enrolled after that change and still is."""
+        return self._descriptors(
+            "SELECT descriptor.record_id, data FROM change JOIN descriptor USING (record_id) "
+            "WHERE sequence > ? AND kind = 'enrol' ORDER BY sequence",
+            sequence,
+        )
+
+    def everything(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Ids [n] and descriptors [n, d] of the whole gallery, in pieces, in order of enrolment."""
+        return self._descriptors("SELECT record_id, data FROM descriptor ORDER BY record_id")
+
+    def ids(self) -> NDArray[np.int64]:
+        """Ids [n] of the whole gallery, ascending."""
+        return self._ids("SELECT id FROM record ORDER BY id")
+
+    def forget_before(self, sequence: int) -> None:
+        """Drop what a snapshot at that change holds; the change itself stays, for its token."""
+        self._writer.execute("DELETE FROM change WHERE sequence < ?", (sequence,))
+
+    def _append(self, record_id: int, kind: str) -> int:
+        row = self._writer.execute(
+            "INSERT INTO change (record_id, kind) VALUES (?, ?) RETURNING sequence", (record_id, kind)
+        ).fetchone()
+        return int(row[0])
+
+    def _number(self, query: str, *values: Any) -> int:
+        return int(self._writer.execute(query, values).fetchone()[0])
+
+    def _ids(self, query: str, *values: Any) -> NDArray[np.int64]:
+        return np.array([row[0] for row in self._writer.execute(query, values)], dtype=np.int64)
+
+    def _descriptors(
+        self, query: str, *values: Any
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        cursor = self._writer.execute(query, values)
+        while rows := cursor.fetchmany(CHUNK):
+            ids = np.array([row[0] for row in rows], dtype=np.int64)
+            flat = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").astype(np.float32)
+            yield ids, flat.reshape(len(rows), -1)

@@ -1,0 +1,106 @@
+"""What can go wrong with a gallery. Every error says what was found and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class GalleryError(Exception):
+    """Base of every error that the gallery raises about its contents or its state."""
+
+
+class DuplicateImageError(GalleryError):
+    """The image_id is enrolled already, or comes twice in one request; nothing was changed."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"image_id {image_id!r} is already enrolled; delete it first to replace it")
+        self.image_id = image_id
+
+
+class UnknownImageError(GalleryError):
+    """No image of this image_id is enrolled."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"image_id {image_id!r} is not enrolled")
+        self.image_id = image_id
+
+
+class InvalidEnrolmentError(GalleryError):
+    """A field of an enrolment is not what this gallery stores; nothing was changed."""
+
+    def __init__(self, field: str, value: str, expectation: str) -> None:
+        super().__init__(f"{field} is {value}, expected {expectation}")
+        self.field = field
+        self.value = value
+        self.expectation = expectation
+
+
+class InvalidProbeError(GalleryError):
+    """The descriptors to search for are not what this gallery stores."""
+
+    def __init__(self, value: str, expectation: str) -> None:
+        super().__init__(f"probe descriptors are {value}, expected {expectation}")
+        self.value = value
+        self.expectation = expectation
+
+
+class FingerprintMismatchError(GalleryError):
+    """The gallery was filled by another model: its descriptors mean nothing to this one."""
+
+    def __init__(self, path: Path, gallery_fingerprint: str, bundle_fingerprint: str) -> None:
+        super().__init__(
+            f"the gallery in {path} was embedded by the model with fingerprint {gallery_fingerprint}, "
+            f"the bundle in use has fingerprint {bundle_fingerprint}; re-embed it with "
+            f"`lka-reid gallery re-embed --data-dir {path}`, or start with another --data-dir"
+        )
+        self.path = path
+        self.gallery_fingerprint = gallery_fingerprint
+        self.bundle_fingerprint = bundle_fingerprint
+
+
+class GalleryShapeError(GalleryError):
+    """The fingerprint is the gallery's own, but the shapes named with it are not."""
+
+    def __init__(self, path: Path, gallery_shapes: str, bundle_shapes: str) -> None:
+        super().__init__(
+            f"the gallery in {path} stores {gallery_shapes}, but was opened for {bundle_shapes} under the "
+            "same fingerprint; the bundle's manifest does not describe the model that filled it"
+        )
+        self.path = path
+
+
+class GallerySchemaError(GalleryError):
+    """The database is not a gallery, or was written by a newer version of this software."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot open {path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class GalleryDamagedError(GalleryError):
+    """The database itself, the truth, cannot be read: only a backup helps."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is damaged ({reason}); restore it from a backup")
+        self.path = path
+        self.reason = reason
+
+
+class GalleryLockedError(GalleryError):
+    """Another process, or another Gallery in this one, has the folder open."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(
+            f"the gallery in {path} is in use by {holder or 'another process'}; "
+            "stop that one, or start with another --data-dir"
+        )
+        self.path = path
+        self.holder = holder
+
+
+class GalleryClosedError(GalleryError):
+    """The gallery was closed; open it again to use it."""
+
+    def __init__(self) -> None:
+        super().__init__("the gallery is closed")

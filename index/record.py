@@ -1,0 +1,87 @@
+"""What goes into a gallery and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An enrolled image, without its bytes and its embedding.
+
+    `captured_at` and `enrolled_at` are aware and in UTC; `fingerprint` is that of the model which
+    embedded the image.
+    """
+
+    image_id: str
+    vehicle_id: str | None
+    camera_id: str | None
+    captured_at: datetime | None
+    view: str | None
+    tags: tuple[str, ...]
+    fingerprint: str
+    enrolled_at: datetime
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Enrolment:
+    """An image to be remembered, with its embedding.
+
+    `descriptor` is float32 [d] of unit length, `strips` is float16 [s, w] or None; d, s and w are
+    those the gallery was opened with. `captured_at` must be aware. `enrolled_at` is for re-embedding,
+    which keeps the first enrolment's time; None means now.
+    """
+
+    image_id: str
+    vehicle_id: str | None = None
+    camera_id: str | None = None
+    captured_at: datetime | None = None
+    view: str | None = None
+    tags: tuple[str, ...] = ()
+    descriptor: NDArray[np.float32]
+    strips: NDArray[np.float16] | None
+    image: bytes
+    media_type: str
+    enrolled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A record found by a search; `similarity` is the cosine of the two descriptors, 1 at best."""
+
+    record: Record
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of the gallery in order of enrolment.
+
+    `next` is the cursor of the page that follows, None on the last one. A cursor stays good whatever
+    is enrolled or deleted meanwhile.
+    """
+
+    records: tuple[Record, ...]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryHeader:
+    """What every enrolment of one gallery has in common.
+
+    `descriptor_dim` is d, `strips_shape` is (s, w), None where the model has no second stage.
+    """
+
+    fingerprint: str
+    descriptor_dim: int
+    strips_shape: tuple[int, int] | None
+
+    def shapes(self) -> str:
+        """The shapes in words, for messages."""
+        strips = "no strips" if self.strips_shape is None else f"strips float16 {list(self.strips_shape)}"
+        return f"descriptors float32 [{self.descriptor_dim}] and {strips}"

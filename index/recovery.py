@@ -1,0 +1,92 @@
+"""How the vector index comes to agree with the database: from a snapshot, or from scratch."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from index.changes import Changes
+from index.record import GalleryHeader
+from index.snapshot import Manifest, SnapshotError, SnapshotFolder
+from index.vectors import Vectors
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The index at the last change, and the manifest of the snapshot that it came from, if any.
+
+    `rejected` says that there should have been a snapshot, and that it was not fit for use.
+    """
+
+    vectors: Vectors
+    manifest: Manifest | None
+    rejected: bool
+
+
+def recover(changes: Changes, snapshots: SnapshotFolder, header: GalleryHeader) -> Recovered:
+    """Bring the index back.
+
+    A snapshot is used if its file is what its manifest says, if it belongs to this gallery and to this
+    history of it, and if after the changes since then it holds the very ids of the database.
+    Otherwise the file and the reason are logged and the index is built from the database.
+    """
+    try:
+        manifest = snapshots.manifest()
+        vectors = _restored(changes, snapshots, header, manifest)
+        _catch_up(vectors, changes)
+        if not np.array_equal(vectors.ids(), changes.ids()):
+            raise snapshots.manifest_error("its snapshot does not hold the records of the database")
+    except SnapshotError as error:
+        log.warning("vector snapshot not used, building the index from the database: %s", error)
+        vectors = Vectors(header.descriptor_dim)
+        rebuild(vectors, changes)
+        return Recovered(vectors, None, rejected=True)
+    snapshots.sweep(manifest)
+    return Recovered(vectors, manifest, rejected=False)
+
+
+def rebuild(vectors: Vectors, changes: Changes) -> None:
+    """Fill the index anew from the database, to the last change."""
+    vectors.clear()
+    for ids, descriptors in changes.everything():
+        vectors.add(ids, descriptors, sequence=None)
+    vectors.reach(changes.last())
+
+
+def _restored(
+    changes: Changes, snapshots: SnapshotFolder, header: GalleryHeader, manifest: Manifest | None
+) -> Vectors:
+    if manifest is None:
+        # The log is shortened only when a snapshot holds what it loses.
+        if not changes.reach_back_to(0):
+            raise snapshots.manifest_error("is missing")
+        return Vectors(header.descriptor_dim)
+    if (manifest.fingerprint, manifest.descriptor_dim) != (header.fingerprint, header.descriptor_dim):
+        raise snapshots.manifest_error("is of another model")
+    if changes.token(manifest.sequence) != manifest.token or not changes.reach_back_to(manifest.sequence):
+        raise snapshots.manifest_error(
+            f"its change number {manifest.sequence} is not one of this database's history"
+        )
+    file = snapshots.index_file(manifest)
+    try:
+        return Vectors.read(
+            file,
+            descriptor_dim=manifest.descriptor_dim,
+            count=manifest.count,
+            sequence=manifest.sequence,
+        )
+    except ValueError as error:
+        raise SnapshotError(file, str(error)) from error
+
+
+def _catch_up(vectors: Vectors, changes: Changes) -> None:
+    since = vectors.sequence or 0
+    gone = np.intersect1d(changes.deleted_after(since), vectors.ids())
+    vectors.remove(gone, sequence=None)
+    for ids, descriptors in changes.enrolled_after(since):
+        vectors.add(ids, descriptors, sequence=None)
+    vectors.reach(changes.last())

@@ -1,0 +1,59 @@
+"""A record as a row of the database, and back."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from index.record import Enrolment, Record
+
+SELECT = (
+    "SELECT id, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type FROM record"
+)
+INSERT = (
+    "INSERT INTO record (image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_row(enrolment: Enrolment, now: datetime) -> tuple[Any, ...]:
+    """The values for INSERT; times become microseconds since 1970, exactly."""
+    captured_at = enrolment.captured_at
+    return (
+        enrolment.image_id,
+        enrolment.vehicle_id,
+        enrolment.camera_id,
+        None if captured_at is None else _to_microseconds(captured_at),
+        enrolment.view,
+        json.dumps(enrolment.tags, ensure_ascii=False),
+        _to_microseconds(enrolment.enrolled_at or now),
+        enrolment.media_type,
+    )
+
+
+def to_record(row: tuple[Any, ...], fingerprint: str) -> Record:
+    """The record of a row of SELECT in a gallery of this fingerprint."""
+    _, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type = row
+    return Record(
+        image_id=image_id,
+        vehicle_id=vehicle_id,
+        camera_id=camera_id,
+        captured_at=None if captured_at is None else _to_datetime(captured_at),
+        view=view,
+        tags=tuple(json.loads(tags)),
+        fingerprint=fingerprint,
+        enrolled_at=_to_datetime(enrolled_at),
+        media_type=media_type,
+    )
+
+
+def _to_microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _to_datetime(microseconds: int) -> datetime:
+    return _EPOCH + microseconds * _MICROSECOND

@@ -1,0 +1,192 @@
+"""The truth: records, images and embeddings in SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import schema
+from index.changes import Changes
+from index.connections import Connections
+from index.errors import DuplicateImageError, GalleryDamagedError, UnknownImageError
+from index.record import Enrolment, GalleryHeader, Page, Record
+from index.rows import INSERT, SELECT, to_record, to_row
+from index.validation import storable
+
+DATABASE = "gallery.sqlite"
+LAST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What enrolments became: ids [n] and records in the order given, and the sequence after them."""
+
+    ids: NDArray[np.int64]
+    records: list[Record]
+    sequence: int
+
+
+class Store:
+    """The database of one gallery.
+
+    Reading may be done from any thread at any time, and sees what is committed. `insert`, `delete`
+    and `changes` use the one writing connection: the caller keeps a lock for them. sqlite3.Error
+    passes through, for instance of a full disk; nothing is changed then.
+
+    Opening raises what `schema.prepare` raises, and GalleryDamagedError.
+    """
+
+    def __init__(self, folder: Path, header: GalleryHeader) -> None:
+        self._header = header
+        with _damage_named(folder / DATABASE):
+            self._connections = Connections(folder / DATABASE)
+            self._writer = self._connections.writer
+            self.changes = Changes(self._writer)
+            try:
+                schema.prepare(self._writer, folder, header)
+                self._writer.execute("PRAGMA journal_mode = WAL")
+            except BaseException:
+                self._connections.close()
+                raise
+
+    def close(self) -> None:
+        """Wait for readers and close; reading afterwards raises GalleryClosedError."""
+        self._connections.close()
+
+    def insert(self, enrolments: Sequence[Enrolment], now: datetime) -> Inserted:
+        """Commit checked enrolments, all or none. Raises DuplicateImageError."""
+        ids: list[int] = []
+        records: list[Record] = []
+        sequence = 0
+        with schema.transaction(self._writer):
+            for enrolment in enrolments:
+                row = to_row(enrolment, now)
+                ids.append(self._insert_record(row))
+                self._insert_blobs(ids[-1], enrolment)
+                records.append(to_record((ids[-1], *row), self._header.fingerprint))
+                sequence = self.changes.enrolled(ids[-1])
+        return Inserted(np.array(ids, dtype=np.int64), records, sequence)
+
+    def delete(self, image_id: str) -> tuple[int, int]:
+        """Commit the removal; the id removed and the sequence after it. Raises UnknownImageError."""
+        _check_known(image_id)
+        with schema.transaction(self._writer):
+            found = self._writer.execute("SELECT id FROM record WHERE image_id = ?", (image_id,)).fetchone()
+            if found is None:
+                raise UnknownImageError(image_id)
+            self._writer.execute("DELETE FROM record WHERE id = ?", found)
+            sequence = self.changes.deleted(found[0])
+        return found[0], sequence
+
+    def record(self, image_id: str) -> Record:
+        """One record. Raises UnknownImageError."""
+        return to_record(self._one(SELECT, image_id), self._header.fingerprint)
+
+    def image(self, image_id: str) -> tuple[bytes, str]:
+        """The image file's bytes and its media type. Raises UnknownImageError."""
+        data, media_type = self._one(
+            "SELECT data, media_type FROM record JOIN image ON record_id = id", image_id
+        )
+        return data, media_type
+
+    def count(self) -> int:
+        """How many records there are."""
+        return int(self._read("SELECT count(*) FROM record")[0][0])
+
+    def page(self, after: int | None, limit: int) -> Page:
+        """Up to `limit` records in order of enrolment, after the cursor."""
+        rows = self._read(SELECT + " WHERE id > ? ORDER BY id LIMIT ?", min(after or 0, LAST_ID), limit + 1)
+        shown = rows[:limit]
+        records = tuple(to_record(row, self._header.fingerprint) for row in shown)
+        return Page(records, shown[-1][0] if len(rows) > limit else None)
+
+    def records(self, ids: set[int]) -> dict[int, Record]:
+        """The records of those of the ids that are enrolled."""
+        rows = self._read(
+            SELECT + " WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608 - two constants
+            json.dumps(sorted(ids)),
+        )
+        return {row[0]: to_record(row, self._header.fingerprint) for row in rows}
+
+    def strips(self, image_ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
+        """Strips float16 [s, w] of each image; None for one that has none or is not enrolled."""
+        rows = self._read(
+            "SELECT image_id, data FROM record JOIN strips ON record_id = id "
+            "WHERE image_id IN (SELECT value FROM json_each(?))",
+            json.dumps([image_id for image_id in image_ids if storable(image_id)]),
+        )
+        shape = self._header.strips_shape or (0, 0)
+        found = {
+            image_id: np.frombuffer(data, dtype="<f2").reshape(shape).astype(np.float16)
+            for image_id, data in rows
+        }
+        return [found.get(image_id) for image_id in image_ids]
+
+    def _insert_record(self, row: tuple[Any, ...]) -> int:
+        try:
+            added = self._writer.execute(INSERT, row).fetchone()
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                raise
+            raise DuplicateImageError(row[0]) from error
+        return int(added[0])
+
+    def _insert_blobs(self, record_id: int, enrolment: Enrolment) -> None:
+        descriptor = enrolment.descriptor.astype("<f4").tobytes()
+        self._writer.execute("INSERT INTO descriptor VALUES (?, ?)", (record_id, descriptor))
+        self._writer.execute("INSERT INTO image VALUES (?, ?)", (record_id, enrolment.image))
+        if enrolment.strips is not None:
+            strips = enrolment.strips.astype("<f2").tobytes()
+            self._writer.execute("INSERT INTO strips VALUES (?, ?)", (record_id, strips))
+
+    def _one(self, query: str, image_id: str) -> tuple[Any, ...]:
+        _check_known(image_id)
+        rows = self._read(f"{query} WHERE image_id = ?", image_id)
+        if not rows:
+            raise UnknownImageError(image_id)
+        return rows[0]
+
+    def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._connections.reader() as connection:
+            return connection.execute(query, values).fetchall()
+
+
+def describe(folder: Path) -> GalleryHeader:
+    """The header of the gallery in this folder, whoever has it open.
+
+    Raises FileNotFoundError, GallerySchemaError or GalleryDamagedError.
+    """
+    database = folder / DATABASE
+    if not database.is_file():
+        raise FileNotFoundError(f"there is no gallery in {folder}")
+    connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
+    try:
+        with _damage_named(database):
+            return schema.read_header(connection, folder)
+    finally:
+        connection.close()
+
+
+def _check_known(image_id: str) -> None:
+    if not storable(image_id):
+        raise UnknownImageError(image_id)
+
+
+@contextmanager
+def _damage_named(database: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise GalleryDamagedError(database, str(error)) from error
+        raise

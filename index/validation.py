@@ -1,0 +1,119 @@
+"""The one place that says what may enter a gallery, and what may be asked of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import InvalidEnrolmentError, InvalidProbeError
+from index.record import Enrolment, GalleryHeader
+
+UNIT_LENGTH_TOLERANCE = 1e-3
+
+
+def check_enrolment(enrolment: Enrolment, header: GalleryHeader) -> None:
+    """Raises InvalidEnrolmentError naming the first field that does not fit the gallery."""
+    for field in ("image_id", "media_type"):
+        value = getattr(enrolment, field)
+        if not (storable(value) and value):
+            raise InvalidEnrolmentError(field, _shown(value), "text that is not empty, without NUL")
+    for field in ("vehicle_id", "camera_id", "view"):
+        value = getattr(enrolment, field)
+        if value is not None and not storable(value):
+            raise InvalidEnrolmentError(field, _shown(value), "text without NUL, or None")
+    if not isinstance(enrolment.tags, tuple) or not all(storable(tag) for tag in enrolment.tags):
+        raise InvalidEnrolmentError("tags", _shown(enrolment.tags), "a tuple of text without NUL")
+    for field in ("captured_at", "enrolled_at"):
+        value = getattr(enrolment, field)
+        if value is not None and not _is_utc_time(value):
+            raise InvalidEnrolmentError(field, _shown(value), "a datetime with a time zone, or None")
+    if not isinstance(enrolment.image, bytes) or not enrolment.image:
+        raise InvalidEnrolmentError("image", _described(enrolment.image), "the image file's bytes")
+    _check_descriptor(enrolment.descriptor, header)
+    _check_strips(enrolment.strips, header)
+
+
+def check_probes(descriptors: NDArray[np.float32], header: GalleryHeader) -> None:
+    """Raises InvalidProbeError unless `descriptors` is float32 [B, d], finite, each of unit length."""
+    expected = f"float32 [B, {header.descriptor_dim}]"
+    if (
+        not isinstance(descriptors, np.ndarray)
+        or descriptors.dtype != np.float32
+        or descriptors.ndim != 2
+        or descriptors.shape[1] != header.descriptor_dim
+    ):
+        raise InvalidProbeError(_described(descriptors), expected)
+    fault = _length_fault(descriptors)
+    if fault is not None:
+        raise InvalidProbeError(fault, f"{expected}, finite and of unit length")
+
+
+def storable(text: object) -> bool:
+    """Whether SQLite gives this text back as it was: it ends at a NUL, and has no lone surrogates."""
+    if not isinstance(text, str) or "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_descriptor(descriptor: object, header: GalleryHeader) -> None:
+    expected = f"float32 [{header.descriptor_dim}]"
+    if (
+        not isinstance(descriptor, np.ndarray)
+        or descriptor.dtype != np.float32
+        or descriptor.shape != (header.descriptor_dim,)
+    ):
+        raise InvalidEnrolmentError("descriptor", _described(descriptor), expected)
+    fault = _length_fault(descriptor[np.newaxis])
+    if fault is not None:
+        raise InvalidEnrolmentError("descriptor", fault, f"{expected}, finite and of unit length")
+
+
+def _check_strips(strips: object, header: GalleryHeader) -> None:
+    if strips is None:
+        return
+    if header.strips_shape is None:
+        raise InvalidEnrolmentError("strips", _described(strips), "None: this gallery stores no strips")
+    expected = f"float16 {list(header.strips_shape)} or None"
+    if (
+        not isinstance(strips, np.ndarray)
+        or strips.dtype != np.float16
+        or strips.shape != header.strips_shape
+    ):
+        raise InvalidEnrolmentError("strips", _described(strips), expected)
+    if not np.isfinite(strips).all():
+        raise InvalidEnrolmentError("strips", "not finite", f"{expected}, without NaN and infinity")
+
+
+def _length_fault(descriptors: NDArray[np.float32]) -> str | None:
+    lengths = np.linalg.norm(descriptors.astype(np.float64), axis=1)
+    wrong = lengths[~(np.abs(lengths - 1.0) <= UNIT_LENGTH_TOLERANCE)]
+    if wrong.size == 0:
+        return None
+    return f"of length {wrong[0]:.6g}" if np.isfinite(wrong[0]) else "not finite"
+
+
+def _is_utc_time(value: object) -> bool:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        return False
+    try:
+        value.astimezone(UTC)
+    except OverflowError:  # the year 1 or 9999, near enough to its end to leave the calendar
+        return False
+    return True
+
+
+def _described(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    return "empty" if value == b"" else f"a {type(value).__name__}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

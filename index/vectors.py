@@ -1,0 +1,158 @@
+"""The vector index: descriptors by record id in memory, searched exactly by FAISS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from index.sharedlock import SharedLock
+
+SPARE = 16  # fetched beyond k, so that a tie at the k-th place is usually seen in one pass
+
+
+class VectorsUnusableError(Exception):
+    """A change failed halfway: the index must be filled anew before it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Ids [n] and cosine similarities [n] for one probe, best first, ties by ascending id."""
+
+    ids: NDArray[np.int64]
+    similarities: NDArray[np.float64]
+
+
+class Vectors:
+    """A flat inner-product index under our ids.
+
+    `sequence` is the change that it stands at, None while it stands at none. Searches go together
+    and from any thread; changes must come from one thread at a time.
+    """
+
+    def __init__(self, descriptor_dim: int) -> None:
+        self._dim = descriptor_dim
+        self._lock = SharedLock()
+        self._index = _new_index(descriptor_dim)
+        self._sequence: int | None = 0
+        # Safely above what FAISS's float32 sums of d products of unit vectors are off by.
+        self._tolerance = float(4 * np.finfo(np.float32).eps * np.sqrt(descriptor_dim))
+
+    @classmethod
+    def read(cls, file: Path, *, descriptor_dim: int, count: int, sequence: int) -> Vectors:
+        """The index in a file that `write` wrote. Raises ValueError where it is not as described."""
+        try:
+            index = faiss.read_index(str(file))
+        except RuntimeError as error:
+            raise ValueError(f"FAISS cannot read it: {error}") from error
+        if not isinstance(index, faiss.IndexIDMap2) or not isinstance(
+            faiss.downcast_index(index.index), faiss.IndexFlatIP
+        ):
+            raise ValueError(f"it holds a {type(index).__name__}, not a flat inner-product index")
+        if (index.d, index.ntotal) != (descriptor_dim, count):
+            raise ValueError(
+                f"it holds {index.ntotal} descriptors of {index.d} dimensions, "
+                f"not {count} of {descriptor_dim}"
+            )
+        vectors = cls(descriptor_dim)
+        vectors._index = index
+        vectors._sequence = sequence
+        return vectors
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the index; searches go on, the caller keeps changes away. Raises OSError."""
+        # FAISS's own file writer reports a full disk to stderr and to nobody else.
+        faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write, 1 << 20))  # type: ignore[attr-defined]
+
+    @property
+    def sequence(self) -> int | None:
+        """The change that the index stands at."""
+        return self._sequence
+
+    @property
+    def count(self) -> int:
+        """How many descriptors it holds."""
+        return int(self._index.ntotal)
+
+    def ids(self) -> NDArray[np.int64]:
+        """Ids [n] that it holds, ascending."""
+        return np.sort(faiss.vector_to_array(self._index.id_map))
+
+    def add(self, ids: NDArray[np.int64], descriptors: NDArray[np.float32], *, sequence: int | None) -> None:
+        """Add descriptors [n, d] under ids [n]; None as sequence where more must follow."""
+        with self._changing(sequence):
+            self._index.add_with_ids(descriptors, ids)
+
+    def remove(self, ids: NDArray[np.int64], *, sequence: int | None) -> None:
+        """Remove ids [n], each of which must be there; None as sequence where more must follow."""
+        with self._changing(sequence):
+            removed = self._index.remove_ids(faiss.IDSelectorBatch(ids))
+            if removed != len(ids):
+                raise RuntimeError(f"{len(ids)} ids were to be removed from the index, it held {removed}")
+
+    def clear(self) -> None:
+        """Empty it; it stands at no change until `reach`."""
+        with self._changing(None):
+            self._index = _new_index(self._dim)
+
+    def reach(self, sequence: int) -> None:
+        """Say that what was added and removed amounts to this change."""
+        with self._changing(sequence):
+            pass
+
+    def search(self, probes: NDArray[np.float32], k: int) -> list[Ranking]:
+        """The best k (fewer where it holds fewer) for each of the probes [B, d].
+
+        Ties go to the lower id, at the k-th place too, and similarities do not depend on what else
+        was asked in the batch: FAISS preselects by float32 sums, a float64 sum has the last word.
+        Raises VectorsUnusableError.
+        """
+        probes = np.ascontiguousarray(probes)
+        with self._lock.shared():
+            if self._sequence is None:
+                raise VectorsUnusableError
+            total = self.count
+            k = min(k, total)
+            if k == 0 or len(probes) == 0:
+                nothing = Ranking(np.empty(0, np.int64), np.empty(0, np.float64))
+                return [nothing] * len(probes)
+            rankings: dict[int, Ranking] = {}
+            fetch = min(k + SPARE, total)
+            open_probes = np.arange(len(probes))
+            while open_probes.size:
+                scores, ids = self._index.search(probes[open_probes], fetch)
+                # Settled: nothing beyond the last one fetched can reach the k-th place, or nothing is left.
+                limits = scores[:, k - 1] - self._tolerance
+                settled = (scores[:, -1] < limits) | (fetch == total)
+                for row in np.flatnonzero(settled):
+                    probe = int(open_probes[row])
+                    near = ids[row][scores[row] >= limits[row]]
+                    rankings[probe] = self._ranked(probes[probe], near, k)
+                open_probes = open_probes[~settled]
+                fetch = min(4 * fetch, total)
+            return [rankings[probe] for probe in range(len(probes))]
+
+    def _ranked(self, probe: NDArray[np.float32], ids: NDArray[np.int64], k: int) -> Ranking:
+        # FAISS and BLAS sum in an order that depends on the place of a row, so that equal
+        # descriptors get unequal scores; a sum along each row does not.
+        rows = self._index.reconstruct_batch(ids)
+        similarities = (rows * probe.astype(np.float64)).sum(axis=1)
+        order = np.lexsort((ids, -similarities))[:k]
+        return Ranking(ids[order], similarities[order])
+
+    @contextmanager
+    def _changing(self, sequence: int | None) -> Iterator[None]:
+        with self._lock.exclusive():
+            self._sequence = None
+            yield
+            self._sequence = sequence
+
+
+def _new_index(descriptor_dim: int) -> faiss.IndexIDMap2:
+    return faiss.IndexIDMap2(faiss.IndexFlatIP(descriptor_dim))

@@ -1,0 +1,37 @@
+"""A folder for a gallery, and galleries that are closed when the test ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from index import Gallery
+from tests.index.samples import DIM, STRIPS, Open
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "gallery"
+
+
+@pytest.fixture
+def open_gallery(folder: Path) -> Iterator[Open]:
+    """Opens the gallery in `folder`, with any setting changed; what is left open is closed at the end."""
+    opened: list[Gallery] = []
+
+    def open_it(path: Path = folder, **changes: Any) -> Gallery:
+        settings: dict[str, Any] = {
+            "fingerprint": "model-a",
+            "descriptor_dim": DIM,
+            "strips_shape": STRIPS,
+            "snapshot_every": 1000,
+        }
+        opened.append(Gallery.open(path, **(settings | changes)))
+        return opened[-1]
+
+    yield open_it
+    for gallery in opened:
+        gallery.close()

@@ -1,0 +1,202 @@
+"""Run as a program, it lives through one gallery's history again and again, killed elsewhere each time.
+
+A point to be killed at is a line of index/ about to run, a statement about to be given to SQLite, or
+a block of a snapshot half written. What a killed process leaves is its folder, so points between
+which the folder did not change are one: a first life passes all of them and notes where it changes.
+Then a fork of this program dies by SIGKILL at the last point of every state.
+Standard output says `ack CASE` for each step that a life completed and `dead CASE` at its end.
+
+    python -m tests.index.mortal FOLDER [TEMPLATE]
+
+Each life begins with a copy of the gallery TEMPLATE, or with nothing, as FOLDER/CASE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import faiss
+
+from index import Gallery
+from tests.index.samples import DIM, STRIPS, enrolment
+
+INDEX = str(Path(__file__).parents[2] / "index")
+ENROLLED_BEFORE = "abx"
+STEPS = (
+    ("open", ""),
+    ("enrol", "c"),
+    ("delete", "a"),
+    ("enrol", "de"),
+    ("snapshot", ""),
+    ("delete", "d"),
+    ("enrol", "f"),
+    ("close", ""),
+)
+
+
+def opened(folder: Path) -> Gallery:
+    """The gallery of every life; it takes a snapshot by itself in the step after the explicit one."""
+    return Gallery.open(
+        folder, fingerprint="model-a", descriptor_dim=DIM, strips_shape=STRIPS, snapshot_every=2
+    )
+
+
+def listings(before: str) -> list[list[str]]:
+    """The image_ids enrolled before the first step and after each one, in order of enrolment."""
+    listed = [list(before)]
+    for action, names in STEPS:
+        if action == "enrol":
+            listed.append(listed[-1] + list(names))
+        elif action == "delete":
+            listed.append([name for name in listed[-1] if name not in names])
+        else:
+            listed.append(listed[-1])
+    return listed
+
+
+class Life:
+    """One run through the steps; `reached` is called at every point."""
+
+    def __init__(self, folder: Path, reached: Callable[[], None], done: Callable[[], None]) -> None:
+        self._folder = folder
+        self._reached = reached
+        self._done = done
+
+    def live(self) -> None:
+        self._watch_sqlite()
+        self._watch_faiss()
+        sys.settrace(self._trace)
+        gallery = opened(self._folder)
+        self._done()
+        for action, names in STEPS[1:]:
+            if action == "enrol":
+                gallery.enrol_many([enrolment(name) for name in names])
+            elif action == "delete" and names in [r.image_id for r in gallery.page().records]:
+                gallery.delete(names)
+            elif action == "snapshot":
+                gallery.snapshot()
+            elif action == "close":
+                gallery.close()
+            self._done()
+        sys.settrace(None)
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        del argument
+        if not frame.f_code.co_filename.startswith(INDEX):
+            return None
+        if event == "line":
+            self._reached()
+        return self._trace
+
+    def _watch_sqlite(self) -> None:
+        connect = sqlite3.connect
+
+        def connect_watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            connection: sqlite3.Connection = connect(*arguments, **options)
+            connection.set_trace_callback(lambda _: self._reached())
+            return connection
+
+        sqlite3.connect = connect_watched  # type: ignore[assignment]
+
+    def _watch_faiss(self) -> None:
+        writer = faiss.PyCallbackIOWriter  # type: ignore[attr-defined]
+
+        def watched(write: Callable[[bytes], int], block: int) -> Any:
+            def write_halves(content: bytes) -> None:
+                half = len(content) // 2
+                write(content[:half])
+                write.__self__.flush()  # type: ignore[attr-defined]
+                self._reached()
+                write(content[half:])
+
+            return writer(write_halves, block)
+
+        faiss.PyCallbackIOWriter = watched  # type: ignore[attr-defined]
+
+
+def _points(folder: Path) -> list[int]:
+    """The numbers of the points to die at."""
+    seen = folder / "states.json"
+    if _fork(lambda: _record(folder / "first", seen)) != 0:
+        raise RuntimeError("the life that looks for the points failed")
+    states = json.loads(seen.read_text())
+    return [n for n in range(len(states)) if n + 1 == len(states) or states[n] != states[n + 1]]
+
+
+def _record(life: Path, seen: Path) -> None:
+    states: list[str] = []
+    steps_done = 0
+
+    def reached() -> None:
+        states.append(f"{steps_done} {_state(life)}")
+
+    def done() -> None:
+        nonlocal steps_done
+        steps_done += 1
+
+    Life(life, reached, done).live()
+    seen.write_text(json.dumps(states))
+
+
+def _state(folder: Path) -> str:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    digest = hashlib.blake2b()
+    for file in files:
+        digest.update(f"{file.name} {file.stat().st_size} ".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _die_at(life: Path, fatal: int) -> None:
+    passed = 0
+
+    def reached() -> None:
+        nonlocal passed
+        if passed == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        passed += 1
+
+    Life(life, reached, lambda: _say(f"ack {life.name}")).live()
+
+
+def _fork(live: Callable[[], None]) -> int:
+    """Run it in a fork; its exit status as waitpid gives it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            live()
+        except BaseException as error:
+            _say(f"error {error!r}")
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
+def _say(line: str) -> None:
+    os.write(1, f"{line}\n".encode())
+
+
+def _main(folder: Path, template: Path | None) -> None:
+    def begin(name: str) -> Path:
+        if template is not None:
+            shutil.copytree(template, folder / name)
+        return folder / name
+
+    begin("first")
+    for fatal in _points(folder):
+        life = begin(str(fatal))
+        status = _fork(lambda life=life, fatal=fatal: _die_at(life, fatal))  # type: ignore[misc]
+        _say(f"dead {fatal}" if status == signal.SIGKILL else f"error {fatal} ended with {status}")
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,0 +1,36 @@
+"""Enrolments whose content follows from their image_id, small enough to make by the hundred."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from index import Enrolment, Gallery
+
+DIM = 8
+STRIPS = (2, 3)
+
+Open = Callable[..., Gallery]
+
+
+def enrolment(name: str, **changes: Any) -> Enrolment:
+    """The enrolment of the image_id `name`, with any field changed."""
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    descriptor = random.standard_normal(DIM)
+    values: dict[str, Any] = {
+        "image_id": name,
+        "vehicle_id": f"vehicle of {name}",
+        "camera_id": "camera-7",
+        "captured_at": datetime(2024, 2, 29, 23, 59, 59, 123457, tzinfo=UTC),
+        "view": "rear",
+        "tags": ("bus", "größer"),
+        "descriptor": (descriptor / np.linalg.norm(descriptor)).astype(np.float32),
+        "strips": random.standard_normal(STRIPS).astype(np.float16),
+        "image": random.bytes(50),
+        "media_type": "image/png",
+    }
+    return Enrolment(**(values | changes))

@@ -1,0 +1,86 @@
+"""A gallery survives kill -9 at any point: what was acknowledged is there, nothing is half there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index import Gallery
+from tests.index.mortal import ENROLLED_BEFORE, STEPS, listings, opened
+from tests.index.samples import DIM, enrolment
+
+
+def _lives(folder: Path, template: Path | None) -> dict[str, int]:
+    """The folders of the lives that were ended, each with how many steps it had acknowledged."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "tests.index.mortal", str(folder)]
+    output = subprocess.run(
+        command if template is None else [*command, str(template)],
+        cwd=Path(__file__).parents[2],
+        # A fork must find no threads that only its parent has.
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    assert [line for line in output if line.startswith("error")] == []
+    acknowledged = Counter(line.removeprefix("ack ") for line in output if line.startswith("ack"))
+    return {
+        name: acknowledged[name]
+        for name in (line.removeprefix("dead ") for line in output if line.startswith("dead"))
+    }
+
+
+def _assert_whole(gallery: Gallery) -> list[str]:
+    """Each image is there with all that belongs to it, and nothing beside; the listing."""
+    records = {record.image_id: record for record in gallery.page().records}
+    names = list(records)
+    for name, strips in zip(names, gallery.strips(names), strict=True):
+        given = enrolment(name)
+        record = records[name]
+        assert (record.vehicle_id, record.camera_id, record.captured_at, record.view, record.tags) == (
+            given.vehicle_id,
+            given.camera_id,
+            given.captured_at,
+            given.view,
+            given.tags,
+        )
+        assert gallery.image(name) == (given.image, given.media_type)
+        np.testing.assert_array_equal(np.asarray(strips), np.asarray(given.strips))
+    probes = np.array([enrolment(name).descriptor for name in names], np.float32).reshape(-1, DIM)
+    for name, matches in zip(names, gallery.search(probes, k=100), strict=True):
+        assert matches[0].record == records[name]
+        assert matches[0].similarity == pytest.approx(1.0)
+        assert {match.record.image_id for match in matches} == set(names)
+    for table in ("descriptor", "strips", "image"):
+        assert gallery._store._read(f"SELECT count(*) FROM {table}") == [(len(names),)]  # noqa: S608
+    np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
+    return names
+
+
+@pytest.mark.parametrize("begun", ["with a snapshot and later changes", "with nothing"])
+def test_what_was_acknowledged_before_kill_9_is_there_and_the_rest_wholly_or_not_at_all(
+    begun: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    template, before = None, ""
+    if begun != "with nothing":
+        template, before = tmp_path / "template", ENROLLED_BEFORE
+        with opened(template) as gallery:
+            gallery.enrol_many([enrolment(name) for name in before[:-1]])
+            assert gallery.snapshot_age_seconds() is not None
+            gallery.enrol(enrolment(before[-1]))
+    lives = _lives(tmp_path / "lives", template)
+    expected = listings(before)
+    assert set(lives.values()) == set(range(len(STEPS)))
+    for name, acknowledged in lives.items():
+        with opened(tmp_path / "lives" / name) as gallery:
+            found = _assert_whole(gallery)
+        assert found in expected[acknowledged : acknowledged + 2], f"killed at point {name}"
+        # An index file is never in doubt after a kill, which tears nothing that counts.
+        assert caplog.records == [], f"killed at point {name}"

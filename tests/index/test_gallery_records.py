@@ -1,0 +1,268 @@
+"""What is enrolled is given back as it was, listed in order, and forgotten when deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from index import (
+    DuplicateImageError,
+    Gallery,
+    GalleryClosedError,
+    GalleryHeader,
+    InvalidEnrolmentError,
+    Record,
+    UnknownImageError,
+)
+from tests.index.samples import Open, enrolment
+
+
+def _contents(gallery: Gallery) -> list[tuple[Record, tuple[bytes, str]]]:
+    return [(record, gallery.image(record.image_id)) for record in gallery.page(limit=1000).records]
+
+
+def _listed(gallery: Gallery, limit: int) -> list[str]:
+    page = gallery.page(limit=limit)
+    listed = [record.image_id for record in page.records]
+    while page.next is not None:
+        page = gallery.page(after=page.next, limit=limit)
+        listed += [record.image_id for record in page.records]
+    return listed
+
+
+def test_everything_enrolled_is_given_back_unchanged_after_reopening(open_gallery: Open) -> None:
+    given = enrolment("a")
+    gallery = open_gallery()
+    before = datetime.now(UTC)
+    record = gallery.enrol(given)
+    assert before <= record.enrolled_at <= datetime.now(UTC)
+    gallery.close()
+
+    gallery = open_gallery()
+    assert gallery.get("a") == record
+    assert record == Record(
+        image_id="a",
+        vehicle_id=given.vehicle_id,
+        camera_id=given.camera_id,
+        captured_at=given.captured_at,
+        view=given.view,
+        tags=given.tags,
+        fingerprint="model-a",
+        enrolled_at=record.enrolled_at,
+        media_type=given.media_type,
+    )
+    assert gallery.image("a") == (given.image, "image/png")
+    [strips] = gallery.strips(["a"])
+    assert strips is not None
+    assert strips.dtype == np.float16
+    np.testing.assert_array_equal(strips, np.asarray(given.strips))
+    [[match]] = gallery.search(given.descriptor[np.newaxis], k=3)
+    assert match.record == record
+    assert match.similarity == pytest.approx(1.0)
+
+
+def test_optional_fields_may_be_absent(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    record = gallery.enrol(
+        enrolment("a", vehicle_id=None, camera_id=None, captured_at=None, view=None, tags=(), strips=None)
+    )
+    assert (record.vehicle_id, record.camera_id, record.captured_at, record.view) == (None,) * 4
+    assert record.tags == ()
+    assert gallery.get("a") == record
+    assert gallery.strips(["a"]) == [None]
+
+
+def test_times_come_back_in_utc_to_the_microsecond(open_gallery: Open) -> None:
+    moment = datetime(1969, 7, 20, 22, 17, 40, 999999, tzinfo=timezone(timedelta(hours=2)))
+    record = open_gallery().enrol(enrolment("a", captured_at=moment, enrolled_at=moment))
+    assert record.captured_at == record.enrolled_at == moment
+    assert record.enrolled_at.utcoffset() == timedelta(0)
+
+
+def test_strips_are_given_in_the_order_asked_and_none_for_the_unknown(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    given = gallery.enrol_many([enrolment("a"), enrolment("b"), enrolment("c", strips=None)])
+    gallery.delete("a")
+    assert len(given) == 3
+    b, deleted, without, again, odd = gallery.strips(["b", "a", "c", "b", "\ud800"])
+    assert deleted is without is odd is None
+    np.testing.assert_array_equal(np.asarray(b), np.asarray(enrolment("b").strips))
+    np.testing.assert_array_equal(np.asarray(b), np.asarray(again))
+    assert gallery.strips([]) == []
+
+
+def test_pages_follow_the_order_of_enrolment_and_the_last_has_no_next(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    assert gallery.page().records == ()
+    assert gallery.page().next is None
+    names = [f"{n * 7 % 10}" for n in range(10)]
+    gallery.enrol_many([enrolment(name) for name in names])
+    for limit in (1, 3, 5, 10, 11):
+        assert _listed(gallery, limit) == names
+    assert gallery.page(after=2**80).records == ()
+    with pytest.raises(ValueError, match="limit is 0"):
+        gallery.page(limit=0)
+
+
+def test_a_cursor_stays_good_when_the_image_it_came_from_is_deleted(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enrol_many([enrolment(name) for name in "abcd"])
+    page = gallery.page(limit=2)
+    gallery.delete("b")
+    gallery.enrol(enrolment("b"))
+    assert [record.image_id for record in gallery.page(after=page.next).records] == ["c", "d", "b"]
+
+
+def test_a_deleted_image_is_gone_everywhere_and_stays_gone(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    gallery.delete("a")
+    for _ in range(2):
+        assert gallery.count() == 1
+        assert _listed(gallery, 10) == ["b"]
+        [matches] = gallery.search(enrolment("a").descriptor[np.newaxis], k=5)
+        assert [match.record.image_id for match in matches] == ["b"]
+        for call in (gallery.get, gallery.image, gallery.delete):
+            with pytest.raises(UnknownImageError, match="'a' is not enrolled"):
+                call("a")
+        gallery.close()
+        gallery = open_gallery()
+
+
+def test_no_row_of_a_deleted_image_stays_in_the_database(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enrol(enrolment("a"))
+    gallery.delete("a")
+    for table in ("record", "descriptor", "strips", "image"):
+        assert gallery._store._read(f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608
+
+
+def test_an_image_id_can_be_enrolled_again_after_deletion_with_new_content(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enrol(enrolment("a"))
+    gallery.delete("a")
+    gallery.enrol(enrolment("a", descriptor=enrolment("other").descriptor, image=b"new"))
+    assert gallery.image("a") == (b"new", "image/png")
+    [[match]] = gallery.search(enrolment("other").descriptor[np.newaxis], k=5)
+    assert match.similarity == pytest.approx(1.0)
+
+
+def test_image_ids_that_no_database_can_hold_are_unknown_and_not_an_accident(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    for image_id in ("\ud800", "a\0b"):
+        for call in (gallery.get, gallery.image, gallery.delete):
+            with pytest.raises(UnknownImageError):
+                call(image_id)
+
+
+def test_a_duplicate_is_refused_and_leaves_everything_as_it_was(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enrol(enrolment("a"))
+    before = _contents(gallery)
+    with pytest.raises(DuplicateImageError, match="'a' is already enrolled") as caught:
+        gallery.enrol(enrolment("a", image=b"other", descriptor=enrolment("z").descriptor))
+    assert caught.value.image_id == "a"
+    with pytest.raises(DuplicateImageError):
+        gallery.enrol_many([enrolment("b"), enrolment("a"), enrolment("c")])
+    with pytest.raises(DuplicateImageError, match="'c'"):
+        gallery.enrol_many([enrolment("b"), enrolment("c"), enrolment("c")])
+    assert _contents(gallery) == before
+    [matches] = gallery.search(enrolment("z").descriptor[np.newaxis], k=5)
+    assert [match.record.image_id for match in matches] == ["a"]
+    assert gallery.enrol(enrolment("b")).image_id == "b"
+
+
+def test_enrolling_nothing_is_allowed_and_changes_nothing(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    assert gallery.enrol_many([]) == []
+    assert gallery.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expectation"),
+    [
+        ("image_id", "", "text that is not empty"),
+        ("image_id", "a\0b", "without NUL"),
+        ("image_id", "\ud800", "text"),
+        ("image_id", 7, "text"),
+        ("media_type", "", "text"),
+        ("vehicle_id", 7, "text without NUL, or None"),
+        ("camera_id", "\0", "text without NUL, or None"),
+        ("view", "\udfff", "text without NUL, or None"),
+        ("view", "\0" * 10_000, "text without NUL, or None"),
+        ("tags", ["bus"], "a tuple of text"),
+        ("tags", ("bus", 7), "a tuple of text"),
+        ("captured_at", datetime(2024, 1, 1), "a datetime with a time zone"),
+        ("captured_at", datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), "time zone"),
+        ("captured_at", "2024-01-01", "a datetime with a time zone"),
+        ("enrolled_at", datetime(2024, 1, 1), "a datetime with a time zone"),
+        ("image", b"", "the image file's bytes"),
+        ("image", "text", "the image file's bytes"),
+        ("descriptor", [1.0] * 8, "float32 [8]"),
+        ("descriptor", np.ones(8), "float32 [8]"),
+        ("descriptor", np.ones(7, np.float32), "float32 [8]"),
+        ("descriptor", np.ones((1, 8), np.float32), "float32 [8]"),
+        ("descriptor", np.ones(8, np.float32), "unit length"),
+        ("descriptor", np.zeros(8, np.float32), "unit length"),
+        ("descriptor", np.full(8, np.nan, np.float32), "finite"),
+        ("descriptor", np.full(8, np.inf, np.float32), "finite"),
+        ("strips", np.ones((2, 3), np.float32), "float16 [2, 3]"),
+        ("strips", np.ones((3, 2), np.float16), "float16 [2, 3]"),
+        ("strips", np.full((2, 3), np.nan, np.float16), "without NaN"),
+    ],
+)
+def test_an_enrolment_that_does_not_fit_is_refused_by_field_and_changes_nothing(
+    open_gallery: Open, field: str, value: Any, expectation: str
+) -> None:
+    gallery = open_gallery()
+    with pytest.raises(InvalidEnrolmentError) as caught:
+        gallery.enrol_many([enrolment("good"), enrolment("bad", **{field: value})])
+    assert caught.value.field == field
+    assert expectation in caught.value.expectation
+    assert len(caught.value.value) <= 100
+    assert str(caught.value) == f"{field} is {caught.value.value}, expected {caught.value.expectation}"
+    assert gallery.count() == 0
+
+
+def test_a_gallery_without_strips_refuses_them_and_takes_none(open_gallery: Open) -> None:
+    gallery = open_gallery(strips_shape=None)
+    with pytest.raises(InvalidEnrolmentError, match="stores no strips"):
+        gallery.enrol(enrolment("a"))
+    gallery.enrol(enrolment("a", strips=None))
+    assert gallery.strips(["a"]) == [None]
+
+
+def test_a_closed_gallery_says_so_and_closing_twice_is_harmless(open_gallery: Open) -> None:
+    with open_gallery() as gallery:
+        gallery.enrol(enrolment("a"))
+    gallery.close()
+    calls: list[Callable[[], object]] = [
+        gallery.count,
+        gallery.page,
+        gallery.snapshot,
+        lambda: gallery.get("a"),
+        lambda: gallery.image("a"),
+        lambda: gallery.strips(["a"]),
+        lambda: gallery.delete("a"),
+        lambda: gallery.enrol(enrolment("b")),
+        lambda: gallery.enrol_many([]),
+        lambda: gallery.search(enrolment("a").descriptor[np.newaxis], k=1),
+    ]
+    for call in calls:
+        with pytest.raises(GalleryClosedError):
+            call()
+
+
+def test_a_gallery_can_be_described_while_it_is_open_or_closed(open_gallery: Open, folder: Path) -> None:
+    header = GalleryHeader("model-a", 8, (2, 3))
+    with open_gallery() as gallery:
+        assert gallery.header == header
+        assert Gallery.describe(folder) == header
+    assert Gallery.describe(folder) == header
+    with pytest.raises(FileNotFoundError, match="no gallery"):
+        Gallery.describe(folder / "elsewhere")

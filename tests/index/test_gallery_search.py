@@ -1,0 +1,221 @@
+"""Search is exact: brute force in numpy is the oracle, whatever was enrolled, deleted and reopened."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from numpy.typing import NDArray
+
+from index import Gallery, InvalidProbeError
+from index.snapshot import MANIFEST
+from tests.index.samples import Open, enrolment
+
+Vector = NDArray[np.float32]
+
+# Few directions, so that equal descriptors and ties are common.
+DIRECTIONS = st.lists(st.integers(-1, 1), min_size=8, max_size=8).filter(any)
+
+
+def _unit(values: Any) -> Vector:
+    vector = np.asarray(values, dtype=np.float64)
+    return np.asarray(vector / np.linalg.norm(vector, axis=-1, keepdims=True), dtype=np.float32)
+
+
+def _brute_force(enrolled: dict[str, Vector], probe: Vector, k: int) -> list[tuple[str, float]]:
+    names = list(enrolled)
+    if not names:
+        return []
+    products = np.stack(list(enrolled.values())).astype(np.float64) * probe.astype(np.float64)
+    similarities = products.sum(axis=1)
+    best = np.argsort(-similarities, kind="stable")[:k]
+    return [(names[row], float(similarities[row])) for row in best]
+
+
+def _found(gallery: Gallery, probes: Vector, k: int) -> list[list[tuple[str, float]]]:
+    return [
+        [(match.record.image_id, match.similarity) for match in matches]
+        for matches in gallery.search(probes, k)
+    ]
+
+
+class GalleryMachine(RuleBasedStateMachine):
+    """A gallery beside a dict that says what it must hold, in order of enrolment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.enrolled: dict[str, Vector] = {}
+        self.named = 0
+        self.gallery = self.opened()
+
+    def opened(self) -> Gallery:
+        return Gallery.open(
+            self.folder, fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3), snapshot_every=7
+        )
+
+    @rule(directions=st.lists(DIRECTIONS, min_size=1, max_size=4))
+    def enrol(self, directions: list[list[int]]) -> None:
+        enrolments = []
+        for direction in directions:
+            self.named += 1
+            enrolments.append(enrolment(f"image-{self.named}", descriptor=_unit(direction)))
+        self.gallery.enrol_many(enrolments)
+        self.enrolled |= {enrolment.image_id: enrolment.descriptor for enrolment in enrolments}
+
+    @precondition(lambda self: self.enrolled)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        image_id = data.draw(st.sampled_from(list(self.enrolled)))
+        self.gallery.delete(image_id)
+        del self.enrolled[image_id]
+
+    @precondition(lambda self: self.enrolled)
+    @rule(data=st.data(), direction=DIRECTIONS)
+    def enrol_again(self, data: st.DataObject, direction: list[int]) -> None:
+        image_id = data.draw(st.sampled_from(list(self.enrolled)))
+        self.gallery.delete(image_id)
+        self.gallery.enrol(enrolment(image_id, descriptor=_unit(direction)))
+        del self.enrolled[image_id]
+        self.enrolled[image_id] = _unit(direction)
+
+    @rule(directions=st.lists(DIRECTIONS, max_size=3), k=st.integers(1, 12))
+    def search(self, directions: list[list[int]], k: int) -> None:
+        probes = _unit(np.array(directions or np.empty((0, 8))))
+        expected = [_brute_force(self.enrolled, probe, k) for probe in probes]
+        assert _found(self.gallery, probes, k) == expected
+
+    @rule()
+    def snapshot(self) -> None:
+        self.gallery.snapshot()
+
+    @rule(lose_snapshot=st.booleans())
+    def reopen(self, lose_snapshot: bool) -> None:
+        self.gallery.close()
+        if lose_snapshot:
+            (self.folder / "snapshot" / MANIFEST).unlink(missing_ok=True)
+        self.gallery = self.opened()
+
+    @invariant()
+    def holds_what_it_must(self) -> None:
+        assert self.gallery.count() == len(self.enrolled)
+        assert [record.image_id for record in self.gallery.page().records] == list(self.enrolled)[:100]
+
+    def teardown(self) -> None:
+        self.gallery.close()
+        shutil.rmtree(self.folder)
+
+
+def test_search_equals_brute_force_over_random_histories() -> None:
+    run_state_machine_as_test(
+        GalleryMachine,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+            database=None,
+        ),
+    )
+
+
+def test_an_empty_gallery_answers_with_empty_lists(open_gallery: Open) -> None:
+    probe = enrolment("a").descriptor
+    assert open_gallery().search(np.stack([probe, probe]), k=10) == [[], []]
+
+
+def test_no_probes_make_no_answers(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enrol(enrolment("a"))
+    assert gallery.search(np.empty((0, 8), np.float32), k=10) == []
+
+
+def test_equal_descriptors_come_in_order_of_enrolment_at_the_last_place_too(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    same = _unit(range(1, 9))
+    names = [f"{n * 37 % 101}" for n in range(101)]
+    gallery.enrol_many([enrolment(name, descriptor=same) for name in names])
+    for probe in (same, _unit([1, 1, 0, 0, 0, 0, 0, -1])):
+        for k in (1, 10, 90, 101, 200):
+            [matches] = gallery.search(probe[np.newaxis], k)
+            assert [match.record.image_id for match in matches] == names[:k]
+            assert len({match.similarity for match in matches}) == 1
+
+
+def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(open_gallery: Open) -> None:
+    random = np.random.default_rng(5)
+    gallery = open_gallery(descriptor_dim=257, strips_shape=None)
+    enrolled = {f"{n}": _unit(random.standard_normal(257)) for n in range(120)}
+    enrolled |= {f"again-{name}": vector for name, vector in list(enrolled.items())[:60]}
+    gallery.enrol_many([enrolment(name, descriptor=vector, strips=None) for name, vector in enrolled.items()])
+    probes = _unit(random.standard_normal((40, 257)))
+    together = _found(gallery, probes, 15)
+    alone = [_found(gallery, probe[np.newaxis], 15)[0] for probe in probes]
+    assert together == alone == [_brute_force(enrolled, probe, 15) for probe in probes]
+
+
+def test_descriptors_that_float32_sums_cannot_tell_apart_are_still_ranked_right(open_gallery: Open) -> None:
+    random = np.random.default_rng(0)
+    probe = random.standard_normal(257)
+    gallery = open_gallery(descriptor_dim=257, strips_shape=None)
+    enrolled = {f"{n}": _unit(probe + 1e-7 * random.standard_normal(257)) for n in range(300)}
+    gallery.enrol_many([enrolment(name, descriptor=vector, strips=None) for name, vector in enrolled.items()])
+    [found] = _found(gallery, _unit(probe[np.newaxis]), 10)
+    assert found == _brute_force(enrolled, _unit(probe), 10)
+
+
+@pytest.mark.parametrize(
+    "probes",
+    [
+        np.ones(8, np.float32),
+        np.ones((1, 7), np.float32),
+        np.ones((1, 8)),
+        np.ones((1, 8), np.float32),
+        np.full((1, 8), np.nan, np.float32),
+        [[1.0] + [0.0] * 7],
+    ],
+)
+def test_probes_that_are_no_descriptors_are_refused(open_gallery: Open, probes: Any) -> None:
+    with pytest.raises(InvalidProbeError, match=r"expected float32 \[B, 8\]"):
+        open_gallery().search(probes, k=1)
+
+
+def test_a_k_below_one_is_refused(open_gallery: Open) -> None:
+    with pytest.raises(ValueError, match="k is 0"):
+        open_gallery().search(enrolment("a").descriptor[np.newaxis], k=0)
+
+
+def test_a_record_deleted_during_a_search_is_left_out_and_k_are_still_found(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery()
+    enrolled = {name: enrolment(name).descriptor for name in "abcdefghij"}
+    gallery.enrol_many([enrolment(name) for name in enrolled])
+    probe = enrolment("probe").descriptor
+    ranking = [name for name, _ in _brute_force(enrolled, probe, 10)]
+    rank = gallery._mirror.rank
+
+    def rank_then_delete(probes: Vector, k: int) -> Any:
+        found = rank(probes, k)
+        for name in ranking[:3]:
+            if name in enrolled:
+                gallery.delete(name)
+                del enrolled[name]
+        return found
+
+    monkeypatch.setattr(gallery._mirror, "rank", rank_then_delete)
+    [matches] = gallery.search(probe[np.newaxis], k=4)
+    assert [match.record.image_id for match in matches] == ranking[3:7]

@@ -1,0 +1,271 @@
+"""A snapshot of the vector index is used when it is beyond doubt, and never otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from index import Gallery
+from index.snapshot import MANIFEST
+from index.vectors import Vectors
+from tests.index.samples import Open, enrolment
+
+NAMES = "abcdefgh"
+
+
+@pytest.fixture
+def snapshotted(open_gallery: Open, folder: Path) -> Path:
+    """A closed gallery that has changed since its snapshot; the snapshot's folder."""
+    with open_gallery() as gallery:
+        gallery.enrol_many([enrolment(name) for name in NAMES[:6]])
+        gallery.delete("b")
+        gallery.snapshot()
+        gallery.enrol_many([enrolment(name) for name in NAMES[6:]])
+        gallery.delete("c")
+        gallery.delete("g")
+    return folder / "snapshot"
+
+
+def _assert_sound(gallery: Gallery, names: str) -> None:
+    assert [record.image_id for record in gallery.page().records] == list(names)
+    np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
+    for name in names:
+        [matches] = gallery.search(enrolment(name).descriptor[np.newaxis], k=20)
+        assert matches[0].record.image_id == name
+        assert {match.record.image_id for match in matches} == set(names)
+
+
+def _index_file(snapshot: Path) -> Path:
+    [file] = snapshot.glob("*.faiss")
+    return file
+
+
+def _edit_manifest(snapshot: Path, **changes: Any) -> None:
+    file = snapshot / MANIFEST
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def _truncate_index(snapshot: Path) -> None:
+    file = _index_file(snapshot)
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def _flip_a_byte(snapshot: Path) -> None:
+    file = _index_file(snapshot)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def _truncate_manifest(snapshot: Path) -> None:
+    file = snapshot / MANIFEST
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def _foreign_index_of_right_hash(snapshot: Path) -> None:
+    vectors = Vectors(8)
+    vectors.add(np.array([1, 2, 3, 4, 99]), np.eye(8, dtype=np.float32)[:5], sequence=7)
+    with _index_file(snapshot).open("wb") as file:
+        vectors.write(file)
+    _repair_hash(snapshot)
+
+
+def _nonsense_of_right_hash(snapshot: Path) -> None:
+    _index_file(snapshot).write_bytes(b"IxM2 nonsense")
+    _repair_hash(snapshot)
+
+
+def _repair_hash(snapshot: Path) -> None:
+    digest = hashlib.sha256(_index_file(snapshot).read_bytes()).hexdigest()
+    _edit_manifest(snapshot, sha256=digest)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "index truncated": (_truncate_index, ".faiss", "differs from the sha256"),
+    "byte flipped": (_flip_a_byte, ".faiss", "differs from the sha256"),
+    "index missing": (lambda snapshot: _index_file(snapshot).unlink(), ".faiss", "cannot be read"),
+    "index of other records": (_foreign_index_of_right_hash, MANIFEST, "does not hold the records"),
+    "index is nonsense": (_nonsense_of_right_hash, ".faiss", "FAISS cannot read it"),
+    "manifest missing": (lambda snapshot: (snapshot / MANIFEST).unlink(), MANIFEST, "is missing"),
+    "manifest truncated": (_truncate_manifest, MANIFEST, "cannot be read"),
+    "manifest is a list": (lambda snapshot: (snapshot / MANIFEST).write_text("[]"), MANIFEST, "is not a"),
+    "manifest lacks a field": (
+        lambda snapshot: (snapshot / MANIFEST).write_text('{"sequence": 7}'),
+        MANIFEST,
+        "is not a snapshot's manifest",
+    ),
+    "manifest of wrong types": (lambda s: _edit_manifest(s, sequence="7"), MANIFEST, "is not a snapshot's"),
+    "file outside": (lambda s: _edit_manifest(s, file="../gallery.sqlite"), MANIFEST, "is not a snapshot's"),
+    "wrong count": (lambda snapshot: _edit_manifest(snapshot, count=6), ".faiss", "not 6 of 8"),
+    "wrong model": (lambda s: _edit_manifest(s, fingerprint="model-b"), MANIFEST, "another model"),
+    "wrong dim": (lambda s: _edit_manifest(s, descriptor_dim=9), MANIFEST, "another model"),
+    "later sequence": (lambda s: _edit_manifest(s, sequence=9), MANIFEST, "not one of this database's"),
+    "sequence to come": (lambda s: _edit_manifest(s, sequence=99), MANIFEST, "not one of this database's"),
+    "forgotten sequence": (lambda s: _edit_manifest(s, sequence=3), MANIFEST, "not one of this database's"),
+    "start of history": (lambda s: _edit_manifest(s, sequence=0, token=0), MANIFEST, "not one of this"),
+    "other history": (lambda s: _edit_manifest(s, token=1), MANIFEST, "not one of this database's"),
+}
+
+
+def test_a_sound_snapshot_is_caught_up_and_not_rebuilt(
+    snapshotted: Path,
+    open_gallery: Open,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("index.recovery.rebuild", lambda *_: pytest.fail("rebuilt"))
+    gallery = open_gallery()
+    _assert_sound(gallery, "adefh")
+    assert snapshotted.is_dir()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_snapshot_in_doubt_is_rebuilt_with_file_and_reason_logged_and_replaced(
+    snapshotted: Path, open_gallery: Open, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    damage, file, reason = DAMAGE[kind]
+    damage(snapshotted)
+    gallery = open_gallery()
+    _assert_sound(gallery, "adefh")
+    [warning] = caplog.records
+    assert warning.levelno == logging.WARNING
+    assert f"{snapshotted}/" in warning.getMessage()
+    assert f"{file}: " in warning.getMessage()
+    assert reason in warning.getMessage()
+    assert gallery.snapshot_age_seconds() is not None
+
+    gallery.close()
+    caplog.clear()
+    _assert_sound(open_gallery(), "adefh")
+    assert caplog.records == []
+
+
+def test_a_snapshot_of_a_history_that_a_backup_undid_is_not_used(
+    open_gallery: Open, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_gallery() as gallery:
+        gallery.enrol(enrolment("a"))
+    shutil.copytree(folder, tmp_path / "backup")
+    with open_gallery() as gallery:
+        gallery.enrol(enrolment("b"))
+        gallery.snapshot()
+    kept = tmp_path / "snapshot"
+    (folder / "snapshot").rename(kept)
+    shutil.rmtree(folder)
+    (tmp_path / "backup").rename(folder)
+    with open_gallery() as gallery:
+        gallery.enrol(enrolment("c"))  # the same sequence number and the same id as b had
+    shutil.rmtree(folder / "snapshot")
+    kept.rename(folder / "snapshot")
+    _assert_sound(open_gallery(), "ac")
+    assert "not one of this database's history" in caplog.text
+
+
+def test_a_gallery_that_never_had_a_snapshot_opens_without_a_warning(
+    open_gallery: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_gallery() as gallery:
+        gallery.enrol_many([enrolment(name) for name in NAMES])
+        assert gallery.snapshot_age_seconds() is None
+    _assert_sound(open_gallery(), NAMES)
+    assert caplog.records == []
+
+
+def test_only_the_last_snapshot_is_kept_and_leftovers_are_swept_on_opening(
+    open_gallery: Open, folder: Path
+) -> None:
+    with open_gallery() as gallery:
+        for name in "abc":
+            gallery.enrol(enrolment(name))
+            gallery.snapshot()
+    snapshot = folder / "snapshot"
+    kept = {MANIFEST, _index_file(snapshot).name}
+    (snapshot / "0badcafe.tmp").write_bytes(b"half an index")
+    (snapshot / "vectors-2-0badcafe.faiss").write_bytes(b"published, but its manifest was not")
+    (snapshot / "notes.txt").write_bytes(b"not ours")
+    _assert_sound(open_gallery(), "abc")
+    assert {file.name for file in snapshot.iterdir()} == kept | {"notes.txt"}
+
+
+def test_snapshots_are_taken_by_themselves_after_so_many_changes(open_gallery: Open, folder: Path) -> None:
+    gallery = open_gallery(snapshot_every=3)
+    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    assert gallery.snapshot_age_seconds() is None
+    gallery.delete("a")
+    age = gallery.snapshot_age_seconds()
+    assert age is not None
+    assert age >= 0
+    gallery.enrol(enrolment("c"))
+    assert json.loads((folder / "snapshot" / MANIFEST).read_text())["sequence"] == 3
+
+
+def test_a_large_gallery_is_snapshotted_after_a_tenth_of_it_has_changed(
+    open_gallery: Open, folder: Path
+) -> None:
+    gallery = open_gallery(snapshot_every=2)
+    gallery.enrol_many([enrolment(f"{n}") for n in range(100)])
+
+    def sequence() -> int:
+        return int(json.loads((folder / "snapshot" / MANIFEST).read_text())["sequence"])
+
+    assert sequence() == 100
+    for n in range(9):
+        gallery.enrol(enrolment(f"more-{n}"))
+    assert sequence() == 100
+    gallery.enrol(enrolment("more"))
+    gallery.enrol(enrolment("yet more"))
+    assert sequence() == 111
+
+
+def test_the_log_of_changes_is_cut_back_to_the_snapshot(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enrol_many([enrolment(name) for name in NAMES])
+    gallery.snapshot()
+    gallery.delete("a")
+    assert gallery._store._read("SELECT sequence FROM change") == [(8,), (9,)]
+
+
+def test_a_snapshot_that_cannot_be_written_fails_loudly_but_no_enrolment_with_it(
+    open_gallery: Open,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gallery = open_gallery(snapshot_every=2)
+    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    before = (folder / "snapshot" / MANIFEST).read_bytes()
+
+    def full(_: object, file: Any) -> None:
+        file.write(b"some of it")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Vectors, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            gallery.snapshot()
+        gallery.enrol_many([enrolment("c"), enrolment("d")])
+        assert "snapshot of the vector index could not be written" in caplog.text
+    assert (folder / "snapshot" / MANIFEST).read_bytes() == before
+    assert list((folder / "snapshot").glob("*.tmp")) == []
+    gallery.enrol_many([enrolment("e"), enrolment("f")])
+    assert (folder / "snapshot" / MANIFEST).read_bytes() != before
+    gallery.close()
+    caplog.clear()
+    _assert_sound(open_gallery(), "abcdef")
+    assert caplog.records == []
+
+
+def test_a_full_disk_is_noticed_while_the_index_is_written() -> None:
+    vectors = Vectors(8)
+    vectors.add(np.array([1]), np.eye(8, dtype=np.float32)[:1], sequence=1)
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):
+        vectors.write(full)

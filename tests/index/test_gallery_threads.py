@@ -1,0 +1,221 @@
+"""Many threads may use one gallery, and an index that fails to follow is never left wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+
+from index import DuplicateImageError, Enrolment, Gallery, GalleryClosedError, UnknownImageError
+from tests.index.samples import Open, enrolment
+
+
+def _assert_agreement(gallery: Gallery) -> None:
+    np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
+    assert gallery._vectors.sequence == gallery._store.changes.last()
+    assert gallery.count() == gallery._vectors.count
+
+
+def _nearest(gallery: Gallery, enrolment: Enrolment) -> str:
+    [[match]] = gallery.search(enrolment.descriptor[np.newaxis], k=1)
+    return match.record.image_id
+
+
+def test_enrol_search_and_delete_from_many_threads_stay_right(open_gallery: Open) -> None:
+    gallery = open_gallery(snapshot_every=20)
+    kept = [enrolment(f"kept-{n}") for n in range(20)]
+    gallery.enrol_many(kept)
+    probes = np.stack([one.descriptor for one in kept])
+    writing = threading.Event()
+    writing.set()
+
+    def write(worker: int) -> None:
+        for n in range(15):
+            mine = enrolment(f"{worker}-{n}")
+            gallery.enrol(mine)
+            assert _nearest(gallery, mine) == mine.image_id
+            assert gallery.image(mine.image_id) == (mine.image, mine.media_type)
+            if n % 3:
+                gallery.delete(mine.image_id)
+                assert _nearest(gallery, mine) != mine.image_id
+
+    def read() -> None:
+        while writing.is_set():
+            for n, matches in enumerate(gallery.search(probes, k=20)):
+                names = [match.record.image_id for match in matches]
+                similarities = [match.similarity for match in matches]
+                assert len(set(names)) == 20
+                assert names[0] == kept[n].image_id
+                assert similarities == sorted(similarities, reverse=True)
+            listed = [record.image_id for record in gallery.page(limit=1000).records]
+            assert listed[:20] == [one.image_id for one in kept]
+
+    with ThreadPoolExecutor(7) as threads:
+        readers = [threads.submit(read) for _ in range(2)]
+        writers = [threads.submit(write, worker) for worker in range(5)]
+        try:
+            for writer in writers:
+                writer.result()
+        finally:
+            writing.clear()
+        for reader in readers:
+            reader.result()
+
+    expected = {one.image_id for one in kept} | {f"{w}-{n}" for w in range(5) for n in range(0, 15, 3)}
+    for _ in range(2):
+        assert {record.image_id for record in gallery.page(limit=1000).records} == expected
+        _assert_agreement(gallery)
+        gallery.close()
+        gallery = open_gallery()
+
+
+def test_of_threads_that_enrol_or_delete_the_same_image_exactly_one_succeeds(open_gallery: Open) -> None:
+    gallery = open_gallery()
+
+    def attempt(action: Callable[[], object]) -> bool:
+        try:
+            action()
+        except (DuplicateImageError, UnknownImageError):
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        enrolled = threads.map(lambda _: attempt(lambda: gallery.enrol(enrolment("a"))), range(8))
+        assert sum(enrolled) == 1
+        _assert_agreement(gallery)
+        deleted = threads.map(lambda _: attempt(lambda: gallery.delete("a")), range(8))
+        assert sum(deleted) == 1
+        _assert_agreement(gallery)
+
+
+def test_closing_under_use_ends_every_call_properly(open_gallery: Open) -> None:
+    gallery = open_gallery(snapshot_every=5)
+    acknowledged: list[str] = []
+    busy = threading.Semaphore(0)
+
+    def use(worker: int) -> None:
+        for n in range(100_000):
+            acknowledged.append(gallery.enrol(enrolment(f"{worker}-{n}")).image_id)
+            busy.release()
+            gallery.search(enrolment("probe").descriptor[np.newaxis], k=3)
+
+    with ThreadPoolExecutor(4) as threads:
+        users = [threads.submit(use, worker) for worker in range(4)]
+        for _ in range(12):
+            busy.acquire()
+        gallery.close()
+        for user in users:
+            with pytest.raises(GalleryClosedError):
+                user.result()
+    gallery = open_gallery()
+    assert {record.image_id for record in gallery.page(limit=1000).records} == set(acknowledged)
+    _assert_agreement(gallery)
+
+
+def test_searches_go_on_while_a_snapshot_is_written(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery()
+    gallery.enrol(enrolment("a"))
+    write = gallery._vectors.write
+    searched: list[str] = []
+
+    def write_and_search(file: Any) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            searched.append(threads.submit(_nearest, gallery, enrolment("a")).result())
+        write(file)
+
+    monkeypatch.setattr(gallery._vectors, "write", write_and_search)
+    gallery.snapshot()
+    assert searched == ["a"]
+
+
+def test_an_index_that_cannot_add_is_filled_anew_and_the_enrolment_stands(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gallery = open_gallery()
+    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    gallery.delete("a")
+    add = faiss.IndexIDMap2.add_with_ids
+    calls: list[int] = []
+
+    def fail_once(index: Any, *arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise MemoryError
+        add(index, *arguments)
+
+    monkeypatch.setattr(faiss.IndexIDMap2, "add_with_ids", fail_once)
+    assert gallery.enrol(enrolment("c")).image_id == "c"
+    assert len(calls) == 2
+    assert "could not follow" in caplog.text
+    _assert_agreement(gallery)
+    assert _nearest(gallery, enrolment("c")) == "c"
+
+
+def test_an_index_that_cannot_be_mended_refuses_to_search_until_it_can(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery()
+    gallery.enrol(enrolment("a"))
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(faiss.IndexIDMap2, "add_with_ids", fail)
+        gallery.enrol(enrolment("b"))
+        assert gallery.get("b").image_id == "b"
+        with pytest.raises(MemoryError):
+            _nearest(gallery, enrolment("a"))
+        with pytest.raises(MemoryError):
+            gallery.snapshot()
+    assert _nearest(gallery, enrolment("b")) == "b"
+    _assert_agreement(gallery)
+
+
+def test_an_index_that_holds_less_than_is_deleted_is_filled_anew(
+    open_gallery: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    gallery = open_gallery()
+    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    gallery._vectors.remove(np.array([1]), sequence=gallery._vectors.sequence)
+    gallery.delete("a")
+    assert "could not follow" in caplog.text
+    _assert_agreement(gallery)
+
+
+def test_a_change_interrupted_after_its_commit_reaches_the_index(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery()
+    insert = gallery._store.insert
+
+    def interrupted(*arguments: Any) -> None:
+        insert(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gallery._store, "insert", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            gallery.enrol(enrolment("a"))
+    assert _nearest(gallery, enrolment("a")) == "a"
+    _assert_agreement(gallery)
+
+
+def test_a_commit_that_fails_changes_nothing(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enrol(enrolment("a"))
+    connection = gallery._store._connections.writer
+    connection.execute("PRAGMA max_page_count = 1")  # as good as a full disk
+    with pytest.raises(Exception, match="full"):
+        gallery.enrol_many([enrolment("b", image=bytes(100_000))])
+    connection.execute("PRAGMA max_page_count = 1000000")
+    assert gallery.count() == 1
+    _assert_agreement(gallery)
+    assert gallery.enrol(enrolment("b")).image_id == "b"
