@@ -1,0 +1,96 @@
+"""The application: `create_app` puts the pieces together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from index import Gallery
+from service import openapi, problems
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.middleware import BodyMiddleware, RequestMiddleware
+from service.protocols import Models
+from service.readiness import Readiness
+from service.resources import Resources
+from service.routes import gallery as gallery_routes
+from service.routes import health, query
+from service.settings import Settings, load_settings
+from service.uploads import FORM_BYTES
+from service.version import VERSION
+
+DESCRIPTION = """
+Vehicle re-identification in two stages. Enrol images of vehicles by `POST /gallery`; send an image to
+`POST /query` and get the most similar enrolled ones, the first of them re-ordered by strip cross-attention.
+
+```sh
+curl -F image=@car.jpg -F vehicle_id=bus_0001 -F camera_id=cam1 http://127.0.0.1:8000/gallery
+curl -F image=@probe.jpg -F top_k=5 http://127.0.0.1:8000/query
+```
+
+Every error is `application/problem+json` (RFC 9457): `type` names its kind, `detail` says what to do, and
+`request_id` (also the `X-Request-ID` header, which you may send yourself) finds it in the log.
+"""
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    models: Models | None = None,
+    gallery: Gallery | None = None,
+    on_start_failure: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """The service as an ASGI application.
+
+    It answers from the first moment, by 503 until its resources are open. `app.state.lifecycle.failure`
+    says why where that fails.
+
+    Args:
+        settings: read from the environment when not given.
+        models: used in place of the bundle that is set.
+        gallery: used in place of the one in the data directory, and left open at the end.
+        on_start_failure: told when the resources cannot be opened.
+
+    Raises:
+        SettingsError: the environment holds a wrong value.
+    """
+    settings = settings or load_settings()
+    metrics = Metrics()
+
+    def open_resources(on_step: Callable[[str], None]) -> Resources:
+        return Resources.open(settings, metrics, models, gallery, on_step)
+
+    lifecycle = Lifecycle(open_resources, on_start_failure)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        lifecycle.start()
+        try:
+            yield
+        finally:
+            await lifecycle.stop()
+
+    app = FastAPI(
+        title="LKA-ReID",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_tags=openapi.TAGS,
+    )
+    app.state.settings = settings
+    app.state.metrics = metrics
+    app.state.lifecycle = lifecycle
+    app.state.readiness = Readiness(settings.ready_max_age_s)
+    app.add_middleware(
+        BodyMiddleware,
+        max_bytes=settings.max_upload_bytes + FORM_BYTES,
+        max_seconds=settings.request_deadline_s,
+    )
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    problems.install(app)
+    for router in (query.router, gallery_routes.router, health.router):
+        app.include_router(router)
+    openapi.install(app)
+    return app

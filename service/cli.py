@@ -1,0 +1,60 @@
+"""The `lka-reid` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from service.commands import gallery
+from service.commands.config import config
+from service.commands.demo import demo
+from service.commands.enroll import enroll
+from service.commands.query import query
+from service.commands.serve import serve
+from service.commands.version import version
+from service.console import CommandError, print_error
+from service.plugins import INSTALL_TRAINING, RootGroup
+
+SERVICE = "The service"
+CLIENT = "A running service's clients"
+UPKEEP = "Upkeep"
+
+OURS = frozenset({"", "models", "index", "service", "training"})
+
+app = typer.Typer(
+    name="lka-reid",
+    cls=RootGroup,
+    help="Vehicle re-identification in two stages: enrol images of vehicles, query with others.",
+    epilog="Start with [bold]lka-reid demo[/].",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command(rich_help_panel=SERVICE)(demo)
+app.command(rich_help_panel=SERVICE)(serve)
+app.command(rich_help_panel=SERVICE)(config)
+app.command(rich_help_panel=SERVICE)(version)
+app.command(rich_help_panel=CLIENT)(enroll)
+app.command("enrol", hidden=True)(enroll)
+app.command(rich_help_panel=CLIENT)(query)
+app.add_typer(gallery.app, name="gallery", rich_help_panel=UPKEEP)
+
+
+def main() -> None:
+    """Run the command line; a foreseen error is one line on stderr and an exit status."""
+    try:
+        app(prog_name="lka-reid")
+    except CommandError as error:
+        print_error(str(error))
+        sys.exit(error.code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
+        print_error(f"this command needs {error.name}, which is not installed: {INSTALL_TRAINING}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

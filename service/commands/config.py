@@ -1,0 +1,34 @@
+"""`lka-reid config`."""
+
+from __future__ import annotations
+
+from service.console import err, out, table
+
+
+def config() -> None:
+    """Show every setting: its value, where it comes from, and what it accepts. Secrets are masked."""
+    from rich.markup import escape
+
+    from service.commands.starting import settings_from
+    from service.settings import Settings, accepted, source, unknown_variables, variable
+
+    settings = settings_from()
+    shown = table("Settings", "variable!", "value", "from", "meaning")
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        origin = source(settings, name)
+        shown.add_row(
+            f"[bold]{variable(name)}[/]",
+            "[dim]not set[/]" if value is None else escape(str(value)),
+            origin if origin == "default" else f"[bold]{origin}[/]",
+            escape(field.description or "") + _bounds(accepted(field)),
+        )
+    out.print(shown)
+    for name in unknown_variables():
+        err.print(f"[yellow]Warning:[/] {escape(name)} is set, but is no setting", soft_wrap=True)
+
+
+def _bounds(words: str) -> str:
+    from rich.markup import escape
+
+    return "" if words in ("text", "a path") else f" [dim]({escape(words)})[/]"

@@ -1,0 +1,75 @@
+"""`lka-reid gallery`: what is done to a gallery while no service has it open."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from service.commands.options import BundleDir, DataDir, Runtime, Threads
+from service.console import CommandError, err, failures_table, out, progress
+
+app = typer.Typer(help="Look after a gallery while no service has it open.", no_args_is_help=True)
+
+
+@app.callback()
+def gallery() -> None:
+    """Look after a gallery while no service has it open."""
+
+
+@app.command("re-embed")
+def re_embed(
+    data_dir: DataDir = None,
+    bundle: BundleDir = None,
+    runtime: Runtime = None,
+    threads: Threads = None,
+    leave_out_failed: Annotated[
+        bool,
+        typer.Option("--leave-out-failed", help="Leave images out that cannot be embedded; they are listed."),
+    ] = False,
+) -> None:
+    """Embed every stored image anew by the present bundle, as a new bundle needs it.
+
+    Records keep their ids, their times and all else. Stop the service first. Until the end, when the new
+    gallery takes the old one's place in one step, the old one stays as it is.
+    """
+    from service.commands.starting import clear_errors, settings_from
+
+    settings = settings_from(data_dir=data_dir, bundle=bundle, runtime=runtime, threads=threads)
+    with clear_errors():
+        from index import Gallery
+        from models.bundle import Bundle
+        from service import reembedding
+        from service.forward import ForwardPass
+        from service.resources import load_models
+
+        loaded = Bundle.load(settings.bundle)
+        try:
+            header = Gallery.describe(settings.data_dir)
+        except FileNotFoundError:
+            raise CommandError(
+                f"there is no gallery in {settings.data_dir}; name its folder with --data-dir"
+            ) from None
+        if header.fingerprint == loaded.fingerprint:
+            out.print(f"The gallery in {settings.data_dir} belongs to this bundle already; nothing to do.")
+            return
+        models = load_models(settings, loaded)
+        spec = loaded.manifest.input
+        forward = ForwardPass(models.embedder.embed, (3, spec.height, spec.width), settings.max_batch)
+        with progress() as bar:
+            task = bar.add_task("Re-embedding", total=None)
+            try:
+                result = reembedding.re_embed(
+                    settings.data_dir,
+                    loaded,
+                    forward,
+                    batch=settings.max_batch,
+                    leave_out_failed=leave_out_failed,
+                    on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+                )
+            except reembedding.ReembeddingError as error:
+                raise CommandError(f"{error}; --leave-out-failed leaves such images out") from None
+    out.print(f"{result.embedded:,} images embedded by {loaded.manifest.name} ({loaded.fingerprint[:12]})")
+    if result.left_out:
+        err.print(failures_table(result.left_out))
+        raise typer.Exit(1)

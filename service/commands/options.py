@@ -1,0 +1,27 @@
+"""Options that several commands take; each wins over its LKA_REID_ variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.settings import CLIENT_URL
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the gallery. Default: lka-reid-data.")]
+BundleDir = Annotated[
+    Path | None, typer.Option("--bundle", help="Folder of the model bundle. Default: the shipped one.")
+]
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        help="What runs the models: auto, cuda, tensorrt, torch-cuda, openvino or cpu; one that is not there "
+        "is refused. Default: auto."
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option(help="Threads of the runtime on a CPU. Default: the runtime's choice.")
+]
+Url = Annotated[str, typer.Option(envvar=CLIENT_URL, help="Where the service answers.")]
+DEFAULT_URL = "http://127.0.0.1:8000"

@@ -1,0 +1,48 @@
+"""`lka-reid serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from service.commands.options import BundleDir, DataDir, Runtime, Threads
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port to listen on. Default: 8000.")] = None,
+    data_dir: DataDir = None,
+    bundle: BundleDir = None,
+    runtime: Runtime = None,
+    threads: Threads = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="json, console, or auto: console on a terminal. Default: auto.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error. Default: info.")
+    ] = None,
+) -> None:
+    """Serve the HTTP interface until SIGTERM or Ctrl-C; requests under way are answered first.
+
+    A data directory that does not exist is made, with an empty gallery in it.
+    Every setting can also come from an LKA_REID_ variable or a .env file: see [bold]lka-reid config[/].
+    """
+    from service import logs
+    from service.commands.starting import clear_errors, settings_from
+
+    settings = settings_from(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        bundle=bundle,
+        runtime=runtime,
+        threads=threads,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    logs.configure(settings.log_format, settings.log_level)
+    with clear_errors():
+        from service.server import run
+
+        run(settings)

@@ -1,0 +1,12 @@
+"""`lka-reid version`."""
+
+from __future__ import annotations
+
+from service.console import out
+
+
+def version() -> None:
+    """Print the version."""
+    from service.version import VERSION
+
+    out.print(f"lka-reid {VERSION}")

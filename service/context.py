@@ -1,0 +1,22 @@
+"""What accompanies a request from its arrival to its answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from starlette.requests import HTTPConnection
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """A request's id and the moment it arrived (`time.monotonic()`, s)."""
+
+    request_id: str
+    arrived: float = field(default_factory=time.monotonic)
+
+
+def context_of(connection: HTTPConnection) -> RequestContext:
+    """The context that `RequestMiddleware` gave this request."""
+    context: RequestContext = connection.state.context
+    return context

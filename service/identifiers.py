@@ -1,0 +1,88 @@
+"""Names from outside: which image ids and labels are legal, and the ids made here."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+MAX_IMAGE_ID = 512
+MAX_LABEL = 256
+IMAGE_ID_RULE = (
+    f"1 .. {MAX_IMAGE_ID} printable characters, no space at either end; slashes may stand between segments, "
+    'none of which is empty, "." or "..", and the last of several is not "image"'
+)
+LABEL_RULE = f"1 .. {MAX_LABEL} printable characters, no space at either end"
+CAPTURED_AT_RULE = "ISO 8601 with date, time and offset from UTC, such as 2024-05-17T08:30:00+02:00 or ...Z"
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def new_image_id() -> str:
+    """A new id that sorts by time of making: a UUID of version 7 (RFC 9562), 36 characters."""
+    milliseconds = time.time_ns() // 1_000_000
+    bits = (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
+    bits |= 0b10 << 62 | secrets.randbits(62)
+    text = f"{bits:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def request_id(sent: str | None) -> str:
+    """The caller's request id where it is a sane one, else a new one."""
+    return sent if sent and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+
+
+def _printable(text: str, limit: int) -> bool:
+    return 0 < len(text) <= limit and text.isprintable() and text == text.strip()
+
+
+def _check_image_id(text: str) -> str:
+    segments = text.split("/")
+    if (
+        not _printable(text, MAX_IMAGE_ID)
+        or any(segment in ("", ".", "..") for segment in segments)
+        or (len(segments) > 1 and segments[-1] == "image")
+    ):
+        raise PydanticCustomError(
+            "image_id", "is not a legal image id; it takes {rule}", {"rule": IMAGE_ID_RULE}
+        )
+    return text
+
+
+def _check_label(text: str) -> str:
+    if not _printable(text, MAX_LABEL):
+        raise PydanticCustomError("label", "is not a legal label; it takes {rule}", {"rule": LABEL_RULE})
+    return text
+
+
+def _parse_captured_at(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise PydanticCustomError(
+            "captured_at", "is not a time; it takes {rule}", {"rule": CAPTURED_AT_RULE}
+        ) from None
+    if moment.tzinfo is None:
+        raise PydanticCustomError(
+            "captured_at",
+            "has no offset from UTC, so it could be any hour; it takes {rule}",
+            {"rule": CAPTURED_AT_RULE},
+        )
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("captured_at", "is outside the years 1 to 9999 in UTC", {}) from None
+
+
+ImageId = Annotated[str, AfterValidator(_check_image_id)]
+Label = Annotated[str, AfterValidator(_check_label)]
+CapturedAt = Annotated[
+    datetime, BeforeValidator(_parse_captured_at), WithJsonSchema({"type": "string", "format": "date-time"})
+]

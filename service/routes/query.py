@@ -1,0 +1,88 @@
+"""POST /query: a probe image, and the enrolled images most similar to it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Request
+
+from service.connection import while_connected
+from service.dependencies import Context, MetricsInUse, OpenResources, SettingsInUse
+from service.errors import (
+    DEADLINE,
+    EMBEDDING_FAILED,
+    INVALID_FIELDS,
+    MALFORMED,
+    NOT_AN_IMAGE,
+    NOT_READY,
+    OVERLOADED,
+    TIMEOUT,
+    TOO_LARGE,
+)
+from service.problems import responses
+from service.schemas import Match, QueryAnswer, QueryForm, Timings
+from service.search import Ranked
+from service.uploads import only_fields_of, read_image
+
+router = APIRouter(tags=["query"])
+
+
+@router.post(
+    "/query",
+    summary="Find the enrolled images most similar to a probe",
+    response_description="The matches, best first; none where the gallery is empty",
+    responses=responses(
+        MALFORMED,
+        TIMEOUT,
+        TOO_LARGE,
+        NOT_AN_IMAGE,
+        INVALID_FIELDS,
+        EMBEDDING_FAILED,
+        OVERLOADED,
+        NOT_READY,
+        DEADLINE,
+    ),
+    dependencies=[Depends(only_fields_of(QueryForm))],
+)
+async def query(
+    request: Request,
+    form: Annotated[QueryForm, Form(media_type="multipart/form-data")],
+    resources: OpenResources,
+    settings: SettingsInUse,
+    metrics: MetricsInUse,
+    context: Context,
+) -> QueryAnswer:
+    """Rank the gallery by descriptor, then re-order the first matches by their strips.
+
+    The second stage looks at the first 10 of the first stage whatever `top_k` is, and leaves those below
+    where they are. A gallery smaller than `top_k` answers with all it has.
+    """
+    data = await read_image(form.image, settings.max_upload_bytes)
+    deadline = context.arrived + settings.request_deadline_s
+    work = resources.search.query(data, top_k=form.top_k, rerank=form.rerank, deadline=deadline)
+    ranking = await while_connected(request, work)
+
+    seconds = ranking.seconds | {"total": time.monotonic() - context.arrived}
+    for stage, spent in seconds.items():
+        metrics.stage(stage, spent)
+    return QueryAnswer(
+        matches=[_match(rank, ranked) for rank, ranked in enumerate(ranking.matches, start=1)],
+        reranked=ranking.reranked,
+        gallery_size=ranking.gallery_size,
+        timings_ms=Timings(**{stage: round(1000 * spent, 3) for stage, spent in seconds.items()}),
+    )
+
+
+def _match(rank: int, ranked: Ranked) -> Match:
+    record = ranked.match.record
+    return Match(
+        rank=rank,
+        first_stage_rank=ranked.first_stage_rank,
+        image_id=record.image_id,
+        vehicle_id=record.vehicle_id,
+        camera_id=record.camera_id,
+        captured_at=record.captured_at,
+        similarity=ranked.match.similarity,
+        rerank_distance=ranked.rerank_distance,
+    )

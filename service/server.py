@@ -1,0 +1,85 @@
+"""The server under the application: its socket, its signals, its end."""
+
+from __future__ import annotations
+
+import errno
+import math
+import signal
+import socket
+
+import structlog
+import uvicorn
+
+from service.app import create_app
+from service.console import CommandError
+from service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; it does not listen yet.
+
+    Raises:
+        CommandError: the address is taken, not this machine's, or not allowed.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise CommandError(
+            f"host {host!r} is no address of this machine ({error.strerror}); set another with --host"
+        ) from None
+    # The protocol is named because asyncio switches Nagle's algorithm off only where it is: an answer in two
+    # packets would otherwise wait 40 ms for the first one's acknowledgement.
+    listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise CommandError(_bind_fault(host, port, error)) from None
+    return listener
+
+
+def _bind_fault(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is taken; stop the program that has it, or choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs privileges; choose one from 1024 up with --port"
+    return (
+        f"cannot listen on {host}, port {port}: {error.strerror}; set another address with --host and --port"
+    )
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is under way and return.
+
+    Raises:
+        CommandError: the address cannot be used.
+        Exception: what `Resources.open` raised, where it did.
+    """
+    listener = listen(settings.host, settings.port)
+
+    def give_up() -> None:
+        server.should_exit = True
+
+    app = create_app(settings, on_start_failure=give_up)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=math.ceil(settings.drain_s),
+        )
+    )
+    # The server raises the signal again once it has drained; having ended well is no reason to die of it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    log.info("listening", url=f"http://{host}:{settings.port}")
+    server.run(sockets=[listener])
+    failure = app.state.lifecycle.failure
+    if failure is not None:
+        raise failure

@@ -1,0 +1,169 @@
+"""The service's settings: one field each, from `LKA_REID_*` variables, a `.env` file, or the command line."""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "LKA_REID_"
+CLIENT_URL = "LKA_REID_URL"
+"""Not a setting of the service: where its command-line clients look for it."""
+
+
+def _default_bundle() -> Path:
+    from models.bundle import DEFAULT_BUNDLE
+
+    return DEFAULT_BUNDLE
+
+
+class SettingsError(ValueError):
+    """One or more settings are wrong; the message names each variable, its value and what is accepted."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each with its unit and bounds.
+
+    Build it by `load_settings`, which turns pydantic's complaint into one a user can act on.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all interfaces"
+    )
+    port: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on")
+    data_dir: Path = Field(
+        default=Path("lka-reid-data"), description="folder of the gallery; made when absent"
+    )
+    bundle: Path = Field(
+        default_factory=_default_bundle,
+        description="folder of the model bundle; the shipped one when not set",
+    )
+    runtime: Literal["auto", "cuda", "tensorrt", "torch-cuda", "openvino", "cpu"] = Field(
+        default="auto", description="what runs the models; one that is not there is refused"
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="threads of the runtime on a CPU; the runtime's own choice when not set",
+    )
+
+    max_upload_bytes: int = Field(
+        default=10 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of an image that is accepted"
+    )
+    max_batch: int = Field(default=8, ge=1, le=256, description="images in one batch at most")
+    max_wait_ms: float = Field(
+        default=2.0,
+        ge=0,
+        le=1000,
+        description="ms a batch waits for images that are being decoded; 0 never waits",
+    )
+    max_queue: int = Field(
+        default=256, ge=1, le=100_000, description="images waiting at most; more get 503 at once"
+    )
+    decode_threads: int = Field(default=2, ge=1, le=256, description="images decoded at the same time")
+    gallery_threads: int = Field(default=8, ge=1, le=256, description="gallery operations at the same time")
+    request_deadline_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="s from a request's arrival until it is embedded; then it is dropped",
+    )
+    ready_max_age_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="s that a forward pass counts as proof in /health/ready; then one is run",
+    )
+    drain_s: float = Field(
+        default=30.0, ge=0, le=3600, description="s that requests under way are given to end at shutdown"
+    )
+
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="JSON lines or readable ones; auto is console on a terminal, else json"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level that is logged"
+    )
+
+    @model_validator(mode="after")
+    def _queue_holds_a_batch(self) -> Settings:
+        if self.max_queue < self.max_batch:
+            raise ValueError(
+                f"{PREFIX}MAX_QUEUE={self.max_queue} is less than {PREFIX}MAX_BATCH={self.max_batch}: "
+                "the queue has to hold at least one whole batch"
+            )
+        return self
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def accepted(field: FieldInfo) -> str:
+    """What a field accepts, in words: `1 .. 65535`, `auto | json | console`, `a path`."""
+    bounds = {
+        key: getattr(rule, key) for rule in field.metadata for key in ("ge", "gt", "le") if hasattr(rule, key)
+    }
+    choices = _arguments(field.annotation, Literal)
+    if choices:
+        return " | ".join(map(str, choices))
+    kinds = [field.annotation, *typing.get_args(field.annotation)]
+    words = next(
+        (word for kind, word in _WORDS.items() if kind in kinds),
+        "text",
+    )
+    low = f"{bounds['ge']:,}" if "ge" in bounds else f"more than {bounds['gt']:,}" if "gt" in bounds else None
+    return f"{words}, {low} .. {bounds['le']:,}" if low and "le" in bounds else words
+
+
+_WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", Path: "a path"}
+
+
+def _arguments(annotation: Any, origin: Any) -> tuple[Any, ...]:
+    return typing.get_args(annotation) if typing.get_origin(annotation) is origin else ()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; `overrides`, those that are not None, are command-line flags and win.
+
+    Raises:
+        SettingsError: naming every wrong variable or flag, its value and what is accepted.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_complaint(item, given) for item in error.errors())) from None
+
+
+def _complaint(item: Any, given: Mapping[str, Any]) -> str:
+    if not item["loc"]:
+        return str(item["ctx"]["error"])
+    name = str(item["loc"][0])
+    source = f"--{name.replace('_', '-')} " if name in given else f"{variable(name)}="
+    return f"{source}{item['input']} is not accepted; it takes {accepted(Settings.model_fields[name])}"
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables with our prefix that no setting reads: most likely misspelt."""
+    known = {variable(name) for name in Settings.model_fields} | {CLIENT_URL}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name.upper() not in known)
+
+
+def source(settings: Settings, name: str) -> str:
+    """Where a setting's value comes from: `environment`, `.env` or `default`."""
+    if any(key.upper() == variable(name) for key in os.environ):
+        return "environment"
+    return ".env" if name in settings.model_fields_set else "default"

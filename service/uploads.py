@@ -1,0 +1,61 @@
+"""What a multipart form may hold, checked before its fields are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from fastapi import UploadFile
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from service.errors import TOO_LARGE, FieldFault, ServiceError
+from service.problems import invalid_fields
+
+# What a form may need besides its image: boundaries, headers, and the other fields at their longest.
+FORM_BYTES = 128 * 1024
+
+REPEATABLE = frozenset({"tags"})
+
+
+def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that refuses fields the form does not have, and a second value for one that takes one.
+
+    Raises:
+        ServiceError: INVALID_FIELDS, naming each.
+    """
+
+    async def check(request: Request) -> None:
+        counts = Counter(name for name, _ in (await request.form()).multi_items())
+        takes = ", ".join(form.model_fields)
+        faults = [
+            FieldFault(name, f"is not a field of this form; it takes {takes}")
+            for name in counts
+            if name not in form.model_fields
+        ]
+        faults += [
+            FieldFault(name, f"comes {count} times; send it once")
+            for name, count in counts.items()
+            if count > 1 and name in form.model_fields and name not in REPEATABLE
+        ]
+        if isinstance((await request.form()).get("image"), str):
+            faults.append(
+                FieldFault("image", "is text; send it as a file part, as in curl -F image=@car.jpg")
+            )
+        if faults:
+            raise invalid_fields(faults)
+
+    return check
+
+
+async def read_image(upload: UploadFile, max_bytes: int) -> bytes:
+    """The uploaded file.
+
+    Raises:
+        ServiceError: TOO_LARGE.
+    """
+    if upload.size is not None and upload.size > max_bytes:
+        raise ServiceError(
+            TOO_LARGE, f"the image has {upload.size:,} bytes; {max_bytes:,} are accepted at most"
+        )
+    return await upload.read()

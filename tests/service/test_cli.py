@@ -1,0 +1,213 @@
+"""The `lka-reid` command, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic import Field, SecretStr
+
+from service import plugins, resources
+from service import settings as settings_module
+from service.settings import Settings
+from tests.service.commands import Command, command_runner, free_port
+from tests.service.fakes import BLUE, GREEN, RED, Running, load_fakes, open_gallery, picture, write_bundle
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+def pictures(folder: str) -> Path:
+    path = Path(folder)
+    path.mkdir()
+    for name, colour in {"red": RED, "green": GREEN, "blue": BLUE}.items():
+        (path / f"{name}.png").write_bytes(picture(colour))
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["serve", "demo", "enroll", "enrol", "query", "config", "version", "gallery", "gallery re-embed"]
+)
+def test_every_command_explains_itself(command: Command, name: str) -> None:
+    outcome = command(*name.split(), "--help")
+    assert outcome.code == 0
+    assert f"lka-reid {name}" in outcome.out
+
+
+def test_without_a_command_all_are_listed(command: Command) -> None:
+    outcome = command()
+    for name in ("serve", "demo", "enroll", "query", "config", "version", "gallery"):
+        assert f" {name} " in outcome.out
+
+
+def test_images_are_enrolled_once_and_found(service: Running, command: Command) -> None:
+    folder = pictures("images")
+    first = command("enroll", folder, "--url", service.url, "--camera-id", "cam1")
+    assert (first.code, first.out) == (0, "3 enrolled, 0 already there, 0 failed\n")
+    again = command("enrol", folder, "--url", service.url)
+    assert (again.code, again.out) == (0, "0 enrolled, 3 already there, 0 failed\n")
+    assert service.gallery.get("red.png").camera_id == "cam1"
+
+    shown = command("query", folder / "green.png", "--url", service.url, "--top-k", 2)
+    assert shown.code == 0
+    lines = [line.split() for line in shown.out.splitlines()]
+    assert any(line[:2] == ["1", "1"] and line[-1] == "green.png" for line in lines)
+    assert "both stages, 3 images enrolled" in shown.out
+
+    raw = command("query", folder / "green.png", "--url", service.url, "--no-rerank", "--json")
+    answer = json.loads(raw.out)
+    assert answer["matches"][0]["image_id"] == "green.png"
+    assert answer["reranked"] is False
+
+
+def test_an_empty_gallery_is_told_how_to_fill(service: Running, command: Command) -> None:
+    outcome = command("query", pictures("images") / "red.png", "--url", service.url)
+    assert outcome.code == 0
+    assert "lka-reid enroll" in outcome.out
+
+
+def test_what_fails_is_listed_with_its_reason_and_the_rest_is_enrolled(
+    service: Running, command: Command
+) -> None:
+    folder = pictures("images")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    (folder / "list.csv").write_text("path\nred.png\ngone.png\nbroken.jpg\n")
+    outcome = command("enroll", folder / "list.csv", "--url", service.url)
+    assert outcome.code == 1
+    assert outcome.out == "1 enrolled, 0 already there, 2 failed\n"
+    assert "no image that is known here" in outcome.err
+    assert "No such file" in outcome.err
+    assert "gone.png" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["enroll", "nowhere"], "nowhere does not exist"),
+        (["query", "nowhere.jpg"], "nowhere.jpg: No such file or directory"),
+        (["serve", "--port", "0"], "--port 0 is not accepted; it takes a whole number, 1 .. 65,535"),
+        (["serve", "--runtime", "gpu"], "--runtime gpu is not accepted; it takes auto | cuda"),
+        (["gallery", "re-embed", "--bundle", "nowhere"], "nowhere/manifest.json: no such file"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(command: Command, arguments: list[str], message: str) -> None:
+    outcome = command(*arguments)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"Error: {message}")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_no_service_is_told_with_the_remedy(command: Command) -> None:
+    folder = pictures("images")
+    url = f"http://127.0.0.1:{free_port()}"
+    for arguments in (["enroll", folder], ["query", folder / "red.png"]):
+        outcome = command(*arguments, "--url", url)
+        assert outcome.code == 2
+        assert f"no service answers at {url}" in outcome.err
+
+
+def test_config_shows_values_where_they_come_from_and_no_secrets(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class WithSecret(Settings):
+        token: SecretStr | None = Field(None, description="a secret")
+
+    monkeypatch.setattr(settings_module, "Settings", WithSecret)
+    monkeypatch.setenv("LKA_REID_TOKEN", "hunter2")
+    monkeypatch.setenv("LKA_REID_PORT", "9001")
+    monkeypatch.setenv("LKA_REID_PROT", "1")
+    outcome = command("config")
+    assert outcome.code == 0
+    rows = {
+        line.split()[0]: line for line in outcome.out.splitlines() if line.strip().startswith("LKA_REID_")
+    }
+    assert "9001" in rows["LKA_REID_PORT"]
+    assert "environment" in rows["LKA_REID_PORT"]
+    assert "default" in rows["LKA_REID_HOST"]
+    assert "***" in rows["LKA_REID_TOKEN"]
+    assert "hunter2" not in outcome.out
+    assert "LKA_REID_PROT is set, but is no setting" in outcome.err
+
+
+def test_a_wrong_variable_stops_every_command_that_reads_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LKA_REID_MAX_BATCH", "many")
+    for name in ("serve", "config"):
+        outcome = command(name)
+        assert outcome.code == 2
+        assert outcome.err.startswith(
+            "Error: LKA_REID_MAX_BATCH=many is not accepted; it takes a whole number"
+        )
+
+
+def test_a_gallery_changes_to_another_bundle(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "load_models", load_fakes)
+    bundle, data = write_bundle(Path("bundle")), Path("data")
+    there_is_none = command("gallery", "re-embed", "--data-dir", data, "--bundle", bundle)
+    assert there_is_none.code == 2
+    assert "there is no gallery in data" in there_is_none.err
+
+    open_gallery(data, fingerprint="e" * 64).close()
+    done = command("gallery", "re-embed", "--data-dir", data, "--bundle", bundle)
+    assert done.code == 0
+    assert done.out.startswith("0 images embedded by fake")
+    again = command("gallery", "re-embed", "--data-dir", data, "--bundle", bundle)
+    assert (again.code, "nothing to do" in again.out) == (0, True)
+
+
+extra = typer.Typer()
+
+
+@extra.command()
+def export() -> None:
+    """Write a bundle."""
+    print("exported")
+
+
+@extra.command()
+def summary() -> None:
+    """Print a table."""
+    import_module("no_such_torch")
+
+
+def test_commands_of_other_packages_stand_at_the_top_and_in_a_group(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_point = EntryPoint("training", f"{__name__}:extra", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: EntryPoints([entry_point]))
+    assert command("export").out == "exported\n"
+    assert command("training", "export").out == "exported\n"
+    assert "Write a bundle" in command("training", "--help").out
+    assert " training " in command("--help").out
+    assert "No such command 'exprot'" in command("exprot").err
+
+
+def test_a_command_that_misses_a_package_says_what_to_install(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_point = EntryPoint("training", f"{__name__}:extra", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: EntryPoints([entry_point]))
+    outcome = command("summary")
+    assert outcome.code == 2
+    assert "needs no_such_torch" in outcome.err
+    assert "pip install 'lka-reid[train]'" in outcome.err
+
+
+def test_commands_that_cannot_be_imported_say_what_to_install_and_disturb_no_others(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_point = EntryPoint("training", "no_such_module_for_training:app", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: EntryPoints([entry_point]))
+    assert command("version").code == 0
+    assert " training " in command("--help").out
+    outcome = command("export")
+    assert outcome.code == 2
+    assert "pip install 'lka-reid[train]'" in outcome.err
+    assert "no_such_module_for_training" in outcome.err

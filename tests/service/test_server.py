@@ -1,0 +1,92 @@
+"""The server: its address, its signals, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.console import CommandError
+from service.server import listen
+from tests.service.commands import ROOT, free_port, serving_process
+from tests.service.fakes import open_gallery, picture, write_bundle
+
+
+def test_connections_do_not_wait_for_acknowledgements() -> None:
+    with listen("127.0.0.1", 0) as sock:
+        assert sock.proto == socket.IPPROTO_TCP
+
+
+def test_a_taken_port_is_told() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match=f"port {port} on 127.0.0.1 is taken; .* --port"):
+            listen("127.0.0.1", port)
+
+
+def test_an_address_of_nobody_is_told() -> None:
+    with pytest.raises(CommandError, match="--host"):
+        listen("no.such.host.invalid", 8000)
+    with pytest.raises(CommandError, match="--host"):
+        listen("192.0.2.1", 8000)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    with serving_process(
+        "--data-dir", tmp_path / "data", "--bundle", bundle, "--log-format", "json"
+    ) as service:
+        response = httpx.post(
+            service.url + "/gallery", files={"image": ("x", picture())}, data={"image_id": "a"}
+        )
+        assert response.status_code == 201
+        service.process.send_signal(number)
+        _, log = service.process.communicate(timeout=20)
+    assert service.process.returncode == 0
+    assert '"event": "stopped"' in log
+    assert "Traceback" not in log
+
+
+def serve_in_vain(*arguments: object) -> str:
+    """What `lka-reid serve` says on stderr before it ends with status 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.service.fake_command", "serve", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    return error
+
+
+def test_a_gallery_of_another_bundle_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    open_gallery(tmp_path / "data", fingerprint="e" * 64).close()
+    bundle = write_bundle(tmp_path / "bundle")
+    error = serve_in_vain("--port", free_port(), "--data-dir", tmp_path / "data", "--bundle", bundle)
+    assert f"lka-reid gallery re-embed --data-dir {tmp_path / 'data'}" in error
+
+
+def test_a_gallery_in_use_is_refused_with_its_holder(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    with open_gallery(tmp_path / "data"):
+        error = serve_in_vain("--port", free_port(), "--data-dir", tmp_path / "data", "--bundle", bundle)
+    assert "in use by process" in error
+
+
+def test_a_missing_bundle_and_a_bad_data_directory_are_told(tmp_path: Path) -> None:
+    error = serve_in_vain("--port", free_port(), "--data-dir", tmp_path, "--bundle", tmp_path / "none")
+    assert str(tmp_path / "none") in error
+    (tmp_path / "file").touch()
+    bundle = write_bundle(tmp_path / "bundle")
+    error = serve_in_vain("--port", free_port(), "--data-dir", tmp_path / "file" / "x", "--bundle", bundle)
+    assert str(tmp_path / "file") in error
