@@ -14,6 +14,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MIN_SIDE = 8
 MAX_PIXELS = 50_000_000
 
+# Our own bound is lower than the one Pillow warns of.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 
 class ImageError(ValueError):
     """Bytes that are no usable picture; the message says why and what is accepted."""
@@ -46,27 +49,25 @@ def decode(data: bytes) -> Image.Image:
     """
     accepted = ", ".join(FORMATS)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise ImageError(
-                        f"the image has {width} x {height} px; at most {MAX_PIXELS:,} px are accepted"
-                    )
-                if min(width, height) < MIN_SIDE:
-                    raise ImageError(
-                        f"the image has {width} x {height} px; each side needs at least {MIN_SIDE} px"
-                    )
-                # A JPEG's decoder can shrink by powers of two for next to nothing; far more than any
-                # network input is left.
-                image.draft("RGB", (1024, 1024))
-                return ImageOps.exif_transpose(image).convert("RGB")
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(
+                    f"the image has {width} x {height} px; at most {MAX_PIXELS:,} px are accepted"
+                )
+            if min(width, height) < MIN_SIDE:
+                raise ImageError(
+                    f"the image has {width} x {height} px; each side needs at least {MIN_SIDE} px"
+                )
+            # A JPEG's decoder can shrink by powers of two for next to nothing; far more than any
+            # network input is left.
+            image.draft("RGB", (1024, 1024))
+            return ImageOps.exif_transpose(image).convert("RGB")
     except UnidentifiedImageError:
         raise ImageError(
             f"these {len(data):,} bytes are no image that is known here; send {accepted}"
         ) from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"the image is too large; at most {MAX_PIXELS:,} px are accepted") from None
     except (
         OSError,
