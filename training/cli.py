@@ -97,3 +97,36 @@ def export(
         f"{bundle}: {sum(f.bytes for f in written.manifest.files.values()) / 1e6:.1f} MB, "
         f"cosine to torch at least {parity.cosine:.6f}, fingerprint {written.fingerprint[:12]}"
     )
+
+
+@app.command()
+def demo_gallery(
+    data: Data,
+    folder: Annotated[Path, typer.Option(help="Gets images/ and manifest.csv.")] = Path("service/demo"),
+    probe_camera: Annotated[str, typer.Option(help="Whose pictures are the probes.")] = "cam1",
+) -> None:
+    """Copy the validation vehicles' pictures as the demo's gallery and probes."""
+    from training.dataset import DatasetError
+    from training.demo_gallery import write_demo_gallery
+
+    try:
+        count = write_demo_gallery(data, folder, probe_camera)
+    except DatasetError as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", soft_wrap=True)
+        raise typer.Exit(2) from None
+    Console().print(f"{folder}: {count} pictures")
+
+
+@app.command()
+def answer_sheet(
+    bundle: Annotated[Path, typer.Option(help="The bundle that answers.")] = Path("models/bundles/default"),
+    manifest: Annotated[Path, typer.Option(help="CSV: path, vehicle_id, role (gallery or probe).")] = Path(
+        "service/demo/manifest.csv"
+    ),
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("docs/ranked-answer.png"),
+) -> None:
+    """Draw ranked answers: probe, first stage, both stages, the right ones marked."""
+    from training.answer_sheet import make_answer_sheet
+
+    make_answer_sheet(bundle, manifest, out)
+    Console().print(f"{out} written")

@@ -60,9 +60,9 @@ class ConsoleReporter:
         """Images have been embedded."""
         self._show(done, total, "images")
 
-    def reranking(self, step: int, loss: float, validation: float) -> None:
-        """The re-ranker's loss has been looked at."""
-        self._show(step, None, f"loss {loss:.3f}  validation {validation:.3f}")
+    def reranking(self, step: int, loss: float) -> None:
+        """The re-ranker has made a step."""
+        self._show(step, None, f"loss {loss:.3f}")
 
     def _show(self, done: int, total: int | None, detail: str) -> None:
         if self._task is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,12 @@ def pooled_accuracy(found: list[Direction]) -> Accuracy:
 
     cmc = {rank: mean([part.cmc[rank] for part in parts]) for rank in parts[0].cmc}
     return Accuracy(queries, mean([part.mAP for part in parts]), cmc)
+
+
+def results(found: list[Direction]) -> dict[str, Any]:
+    """Accuracy over all directions, and of each one by the camera that asks."""
+    each = {d.queries.images[0].camera_id: pooled_accuracy([d]).row() for d in found}
+    return {**pooled_accuracy(found).row(), "by_querying_camera": each}
 
 
 def won_and_lost(before: list[Direction], after: list[Direction]) -> tuple[int, int]:

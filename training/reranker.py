@@ -139,21 +139,38 @@ class Fold:
         )
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A trained re-ranker and the way there.
+
+    Attributes:
+        model: in evaluation mode.
+        losses: step -> ranking loss on the validation lists, from step 0 (untrained).
+    """
+
+    model: StripReranker
+    losses: dict[int, float]
+
+
 def train_reranker(
     folds: Sequence[Fold],
     validation: Sequence[Fold],
     shape: RerankerConfig,
     config: RerankerTraining,
-    report: Callable[[int, float, float], None] = lambda *_: None,
-) -> StripReranker:
-    """Train on the folds' lists; the weights with the lowest ranking loss on `validation` are returned.
+    *,
+    stop: int | None = None,
+    report: Callable[[int, float], None] = lambda *_: None,
+) -> Trained:
+    """Train on the folds' lists.
 
     Args:
         folds: training lists; each fold has its own embedder, which has not seen the fold's vehicles.
-        validation: lists of vehicles that no fold holds.
+        validation: lists of vehicles that no fold holds, to look at now and then; the weights with the
+            lowest ranking loss on them are returned. Without any, the last weights are.
         shape: of the re-ranker.
         config: of the training.
-        report: called with the step, the training loss and, after each check, the validation loss.
+        stop: end after this many of the schedule's steps.
+        report: called with every step and its training loss.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -170,10 +187,12 @@ def train_reranker(
     parameters = [*model.parameters(), *classifier.parameters()]
     optimiser = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
-    best = (validation_loss(model, validation, config), copy.deepcopy(model.state_dict()))
-    report(0, best[0], best[0])
+    losses: dict[int, float] = {}
+    best = copy.deepcopy(model.state_dict())
+    if validation:
+        losses[0] = validation_loss(model, validation, config)
     sizes = np.array([len(fold.lists) for fold in folds])
-    for step in range(1, config.steps + 1):
+    for step in range(1, (config.steps if stop is None else stop) + 1):
         fold = folds[int(source.choice(len(folds), p=sizes / sizes.sum()))]
         chosen = source.choice(len(fold.lists), config.batch, replace=False)
         probes, candidates, similarities, right = fold.batch(chosen)
@@ -191,13 +210,14 @@ def train_reranker(
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
-        if step % config.check_every == 0:
-            now = validation_loss(model, validation, config)
-            report(step, loss.item(), now)
-            if now < best[0]:
-                best = (now, copy.deepcopy(model.state_dict()))
-    model.load_state_dict(best[1])
-    return model.eval()
+        report(step, loss.item())
+        if validation and step % config.check_every == 0:
+            losses[step] = validation_loss(model, validation, config)
+            if losses[step] == min(losses.values()):
+                best = copy.deepcopy(model.state_dict())
+    if validation:
+        model.load_state_dict(best)
+    return Trained(model.eval(), losses)
 
 
 def _labels(fold: Fold, chosen: NDArray[np.integer], number: dict[str, int]) -> tuple[Tensor, Tensor]:

@@ -108,7 +108,7 @@ def test_an_export_that_disagrees_with_torch_fails_and_leaves_the_old_bundle(
     folder.mkdir()
     (folder / "old").touch()
 
-    def exported_wrongly(network: LKAReID, path: Path, precision: export.Precision) -> None:
+    def exported_wrongly(_: LKAReID, path: Path, precision: export.Precision) -> None:
         wrong = for_inference(lively(NetworkConfig(**{**SMALL.__dict__, "depth": (1, 2, 1, 1)})), precision)
         original(wrong, path, precision)
 

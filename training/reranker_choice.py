@@ -1,0 +1,96 @@
+"""How long to train the re-ranker and how much the first stage has to say, found by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from models.reranker import RerankerConfig, StripReranker
+from training.measurement import directions, pooled_accuracy
+from training.reranker import Fold, RerankerTraining, train_reranker
+
+K = TypeVar("K")
+FUSIONS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Reporter(Protocol):
+    """Who is told how far the work is."""
+
+    def part(self, name: str) -> None:
+        """A new part of the work begins."""
+
+    def reranking(self, step: int, loss: float) -> None:
+        """The re-ranker has made a step."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and on what grounds.
+
+    Attributes:
+        steps: of training, with the lowest mean validation loss.
+        fusion: with the highest mean mAP over the folds left out; the smallest of several.
+        losses: step -> mean ranking loss on the folds left out.
+        mAP: fusion -> mean mAP of both stages on the folds left out.
+        first_stage: mean mAP of the first stage on them.
+    """
+
+    steps: int
+    fusion: float
+    losses: dict[int, float]
+    mAP: dict[float, float]  # noqa: N815 - the field's name
+    first_stage: float
+
+
+def choose_reranker(
+    folds: Sequence[Sequence[Fold]],
+    shape: RerankerConfig,
+    config: RerankerTraining,
+    reporter: Reporter,
+    fusions: Sequence[float] = FUSIONS,
+) -> Choice:
+    """Leave out one fold after the other, train on the rest, look at the one left out.
+
+    Args:
+        folds: the views of each fold, the unchanged images first: only they are looked at.
+        shape: of the re-ranker.
+        config: of its training.
+        reporter: told of every step.
+        fusions: weights to choose from.
+    """
+    curves: list[dict[int, float]] = []
+    accuracies: list[list[float]] = []
+    firsts: list[float] = []
+    for left_out, views in enumerate(folds):
+        reporter.part(f"re-ranker without fold {left_out}")
+        rest = [view for number, fold in enumerate(folds) if number != left_out for view in fold]
+        trained = train_reranker(rest, views[:1], shape, config, report=reporter.reranking)
+        curves.append(trained.losses)
+        accuracies.append([_mean_ap(views[0], _with_fusion(trained.model, fusion)) for fusion in fusions])
+        firsts.append(_mean_ap(views[0], None))
+    losses = {step: float(np.mean([curve[step] for curve in curves])) for step in curves[0]}
+    by_fusion = dict(zip(fusions, np.mean(accuracies, axis=0).tolist(), strict=True))
+    return Choice(
+        steps=min(losses, key=_of(losses)),
+        fusion=max(by_fusion, key=_of(by_fusion)),
+        losses=losses,
+        mAP=by_fusion,
+        first_stage=float(np.mean(firsts)),
+    )
+
+
+def _of(values: dict[K, float]) -> Callable[[K], float]:
+    return lambda key: values[key]
+
+
+def _with_fusion(model: StripReranker, fusion: float) -> StripReranker:
+    other = StripReranker(replace(model.config, fusion=fusion)).eval()
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def _mean_ap(fold: Fold, model: StripReranker | None) -> float:
+    return pooled_accuracy(directions(fold.features, model)).mAP
