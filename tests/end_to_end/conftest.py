@@ -1,0 +1,97 @@
+"""The real service with the shipped bundle, on the shipped pictures."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "service" / "demo"
+START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the demo."""
+
+    path: str
+    vehicle_id: str
+    camera_id: str
+    role: str
+
+    def data(self) -> bytes:
+        return (DEMO / self.path).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[Picture]:
+    with (DEMO / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            Picture(row["path"], row["vehicle_id"], row["camera_id"], row["role"])
+            for row in csv.DictReader(file)
+        ]
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+
+    def enrol(self, picture: Picture) -> httpx.Response:
+        fields = {"image_id": picture.path, "vehicle_id": picture.vehicle_id, "camera_id": picture.camera_id}
+        return self.client.post("/gallery", data=fields, files={"image": picture.data()})
+
+    def query(self, picture: Picture, **fields: str) -> httpx.Response:
+        return self.client.post("/query", data=fields, files={"image": picture.data()})
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(data_dir: Path) -> Iterator[Service]:
+    """`lka-reid serve` on a data directory, ready, and ended afterwards."""
+    port = free_port()
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--data-dir", str(data_dir)]
+    log = data_dir.with_suffix(".log")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LKA_REID_")}
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=ROOT)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            until = time.monotonic() + START_SECONDS
+            while True:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < until, log.read_text()
+                try:
+                    if client.get("/health/ready").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    pass
+                time.sleep(0.1)
+            yield Service(process, client)
+    finally:
+        process.terminate()
+        process.wait(30)

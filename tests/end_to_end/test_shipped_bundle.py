@@ -1,0 +1,111 @@
+"""What is shipped, as a user meets it: over HTTP, with the real models, on vehicles new to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.bundle import DEFAULT_BUNDLE, Bundle
+from tests.end_to_end.conftest import Picture, Service, serving
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.load(DEFAULT_BUNDLE)
+
+
+@pytest.fixture(scope="module")
+def enrolled(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) -> Iterator[Service]:
+    """A service whose gallery holds the demo's gallery."""
+    with serving(tmp_path_factory.mktemp("end-to-end") / "data") as service:
+        for picture in pictures:
+            if picture.role == "gallery":
+                assert service.enrol(picture).status_code == 201
+        yield service
+
+
+def test_the_bundle_is_lka_reid_with_a_reranker_in_at_most_50_mb(bundle: Bundle) -> None:
+    network = bundle.manifest.network
+    assert [(b["mixer"], b["loss"]) for b in network["branches"]] == [
+        ("lka", "cross_entropy"), ("lka", "triplet"), ("hca", "cross_entropy"), ("hca", "triplet"),
+    ]  # fmt: skip
+    assert bundle.manifest.descriptor_dim == 8192
+    assert bundle.manifest.reranker is not None
+    assert bundle.manifest.reranker.candidates == 10
+    assert sum(path.stat().st_size for path in bundle.path.iterdir()) <= 50_000_000
+
+
+def test_no_demo_picture_shows_a_vehicle_that_the_bundle_was_trained_on(
+    bundle: Bundle, pictures: list[Picture]
+) -> None:
+    assert {picture.vehicle_id for picture in pictures} == set(bundle.manifest.training["validation"])
+
+
+@pytest.mark.parametrize(
+    ("rerank", "row"), [("false", "LKA-ReID, first stage"), ("true", "LKA-ReID, both stages")]
+)
+def test_the_accuracy_in_the_manifest_is_what_the_service_answers(
+    enrolled: Service, bundle: Bundle, pictures: list[Picture], rerank: str, row: str
+) -> None:
+    probes = [picture for picture in pictures if picture.role == "probe"]
+    ranks = []
+    for probe in probes:
+        matches = enrolled.query(probe, top_k="100", rerank=rerank).json()["matches"]
+        ranks.append([match["vehicle_id"] for match in matches].index(probe.vehicle_id) + 1)
+    stated = bundle.manifest.accuracy["results"][row]["by_querying_camera"][probes[0].camera_id]
+    one_query = 100 / len(probes)
+    for rank in (1, 5, 10):
+        found = 100 * sum(r <= rank for r in ranks) / len(ranks)
+        assert found == pytest.approx(stated[f"R{rank}"], abs=one_query + 0.1)
+    assert 100 * sum(1 / r for r in ranks) / len(ranks) == pytest.approx(stated["mAP"], abs=1.0)
+
+
+def test_an_enrolled_picture_finds_itself_with_similarity_1(
+    enrolled: Service, pictures: list[Picture]
+) -> None:
+    picture = next(p for p in pictures if p.role == "gallery")
+    best = enrolled.query(picture).json()["matches"][0]
+    assert best["image_id"] == picture.path
+    assert best["similarity"] == pytest.approx(1, abs=1e-4)
+    assert best["rerank_distance"] == pytest.approx(0, abs=0.02)  # strips are kept in half precision
+
+
+def test_the_second_stage_only_permutes_the_first_ten(enrolled: Service, pictures: list[Picture]) -> None:
+    probe = next(p for p in pictures if p.role == "probe")
+    first = enrolled.query(probe, top_k="30", rerank="false").json()["matches"]
+    both = enrolled.query(probe, top_k="30").json()["matches"]
+    names = [[match["image_id"] for match in matches] for matches in (first, both)]
+    assert sorted(names[0][:10]) == sorted(names[1][:10])
+    assert names[0][10:] == names[1][10:]
+    assert [names[0][match["first_stage_rank"] - 1] for match in both] == names[1]
+    assert [match["rerank_distance"] is None for match in both] == [False] * 10 + [True] * 20
+    distances = [match["rerank_distance"] for match in both[:10]]
+    assert distances == sorted(distances)
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, pictures: list[Picture]) -> None:
+    kept = pictures[:3]
+    with serving(tmp_path / "data") as service:
+        assert all(service.enrol(picture).status_code == 201 for picture in kept)
+        assert service.client.delete(f"/gallery/{kept[1].path}").status_code == 204
+        service.kill()
+    with serving(tmp_path / "data") as service:
+        matches = service.query(kept[0]).json()["matches"]
+        assert {match["image_id"] for match in matches} == {kept[0].path, kept[2].path}
+        assert matches[0]["image_id"] == kept[0].path
+        image = service.client.get(f"/gallery/{kept[0].path}/image")
+        assert image.content == kept[0].data()
+        again = service.enrol(kept[0])
+        assert again.status_code == 409
+        assert again.headers["content-type"] == "application/problem+json"
+
+
+def test_an_empty_gallery_answers_an_empty_list(tmp_path: Path, pictures: list[Picture]) -> None:
+    with serving(tmp_path / "data") as service:
+        answer = service.query(pictures[0]).json()
+    assert answer["matches"] == []
+    assert set(answer["timings_ms"]) == {"decode", "queue", "embed", "search", "rerank", "total"}
