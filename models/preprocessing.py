@@ -62,7 +62,7 @@ def decode(data: bytes) -> Image.Image:
             # A JPEG's decoder can shrink by powers of two for next to nothing; far more than any
             # network input is left.
             image.draft("RGB", (1024, 1024))
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         raise ImageError(
             f"these {len(data):,} bytes are no image that is known here; send {accepted}"
@@ -82,6 +82,14 @@ def decode(data: bytes) -> Image.Image:
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"the image is damaged or cut short ({error}); send a whole {accepted}") from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode to RGB; of an animation, the frame that is open, the first."""
+    if image.mode.startswith("I"):
+        # 16 bits a pixel: Pillow's own conversion would cut off everything above 255.
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
 
 
 def normalise(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:

@@ -30,6 +30,19 @@ def test_other_colour_modes_become_rgb(mode: str) -> None:
     assert decode(encoded(Image.new(mode, (16, 16)), kind)).mode == "RGB"
 
 
+def test_16_bits_a_pixel_keep_their_brightness() -> None:
+    grey = np.full((16, 16), 40_000, dtype=np.uint16)
+    image = decode(encoded(Image.fromarray(grey)))
+    assert image.getpixel((3, 3)) == (156, 156, 156)
+
+
+def test_an_animation_is_its_first_frame() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    for kind in ("WEBP", "PNG"):
+        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
+        assert decode(data).getpixel((8, 8)) == (255, 0, 0)
+
+
 def test_a_picture_is_turned_upright_by_its_exif_orientation() -> None:
     image = Image.new("RGB", (20, 10), "black")
     image.paste("white", (0, 0, 10, 10))
