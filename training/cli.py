@@ -130,3 +130,11 @@ def answer_sheet(
 
     make_answer_sheet(bundle, manifest, out)
     Console().print(f"{out} written")
+
+
+@app.command()
+def summary() -> None:
+    """Print the four rows of Table II from the network itself: mixers, parameters, multiply-accumulates."""
+    from training.summary import summary_table
+
+    Console().print(summary_table())
