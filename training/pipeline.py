@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from training.features import Features, extract
 from training.measurement import directions, results, won_and_lost
 from training.recipe import Recipe
 from training.reranker import Fold, mine, train_reranker
-from training.reranker_choice import choose_reranker
+from training.reranker_choice import choose_reranker, with_fusion
 from training.weights import load_imagenet
 
 
@@ -159,13 +159,13 @@ class Run:
         trained = train_reranker(
             [view for fold in self.folds for view in fold],
             [],
-            replace(self.recipe.shape, fusion=choice.fusion),
+            self.recipe.shape,
             self.recipe.reranker,
             stop=choice.steps,
             report=self.reporter.reranking,
         )
-        save_reranker(path, trained.model)
-        return trained.model
+        save_reranker(path, with_fusion(trained.model, choice.fusion))
+        return load_reranker(path)
 
     def _start(self, config: NetworkConfig, identities: int) -> LKAReID:
         torch.manual_seed(self.recipe.seed)

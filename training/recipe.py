@@ -28,7 +28,7 @@ class Recipe:
         views: changed copies of every image in the re-ranker's training lists.
         network: the embedder's shape.
         embedder: its training, for the bundle and for the folds.
-        shape: the re-ranker's shape.
+        shape: the re-ranker's shape; with its fusion it is trained, another may be chosen afterwards.
         reranker: its training.
         plain: the plain ResNet-50 to compare with.
         plain_training: its training.
@@ -42,7 +42,7 @@ class Recipe:
         default_factory=lambda: NetworkConfig(ibn=True, v1=True, image_size=(160, 160), strips=4)
     )
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
-    shape: RerankerConfig = field(default_factory=RerankerConfig)
+    shape: RerankerConfig = field(default_factory=lambda: RerankerConfig(fusion=2.0))
     reranker: RerankerTraining = field(default_factory=RerankerTraining)
     plain: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(PLAIN, ibn=False, v1=True, last_stride=2, image_size=(160, 160))
