@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from index.sharedlock import SharedLock
+
+# FAISS's OpenMP threads would spin for milliseconds after each search, on cores that the next embedding
+# needs; they read this once, when they are loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import faiss
 
 SPARE = 16  # fetched beyond k, so that a tie at the k-th place is usually seen in one pass
 

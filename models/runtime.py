@@ -121,8 +121,9 @@ class Models:
         embedder = Embedder(bundle, open_session(bundle.embedder, name, threads))
         reranker = None
         if bundle.reranker is not None:
-            # Ten candidates are too little work for a GPU's trip there and back to pay.
-            reranker = Reranker(bundle, open_session(bundle.reranker, "cpu", threads))
+            # Ten candidates are too little work for a GPU's trip there and back to pay, or for a second
+            # pool of threads, which would spin while the embedder works.
+            reranker = Reranker(bundle, open_session(bundle.reranker, "cpu", 1))
         return cls(bundle, name, embedder, reranker)
 
 
