@@ -79,15 +79,20 @@ def progress() -> Progress:
     )
 
 
-def matches_table(answer: Mapping[str, Any], title: str, vehicle_id: str | None = None) -> Table:
+def matches_table(
+    answer: Mapping[str, Any], title: str, vehicle_id: str | None = None, *, one_line: bool = False
+) -> Table:
     """A query's answer as a table.
 
     Args:
         answer: what `POST /query` answered.
         title: above it.
         vehicle_id: the probe's vehicle, where known: its matches are marked.
+        one_line: cut long image ids rather than break them.
     """
     made = table(title, *MATCH_COLUMNS)
+    if one_line:
+        made.columns[-1].no_wrap, made.columns[-1].overflow = True, "ellipsis"
     for match in answer["matches"]:
         moved = match["first_stage_rank"] - match["rank"]
         arrow = f"[green]▲{moved}[/]" if moved > 0 else f"[red]▼{-moved}[/]" if moved < 0 else ""

@@ -127,7 +127,7 @@ def show(client: ServiceClient, pictures: Pictures) -> None:
     out.print(
         f"Probe: {escape(str(_short(probe.path)))}, vehicle {probe.vehicle_id} seen by {probe.camera_id}\n"
     )
-    out.print(matches_table(answer, "Ranked answer (✓ the probe's vehicle)", probe.vehicle_id))
+    out.print(matches_table(answer, "Ranked answer (✓ the probe's vehicle)", probe.vehicle_id, one_line=True))
     out.print(timings_line(answer))
     another = pictures.probes[1 % len(pictures.probes)]
     curl = f"curl -F image=@{shlex.quote(str(_short(another.path)))} -F top_k=5 {client.url}/query"
