@@ -27,6 +27,10 @@ MATCH_COLUMNS = (
 )
 
 
+OTHER_COLUMNS = 70
+"""Characters of a row of matches before the image id, for ids of common length."""
+
+
 class CommandError(Exception):
     """Ends a command with one line that says what is wrong and what to do.
 
@@ -92,7 +96,8 @@ def matches_table(
     """
     made = table(title, *MATCH_COLUMNS)
     if one_line:
-        made.columns[-1].no_wrap, made.columns[-1].overflow = True, "ellipsis"
+        last = made.columns[-1]
+        last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, out.width - OTHER_COLUMNS)
     for match in answer["matches"]:
         moved = match["first_stage_rank"] - match["rank"]
         arrow = f"[green]▲{moved}[/]" if moved > 0 else f"[red]▼{-moved}[/]" if moved < 0 else ""
