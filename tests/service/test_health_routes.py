@@ -107,7 +107,7 @@ def test_metrics_count_requests_stages_batches_and_rejections(service: Running) 
     service.enrol(image_id="a")
     service.query()
     service.client.get("/gallery/a")
-    service.client.request("BREW", "/coffee")
+    service.client.request("PURGE", "/coffee")
     found = samples(service)
     for stage, count in {"decode": 2, "queue": 2, "embed": 2, "search": 1, "rerank": 1, "total": 2}.items():
         assert found["lka_reid_stage_seconds_count", (("stage", stage),)] == count
