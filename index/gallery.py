@@ -208,6 +208,11 @@ class Gallery:
         manifest = self._manifest
         return None if manifest is None else max(0.0, time.time() - manifest.written_at)
 
+    def changes_since_snapshot(self) -> int:
+        """Enrolments and deletions that the snapshot on disk does not hold, all where there is none."""
+        manifest = self._manifest
+        return (self._vectors.sequence or 0) - (0 if manifest is None else manifest.sequence)
+
     def close(self) -> None:
         """Finish what is under way, close every connection and let the next process in. Idempotent."""
         with self._snapshot_lock:

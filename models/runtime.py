@@ -1,9 +1,8 @@
-"""Inference without torch: a bundle's ONNX files run by ONNX Runtime."""
+"""A bundle's models, ready to run: the embedder on the chosen runtime, the re-ranker on ONNX Runtime."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +11,12 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, BundleError
 from models.preprocessing import InputSpec
+from models.runtimes.choice import choose_runtime
+from models.runtimes.forward import Floats, Forward, RuntimeOptions
+from models.runtimes.ort import load as load_onnxruntime
+from models.runtimes.ort import open_session
 
-Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-
-class RuntimeNotAvailableError(Exception):
-    """The runtime that was asked for is not there; the message says what to install or choose."""
 
 
 class Embeddings(NamedTuple):
@@ -38,12 +34,11 @@ class Embeddings(NamedTuple):
 class Embedder:
     """Images -> descriptors and strips."""
 
-    def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
+    def __init__(self, bundle: Bundle, forward: Forward) -> None:
         self.input: InputSpec = bundle.manifest.input
         self.descriptor_dim: int = bundle.manifest.descriptor_dim
         self.strips: tuple[int, int] | None = bundle.manifest.strips
-        self._session = session
-        self._outputs = ["descriptor"] + (["strips"] if self.strips else [])
+        self._forward = forward
 
     def embed(self, images: Floats) -> Embeddings:
         """Embed prepared images.
@@ -57,10 +52,11 @@ class Embedder:
         shape = (3, self.input.height, self.input.width)
         if images.ndim != 4 or images.shape[1:] != shape or not len(images):
             raise ValueError(f"images are {images.shape}, the bundle wants (B, {', '.join(map(str, shape))})")
-        results = self._session.run(self._outputs, {"images": images})
-        descriptors = np.asarray(results[0], dtype=np.float32)
-        strips = np.asarray(results[1], dtype=np.float16) if self.strips else None
-        return Embeddings(descriptors, strips)
+        descriptors, strips = self._forward(images)
+        return Embeddings(
+            np.asarray(descriptors, dtype=np.float32),
+            None if strips is None else np.asarray(strips, dtype=np.float16),
+        )
 
 
 class Reranker:
@@ -94,7 +90,7 @@ class Models:
 
     Attributes:
         bundle: where they come from.
-        runtime: the name of the runtime in use.
+        runtime: the name of the runtime in use, with its precision where it has a choice.
         embedder: first stage.
         reranker: second stage, or None for a bundle without one.
     """
@@ -105,65 +101,51 @@ class Models:
     reranker: Reranker | None
 
     @classmethod
-    def load(cls, bundle: Bundle, runtime: str = "auto", threads: int | None = None) -> Models:
+    def load(cls, bundle: Bundle, runtime: str = "auto", options: RuntimeOptions | None = None) -> Models:
         """Load a checked bundle.
 
         Args:
             bundle: from `Bundle.load`.
-            runtime: `cpu`, `cuda`, or `auto` for cuda where ONNX Runtime offers it and cpu elsewhere.
-            threads: CPU threads of one inference; None for all cores.
+            runtime: see `models.runtimes.choice`.
+            options: threads, precision, batch sizes.
 
         Raises:
             RuntimeNotAvailableError: the runtime is unknown or not there. Nothing falls back in silence.
-            BundleError: a file of the bundle is no model that ONNX Runtime can load.
+            BundleError: a file of the bundle is no model that the runtime can load.
+            OSError: the engine cache cannot be made.
         """
-        name = choose_runtime(runtime, ort.get_available_providers())
-        embedder = Embedder(bundle, open_session(bundle.embedder, name, threads))
-        reranker = None
-        if bundle.reranker is not None:
-            # Ten candidates are too little work for a GPU's trip there and back to pay, or for a second
-            # pool of threads, which would spin while the embedder works.
-            reranker = Reranker(bundle, open_session(bundle.reranker, "cpu", 1))
-        return cls(bundle, name, embedder, reranker)
+        options = options or RuntimeOptions()
+        name, forward = load_forward(bundle, choose_runtime(runtime), options)
+        return cls(bundle, name, Embedder(bundle, forward), load_reranker(bundle))
 
 
-def choose_runtime(wanted: str, available: list[str]) -> str:
-    """The runtime to use: `wanted`, or for `auto` the best that ONNX Runtime offers.
+def load_forward(bundle: Bundle, runtime: str, options: RuntimeOptions) -> tuple[str, Forward]:
+    """The bundle's embedder on a runtime that is there, and the name of what is in use, with its precision.
 
     Raises:
-        RuntimeNotAvailableError: unknown, or not available.
+        RuntimeNotAvailableError, BundleError, OSError: see `Models.load`.
     """
-    if wanted == "auto":
-        return "cuda" if PROVIDERS["cuda"] in available else "cpu"
-    if wanted not in PROVIDERS:
-        raise RuntimeNotAvailableError(f"unknown runtime {wanted!r}; there are auto, {', '.join(PROVIDERS)}")
-    if PROVIDERS[wanted] not in available:
-        raise RuntimeNotAvailableError(
-            f"runtime {wanted!r} is not available: this ONNX Runtime offers {', '.join(available)}. "
-            "Install the [gpu] extra in place of [cpu], or choose another runtime."
-        )
-    return wanted
+    # Imported where they are chosen: neither has to be installed for another to run.
+    if runtime == "openvino":
+        from models.runtimes import openvino
+
+        precision = openvino.precision_in_use(options)
+        return f"{runtime}-{precision}", openvino.load(bundle, precision, options)
+    if runtime == "torch-cuda":
+        from models.runtimes import torch_cuda
+
+        precision = "f32" if options.precision == "f32" else "bf16"
+        return f"{runtime}-{precision}", torch_cuda.load(bundle, options)
+    return runtime, load_onnxruntime(bundle, runtime, options)
 
 
-def open_session(path: Path, runtime: str, threads: int | None) -> ort.InferenceSession:
-    """An ONNX Runtime session on one runtime.
+def load_reranker(bundle: Bundle) -> Reranker | None:
+    """The bundle's second stage, or None, on one thread of the CPU.
+
+    Ten candidates do not pay a GPU's trip there and back, nor a second pool of threads, which would spin
+    while the embedder works.
 
     Raises:
         BundleError: the file is no model that ONNX Runtime can load.
-        RuntimeNotAvailableError: the provider is offered but does not start here.
     """
-    options = ort.SessionOptions()
-    # Weights may lie in the file as 8-bit integers; unfold them once, at load time.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    if threads:
-        options.intra_op_num_threads = threads
-    provider = PROVIDERS[runtime]
-    try:
-        session = ort.InferenceSession(path, options, providers=[provider])
-    except Exception as error:  # ONNX Runtime raises a family of its own without a common base
-        raise BundleError(f"{path}: ONNX Runtime cannot load it: {error}") from error
-    if provider not in session.get_providers():
-        raise RuntimeNotAvailableError(
-            f"{provider} does not start here; see ONNX Runtime's message above, or choose another runtime"
-        )
-    return session
+    return None if bundle.reranker is None else Reranker(bundle, open_session(bundle.reranker, "cpu", 1))

@@ -6,12 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from index import Gallery
-from service import openapi, problems
+from service import documentation, openapi, problems
+from service.access.audit import AuditLog
+from service.access.guard import Guard, Limits
+from service.access.keyfile import KeyFile
+from service.access.keyring import Keyring
+from service.headers import HeadersMiddleware
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.middleware import BodyMiddleware, RequestMiddleware
+from service.middleware import REQUEST_ID, BodyMiddleware, RequestMiddleware
 from service.protocols import Models
 from service.readiness import Readiness
 from service.resources import Resources
@@ -29,6 +35,8 @@ Vehicle re-identification in two stages. Enrol images of vehicles by `POST /gall
 curl -F image=@car.jpg -F vehicle_id=bus_0001 -F camera_id=cam1 http://127.0.0.1:8000/gallery
 curl -F image=@probe.jpg -F top_k=5 http://127.0.0.1:8000/query
 ```
+
+Where the service has API keys, add `-H "Authorization: Bearer $KEY"` (or `X-API-Key`).
 
 Every error is `application/problem+json` (RFC 9457): `type` names its kind, `detail` says what to do, and
 `request_id` (also the `X-Request-ID` header, which you may send yourself) finds it in the log.
@@ -55,12 +63,21 @@ def create_app(
 
     Raises:
         SettingsError: the environment holds a wrong value.
+        KeyFileError: the file of API keys is there and cannot be used.
     """
     settings = settings or load_settings()
     metrics = Metrics()
+    keyring = Keyring(KeyFile(settings.keys_path))
+    audit = AuditLog(settings.audit_path, settings.audit_max_bytes, settings.audit_backups)
 
     def open_resources(on_step: Callable[[str], None]) -> Resources:
-        return Resources.open(settings, metrics, models, gallery, on_step)
+        resources = Resources.open(settings, metrics, models, gallery, on_step)
+        try:
+            audit.check()
+        except BaseException:
+            resources.close()
+            raise
+        return resources
 
     lifecycle = Lifecycle(open_resources, on_start_failure)
 
@@ -71,6 +88,7 @@ def create_app(
             yield
         finally:
             await lifecycle.stop()
+            audit.close()
 
     app = FastAPI(
         title="LKA-ReID",
@@ -78,19 +96,33 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=openapi.TAGS,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.lifecycle = lifecycle
+    app.state.keyring = keyring
     app.state.readiness = Readiness(settings.ready_max_age_s)
     app.add_middleware(
         BodyMiddleware,
         max_bytes=settings.max_upload_bytes + FORM_BYTES,
         max_seconds=settings.request_deadline_s,
     )
+    app.add_middleware(Guard, settings=settings, keyring=keyring, limits=Limits.of(settings), audit=audit)
+    if settings.origins:
+        # Outside the guard: a browser asks whether it may ask before it shows a key.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "Location", "Retry-After"],
+        )
     app.add_middleware(RequestMiddleware, metrics=metrics)
+    app.add_middleware(HeadersMiddleware)
     problems.install(app)
-    for router in (query.router, gallery_routes.router, health.router):
+    for router in (query.router, gallery_routes.router, health.router, documentation.router):
         app.include_router(router)
     openapi.install(app)
     return app

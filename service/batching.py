@@ -65,11 +65,13 @@ class WorkerHealth:
         alive: the thread runs and takes images.
         last_failed: the newest forward pass failed.
         success_age_s: s since a forward pass last succeeded; None before the first.
+        batch_age_s: s that the batch under way has taken; None between batches.
     """
 
     alive: bool
     last_failed: bool
     success_age_s: float | None
+    batch_age_s: float | None
 
 
 @dataclass(eq=False, frozen=True)
@@ -166,6 +168,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._waiting: deque[_Item] = deque()
         self._running: list[_Item] = []
+        self._running_since: float | None = None
         self._expected = 0
         self._closing = False
         self._alive = False
@@ -177,6 +180,12 @@ class Batcher:
     def depth(self) -> int:
         """Places taken: images on the way and images waiting."""
         return self._expected + len(self._waiting)
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds that the image at the head of the queue has waited; 0 where none waits."""
+        with self._changed:
+            return time.monotonic() - self._waiting[0].queued_at if self._waiting else 0.0
 
     def start(self) -> None:
         """Start the worker and warm the forward pass up; returns when that is done.
@@ -205,7 +214,9 @@ class Batcher:
     def health(self) -> WorkerHealth:
         """The worker's state as known now."""
         alive = self._alive and self._thread.is_alive()
-        return WorkerHealth(alive, self._forward.last_failed, self._forward.success_age_s)
+        since = self._running_since
+        batch_age_s = None if since is None else time.monotonic() - since
+        return WorkerHealth(alive, self._forward.last_failed, self._forward.success_age_s, batch_age_s)
 
     def close(self, timeout_s: float = 30.0) -> None:
         """Take no more places, answer everyone who has one, end the worker.
@@ -251,7 +262,9 @@ class Batcher:
                 self._alive = True
             self._warm.set_result(None)
             while batch := self._next_batch():
+                self._running_since = time.monotonic()
                 self._answer(batch)
+                self._running_since = None
         except BaseException as error:
             # Also SystemExit and the like: a thread that ends in silence leaves its callers waiting.
             if self._warm.done():

@@ -6,13 +6,14 @@ import sys
 
 import typer
 
-from service.commands import gallery
+from service.commands import gallery, keys
 from service.commands.config import config
 from service.commands.demo import demo
 from service.commands.enroll import enroll
 from service.commands.query import query
 from service.commands.serve import serve
 from service.commands.version import version
+from service.commands.worker import worker
 from service.console import CommandError, print_error
 from service.plugins import INSTALL_TRAINING, RootGroup
 
@@ -34,11 +35,13 @@ app = typer.Typer(
 )
 app.command(rich_help_panel=SERVICE)(demo)
 app.command(rich_help_panel=SERVICE)(serve)
+app.command(rich_help_panel=SERVICE)(worker)
 app.command(rich_help_panel=SERVICE)(config)
 app.command(rich_help_panel=SERVICE)(version)
 app.command(rich_help_panel=CLIENT)(enroll)
 app.command("enrol", hidden=True)(enroll)
 app.command(rich_help_panel=CLIENT)(query)
+app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)
 app.add_typer(gallery.app, name="gallery", rich_help_panel=UPKEEP)
 
 

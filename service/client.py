@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 
 ATTEMPTS = 6
+LATER = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
 
 
 class ServiceUnreachableError(Exception):
@@ -36,13 +37,16 @@ class ServiceClient:
 
     Args:
         url: such as `http://127.0.0.1:8000`.
+        key: API key, where the service has keys.
         timeout_s: s for one answer.
     """
 
-    def __init__(self, url: str, timeout_s: float = 60.0) -> None:
+    def __init__(self, url: str, key: str | None = None, timeout_s: float = 60.0) -> None:
         self.url = url.rstrip("/")
         try:
-            self._http = httpx.Client(base_url=self.url, timeout=timeout_s)
+            # As bytes: what is no key is then refused by the service, which says so.
+            headers = {} if key is None else {b"Authorization": b"Bearer " + key.strip().encode()}
+            self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=headers)
         except (httpx.InvalidURL, ValueError) as error:
             raise ServiceUnreachableError(f"{url!r} is no URL: {error}") from None
 
@@ -84,7 +88,7 @@ class ServiceClient:
         data = image.read_bytes()
         for attempt in range(1, ATTEMPTS + 1):
             response = self._send("POST", path, data=dict(fields), files={"image": (image.name, data)})
-            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or attempt == ATTEMPTS:
+            if response.status_code not in LATER or attempt == ATTEMPTS:
                 break
             time.sleep(float(response.headers.get("Retry-After", 1)))
         return self._answer(response)

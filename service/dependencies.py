@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.access.audit import AuditEntry
 from service.context import RequestContext, context_of
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -32,7 +33,13 @@ async def _context(request: Request) -> RequestContext:
     return context_of(request)
 
 
+async def _audit(request: Request) -> AuditEntry:
+    entry: AuditEntry = request.state.audit
+    return entry
+
+
 SettingsInUse = Annotated[Settings, Depends(_settings)]
 MetricsInUse = Annotated[Metrics, Depends(_metrics)]
 OpenResources = Annotated[Resources, Depends(_resources)]
 Context = Annotated[RequestContext, Depends(_context)]
+Audit = Annotated[AuditEntry, Depends(_audit)]

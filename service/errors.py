@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from index import DuplicateImageError, GalleryClosedError, InvalidEnrolmentError, UnknownImageError
 from models.preprocessing import ImageError
+from service.access.audit import AuditError
+from service.access.keyfile import KeyFileError
 from service.batching import Expired, Overloaded, WorkerStoppedError
 from service.forward import EmbeddingError
+from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,20 @@ class FieldFault:
 
 
 class ServiceError(Exception):
-    """An error of a known kind, told to the caller."""
+    """An error of a known kind, told to the caller; `headers` are those of its answer."""
 
-    def __init__(self, kind: ErrorKind, detail: str, faults: Sequence[FieldFault] = ()) -> None:
+    def __init__(
+        self,
+        kind: ErrorKind,
+        detail: str,
+        faults: Sequence[FieldFault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.faults = tuple(faults)
+        self.headers = dict(headers or {})
 
 
 MALFORMED = ErrorKind(
@@ -60,6 +70,21 @@ MALFORMED = ErrorKind(
     400,
     "The request cannot be read",
     "The body is not the multipart form it claims to be.",
+)
+KEY_REQUIRED = ErrorKind(
+    "key-required",
+    401,
+    "An API key is needed",
+    "Send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`; the detail says whether one was seen.",
+)
+SCOPE_MISSING = ErrorKind(
+    "scope-missing", 403, "The API key does not permit this", "The detail names the scope that is needed."
+)
+FOREIGN_SITE = ErrorKind(
+    "foreign-site",
+    403,
+    "Not for pages of other sites",
+    "Without API keys, what a browser sends in the name of another site is refused.",
 )
 UNKNOWN_IMAGE = ErrorKind(
     "unknown-image", 404, "No such image", "No image of this id is enrolled.", causes=(UnknownImageError,)
@@ -86,12 +111,28 @@ NOT_AN_IMAGE = ErrorKind(
     "The bytes are no image, damaged, or of a size or format that is not accepted; the detail says which.",
     causes=(ImageError,),
 )
+BREAKS_WORKER = ErrorKind(
+    "image-breaks-worker",
+    422,
+    "The image ends the worker that embeds it",
+    "As many workers as are let have ended with this image in hand, and it was put aside as a dead letter, "
+    "which the detail names. Do not send it again; tell the operator.",
+    causes=(DeadLetterError,),
+)
 INVALID_FIELDS = ErrorKind(
     "invalid-fields",
     422,
     "Fields of the request are wrong",
     "`errors` names each field, what is wrong with it and what it takes.",
     causes=(InvalidEnrolmentError,),
+)
+RATE_LIMITED = ErrorKind(
+    "rate-limited",
+    429,
+    "Too many requests",
+    "This key, or without keys this address, asks faster than is allowed. Try again after `Retry-After` "
+    "seconds.",
+    retry_after_s=1,
 )
 CLIENT_GONE = ErrorKind(
     "client-closed-request", 499, "The client hung up", "Never seen by a client; it is counted."
@@ -123,7 +164,32 @@ NOT_READY = ErrorKind(
     "The service is not ready",
     "It is starting, shutting down, or its model does not answer; the detail says which.",
     retry_after_s=5,
-    causes=(WorkerStoppedError, GalleryClosedError),
+    causes=(WorkerStoppedError, GalleryClosedError, ForeignBundleError),
+)
+QUEUE_UNAVAILABLE = ErrorKind(
+    "queue-unavailable",
+    503,
+    "The queue does not answer",
+    "Redis, which stands between the service and its workers, is away, slow, or full; nothing was changed.",
+    retry_after_s=2,
+    causes=(QueueUnavailableError,),
+)
+AUDIT_FAILED = ErrorKind(
+    "audit-failed",
+    503,
+    "The audit log cannot be written",
+    "Nothing is begun that cannot be recorded; what was under way when this happened may have been carried "
+    "out. The service's log has the cause.",
+    retry_after_s=5,
+    causes=(AuditError,),
+)
+KEYS_UNREADABLE = ErrorKind(
+    "keys-unreadable",
+    503,
+    "The API keys cannot be read",
+    "Nobody is let in until they can; the service's log has the cause.",
+    retry_after_s=5,
+    causes=(KeyFileError,),
 )
 DEADLINE = ErrorKind(
     "deadline-exceeded",
@@ -136,6 +202,9 @@ DEADLINE = ErrorKind(
 
 KINDS = (
     MALFORMED,
+    KEY_REQUIRED,
+    SCOPE_MISSING,
+    FOREIGN_SITE,
     UNKNOWN_IMAGE,
     NO_ROUTE,
     METHOD,
@@ -143,17 +212,25 @@ KINDS = (
     DUPLICATE,
     TOO_LARGE,
     NOT_AN_IMAGE,
+    BREAKS_WORKER,
     INVALID_FIELDS,
+    RATE_LIMITED,
     CLIENT_GONE,
     INTERNAL,
     EMBEDDING_FAILED,
     OVERLOADED,
     NOT_READY,
+    QUEUE_UNAVAILABLE,
+    AUDIT_FAILED,
+    KEYS_UNREADABLE,
     DEADLINE,
 )
 
 BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD, 408: TIMEOUT, 413: TOO_LARGE, 499: CLIENT_GONE}
 """The kinds of the errors that the framework itself raises."""
+
+# Their messages name files of this machine.
+_TOLD_IN_THE_LOG = (AUDIT_FAILED, KEYS_UNREADABLE)
 
 _BY_CAUSE = {cause: kind for kind in KINDS for cause in kind.causes}
 
@@ -165,7 +242,7 @@ def as_service_error(error: Exception) -> ServiceError | None:
     kind = next((_BY_CAUSE[cls] for cls in type(error).__mro__ if cls in _BY_CAUSE), None)
     if kind is None:
         return None
-    detail = kind.meaning if kind.status == INTERNAL.status else str(error)
+    detail = kind.meaning if kind.status == INTERNAL.status or kind in _TOLD_IN_THE_LOG else str(error)
     if isinstance(error, ImageError):
         return ServiceError(kind, detail, [FieldFault("image", detail)])
     if isinstance(error, InvalidEnrolmentError):

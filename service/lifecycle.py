@@ -57,6 +57,7 @@ class Lifecycle:
             await self._starting
         resources, self._resources, self._step = self._resources, None, STOPPING
         if resources is not None:
+            await resources.embedder.stop()
             await asyncio.to_thread(resources.close)
             log.info("stopped")
 
@@ -64,6 +65,7 @@ class Lifecycle:
         started = time.monotonic()
         try:
             resources = await asyncio.to_thread(self._open, self._enter)
+            await resources.embedder.start()
         except Exception as error:
             self.failure = error
             self._step = f"the service could not start: {error}"
@@ -73,9 +75,9 @@ class Lifecycle:
         self._resources = resources
         log.info(
             "ready",
-            bundle=resources.models.bundle.manifest.name,
-            fingerprint=resources.models.bundle.fingerprint,
-            runtime=resources.models.runtime,
+            bundle=resources.bundle.manifest.name,
+            fingerprint=resources.bundle.fingerprint,
+            runtime=resources.embedder.state().runtime,
             gallery_images=await asyncio.to_thread(resources.gallery.count),
             seconds=round(time.monotonic() - started, 2),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -49,7 +50,8 @@ class RequestMiddleware:
                 MutableHeaders(scope=message)[REQUEST_ID] = context.request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=context.request_id):
+        counted = nullcontext() if scope["path"] in QUIET_ROUTES else self._metrics.under_way()
+        with structlog.contextvars.bound_contextvars(request_id=context.request_id), counted:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception as error:
@@ -62,7 +64,8 @@ class RequestMiddleware:
                 self._record(scope, context, status)
 
     def _record(self, scope: Scope, context: RequestContext, status: int) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        rule = scope["state"].get("rule")
+        route = "unmatched" if rule is None else rule.path
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.request(method, route, status)
         write = log.debug if route in QUIET_ROUTES and status < 400 else log.info

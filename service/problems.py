@@ -43,9 +43,9 @@ async def on_error(request: Request, error: Exception) -> JSONResponse:
     kind = told.kind
     metrics: Metrics = request.app.state.metrics
     metrics.rejected(kind.name)
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else dict(told.headers)
     if kind.retry_after_s is not None:
-        headers["Retry-After"] = str(kind.retry_after_s)
+        headers.setdefault("Retry-After", str(kind.retry_after_s))
     problem = Problem(
         type=kind.type,
         title=kind.title,
@@ -56,6 +56,11 @@ async def on_error(request: Request, error: Exception) -> JSONResponse:
         errors=[FieldError(field=fault.field, message=fault.message) for fault in told.faults] or None,
     )
     return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
+
+
+def is_foreseen(error: Exception) -> bool:
+    """Whether an error has a kind of its own, and is not a fault of the service."""
+    return isinstance(error, HTTPException | RequestValidationError) or as_service_error(error) is not None
 
 
 def translate(error: Exception) -> ServiceError:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 
-import numpy as np
 from anyio import to_thread
+from PIL import Image
 
+from models.preprocessing import InputSpec
 from service.batching import Expired, Overloaded, WorkerStoppedError
+from service.embedding import EmbedderState
 from service.errors import NOT_READY, ServiceError
 from service.forward import EmbeddingError
+from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
 from service.resources import Resources
 from service.schemas import Ready
 
 PROBE_SECONDS = 10.0
+UNPROVEN = (
+    Overloaded,
+    Expired,
+    EmbeddingError,
+    WorkerStoppedError,
+    QueueUnavailableError,
+    ForeignBundleError,
+    DeadLetterError,
+)
 
 
 class Readiness:
@@ -35,34 +48,41 @@ class Readiness:
             ServiceError: NOT_READY, saying what does not answer.
         """
         async with self._probing:
-            if not self._is_proven(resources):
+            forward_age_s = self._proven(resources.embedder.state())
+            if forward_age_s is None:
                 await self._prove(resources)
+                forward_age_s = 0.0
         size = await to_thread.run_sync(resources.gallery.count, limiter=resources.gallery_limiter)
-        bundle = resources.models.bundle
+        state = resources.embedder.state()
         return Ready(
-            runtime=resources.models.runtime,
-            bundle=bundle.manifest.name,
-            fingerprint=bundle.fingerprint,
-            reranker=resources.models.reranker is not None,
+            runtime=state.runtime,
+            bundle=resources.bundle.manifest.name,
+            fingerprint=resources.bundle.fingerprint,
+            reranker=resources.reranker is not None,
+            workers=state.workers,
             gallery_size=size,
-            queue_depth=resources.batcher.depth,
-            forward_age_s=round(resources.batcher.health().success_age_s or 0.0, 3),
+            queue_depth=state.depth,
+            forward_age_s=round(forward_age_s, 3),
         )
 
-    def _is_proven(self, resources: Resources) -> bool:
-        health = resources.batcher.health()
-        if not health.alive:
-            raise ServiceError(NOT_READY, "the embedding worker has ended; restart the service")
-        fresh = health.success_age_s is not None and health.success_age_s <= self._max_age_s
-        return fresh and not health.last_failed
+    def _proven(self, state: EmbedderState) -> float | None:
+        """The age in s of a forward pass that is proof; None where one has to be run."""
+        if state.fault is not None:
+            raise ServiceError(NOT_READY, state.fault)
+        age = state.forward_age_s
+        return None if age is None or age > self._max_age_s or state.last_failed else age
 
     async def _prove(self, resources: Resources) -> None:
-        spec = resources.models.bundle.manifest.input
-        blank = np.zeros((3, spec.height, spec.width), dtype=np.float32)
         try:
-            with resources.batcher.place(time.monotonic() + PROBE_SECONDS) as place:
-                async with asyncio.timeout(PROBE_SECONDS):
-                    await asyncio.wrap_future(place.submit(blank))
-        except (Overloaded, Expired, EmbeddingError, WorkerStoppedError, TimeoutError) as error:
-            reason = str(error) or f"no answer within {PROBE_SECONDS:g} s"
-            raise ServiceError(NOT_READY, f"the embedder does not answer: {reason}") from error
+            await resources.embedder.embed(
+                blank(resources.bundle.manifest.input), time.monotonic() + PROBE_SECONDS
+            )
+        except UNPROVEN as error:
+            raise ServiceError(NOT_READY, f"the embedder does not answer: {error}") from error
+
+
+def blank(spec: InputSpec) -> bytes:
+    """An image file of the embedder's size with nothing on it."""
+    stream = io.BytesIO()
+    Image.new("RGB", (max(spec.width, 8), max(spec.height, 8))).save(stream, "PNG")
+    return stream.getvalue()

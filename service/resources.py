@@ -1,4 +1,4 @@
-"""What requests are answered with: models, gallery and batcher, opened in order and closed in reverse."""
+"""What requests are answered with: models, gallery and embedder, opened in order and closed in reverse."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from anyio import CapacityLimiter
 from index import Gallery
 from models.bundle import Bundle
 from service.batching import Batcher
-from service.embedding import ImageEmbedder
+from service.embedding import ImageEmbedder, LocalEmbedder
 from service.enrolment import Enroller
-from service.forward import ForwardPass
+from service.forward import ForwardPass, bucket_sizes
 from service.metrics import Metrics
-from service.protocols import Models
+from service.protocols import Models, Reranker
 from service.search import TwoStageSearch
 from service.settings import Settings
 
@@ -25,9 +25,9 @@ from service.settings import Settings
 class Resources:
     """Everything that is open while the service answers."""
 
-    models: Models
+    bundle: Bundle
+    reranker: Reranker | None
     gallery: Gallery
-    batcher: Batcher
     embedder: ImageEmbedder
     enroller: Enroller
     search: TwoStageSearch
@@ -45,10 +45,12 @@ class Resources:
     ) -> Self:
         """Check the bundle, open the gallery, load the models, warm them up; seconds to minutes.
 
+        With `settings.redis_url` workers embed, and of the models only the second stage is loaded.
         Models and a gallery that are handed in are used instead; such a gallery is not closed by `close`.
 
         Raises:
-            BundleError, RuntimeNotAvailableError, GalleryError, EmbeddingError: what failed and the remedy.
+            BundleError, RuntimeNotAvailableError, GalleryError, EmbeddingError, RedisUrlError: what failed
+                and the remedy.
             OSError: the data directory cannot be used.
         """
         on_step("checking the model bundle")
@@ -58,24 +60,32 @@ class Resources:
                 on_step("opening the gallery")
                 gallery = open_gallery(settings, bundle)
                 undo.callback(gallery.close)
-            if models is None:
-                on_step("loading the models")
-                models = load_models(settings, bundle)
-            on_step("warming the embedder up")
-            batcher = start_batcher(settings, metrics, models)
-            undo.callback(batcher.close, settings.drain_s)
+            on_step("loading the models")
+            embedder: ImageEmbedder
+            if settings.redis_url is not None and models is None:
+                reranker = load_reranker(bundle)
+                embedder = connect_embedder(settings, bundle)
+                runtime = "redis"
+            else:
+                models = models or load_models(settings, bundle)
+                reranker = models.reranker
+                on_step("warming the embedder up")
+                batcher = start_batcher(settings, models, settings.max_queue, metrics.batch)
+                undo.callback(batcher.close, settings.drain_s)
+                runtime = models.runtime
+                embedder = LocalEmbedder(batcher, bundle.manifest.input, settings.decode_threads, runtime)
 
-            metrics.bundle(bundle.manifest.name, bundle.fingerprint, models.runtime)
-            metrics.watch(lambda: batcher.depth, gallery.count)
+            metrics.bundle(bundle.manifest.name, bundle.fingerprint, runtime)
+            metrics.watch_embedder(embedder.state, settings.max_queue)
+            metrics.watch_gallery(gallery, settings.data_dir)
             limiter = CapacityLimiter(settings.gallery_threads)
-            embedder = ImageEmbedder(batcher, bundle.manifest.input, settings.decode_threads)
             return cls(
-                models=models,
+                bundle=bundle,
+                reranker=reranker,
                 gallery=gallery,
-                batcher=batcher,
                 embedder=embedder,
                 enroller=Enroller(embedder, gallery, limiter),
-                search=TwoStageSearch(embedder, gallery, models.reranker, limiter),
+                search=TwoStageSearch(embedder, gallery, reranker, limiter),
                 gallery_limiter=limiter,
                 _closing=undo.pop_all(),
             )
@@ -105,14 +115,46 @@ def load_models(settings: Settings, bundle: Bundle) -> Models:
     Raises:
         BundleError: a file of the bundle cannot be loaded.
         RuntimeNotAvailableError: the runtime is not there.
+        OSError: the folder of TensorRT's engines cannot be made.
     """
     # Here, and not above: ONNX Runtime takes a while to import, and fakes do without it.
     from models.runtime import Models as LoadedModels
+    from models.runtimes.forward import RuntimeOptions
 
-    return LoadedModels.load(bundle, settings.runtime, settings.threads)
+    options = RuntimeOptions(
+        threads=settings.threads,
+        precision=settings.precision,
+        engine_cache=settings.engine_cache,
+        batch_sizes=bucket_sizes(settings.max_batch),
+    )
+    return LoadedModels.load(bundle, settings.runtime, options)
 
 
-def start_batcher(settings: Settings, metrics: Metrics, models: Models) -> Batcher:
+def load_reranker(bundle: Bundle) -> Reranker | None:
+    """The bundle's second stage alone, or None.
+
+    Raises:
+        BundleError: its file cannot be loaded.
+    """
+    from models.runtime import load_reranker as load
+
+    return load(bundle)
+
+
+def connect_embedder(settings: Settings, bundle: Bundle) -> ImageEmbedder:
+    """An embedder whose work is done by workers behind Redis; it connects when it is started.
+
+    Raises:
+        RedisUrlError: the URL of Redis does not read.
+    """
+    from service.queue.remote import RemoteEmbedder
+
+    return RemoteEmbedder(settings, bundle.fingerprint)
+
+
+def start_batcher(
+    settings: Settings, models: Models, max_queue: int, on_batch: Callable[[int, float], None]
+) -> Batcher:
     """A batcher in front of the embedder, warm.
 
     Raises:
@@ -123,8 +165,8 @@ def start_batcher(settings: Settings, metrics: Metrics, models: Models) -> Batch
         ForwardPass(models.embedder.embed, (3, spec.height, spec.width), settings.max_batch),
         max_batch=settings.max_batch,
         max_wait_s=settings.max_wait_ms / 1000,
-        max_queue=settings.max_queue,
-        on_batch=metrics.batch,
+        max_queue=max_queue,
+        on_batch=on_batch,
     )
     batcher.start()
     return batcher

@@ -187,10 +187,11 @@ class Ready(BaseModel):
     """The service can answer queries: a forward pass succeeded just now or a short while ago."""
 
     status: Literal["ready"] = "ready"
-    runtime: str = Field(description="what runs the models")
+    runtime: str = Field(description="what runs the embedder; several where workers differ")
     bundle: str = Field(description="the model bundle's name")
     fingerprint: str = Field(description="the model bundle's fingerprint")
     reranker: bool = Field(description="whether the bundle has a second stage")
+    workers: int = Field(description="living embedding workers; 1 where the service embeds by itself")
     gallery_size: int
     queue_depth: int = Field(description="images being decoded or waiting")
     forward_age_s: float = Field(description="s since a forward pass last succeeded")

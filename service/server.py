@@ -10,6 +10,8 @@ import socket
 import structlog
 import uvicorn
 
+from service.access.keyring import Keyring
+from service.access.loopback import is_loopback
 from service.app import create_app
 from service.console import CommandError
 from service.settings import Settings
@@ -51,11 +53,28 @@ def _bind_fault(host: str, port: int, error: OSError) -> str:
     )
 
 
+def check_address(listener: socket.socket, settings: Settings, keyring: Keyring) -> None:
+    """See that other machines are let in only where there are keys, or where that was asked for.
+
+    Raises:
+        CommandError: neither; it names both remedies.
+    """
+    address = str(listener.getsockname()[0])
+    if is_loopback(address) or settings.allow_anonymous or keyring.required:
+        return
+    raise CommandError(
+        f"other machines reach {settings.host}, and there are no API keys in {settings.keys_path}: make one "
+        "with `lka-reid keys create --scope admin --name NAME`, or let everybody in with --allow-anonymous "
+        "(LKA_REID_ALLOW_ANONYMOUS=true)"
+    )
+
+
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is under way and return.
 
     Raises:
-        CommandError: the address cannot be used.
+        CommandError: the address cannot be used, or must not be.
+        KeyFileError: the file of API keys is there and cannot be used.
         Exception: what `Resources.open` raised, where it did.
     """
     listener = listen(settings.host, settings.port)
@@ -63,7 +82,12 @@ def run(settings: Settings) -> None:
     def give_up() -> None:
         server.should_exit = True
 
-    app = create_app(settings, on_start_failure=give_up)
+    try:
+        app = create_app(settings, on_start_failure=give_up)
+        check_address(listener, settings, app.state.keyring)
+    except BaseException:
+        listener.close()
+        raise
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -71,6 +95,8 @@ def run(settings: Settings) -> None:
             access_log=False,
             server_header=False,
             ws="none",
+            proxy_headers=bool(settings.trusted_proxies.strip()),
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=math.ceil(settings.drain_s),
         )
     )

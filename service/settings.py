@@ -8,19 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "LKA_REID_"
 CLIENT_URL = "LKA_REID_URL"
 """Not a setting of the service: where its command-line clients look for it."""
+CLIENT_KEY = "LKA_REID_KEY"
+"""Not a setting of the service: the API key that its command-line clients show."""
 
 
 def _default_bundle() -> Path:
     from models.bundle import DEFAULT_BUNDLE
 
     return DEFAULT_BUNDLE
+
+
+_ORIGIN = r"https?://[^\s,*/]+"
 
 
 class SettingsError(ValueError):
@@ -58,6 +63,43 @@ class Settings(BaseSettings):
         description="threads of the runtime on a CPU; the runtime's own choice when not set",
     )
 
+    precision: Literal["auto", "f32", "bf16"] = Field(
+        default="auto",
+        description="what openvino and torch-cuda compute in; auto is bf16 where the device does",
+    )
+    engine_cache: Path = Field(
+        default=Path("lka-reid-engines"), description="folder of TensorRT's engines; made when absent"
+    )
+
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis between the service and its workers; when not set, the service embeds by itself",
+        json_schema_extra={"accepts": "redis://[user:password@]host:port/db"},
+    )
+    queue_name: str = Field(
+        default="lka-reid",
+        pattern=r"^[A-Za-z0-9._:-]{1,64}$",
+        description="prefix of the queue's keys in Redis; services and workers of one name work together",
+        json_schema_extra={"accepts": "1 to 64 of A-Z a-z 0-9 . _ : -"},
+    )
+    redis_timeout_s: float = Field(
+        default=1.0, gt=0, le=60, description="s that Redis is given to answer a command"
+    )
+    claim_after_s: float = Field(
+        default=2.0,
+        gt=0,
+        le=600,
+        description="s without a sign of life after which a worker's images are taken over by another",
+    )
+    max_deliveries: int = Field(
+        default=3, ge=1, le=100, description="workers that may end over an image; then it is a dead letter"
+    )
+    processes: int = Field(default=1, ge=1, le=64, description="processes of lka-reid worker")
+    metrics_host: str = Field(default="127.0.0.1", min_length=1, description="address of a worker's /metrics")
+    metrics_port: int = Field(
+        default=9100, ge=0, le=65535, description="TCP port of a worker's /metrics; 0 for any that is free"
+    )
+
     max_upload_bytes: int = Field(
         default=10 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of an image that is accepted"
     )
@@ -74,10 +116,11 @@ class Settings(BaseSettings):
     decode_threads: int = Field(default=2, ge=1, le=256, description="images decoded at the same time")
     gallery_threads: int = Field(default=8, ge=1, le=256, description="gallery operations at the same time")
     request_deadline_s: float = Field(
-        default=30.0,
+        default_factory=lambda others: 5.0 if others.get("redis_url") else 30.0,
         gt=0,
         le=3600,
-        description="s from a request's arrival until it is embedded; then it is dropped",
+        description="s from a request's arrival until it is embedded; then it is dropped. When not set, 30, "
+        "and 5 with Redis",
     )
     ready_max_age_s: float = Field(
         default=30.0,
@@ -88,6 +131,48 @@ class Settings(BaseSettings):
     drain_s: float = Field(
         default=30.0, ge=0, le=3600, description="s that requests under way are given to end at shutdown"
     )
+
+    allow_anonymous: bool = Field(
+        default=False, description="listen beyond this machine though there are no API keys"
+    )
+    keys_file: Path | None = Field(
+        default=None, description="file of the API keys; keys.json in the data directory when not set"
+    )
+    metrics_public: bool = Field(default=False, description="answer /metrics without an API key")
+    docs_public: bool = Field(default=False, description="answer /docs and /openapi.json without an API key")
+    cors_origins: str = Field(
+        default="",
+        pattern=rf"^({_ORIGIN}(\s*,\s*{_ORIGIN})*)?$",
+        description="origins whose pages may call the service from a browser; none by default",
+        json_schema_extra={"accepts": "origins with commas between, such as https://console.example; no *"},
+    )
+    trusted_proxies: str = Field(
+        default="",
+        pattern=r"^[0-9A-Fa-f.:/,\s]*$",
+        description="proxies whose X-Forwarded-For names the client; none by default",
+        json_schema_extra={"accepts": "addresses or networks with commas between, such as 10.0.0.0/8"},
+    )
+    rate_per_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="requests a second of one key, or of one address without keys; 0 is no limit; when not "
+        "set, 100, and no limit for addresses where only this machine is listened to",
+    )
+    rate_burst: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="requests at once; twice a second's when not set"
+    )
+    audit_log: Path | None = Field(
+        default=None,
+        description="file of the audit log, /dev/null for none; audit.jsonl in the data directory if not set",
+    )
+    audit_max_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=1024**4,
+        description="bytes of the audit log before it is rotated",
+    )
+    audit_backups: int = Field(default=15, ge=1, le=10_000, description="older audit logs that are kept")
 
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="JSON lines or readable ones; auto is console on a terminal, else json"
@@ -105,6 +190,21 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def keys_path(self) -> Path:
+        """The file of the API keys."""
+        return self.keys_file or self.data_dir / "keys.json"
+
+    @property
+    def audit_path(self) -> Path:
+        """The newest file of the audit log."""
+        return self.audit_log or self.data_dir / "audit.jsonl"
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`, one by one."""
+        return tuple(filter(None, (origin.strip() for origin in self.cors_origins.split(","))))
+
 
 def variable(name: str) -> str:
     """The environment variable of a field."""
@@ -116,6 +216,8 @@ def accepted(field: FieldInfo) -> str:
     bounds = {
         key: getattr(rule, key) for rule in field.metadata for key in ("ge", "gt", "le") if hasattr(rule, key)
     }
+    if isinstance(field.json_schema_extra, dict) and "accepts" in field.json_schema_extra:
+        return str(field.json_schema_extra["accepts"])
     choices = _arguments(field.annotation, Literal)
     if choices:
         return " | ".join(map(str, choices))
@@ -128,7 +230,7 @@ def accepted(field: FieldInfo) -> str:
     return f"{words}, {low} .. {bounds['le']:,}" if low and "le" in bounds else words
 
 
-_WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", Path: "a path"}
+_WORDS: Mapping[Any, str] = {bool: "true | false", int: "a whole number", float: "a number", Path: "a path"}
 
 
 def _arguments(annotation: Any, origin: Any) -> tuple[Any, ...]:
@@ -145,7 +247,9 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError("\n".join(_complaint(item, given) for item in error.errors())) from None
+        # A default that depends on other settings is missed along with them, and is nobody's mistake.
+        mistakes = [item for item in error.errors() if item["type"] != "default_factory_not_called"]
+        raise SettingsError("\n".join(_complaint(item, given) for item in mistakes)) from None
 
 
 def _complaint(item: Any, given: Mapping[str, Any]) -> str:
@@ -158,7 +262,7 @@ def _complaint(item: Any, given: Mapping[str, Any]) -> str:
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Variables with our prefix that no setting reads: most likely misspelt."""
-    known = {variable(name) for name in Settings.model_fields} | {CLIENT_URL}
+    known = {variable(name) for name in Settings.model_fields} | {CLIENT_URL, CLIENT_KEY}
     return sorted(name for name in environment if name.startswith(PREFIX) and name.upper() not in known)
 
 

@@ -24,7 +24,7 @@ from models.bundle import EMBEDDER, RERANKER, FileEntry, Manifest, RerankerEntry
 from models.network import LKAReID
 from models.preprocessing import InputSpec
 from models.reranker import CANDIDATES, StripReranker
-from models.runtime import open_session
+from models.runtimes.ort import open_session
 from models.trunk import Bottleneck
 
 PARITY_BATCHES = (1, 3, 16)

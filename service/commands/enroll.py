@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.options import DEFAULT_URL, Url
+from service.commands.options import DEFAULT_URL, Key, Url
 from service.console import CommandError, err, failures_table, out, progress
 
 
@@ -22,6 +22,7 @@ def enroll(
         ),
     ],
     url: Url = DEFAULT_URL,
+    key: Key = None,
     vehicle_id: Annotated[str | None, typer.Option(help="Vehicle of all images that name none.")] = None,
     camera_id: Annotated[str | None, typer.Option(help="Camera of all images that name none.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Uploads at the same time.")] = 4,
@@ -38,7 +39,7 @@ def enroll(
     given = {"vehicle_id": vehicle_id, "camera_id": camera_id}
     try:
         uploads = find_uploads(paths, {name: value for name, value in given.items() if value})
-        with ServiceClient(url) as client:
+        with ServiceClient(url, key) as client:
             client.ready()
             with progress() as bar:
                 outcome = upload_all(client, uploads, workers, bar)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.settings import CLIENT_URL
+from service.settings import CLIENT_KEY, CLIENT_URL
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the gallery. Default: lka-reid-data.")]
 BundleDir = Annotated[
@@ -24,4 +24,12 @@ Threads = Annotated[
     int | None, typer.Option(help="Threads of the runtime on a CPU. Default: the runtime's choice.")
 ]
 Url = Annotated[str, typer.Option(envvar=CLIENT_URL, help="Where the service answers.")]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        envvar=CLIENT_KEY,
+        show_default=False,
+        help="API key. Better given by the variable: others see a command's arguments.",
+    ),
+]
 DEFAULT_URL = "http://127.0.0.1:8000"

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from service.commands.options import DEFAULT_URL, Url
+from service.commands.options import DEFAULT_URL, Key, Url
 from service.console import CommandError, matches_table, out, timings_line
 
 
 def query(
     image: Annotated[Path, typer.Argument(help="The probe's image file.", show_default=False)],
     url: Url = DEFAULT_URL,
+    key: Key = None,
     top_k: Annotated[int, typer.Option(min=1, max=100, help="Matches wanted.")] = 10,
     rerank: Annotated[
         bool, typer.Option(help="Whether the second stage re-orders the first matches.")
@@ -24,7 +25,7 @@ def query(
     from service.client import RefusedError, ServiceClient, ServiceUnreachableError
 
     try:
-        with ServiceClient(url) as client:
+        with ServiceClient(url, key) as client:
             answer = client.query(image, top_k=top_k, rerank=rerank)
     except (ServiceUnreachableError, RefusedError) as error:
         raise CommandError(str(error)) from None

@@ -16,6 +16,10 @@ def serve(
     bundle: BundleDir = None,
     runtime: Runtime = None,
     threads: Threads = None,
+    allow_anonymous: Annotated[
+        bool | None,
+        typer.Option("--allow-anonymous", help="Listen beyond this machine though there are no API keys."),
+    ] = None,
     log_format: Annotated[
         str | None, typer.Option(help="json, console, or auto: console on a terminal. Default: auto.")
     ] = None,
@@ -38,6 +42,7 @@ def serve(
         bundle=bundle,
         runtime=runtime,
         threads=threads,
+        allow_anonymous=allow_anonymous,
         log_format=log_format,
         log_level=log_level,
     )

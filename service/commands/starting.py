@@ -44,7 +44,12 @@ def clear_errors() -> Iterator[None]:
 def _is_expected(error: Exception) -> bool:
     from index import GalleryError
     from models.bundle import BundleError
-    from models.runtime import RuntimeNotAvailableError
+    from models.runtimes.forward import RuntimeNotAvailableError
+    from service.access.audit import AuditError
+    from service.access.keyfile import KeyFileError
     from service.forward import EmbeddingError
+    from service.queue.errors import RedisUrlError
 
-    return isinstance(error, GalleryError | BundleError | RuntimeNotAvailableError | EmbeddingError)
+    models = BundleError | RuntimeNotAvailableError | EmbeddingError
+    ours = GalleryError | models | RedisUrlError | KeyFileError | AuditError
+    return isinstance(error, ours)

@@ -10,9 +10,10 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 
 from service.connection import while_connected
-from service.dependencies import Context, MetricsInUse, OpenResources, SettingsInUse
+from service.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.enrolment import Description
 from service.errors import (
+    BREAKS_WORKER,
     DEADLINE,
     DUPLICATE,
     EMBEDDING_FAILED,
@@ -21,6 +22,7 @@ from service.errors import (
     NOT_AN_IMAGE,
     NOT_READY,
     OVERLOADED,
+    QUEUE_UNAVAILABLE,
     TIMEOUT,
     TOO_LARGE,
     UNKNOWN_IMAGE,
@@ -52,10 +54,12 @@ of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY)
         DUPLICATE,
         TOO_LARGE,
         NOT_AN_IMAGE,
+        BREAKS_WORKER,
         INVALID_FIELDS,
         EMBEDDING_FAILED,
         OVERLOADED,
         NOT_READY,
+        QUEUE_UNAVAILABLE,
         DEADLINE,
     ),
     dependencies=[Depends(only_fields_of(EnrolForm))],
@@ -68,6 +72,7 @@ async def enrol(
     settings: SettingsInUse,
     metrics: MetricsInUse,
     context: Context,
+    audit: Audit,
 ) -> EnrolledRecord:
     """Remember an image with what is known of it. Empty fields count as not given.
 
@@ -83,6 +88,7 @@ async def enrol(
         view=form.view,
         tags=tuple(form.tags),
     )
+    audit.image_id = description.image_id
     work = resources.enroller.enrol(data, description, context.arrived + settings.request_deadline_s)
     record, image = await while_connected(request, work)
 
@@ -127,7 +133,7 @@ async def image(image_id: ImageIdInPath, resources: OpenResources) -> Response:
     data, media_type = await to_thread.run_sync(
         resources.gallery.image, image_id, limiter=resources.gallery_limiter
     )
-    return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
+    return Response(data, media_type=media_type)
 
 
 @router.get(

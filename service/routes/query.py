@@ -8,8 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 
 from service.connection import while_connected
-from service.dependencies import Context, MetricsInUse, OpenResources, SettingsInUse
+from service.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.errors import (
+    BREAKS_WORKER,
     DEADLINE,
     EMBEDDING_FAILED,
     INVALID_FIELDS,
@@ -17,6 +18,7 @@ from service.errors import (
     NOT_AN_IMAGE,
     NOT_READY,
     OVERLOADED,
+    QUEUE_UNAVAILABLE,
     TIMEOUT,
     TOO_LARGE,
 )
@@ -37,10 +39,12 @@ router = APIRouter(tags=["query"])
         TIMEOUT,
         TOO_LARGE,
         NOT_AN_IMAGE,
+        BREAKS_WORKER,
         INVALID_FIELDS,
         EMBEDDING_FAILED,
         OVERLOADED,
         NOT_READY,
+        QUEUE_UNAVAILABLE,
         DEADLINE,
     ),
     dependencies=[Depends(only_fields_of(QueryForm))],
@@ -52,6 +56,7 @@ async def query(
     settings: SettingsInUse,
     metrics: MetricsInUse,
     context: Context,
+    audit: Audit,
 ) -> QueryAnswer:
     """Rank the gallery by descriptor, then re-order the first matches by their strips.
 
@@ -62,7 +67,10 @@ async def query(
     deadline = context.arrived + settings.request_deadline_s
     work = resources.search.query(data, top_k=form.top_k, rerank=form.rerank, deadline=deadline)
     ranking = await while_connected(request, work)
+    audit.matches = tuple(ranked.match.record.image_id for ranked in ranking.matches)
 
+    if ranking.reranked:
+        metrics.reranked(changed=ranking.matches[0].first_stage_rank != 1)
     seconds = ranking.seconds | {"total": time.monotonic() - context.arrived}
     for stage, spent in seconds.items():
         metrics.stage(stage, spent)

@@ -200,11 +200,14 @@ def test_snapshots_are_taken_by_themselves_after_so_many_changes(open_gallery: O
     gallery = open_gallery(snapshot_every=3)
     gallery.enrol_many([enrolment("a"), enrolment("b")])
     assert gallery.snapshot_age_seconds() is None
+    assert gallery.changes_since_snapshot() == 2
     gallery.delete("a")
     age = gallery.snapshot_age_seconds()
     assert age is not None
     assert age >= 0
+    assert gallery.changes_since_snapshot() == 0
     gallery.enrol(enrolment("c"))
+    assert gallery.changes_since_snapshot() == 1
     assert json.loads((folder / "snapshot" / MANIFEST).read_text())["sequence"] == 3
 
 

@@ -72,7 +72,7 @@ def test_who_hangs_up_leaves_the_queue(tmp_path: Path) -> None:
             assert go.wait(20)
 
         service.models.embedder.on_embed = hold
-        batcher = service.app.state.lifecycle.resources.batcher
+        embedder = service.app.state.lifecycle.resources.embedder
         first = threading.Thread(target=service.query)
         first.start()
         assert entered.wait(20)
@@ -81,14 +81,14 @@ def test_who_hangs_up_leaves_the_queue(tmp_path: Path) -> None:
         body = form.read()
         address = urlsplit(service.url)
         head = (
-            f"POST /query HTTP/1.1\r\nHost: x\r\nContent-Type: {form.headers['Content-Type']}\r\n"
+            f"POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Type: {form.headers['Content-Type']}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         with socket.create_connection((str(address.hostname), int(address.port or 0))) as connection:
             connection.sendall(head.encode() + body)
-            while batcher.depth < 1:
+            while embedder.state().depth < 1:
                 pass
-        while batcher.depth > 0:
+        while embedder.state().depth > 0:
             pass
         computed = len(service.models.embedder.batches)
         go.set()

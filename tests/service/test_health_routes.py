@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
+from service.metrics import Metrics
 from service.settings import Settings
 from tests.service.fakes import FINGERPRINT, Running, make_models, open_gallery, running, serving
 
@@ -24,6 +26,7 @@ def test_ready_says_what_is_served(service: Running) -> None:
         "bundle": "fake",
         "fingerprint": FINGERPRINT,
         "reranker": True,
+        "workers": 1,
         "gallery_size": 1,
         "queue_depth": 0,
     }
@@ -102,6 +105,13 @@ def samples(service: Running) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     }
 
 
+def test_metrics_tell_nothing_of_what_is_not_open_yet() -> None:
+    gauges = {sample.name: sample.value for it in Metrics().registry.collect() for sample in it.samples}
+    for name in ("queue_depth", "queue_up", "workers_up", "gallery_images", "data_free_bytes"):
+        assert math.isnan(gauges[f"lka_reid_{name}"]), name
+    assert gauges["lka_reid_ready"] == gauges["lka_reid_requests_in_flight"] == 0
+
+
 def test_metrics_count_requests_stages_batches_and_rejections(service: Running) -> None:
     service.enrol(image_id="a")
     service.enrol(image_id="a")
@@ -124,6 +134,8 @@ def test_metrics_count_requests_stages_batches_and_rejections(service: Running) 
     assert found["lka_reid_rejected_total", (("reason", "duplicate-image"),)] == 1
     assert found["lka_reid_batch_images_count", ()] == 2
     assert found["lka_reid_gallery_images", ()] == 1
+    assert found["lka_reid_gallery_changes_since_snapshot", ()] == 1
+    assert 0 < found["lka_reid_data_free_bytes", ()] < found["lka_reid_data_size_bytes", ()]
     assert found["lka_reid_queue_depth", ()] == 0
     assert found["lka_reid_ready", ()] == 1
     labels = (("fingerprint", FINGERPRINT), ("name", "fake"), ("runtime", "fake"))

@@ -42,7 +42,14 @@ def converse(service: Running, *parts: bytes) -> tuple[int, dict[str, Any]]:
 
 def head(*lines: str) -> bytes:
     return "\r\n".join(
-        ["POST /gallery HTTP/1.1", "Host: x", "Content-Type: multipart/form-data; boundary=b", *lines, "", ""]
+        [
+            "POST /gallery HTTP/1.1",
+            "Host: localhost",
+            "Content-Type: multipart/form-data; boundary=b",
+            *lines,
+            "",
+            "",
+        ]
     ).encode()
 
 

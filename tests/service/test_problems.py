@@ -209,7 +209,7 @@ def test_past_the_limit_of_the_queue_the_answer_is_503_at_once(tmp_path: Path) -
         assert gate.entered.wait(20)
         second = in_background(service.query, answers)
         resources = service.app.state.lifecycle.resources
-        while resources.batcher.depth < 1:
+        while resources.embedder.state().depth < 1:
             pass
         response = service.query()
         check(response, 503, "overloaded")

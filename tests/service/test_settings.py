@@ -70,3 +70,12 @@ def test_every_setting_is_described_and_says_what_it_accepts() -> None:
 def test_a_misspelt_variable_is_found() -> None:
     environment = {"LKA_REID_PROT": "1", "LKA_REID_PORT": "1", "LKA_REID_URL": "x", "PATH": ""}
     assert unknown_variables(environment) == ["LKA_REID_PROT"]
+
+
+def test_with_redis_a_request_has_five_seconds_and_the_password_is_not_shown() -> None:
+    assert load_settings().request_deadline_s == 30
+    settings = load_settings(redis_url="redis://me:secret@here:6379/0")
+    assert settings.request_deadline_s == 5
+    assert load_settings(redis_url="redis://here", request_deadline_s=7).request_deadline_s == 7
+    assert "secret" not in repr(settings)
+    assert "secret" not in str(settings.redis_url)

@@ -11,7 +11,7 @@ from torch import nn
 from models.bundle import Bundle, BundleError
 from models.network import LKAReID, NetworkConfig
 from models.reranker import RerankerConfig, StripReranker
-from models.runtime import Models, RuntimeNotAvailableError, choose_runtime
+from models.runtime import Models
 from tests.training.conftest import SMALL
 from training import export
 from training.export import ExportError, export_bundle, fold_batch_norms, for_inference, quantise
@@ -165,16 +165,3 @@ def test_a_manifest_that_does_not_read_is_named(tmp_path: Path, text: str, messa
 def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no such file; a bundle is a directory made by `lka-reid export`"):
         Bundle.load(tmp_path)
-
-
-def test_auto_takes_cuda_where_it_is_offered() -> None:
-    cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
-    assert choose_runtime("auto", [cuda, cpu]) == "cuda"
-    assert choose_runtime("auto", [cpu]) == "cpu"
-
-
-def test_a_runtime_that_is_not_there_is_refused_and_nothing_falls_back() -> None:
-    with pytest.raises(RuntimeNotAvailableError, match=r"'cuda' is not available.*\[gpu\] extra"):
-        choose_runtime("cuda", ["CPUExecutionProvider"])
-    with pytest.raises(RuntimeNotAvailableError, match="unknown runtime 'tpu'; there are auto, cpu, cuda"):
-        choose_runtime("tpu", ["CPUExecutionProvider"])

@@ -1,0 +1,80 @@
+"""The one table of what each route needs. What does not stand here is not served."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+from starlette.routing import compile_path
+
+from service.access.key import KeyScope
+from service.identifiers import MAX_IMAGE_ID
+
+
+class Open(Enum):
+    """Routes that need no scope: for everybody; or by a setting of this name, and else for any key."""
+
+    ALWAYS = "always"
+    METRICS = "metrics_public"
+    DOCS = "docs_public"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a route needs.
+
+    Attributes:
+        method: HTTP method; HEAD needs what GET needs.
+        path: the route's template.
+        needs: a scope, or how open the route is.
+        action: the word for it in the audit log; None where it is not written there.
+    """
+
+    method: str
+    path: str
+    needs: KeyScope | Open
+    action: str | None = None
+    pattern: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pattern", compile_path(self.path)[0])
+
+    def image_id(self, path: str) -> str | None:
+        """The image that a path of this route names, no longer than ids are; None where it names none."""
+        found = self.pattern.match(path)
+        image_id = found.groupdict().get("image_id") if found else None
+        return image_id and image_id[:MAX_IMAGE_ID]
+
+
+ONE_IMAGE = "/gallery/{image_id:path}"
+
+# In the routers' order: the first that matches counts.
+RULES = (
+    Rule("POST", "/query", KeyScope.QUERY, "query"),
+    Rule("POST", "/gallery", KeyScope.ENROL, "enrol"),
+    # Whoever queries sees the images that answer; only an admin sees them all, or makes one go.
+    Rule("GET", "/gallery", KeyScope.ADMIN, "list"),
+    Rule("GET", f"{ONE_IMAGE}/image", KeyScope.QUERY, "image"),
+    Rule("GET", ONE_IMAGE, KeyScope.QUERY, "record"),
+    Rule("DELETE", ONE_IMAGE, KeyScope.ADMIN, "delete"),
+    # Whoever restarts or balances the service has no key; the answers hold nothing of the images.
+    Rule("GET", "/health/live", Open.ALWAYS),
+    Rule("GET", "/health/ready", Open.ALWAYS),
+    Rule("GET", "/metrics", Open.METRICS),
+    Rule("GET", "/", Open.DOCS),
+    Rule("GET", "/docs", Open.DOCS),
+    Rule("GET", "/docs/{name}", Open.DOCS),
+    Rule("GET", "/openapi.json", Open.DOCS),
+)
+
+
+def find(method: str, path: str) -> Rule | None:
+    """The rule of a request; None where nothing is served."""
+    method = "GET" if method == "HEAD" else method
+    return next((rule for rule in RULES if rule.method == method and rule.pattern.match(path)), None)
+
+
+def methods(path: str) -> list[str]:
+    """The methods that are served at a path."""
+    return sorted({rule.method for rule in RULES if rule.pattern.match(path)})

@@ -1,0 +1,124 @@
+"""`lka-reid keys`: who may use the service. A running service sees every change at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.access.key import NAME_RULE, KeyScope
+from service.commands.options import DataDir
+from service.console import CommandError, err, out, table
+
+if TYPE_CHECKING:
+    from service.access.audit import AuditLog
+    from service.access.keyfile import KeyFile
+
+HELP = "Make, list and revoke API keys; a running service sees it at once."
+
+app = typer.Typer(help=HELP, no_args_is_help=True)
+
+
+@app.callback(help=HELP)
+def keys() -> None:
+    """The group."""
+
+
+@app.command()
+def create(
+    scope: Annotated[
+        list[KeyScope],
+        typer.Option(
+            help="What the key permits: query (and to look at single images), enrol, or admin: all that, to "
+            "list and to delete. Several may be given."
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="Who or what will use it; it stands in the audit log.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key and print it, this once: only its hash is kept.
+
+    From the first key on, the service needs one of everybody.
+    """
+    from datetime import UTC, datetime
+
+    from pydantic import ValidationError
+
+    from service.access.audit import AuditError, KeyChange
+    from service.access.key import new_key
+    from service.commands.starting import clear_errors
+
+    try:
+        secret, key = new_key(name, set(scope), datetime.now(UTC).replace(microsecond=0))
+    except ValidationError:
+        raise CommandError(f"--name {name!r} is not accepted; it takes {NAME_RULE}") from None
+    with clear_errors(), _files(data_dir) as (file, audit):
+        audit.check()
+        file.add(key)
+        try:
+            audit.write(KeyChange("keys.create", key).line())
+        except AuditError:
+            file.revoke(key.id)
+            raise
+    err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.path}. It is shown this once:")
+    out.print(secret, soft_wrap=True)
+
+
+@app.command("list")
+def list_(data_dir: DataDir = None) -> None:
+    """Show id, name, scopes and time of making of each key, and its last four characters."""
+    from rich.markup import escape
+
+    from service.commands.starting import clear_errors
+
+    with clear_errors(), _files(data_dir) as (file, _):
+        found = file.read()
+    if not found:
+        out.print(f"There are no keys in {escape(str(file.path))}: see [bold]lka-reid keys create --help[/]")
+        return
+    shown = table("API keys", "id!", "name", "scopes", "made", "ends in!")
+    for key in found:
+        made = f"{key.created:%Y-%m-%d %H:%M} UTC"
+        shown.add_row(key.id, escape(key.name), ", ".join(key.scopes), made, escape(key.last4))
+    out.print(shown)
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `lka-reid keys list` shows it.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Revoke a key: a running service refuses it from its next request on.
+
+    With no key left, everybody is refused until one is made.
+    """
+    from service.access.audit import KeyChange
+    from service.access.keyfile import UnknownKeyError
+    from service.commands.starting import clear_errors
+
+    with clear_errors(), _files(data_dir) as (file, audit):
+        audit.check()
+        try:
+            key = file.revoke(key_id)
+        except UnknownKeyError:
+            raise CommandError(f"no key has the id {key_id!r}; `lka-reid keys list` shows them") from None
+        audit.write(KeyChange("keys.revoke", key).line())
+    out.print(f"Key {key.id} is revoked.")
+
+
+@contextmanager
+def _files(data_dir: Path | None) -> Iterator[tuple[KeyFile, AuditLog]]:
+    from service.access.audit import AuditLog
+    from service.access.keyfile import KeyFile
+    from service.commands.starting import settings_from
+
+    settings = settings_from(data_dir=data_dir)
+    # The service rotates its audit log; this only adds lines to it.
+    audit = AuditLog(settings.audit_path, 0, settings.audit_backups)
+    try:
+        yield KeyFile(settings.keys_path), audit
+    finally:
+        audit.close()

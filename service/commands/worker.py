@@ -1,0 +1,60 @@
+"""`lka-reid worker`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from service.commands.options import BundleDir, Runtime, Threads
+
+
+def worker(
+    redis_url: Annotated[
+        str | None, typer.Option(help="Redis that the service uses too, as redis://host:port/0.")
+    ] = None,
+    bundle: BundleDir = None,
+    runtime: Runtime = None,
+    threads: Threads = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Worker processes; those that end are started again. Default: 1.")
+    ] = None,
+    metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics. Default: 127.0.0.1.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="TCP port of /metrics. Default: 9100.")] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="json, console, or auto: console on a terminal. Default: auto.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error. Default: info.")
+    ] = None,
+    member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
+) -> None:
+    """Embed images for services behind Redis until SIGTERM or Ctrl-C; what is in hand is answered first.
+
+    Start as many as there is work for, on any machine that reaches Redis. Exit status 2: it cannot start as
+    it is set; 70: its device is lost, start it again.
+    """
+    from service import logs
+    from service.commands.starting import clear_errors, settings_from
+
+    settings = settings_from(
+        redis_url=redis_url,
+        bundle=bundle,
+        runtime=runtime,
+        threads=threads,
+        processes=processes,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    logs.configure(settings.log_format, settings.log_level)
+    with clear_errors():
+        if settings.processes > 1 and not member:
+            from service.queue.supervisor import Supervisor
+
+            Supervisor(settings).run()
+            return
+        from service.queue.worker import run
+
+        run(settings, is_member=member)

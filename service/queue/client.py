@@ -1,0 +1,253 @@
+"""The service's side of the queue: images onto the stream, answers from the list of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine
+from itertools import count
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from service.batching import Expired, Overloaded, WorkerStoppedError
+from service.embedding import EmbeddedImage, EmbedderState
+from service.queue import codec, scripts
+from service.queue.connection import connect, telling
+from service.queue.errors import ForeignBundleError, QueueUnavailableError
+from service.queue.keys import GROUP, Keys
+from service.queue.overview import Overview, Watch
+from service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.5
+"""s between two looks at the queue, and that one read of the answers waits at most."""
+ANSWERS_AT_ONCE = 64
+UNWATCHED = QueueUnavailableError("Redis was not reached yet")
+
+
+class QueueClient:
+    """Puts images on the queue and hands their answers to whoever waits for them; all on one event loop.
+
+    One task reads the answers of this process, another looks after the queue's state. Where Redis stops
+    answering, everyone who waits is told at once: whether his image is still there, nobody knows.
+
+    Args:
+        settings: the queue's name, bounds and patience.
+        fingerprint: of the service's bundle.
+
+    Raises:
+        RedisUrlError: the URL of Redis does not read.
+    """
+
+    def __init__(self, settings: Settings, fingerprint: str) -> None:
+        assert settings.redis_url is not None  # noqa: S101 - whoever builds this has looked
+        url = settings.redis_url.get_secret_value()
+        self._keys = Keys(settings.queue_name)
+        self._fingerprint = fingerprint
+        self._places = settings.max_queue
+        self._answers = self._keys.answers(secrets.token_hex(8))
+        self._redis = connect(url, settings.redis_timeout_s)
+        self._reading = connect(url, settings.redis_timeout_s + POLL_S, connections=1)
+        self._admit = self._redis.register_script(scripts.ADMIT)
+        self._withdraw = self._redis.register_script(scripts.WITHDRAW)
+        self._watch = Watch(self._redis, self._keys, fingerprint)
+
+        self._numbers = count()
+        self._waiting: dict[bytes, asyncio.Future[EmbeddedImage]] = {}
+        self._overview: Overview | QueueUnavailableError = UNWATCHED
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tidying: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to read answers; looks at the queue once, so that what is known is true."""
+        await self._look()
+        self._tasks = [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._keep_reading())]
+
+    async def stop(self) -> None:
+        """End; who still waits is told so."""
+        # Redis' client may swallow a cancellation that meets an answer; the flag is not missed.
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._tidying, return_exceptions=True)
+        self._fail_all(WorkerStoppedError("the service is shutting down"))
+        for client in (self._redis, self._reading):
+            await client.aclose()
+
+    async def embed(self, data: bytes, deadline: float, trace: str) -> EmbeddedImage:
+        """See `ImageEmbedder.embed`; `trace` is the HTTP request's id, for the worker's log."""
+        self._check()
+        if len(self._waiting) >= self._places:
+            raise self._overloaded()
+        request = b"%x" % next(self._numbers)
+        answer: asyncio.Future[EmbeddedImage] = asyncio.get_running_loop().create_future()
+        self._waiting[request] = answer
+        # A task of its own: who hangs up now must still be able to take the request back.
+        admission = asyncio.create_task(self._put(request, data, deadline, trace))
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await asyncio.shield(admission)
+                return await answer
+        except TimeoutError:
+            raise Expired("the deadline passed before the image was embedded") from None
+        finally:
+            del self._waiting[request]
+            # What was said to nobody would be complained of when it is forgotten.
+            answered = answer.done() and not answer.cancelled() and answer.exception() is None
+            if not answered:
+                self._in_background(self._take_back(admission))
+
+    def state(self) -> EmbedderState:
+        """See `ImageEmbedder.state`; at most a second or so old."""
+        seen = self._overview
+        if isinstance(seen, QueueUnavailableError):
+            return EmbedderState(
+                fault=str(seen),
+                runtime="redis",
+                workers=0,
+                depth=len(self._waiting),
+                oldest_s=0.0,
+                forward_age_s=None,
+                last_failed=False,
+                queue_up=False,
+            )
+        fault = self._fault(seen)
+        return EmbedderState(
+            fault=None if fault is None else str(fault),
+            runtime=",".join(sorted({worker.runtime for worker in seen.workers})) or "redis",
+            workers=len(seen.workers),
+            depth=seen.depth,
+            oldest_s=seen.oldest_s,
+            forward_age_s=seen.forward_age_s,
+            last_failed=False,
+            dead_letters=seen.dead_letters,
+        )
+
+    def _check(self) -> None:
+        """Refuse at once where nobody would answer.
+
+        Raises:
+            QueueUnavailableError, ForeignBundleError, WorkerStoppedError: why nobody would.
+        """
+        if isinstance(self._overview, QueueUnavailableError):
+            raise QueueUnavailableError(str(self._overview))
+        fault = self._fault(self._overview)
+        if fault is not None:
+            raise fault
+
+    def _fault(self, seen: Overview) -> Exception | None:
+        if seen.fingerprint != self._fingerprint:
+            return self._foreign(seen.fingerprint)
+        if not seen.workers:
+            refused = seen.refused
+            also = f"; a worker with the bundle {refused} was refused" if refused else ""
+            return WorkerStoppedError(
+                f"no embedding worker with this service's bundle {self._fingerprint} is running{also}"
+            )
+        return None
+
+    def _foreign(self, fingerprint: str) -> ForeignBundleError:
+        return ForeignBundleError(
+            f"the queue is used with the bundle {fingerprint}, this service has {self._fingerprint}; "
+            "start its workers with the service's bundle"
+        )
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"all {self._places} places for waiting images are taken")
+
+    async def _put(self, request: bytes, data: bytes, deadline: float, trace: str) -> bytes:
+        """Take a place; the entry's id.
+
+        Raises:
+            Overloaded, ForeignBundleError, QueueUnavailableError: there is none.
+        """
+        milliseconds = int(1000 * (deadline - time.monotonic()))
+        with telling():
+            outcome, *rest = await self._admit(
+                keys=[self._keys.requests, self._keys.bundle],
+                args=[self._fingerprint, self._places, request, self._answers, milliseconds, trace, data],
+            )
+        if outcome == b"full":
+            raise self._overloaded()
+        if outcome == b"foreign":
+            if not rest or rest[0] is None:
+                raise QueueUnavailableError("Redis has lost the queue; it is made anew")
+            raise self._foreign(rest[0].decode())
+        return bytes(rest[0])
+
+    async def _take_back(self, admission: asyncio.Task[bytes]) -> None:
+        """Free the place of a request that nobody waits for any more."""
+        try:
+            entry = await admission
+            with telling():
+                await self._withdraw(keys=[self._keys.requests], args=[GROUP, entry])
+        except (QueueUnavailableError, ForeignBundleError, Overloaded):
+            return
+
+    async def _keep_looking(self) -> None:
+        while not self._stopping:
+            await asyncio.sleep(POLL_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        was_up = isinstance(self._overview, Overview)
+        try:
+            self._overview = await self._watch.look()
+            if not was_up:
+                log.info("queue_up")
+        except QueueUnavailableError as error:
+            self._overview = error
+            self._fail_all(error)
+            if was_up:
+                log.error("queue_down", reason=str(error))
+
+    async def _keep_reading(self) -> None:
+        while not self._stopping:
+            try:
+                for answer in await self._read():
+                    self._resolve(answer)
+            except QueueUnavailableError as error:
+                self._fail_all(error)
+                await asyncio.sleep(POLL_S)
+
+    async def _read(self) -> list[bytes]:
+        with telling():
+            first = await _client(self._reading).execute_command("BLPOP", self._answers, POLL_S)
+            if first is None:
+                return []
+            more = await _client(self._reading).execute_command("LPOP", self._answers, ANSWERS_AT_ONCE)
+        return [first[1], *(more or [])]
+
+    def _resolve(self, blob: bytes) -> None:
+        try:
+            answer = codec.decode(blob)
+        except codec.CodecError as error:
+            log.error("answer_unreadable", error=str(error))
+            return
+        future = self._waiting.get(answer.request)
+        if future is None or future.done():
+            return
+        if isinstance(answer.outcome, Exception):
+            future.set_exception(answer.outcome)
+        else:
+            future.set_result(answer.outcome)
+
+    def _fail_all(self, error: Exception) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(type(error)(str(error)))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tidying.add(task)
+        task.add_done_callback(self._tidying.discard)
+
+
+def _client(redis: Redis) -> Any:
+    """The client without its types, which know no answer's shape."""
+    return redis

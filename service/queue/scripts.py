@@ -1,0 +1,158 @@
+"""What Redis does in one step, in Lua.
+
+Two rules carry the protocol. An entry of the stream of requests is a request without an answer: whoever
+deletes it answers it, so that a request is answered once however many workers tried. And what frees memory or
+only keeps a worker alive writes something small first: a Redis that is full refuses the first write of a
+script, not the ones after.
+"""
+
+from __future__ import annotations
+
+NOW = """
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function whole(number) return string.format('%.0f', number) end
+"""
+
+ADMIT = (
+    NOW
+    + """
+-- KEYS requests, bundle; ARGV fingerprint, places, request, answers' key, ms until the deadline, trace, image
+local bundle = redis.call('GET', KEYS[2])
+if bundle ~= ARGV[1] then return {'foreign', bundle} end
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then return {'full'} end
+local id = redis.call('XADD', KEYS[1], '*', 'request', ARGV[3], 'answers', ARGV[4], 'fingerprint', ARGV[1],
+  'deadline', whole(now() + tonumber(ARGV[5])), 'trace', ARGV[6], 'image', ARGV[7])
+return {'admitted', id}
+"""
+)
+"""Take a place and put the request there, unless all are taken or the queue is another bundle's."""
+
+WITHDRAW = """
+-- KEYS requests; ARGV group, id
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('XDEL', KEYS[1], ARGV[2])
+"""
+"""Take a request back, wherever it is."""
+
+ANSWER = """
+-- KEYS requests, answers; ARGV group, id, answer, ms the answers are kept
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('XDEL', KEYS[1], ARGV[2]) == 0 then return 0 end
+redis.call('RPUSH', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+return 1
+"""
+"""Acknowledge a request and write its answer; nothing is written where it has one, or was withdrawn."""
+
+BURY = """
+-- KEYS requests, answers, dead; ARGV group, id, answer, ms answers are kept, letters kept, deliveries, worker
+local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('XDEL', KEYS[1], ARGV[2]) == 0 then return 0 end
+redis.call('RPUSH', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+local fields = found[1][2]
+for _, value in ipairs({'entry', ARGV[2], 'deliveries', ARGV[6], 'worker', ARGV[7]}) do
+  table.insert(fields, value)
+end
+redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[5], '*', unpack(fields))
+return 1
+"""
+"""Answer as `ANSWER` does, and keep the request as a dead letter."""
+
+STALE = """
+-- KEYS requests; ARGV group, ms without a sign of life
+local found = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[2], '-', '+', 1)
+return #found
+"""
+"""Whether there is a request that its worker seems to have left behind."""
+
+TAKE_OVER = """
+-- KEYS requests; ARGV group, worker, ms without a sign of life, deliveries at most
+local found = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], '-', '+', 1)
+if #found == 0 then return false end
+local id, holder, deliveries = found[1][1], found[1][2], found[1][4]
+local entry = redis.call('XRANGE', KEYS[1], id, id)
+if #entry == 0 then
+  redis.call('XACK', KEYS[1], ARGV[1], id)
+  return false
+end
+if deliveries >= tonumber(ARGV[4]) then return {'spent', deliveries, holder, id, entry[1][2]} end
+redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)
+return {'claimed', deliveries + 1, holder, id, entry[1][2]}
+"""
+"""Take over the oldest request left behind, one alone; one that has had all its deliveries is only shown."""
+
+TOUCH = """
+-- KEYS requests; ARGV group, worker, ids...
+local mine = {}
+for index = 3, #ARGV do
+  local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[index], ARGV[index], 1, ARGV[2])
+  if #found == 1 then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[index], 'JUSTID')
+    table.insert(mine, ARGV[index])
+  end
+end
+return mine
+"""
+"""A sign of life for the requests in a worker's hands; returns those that are still its own."""
+
+BEAT = (
+    NOW
+    + """
+-- KEYS bundle, workers, worker, refused; ARGV fingerprint, ms the queue stays this bundle's, name,
+-- what the worker says of itself or '', ms that holds
+redis.call('SREM', KEYS[2], '')
+local bundle = redis.call('GET', KEYS[1])
+if bundle and bundle ~= ARGV[1] then
+  redis.call('SET', KEYS[4], ARGV[1], 'PX', 60000)
+  return {bundle, whole(now())}
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if ARGV[4] ~= '' then
+  redis.call('SADD', KEYS[2], ARGV[3])
+  redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[5])
+end
+return {ARGV[1], whole(now())}
+"""
+)
+"""A worker's sign of life. The first comer makes the queue its bundle's; the others are refused."""
+
+LEAVE = """
+-- KEYS requests, workers, worker; ARGV group, name
+redis.call('SREM', KEYS[2], ARGV[2])
+redis.call('DEL', KEYS[3])
+return 1
+"""
+"""A worker takes no more requests."""
+
+FORGET = """
+-- KEYS requests, worker; ARGV group, name
+if redis.call('EXISTS', KEYS[2]) == 1 or redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local held = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
+if held.err or #held > 0 then return 0 end
+return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+"""
+"""Strike a worker that is gone off the group, unless requests hang on it: those are taken over first."""
+
+OVERVIEW = (
+    NOW
+    + """
+-- KEYS bundle, requests, dead, refused, workers; ARGV fingerprint, ms the queue stays this bundle's
+redis.call('SREM', KEYS[5], '')
+local bundle = redis.call('GET', KEYS[1])
+if not bundle or bundle == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  bundle = ARGV[1]
+end
+local age = 0
+local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
+if #oldest > 0 then age = now() - tonumber(string.match(oldest[1][1], '^%d+')) end
+return {bundle, redis.call('XLEN', KEYS[2]), whole(age), redis.call('XLEN', KEYS[3]), whole(now()),
+  redis.call('GET', KEYS[4])}
+"""
+)
+"""The state of the queue, as a service looks at it; like `BEAT` it keeps the queue its bundle's."""

@@ -1,0 +1,168 @@
+"""The compose file: what every container is denied, bounded by and checked by."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from service.settings import PREFIX, Settings, load_settings, variable
+from tests.docker.files import COMPOSE, DOCKERFILE, GPU, ROOT, read_yaml
+
+STACK = read_yaml(COMPOSE)
+SERVICES: dict[str, dict[str, Any]] = STACK["services"]
+OURS = ("api", "worker")
+OF_COMPOSE = {"LKA_REID_PORT", "LKA_REID_API_CPUS", "LKA_REID_API_MEMORY", "LKA_REID_WORKER_CPUS"}
+OF_COMPOSE |= {"LKA_REID_WORKER_MEMORY", "LKA_REID_GPUS"}
+
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_the_stack_is_the_five_services() -> None:
+    assert sorted(SERVICES) == ["api", "grafana", "prometheus", "redis", "worker"]
+
+
+@every_service
+def test_a_container_can_change_nothing_but_its_volumes(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert "cap_add" not in service
+    for mount in service.get("volumes", []):
+        source, _, rest = mount.partition(":")
+        assert source in STACK["volumes"] or rest.endswith(":ro"), mount
+    for mount in service["tmpfs"]:
+        assert {"noexec", "nosuid", "nodev"} <= set(mount.partition(":")[2].split(",")), mount
+        assert "size=" in mount
+
+
+@every_service
+def test_a_container_is_bounded_and_comes_back(name: str) -> None:
+    service = SERVICES[name]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+    assert service["restart"] == "unless-stopped"
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@every_service
+def test_a_container_says_whether_it_works(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+    assert check["test"][0] in ("CMD", "CMD-SHELL")
+    assert {"interval", "timeout", "retries", "start_period"} <= check.keys()
+    assert "start_interval" not in check, "older engines refuse it"
+
+
+def test_nobody_runs_as_root() -> None:
+    users = re.findall(r"^USER (\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert users == ["10001:10001", "10001:10001"]
+    for name in SERVICES.keys() - set(OURS):
+        assert SERVICES[name]["user"] not in ("root", "0"), name
+
+
+@every_service
+def test_images_have_a_version(name: str) -> None:
+    service = SERVICES[name]
+    if "build" in service:
+        assert (ROOT / service["build"]["dockerfile"]).is_file()
+        return
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*", service["image"]), service["image"]
+
+
+@every_service
+def test_ports_are_published_on_loopback_only(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert port.startswith("127.0.0.1:"), port
+
+
+def test_redis_and_workers_are_reached_from_inside_only() -> None:
+    inside = {name for name, network in STACK["networks"].items() if network.get("internal")}
+    assert inside == {"queue", "watch"}
+    for name in ("redis", "worker"):
+        assert set(SERVICES[name]["networks"]) <= inside
+        assert "ports" not in SERVICES[name]
+    attached = {name for name, service in SERVICES.items() if "queue" in service["networks"]}
+    assert attached == {"api", "worker", "redis"}
+
+
+def test_what_is_needed_is_healthy_first() -> None:
+    for name, needed in {"api": "redis", "worker": "redis", "grafana": "prometheus"}.items():
+        assert SERVICES[name]["depends_on"][needed] == {"condition": "service_healthy"}
+
+
+def test_what_must_last_is_in_a_volume() -> None:
+    assert "gallery:/data" in SERVICES["api"]["volumes"]
+    assert "redis:/data" in SERVICES["redis"]["volumes"]
+    assert SERVICES["redis"]["command"][-2:] == ["--maxmemory-policy", "noeviction"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_docker_waits_until_requests_under_way_are_answered(name: str) -> None:
+    grace = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+    drain = float(SERVICES[name]["environment"][variable("drain_s")])
+    # The server drains for as long, and the batcher once more.
+    assert grace > 2 * drain
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_variable_is_a_setting_with_an_accepted_value(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in {**SERVICES[name]["environment"], **gpu_environment(name)}.items():
+        if key.startswith(PREFIX):
+            assert key.removeprefix(PREFIX).lower() in Settings.model_fields
+            monkeypatch.setenv(key, interpolated(value))
+    load_settings()
+
+
+def gpu_environment(name: str) -> dict[str, str]:
+    environment: dict[str, str] = read_yaml(GPU)["services"].get(name, {}).get("environment", {})
+    return environment
+
+
+def interpolated(value: str) -> str:
+    return re.sub(r"\${\w+:-([^}]*)}", r"\1", str(value))
+
+
+def test_every_variable_that_compose_reads_is_documented() -> None:
+    read = set(re.findall(r"\${(\w+)", COMPOSE.read_text() + GPU.read_text()))
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert not {name for name in read if f"`{name}`" not in text}
+
+
+def test_the_gpu_file_changes_the_worker_alone() -> None:
+    services = read_yaml(GPU)["services"]
+    assert list(services) == ["worker"]
+    [device] = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["driver"] == "nvidia"
+    assert device["capabilities"] == ["gpu"]
+    assert services["worker"]["build"]["target"] == "gpu"
+
+
+@pytest.fixture
+def compose() -> list[str]:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
+        pytest.skip("docker compose is not installed: its own check of the file was left out")
+    return [docker, "compose"]
+
+
+@pytest.mark.parametrize("files", [[COMPOSE], [COMPOSE, GPU]], ids=["cpu", "gpu"])
+def test_compose_accepts_the_file(compose: list[str], files: list[Any]) -> None:
+    given = [part for file in files for part in ("--file", str(file))]
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("LKA_", "COMPOSE_"))
+    }
+    done = subprocess.run(
+        [*compose, "--project-directory", ROOT, *given, "--env-file", os.devnull, "config", "--quiet"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

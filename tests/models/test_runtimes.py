@@ -1,0 +1,159 @@
+"""Runtimes: which one is chosen, and that each says the same of an image."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models.bundle import Bundle, BundleError, FileEntry, hash_file, write_manifest
+from models.network import LKAReID
+from models.runtime import Models
+from models.runtimes import choice, torch_cuda
+from models.runtimes.choice import Probe, choose_runtime
+from models.runtimes.forward import Floats, Precision, RuntimeNotAvailableError, RuntimeOptions
+from models.runtimes.ort import tensorrt_options
+from tests.training.conftest import SMALL
+from tests.training.test_export import lively
+from training.export import export_bundle, for_inference
+
+OPENVINO = choice.openvino_is_installed() is None
+
+
+def probes(*there: str) -> dict[str, Probe]:
+    return {
+        name: (lambda: None) if name in there else (lambda name=name: f"install {name}")  # type: ignore[misc]
+        for name in choice.PROBES
+    }
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (("cuda", "openvino", "cpu"), "cuda"),
+        (("openvino", "cpu"), "openvino"),
+        (("tensorrt", "torch-cuda", "cpu"), "cpu"),
+        (("cpu",), "cpu"),
+    ],
+)
+def test_auto_takes_the_best_that_is_there(there: tuple[str, ...], expected: str) -> None:
+    assert choose_runtime("auto", probes(*there)) == expected
+
+
+@pytest.mark.parametrize("wanted", list(choice.PROBES))
+def test_a_runtime_that_is_not_there_is_refused_and_nothing_falls_back(wanted: str) -> None:
+    others = [name for name in choice.PROBES if name != wanted]
+    with pytest.raises(RuntimeNotAvailableError, match=f"'{wanted}' is not available: install {wanted}"):
+        choose_runtime(wanted, probes(*others))
+    assert choose_runtime(wanted, probes(wanted)) == wanted
+
+
+def test_an_unknown_runtime_is_refused_with_those_there_are() -> None:
+    with pytest.raises(
+        RuntimeNotAvailableError, match="unknown runtime 'tpu'; there are auto, cuda, tensorrt, torch-cuda"
+    ):
+        choose_runtime("tpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    ("wanted", "remedy"),
+    [("cuda", r"\[gpu\] extra"), ("tensorrt", r"\[gpu\] extra"), ("torch-cuda", "sees no GPU")],
+)
+def test_without_a_gpu_its_runtimes_are_refused_with_the_remedy(wanted: str, remedy: str) -> None:
+    with pytest.raises(RuntimeNotAvailableError, match=remedy):
+        choose_runtime(wanted)
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("runtimes") / str(request.param)
+    network = for_inference(lively(SMALL), request.param)
+    export_bundle(
+        folder,
+        name="small",
+        network=network,
+        reranker=None,
+        precision=request.param,
+        training={},
+        accuracy={},
+    )
+    return Bundle.load(folder)
+
+
+def images(count: int) -> Floats:
+    return np.random.default_rng(0).normal(size=(count, 3, 64, 64)).astype(np.float32)
+
+
+@pytest.mark.skipif(not OPENVINO, reason="the openvino package is not installed")
+@pytest.mark.parametrize(
+    ("precision", "cosine", "gap"), [("f32", 0.99999, 2e-3), ("bf16", 0.999, 5e-2), ("auto", 0.999, 5e-2)]
+)
+def test_openvino_agrees_with_onnx_runtime(
+    bundle: Bundle, precision: Precision, cosine: float, gap: float
+) -> None:
+    options = RuntimeOptions(threads=1, precision=precision)
+    try:
+        models = Models.load(bundle, "openvino", options)
+    except RuntimeNotAvailableError as error:
+        pytest.skip(str(error))
+    assert models.runtime in ("openvino-f32", "openvino-bf16")
+    assert precision == "auto" or models.runtime == f"openvino-{precision}"
+    expected = Models.load(bundle, "cpu", options).embedder
+    for count in (1, 3):
+        found, wanted = models.embedder.embed(images(count)), expected.embed(images(count))
+        assert (found.descriptors * wanted.descriptors).sum(axis=1).min() > cosine
+        assert found.descriptors.dtype == np.float32
+        assert found.strips is not None
+        assert wanted.strips is not None
+        np.testing.assert_allclose(
+            found.strips.astype(np.float32), wanted.strips.astype(np.float32), atol=gap
+        )
+
+
+def with_torch_weights(bundle: Bundle, folder: Path, network: LKAReID) -> Bundle:
+    """The bundle again, with `embedder.safetensors` in it."""
+    folder.mkdir()
+    for path in bundle.path.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    weights = folder / torch_cuda.WEIGHTS
+    save_file(network.state_dict(), weights)
+    entry = FileEntry(sha256=hash_file(weights), bytes=weights.stat().st_size)
+    files = bundle.manifest.files | {weights.name: entry}
+    write_manifest(folder, bundle.manifest.model_copy(update={"files": files}))
+    return Bundle.load(folder)
+
+
+@pytest.mark.parametrize(("precision", "cosine"), [("f32", 0.9999), ("bf16", 0.999)])
+def test_torch_runs_a_bundle_that_has_its_weights(
+    bundle: Bundle, tmp_path: Path, precision: Precision, cosine: float
+) -> None:
+    whole = with_torch_weights(bundle, tmp_path / "whole", lively(SMALL))
+    forward = torch_cuda.load(whole, RuntimeOptions(precision=precision), device="cpu")
+    descriptors, strips = forward(images(2))
+    wanted = Models.load(bundle, "cpu").embedder.embed(images(2))
+    assert (descriptors * wanted.descriptors).sum(axis=1).min() > cosine
+    assert strips is not None
+    assert strips.dtype == np.float16
+
+
+def test_torch_needs_its_own_weights_and_says_so(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeNotAvailableError, match=r"needs embedder\.safetensors in the bundle"):
+        torch_cuda.load(bundle, RuntimeOptions(), device="cpu")
+    other = LKAReID(dataclasses.replace(SMALL, width=16))
+    foreign = with_torch_weights(bundle, tmp_path / "foreign", other)
+    with pytest.raises(BundleError, match="does not fit the manifest's network"):
+        torch_cuda.load(foreign, RuntimeOptions(), device="cpu")
+
+
+def test_tensorrt_keeps_a_bundle_s_engines_to_themselves(bundle: Bundle, tmp_path: Path) -> None:
+    options = tensorrt_options(bundle, RuntimeOptions(engine_cache=tmp_path, batch_sizes=(1, 2, 4, 6)))
+    cache = tmp_path / bundle.fingerprint[:16]
+    assert cache.is_dir()
+    assert options["trt_engine_cache_path"] == str(cache)
+    assert options["trt_profile_min_shapes"] == "images:1x3x64x64"
+    assert options["trt_profile_max_shapes"] == "images:6x3x64x64"

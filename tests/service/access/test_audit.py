@@ -1,0 +1,169 @@
+"""The audit log: who did what, how it ended; rotated; and nothing is done that it cannot hold."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from index import Gallery
+from service.access.audit import AuditError, AuditLog
+from tests.service.access.holders import guarded, showing
+from tests.service.fakes import BLUE, GREEN, RED, Running, picture, running
+from tests.service.test_problems import check
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
+    with guarded(tmp_path) as it:
+        client, admin = it.service.client, it.headers("admin")
+        files = {"image": ("x", picture(RED))}
+        sent = {"X-Request-ID": "r-1"}
+        client.post(
+            "/gallery", files=files, data={"image_id": "cam/1"}, headers={**it.headers("enrol"), **sent}
+        )
+        client.post("/gallery", files=files, data={"image_id": "cam/1"}, headers=admin)
+        client.post("/gallery", files={"image": ("x", picture(GREEN))}, data={"image_id": "b"}, headers=admin)
+        client.post("/query", files=files, headers=it.headers("query"))
+        client.get("/gallery/cam/1/image", headers=it.headers("query"))
+        client.get("/gallery/cam/1", headers=it.headers("query"))
+        client.get("/gallery", headers=admin)
+        client.delete("/gallery/b", headers=it.headers("enrol"))
+        client.delete("/gallery/b", headers=admin)
+        client.delete("/gallery/b", headers=admin)
+        client.get("/metrics", headers=admin)
+        found = lines(tmp_path / "audit.jsonl")
+    told = [
+        (line["key_name"].split()[1], line["action"], line["status"], line.get("image_id")) for line in found
+    ]
+    assert told == [
+        ("enrol", "enrol", 201, "cam/1"),
+        ("admin", "enrol", 409, "cam/1"),
+        ("admin", "enrol", 201, "b"),
+        ("query", "query", 200, None),
+        ("query", "image", 200, "cam/1"),
+        ("query", "record", 200, "cam/1"),
+        ("admin", "list", 200, None),
+        ("enrol", "delete", 403, "b"),
+        ("admin", "delete", 204, "b"),
+        ("admin", "delete", 404, "b"),
+    ]
+    assert found[0]["request_id"] == "r-1"
+    assert found[0]["key_id"] == it.secrets["enrol"].split("_")[1]
+    assert found[0]["time"].endswith("Z")
+    assert {line["client"] for line in found} == {"127.0.0.1"}
+    assert found[3]["matches"] == ["cam/1", "b"]
+    text = (tmp_path / "audit.jsonl").read_text()
+    assert not any(secret in text for secret in it.secrets.values())
+    assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+
+
+def test_whoever_needs_no_key_is_known_by_address(service: Running, tmp_path: Path) -> None:
+    service.enrol(image_id="a")
+    [line] = lines(tmp_path / "audit.jsonl")
+    assert (line["key_id"], line["key_name"], line["client"]) == (None, "anonymous", "127.0.0.1")
+
+
+def test_an_unforeseen_failure_is_written_down(service: Running, tmp_path: Path, monkeypatch: Any) -> None:
+    def fail(_self: object, _image_id: str) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Gallery, "delete", fail)
+    assert service.client.delete("/gallery/a").status_code == 500
+    assert [line["status"] for line in lines(tmp_path / "audit.jsonl")] == [500]
+
+
+def test_strangers_cannot_push_its_history_out(tmp_path: Path) -> None:
+    with guarded(tmp_path, rate_per_s=0.001, rate_burst=1) as it:
+        for headers in ({}, showing("lka_00000000_" + "x" * 43), {}):
+            assert it.service.client.get("/gallery", headers=headers).status_code in (401, 429)
+        assert it.service.client.get("/gallery", headers=it.headers("admin")).status_code == 200
+        assert it.service.client.get("/gallery", headers=it.headers("admin")).status_code == 429
+    assert [line["status"] for line in lines(tmp_path / "audit.jsonl")] == [200]
+
+
+def test_it_rotates_by_size_and_keeps_so_many_files(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, 1024, 2)
+    for number in range(100):
+        log.write({"number": number})
+    log.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "audit.jsonl",
+        "audit.jsonl.1",
+        "audit.jsonl.2",
+    ]
+    files = [tmp_path / "audit.jsonl.2", tmp_path / "audit.jsonl.1", path]
+    for file in files:
+        assert file.stat().st_size <= 1024
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    numbers = [line["number"] for file in files for line in lines(file)]
+    assert numbers == list(range(numbers[0], 100))
+
+
+def test_a_line_of_another_process_is_not_lost(tmp_path: Path) -> None:
+    service, command = (AuditLog(tmp_path / "audit.jsonl", size, 2) for size in (10_000, 0))
+    for number in range(10):
+        (service, command)[number % 2].write({"number": number})
+    service.close()
+    command.close()
+    assert [line["number"] for line in lines(tmp_path / "audit.jsonl")] == list(range(10))
+
+
+def test_after_a_torn_line_the_next_one_stands_alone(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"number": 0}\n{"numb')
+    log = AuditLog(path, 10_000, 2)
+    log.write({"number": 1})
+    log.close()
+    assert json.loads(path.read_text().splitlines()[-1])["number"] == 1
+
+
+def test_what_cannot_be_written_is_answered_so_and_then_nothing_more_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.symlink_to("/dev/full")
+    with running(tmp_path) as service:
+        first = service.enrol(picture(RED), image_id="a")
+        check(first, 503, "audit-failed")
+        assert str(tmp_path) not in first.text
+        size = service.gallery.count()
+        for _ in range(3):
+            check(service.enrol(picture(BLUE)), 503, "audit-failed")
+            check(service.client.delete("/gallery/a"), 503, "audit-failed")
+        assert service.gallery.count() == size
+
+        path.unlink()
+        assert service.client.delete("/gallery/a").status_code == 204
+        told = [(line["action"], line["status"]) for line in lines(path)]
+    # The first line is there though it came late; each refusal is there as what it was.
+    assert told[0] == ("enrol", 201)
+    assert told[-1] == ("delete", 204)
+    assert set(told[1:-1]) <= {("enrol", 503), ("delete", 503)}
+
+
+def test_a_log_that_was_taken_away_is_begun_anew(service: Running, tmp_path: Path) -> None:
+    service.enrol(image_id="a")
+    (tmp_path / "audit.jsonl").rename(tmp_path / "taken")
+    service.client.get("/gallery/a")
+    assert [line["action"] for line in lines(tmp_path / "taken")] == ["enrol"]
+    assert [line["action"] for line in lines(tmp_path / "audit.jsonl")] == ["record"]
+
+
+def test_a_log_that_cannot_be_opened_keeps_the_service_from_starting(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.mkdir()
+    with running(tmp_path, await_ready=False) as service:
+        while service.app.state.lifecycle.failure is None:
+            pass
+        assert isinstance(service.app.state.lifecycle.failure, AuditError)
+        assert service.client.get("/health/ready").status_code == 503
+
+
+def test_dev_null_is_a_log_for_those_who_want_none(tmp_path: Path) -> None:
+    with running(tmp_path, audit_log=Path("/dev/null")) as service:
+        assert service.enrol().status_code == 201
+    assert not (tmp_path / "audit.jsonl").exists()

@@ -1,0 +1,119 @@
+"""Every route has its rule, and every rule is kept: who is let in, by whom, and who is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from service.access.rules import RULES
+from service.app import create_app
+from service.settings import Settings
+from tests.service.access.holders import Guarded, guarded
+from tests.service.fakes import picture
+
+HOLDERS = ("nobody", "stranger", "query", "enrol", "admin")
+EVERYBODY, KEYS = set(HOLDERS), {"query", "enrol", "admin"}
+
+# A route that is added has to be added here, by somebody who has thought about it.
+LET_IN = {
+    "POST /query": {"query", "admin"},
+    "POST /gallery": {"enrol", "admin"},
+    "GET /gallery": {"admin"},
+    "GET /gallery/{image_id:path}/image": {"query", "admin"},
+    "GET /gallery/{image_id:path}": {"query", "admin"},
+    "DELETE /gallery/{image_id:path}": {"admin"},
+    "GET /health/live": EVERYBODY,
+    "GET /health/ready": EVERYBODY,
+    "GET /metrics": KEYS,
+    "GET /": KEYS,
+    "GET /docs": KEYS,
+    "GET /docs/{name}": KEYS,
+    "GET /openapi.json": KEYS,
+    "HEAD /openapi.json": KEYS,
+}
+ROUTES = sorted(
+    f"{method} {route.path}"
+    for route in iter_route_contexts(create_app(Settings()).routes)
+    for method in route.methods or ()
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with guarded(tmp_path_factory.mktemp("guarded"), rate_per_s=0) as it:
+        yield it
+
+
+def ask(shared: Guarded, route: str, holder: str) -> httpx.Response:
+    method, template = route.split(" ")
+    path = template.replace("{name}", "start.js")
+    path = re.sub(r"{.*?}", "no-such-image", path)
+    headers = {
+        "nobody": {},
+        "stranger": {"Authorization": "Bearer lka_00000000_" + "x" * 43},
+    }.get(holder) or ({} if holder == "nobody" else shared.headers(holder))
+    files = {"image": ("x", picture())} if method == "POST" else None
+    return shared.service.client.request(method, path, headers=headers, files=files)
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@pytest.mark.parametrize("route", ROUTES)
+def test_each_route_lets_in_whom_it_should_and_nobody_else(shared: Guarded, route: str, holder: str) -> None:
+    assert route in LET_IN, "a route without a decision on who may use it"
+    response = ask(shared, route, holder)
+    if holder in LET_IN[route]:
+        assert response.status_code not in (401, 403)
+    else:
+        assert response.status_code == (403 if holder in KEYS else 401)
+        if response.request.method != "HEAD":
+            assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_the_table_holds_the_routes_and_no_others() -> None:
+    served = {route for route in ROUTES if not route.startswith("HEAD ")}
+    assert {f"{rule.method} {rule.path}" for rule in RULES} == served
+
+
+def test_a_route_without_a_rule_is_not_served(tmp_path: Path) -> None:
+    with guarded(tmp_path) as it:
+        it.service.app.add_api_route("/secrets", lambda: "all of them")
+        it.service.app.add_api_route("/gallery/{image_id:path}", lambda: "changed", methods=["PUT"])
+        response = it.service.client.get("/secrets", headers=it.headers("admin"))
+        assert response.json()["type"] == "urn:lka-reid:problem:no-such-route"
+        response = it.service.client.put("/gallery/a", headers=it.headers("admin"))
+        assert response.json()["type"] == "urn:lka-reid:problem:method-not-allowed"
+        assert response.headers["Allow"] == "DELETE, GET"
+        assert it.service.client.get("/secrets").status_code == 401
+
+
+def test_a_prefix_of_the_application_changes_nothing(tmp_path: Path) -> None:
+    with guarded(tmp_path) as it:
+        it.service.app.root_path = "/reid"
+        for path in ("/reid/gallery", "/gallery"):
+            assert it.service.client.get(path, headers=it.headers("query")).status_code == 403
+            assert it.service.client.get(path, headers=it.headers("admin")).status_code == 200
+
+
+def test_the_description_names_the_scopes() -> None:
+    schema = create_app(Settings()).openapi()
+    assert set(schema["components"]["securitySchemes"]) == {"bearer", "header"}
+    assert schema["paths"]["/query"]["post"]["security"] == [{"bearer": ["query"]}, {"header": ["query"]}]
+    deleting = schema["paths"]["/gallery/{image_id}"]["delete"]
+    assert deleting["security"][0] == {"bearer": ["admin"]}
+    assert "scope `admin`" in deleting["description"]
+    assert "security" not in schema["paths"]["/health/live"]["get"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "paths"),
+    [("metrics_public", {"/metrics"}), ("docs_public", {"/", "/docs", "/docs/start.js", "/openapi.json"})],
+)
+def test_a_setting_opens_what_it_names(tmp_path: Path, setting: str, paths: set[str]) -> None:
+    with guarded(tmp_path, **{setting: True}) as it:
+        for path in ("/metrics", "/", "/docs", "/docs/start.js", "/openapi.json", "/gallery"):
+            assert it.service.client.get(path).status_code == (200 if path in paths else 401)

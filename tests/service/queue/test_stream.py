@@ -1,0 +1,328 @@
+"""The protocol, step by step, on a real Redis: who answers, who takes over, who is told what."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from service.batching import Expired, Overloaded, WorkerStoppedError
+from service.forward import EmbeddingError
+from service.queue import codec
+from service.queue.client import QueueClient
+from service.queue.connection import connect
+from service.queue.errors import (
+    ForeignBundleError,
+    MissingGroupError,
+    QueueUnavailableError,
+    RedisUrlError,
+)
+from service.queue.keys import Keys
+from service.queue.registration import Registration
+from service.queue.stream import RequestStream
+from service.settings import Settings
+from tests.service.redis_server import RedisServer, redis_server
+
+OURS, THEIRS = "a" * 64, "b" * 64
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as it:
+        yield it
+
+
+@pytest.fixture
+def redis(server: RedisServer) -> RedisServer:
+    server.client.flushall()
+    return server
+
+
+class Fellow:
+    """A worker without an embedder."""
+
+    def __init__(self, url: str, name: str, fingerprint: str) -> None:
+        redis, blocking = self.clients = (connect(url, 5), connect(url, 60))
+        keys = Keys("q")
+        self.stream = RequestStream(redis, blocking, keys, name)
+        self.registration = Registration(redis, keys, name, fingerprint, 30)
+
+
+@asynccontextmanager
+async def fellow(redis: RedisServer, name: str = "w", fingerprint: str = OURS) -> AsyncIterator[Fellow]:
+    it = Fellow(redis.url, name, fingerprint)
+    try:
+        await it.registration.introduce()
+        await it.stream.prepare()
+        it.registration.open("fake")
+        await it.registration.beat(0.0)
+        yield it
+    finally:
+        for client in it.clients:
+            await client.aclose()
+
+
+@asynccontextmanager
+async def service(
+    redis: RedisServer, fingerprint: str = OURS, max_queue: int = 4, timeout_s: float = 5
+) -> AsyncIterator[QueueClient]:
+    settings = Settings(
+        redis_url=SecretStr(redis.url),
+        queue_name="q",
+        max_queue=max_queue,
+        max_batch=1,
+        redis_timeout_s=timeout_s,
+    )
+    client = QueueClient(settings, fingerprint)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+def soon() -> float:
+    return time.monotonic() + PATIENCE_S
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not await condition():
+            await asyncio.sleep(0.01)
+
+
+def refusal(request: bytes) -> bytes:
+    return codec.encode_error(request, EmbeddingError("no"))
+
+
+def test_an_answer_comes_back_to_who_asked(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis) as worker, service(redis) as one, service(redis) as two:
+            asking = [
+                asyncio.create_task(client.embed(data, soon(), "trace"))
+                for client, data in ((one, b"1"), (two, b"2"))
+            ]
+            deliveries = [delivery for _ in range(2) for delivery in await worker.stream.read(1, PATIENCE_S)]
+            for delivery in deliveries:
+                assert delivery.fingerprint == OURS
+                assert delivery.trace == "trace"
+                assert delivery.deliveries == 1
+                assert worker.registration.now_ms() < delivery.deadline_ms
+                error = EmbeddingError(delivery.image.decode())
+                assert await worker.stream.answer(delivery, codec.encode_error(delivery.request, error))
+            for task, data in zip(asking, ("1", "2"), strict=True):
+                with pytest.raises(EmbeddingError, match=data):
+                    await task
+
+    asyncio.run(scene())
+
+
+def test_a_request_is_answered_once_however_many_workers_try(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis, "first") as first, fellow(redis, "second") as second:
+            async with service(redis) as client:
+                asking = asyncio.create_task(client.embed(b"x", soon(), ""))
+                [delivery] = await first.stream.read(8, PATIENCE_S)
+                leftover = await second.stream.take_over(0, 3)
+                assert leftover is not None
+                assert leftover.holder == "first"
+                assert leftover.delivery.deliveries == 2
+                assert await first.stream.touch([delivery.entry]) == set()
+                assert await second.stream.touch([delivery.entry]) == {delivery.entry}
+                assert await second.stream.answer(leftover.delivery, refusal(delivery.request))
+                assert not await first.stream.answer(delivery, refusal(delivery.request))
+                with pytest.raises(EmbeddingError):
+                    await asking
+            assert not redis.client.xlen("{q}:requests")
+            assert not await second.stream.has_leftovers(0)
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_gives_signs_of_life_is_not_robbed(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis, "slow") as slow, fellow(redis, "eager") as eager, service(redis) as client:
+            asking = asyncio.create_task(client.embed(b"x", soon(), ""))
+            [delivery] = await slow.stream.read(8, PATIENCE_S)
+            await asyncio.sleep(0.3)
+            assert await eager.stream.has_leftovers(0.2)
+            await slow.stream.touch([delivery.entry])
+            assert await eager.stream.take_over(5, 3) is None
+            asking.cancel()
+
+    asyncio.run(scene())
+
+
+def test_after_its_last_delivery_a_request_is_buried_and_not_taken_over(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis, "w") as worker, service(redis) as client:
+            asking = asyncio.create_task(client.embed(b"poison", soon(), "t"))
+            await worker.stream.read(8, PATIENCE_S)
+            second, spent = await worker.stream.take_over(0, 2), await worker.stream.take_over(0, 2)
+            assert second is not None
+            assert spent is not None
+            assert (second.is_spent, spent.is_spent) == (False, True)
+            assert spent.delivery.deliveries == 2
+            assert await worker.stream.bury(spent, refusal(spent.delivery.request))
+            assert not await worker.stream.bury(spent, refusal(spent.delivery.request))
+            with pytest.raises(EmbeddingError):
+                await asking
+            [(_, letter)] = redis.client.xrange("{q}:dead")
+            assert letter[b"image"] == b"poison"
+            await until(lambda: _dead_letters(client, 1))
+
+    asyncio.run(scene())
+
+
+async def _dead_letters(client: QueueClient, count: int) -> bool:
+    return client.state().dead_letters == count
+
+
+def test_who_goes_away_or_waits_too_long_takes_his_request_with_him(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis) as worker, service(redis) as client:
+            leaving = asyncio.create_task(client.embed(b"x", soon(), ""))
+            [delivery] = await worker.stream.read(8, PATIENCE_S)
+            leaving.cancel()
+            with pytest.raises(Expired):
+                await client.embed(b"y", time.monotonic() + 0.2, "")
+            await until(lambda: _is_empty(redis))
+            assert await worker.stream.touch([delivery.entry]) == set()
+            assert not await worker.stream.answer(delivery, refusal(delivery.request))
+            assert not redis.client.keys("{q}:answers*")
+
+    asyncio.run(scene())
+
+
+async def _is_empty(redis: RedisServer) -> bool:
+    return not redis.client.xlen("{q}:requests")
+
+
+def test_all_services_share_the_places_and_one_more_is_refused(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis), service(redis) as one, service(redis) as two:
+            waiting = [asyncio.create_task(client.embed(b"x", soon(), "")) for client in (one, two, one, two)]
+            await until(lambda: _depth(redis, 4))
+            for client in (one, two):
+                with pytest.raises(Overloaded, match="all 4 places"):
+                    await client.embed(b"x", soon(), "")
+            waiting[0].cancel()
+            await until(lambda: _depth(redis, 3))
+            for task in waiting:
+                task.cancel()
+
+    asyncio.run(scene())
+
+
+async def _depth(redis: RedisServer, depth: int) -> bool:
+    return bool(redis.client.xlen("{q}:requests") == depth)
+
+
+def test_without_a_worker_nothing_is_put_on_the_queue(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with service(redis) as client:
+            with pytest.raises(WorkerStoppedError, match=OURS):
+                await client.embed(b"x", soon(), "")
+            assert client.state().queue_up
+            assert client.state().workers == 0
+
+    asyncio.run(scene())
+
+
+def test_the_first_comer_makes_the_queue_its_bundle_s(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis):
+            with pytest.raises(ForeignBundleError, match=rf"{OURS}.*{THEIRS}"):
+                async with fellow(redis, "other", THEIRS):
+                    pass
+            async with service(redis, THEIRS) as client:
+                with pytest.raises(ForeignBundleError, match=rf"{OURS}.*{THEIRS}"):
+                    await client.embed(b"x", soon(), "")
+                assert OURS in str(client.state().fault)
+
+    asyncio.run(scene())
+
+
+def test_a_lost_stream_is_told_and_made_anew(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis) as worker:
+            redis.client.flushall()
+            with pytest.raises(MissingGroupError):
+                await worker.stream.read(1, 0.01)
+            with pytest.raises(MissingGroupError):
+                await worker.stream.has_leftovers(0)
+            await worker.stream.prepare()
+            await worker.stream.prepare()
+            assert await worker.stream.read(1, 0.01) == []
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_left_is_not_listed_any_more(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis, "gone") as gone, fellow(redis, "here"), service(redis) as client:
+            assert client.state().workers == 2
+            asking = asyncio.create_task(client.embed(b"x", soon(), ""))
+            [delivery] = await gone.stream.read(1, PATIENCE_S)
+            await gone.stream.answer(delivery, refusal(delivery.request))
+            with pytest.raises(EmbeddingError):
+                await asking
+            assert len(redis.client.xinfo_consumers("{q}:requests", "workers")) == 1
+            await gone.stream.leave()
+            assert not redis.client.xinfo_consumers("{q}:requests", "workers")
+            await until(lambda: _workers(client, 1))
+
+    asyncio.run(scene())
+
+
+async def _workers(client: QueueClient, count: int) -> bool:
+    return client.state().workers == count
+
+
+def test_a_dead_worker_is_forgotten_once_nothing_hangs_on_it(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis, "dead") as dead, fellow(redis, "here") as here, service(redis) as client:
+            asking = asyncio.create_task(client.embed(b"x", soon(), ""))
+            await dead.stream.read(1, PATIENCE_S)
+            redis.client.delete("{q}:worker:dead")
+            await here.stream.forget_the_gone()
+            leftover = await here.stream.take_over(0, 3)
+            assert leftover is not None
+            await here.stream.forget_the_gone()
+            names = [row["name"] for row in redis.client.xinfo_consumers("{q}:requests", "workers")]
+            assert names == [b"here"]
+            asking.cancel()
+
+    asyncio.run(scene())
+
+
+def test_nobody_there_is_told_within_the_patience(tmp_path: Path) -> None:
+    async def scene(redis: RedisServer) -> None:
+        async with service(redis, timeout_s=0.3) as client:
+            for _ in range(2):
+                with pytest.raises(QueueUnavailableError, match="Redis does not answer"):
+                    await client.embed(b"x", soon(), "")
+            assert not client.state().queue_up
+            redis.start()
+            async with fellow(redis):
+                await until(lambda: _workers(client, 1))
+                assert client.state().fault is None
+
+    redis = RedisServer(tmp_path)
+    try:
+        asyncio.run(scene(redis))
+    finally:
+        redis.client.close()
+        redis.kill()
+
+
+def test_a_url_that_does_not_read_is_told_without_its_password() -> None:
+    with pytest.raises(RedisUrlError, match="LKA_REID_REDIS_URL") as caught:
+        connect("rdis://me:secret@host", 1)
+    assert "secret" not in str(caught.value)
