@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,28 @@ class RerankerEntry(BaseModel):
     config: dict[str, Any]
 
 
+class Threshold(BaseModel):
+    """From which similarity on a match is called one, as `lka-reid calibrate` found it.
+
+    Attributes:
+        similarity: of the first stage; a pair at or above it is a match.
+        false_match_rate: share of pairs of different vehicles, from different cameras, that are matches.
+        false_match_interval: 95 % for that rate, low and high.
+        true_match_rate: share of pairs of one vehicle, from different cameras, that are matches.
+        measured_on: the images, in words.
+        fingerprint: of the bundle that it was measured with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    similarity: float = Field(ge=-1, le=1)
+    false_match_rate: float = Field(ge=0, le=1)
+    false_match_interval: tuple[float, float]
+    true_match_rate: float = Field(ge=0, le=1)
+    measured_on: str = Field(min_length=1)
+    fingerprint: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class Manifest(BaseModel):
     """Everything that the service knows of a model.
 
@@ -54,6 +77,9 @@ class Manifest(BaseModel):
         training: data, recipe, seed, commands.
         accuracy: measured results, each with what it was measured on.
         files: name -> size and hash.
+        threshold: from which similarity on a match is called one, or None before calibration. No part of
+            the fingerprint: it changes no descriptor, so galleries stay valid. It names the fingerprint
+            instead, and a bundle with another one is refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,10 +94,12 @@ class Manifest(BaseModel):
     training: dict[str, Any]
     accuracy: dict[str, Any]
     files: dict[str, FileEntry]
+    threshold: Threshold | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 of the manifest in one canonical spelling; it covers the files by their hashes."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        covered = self.model_dump(mode="json", exclude={"threshold"})
+        canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -89,7 +117,7 @@ class Bundle:
 
         Raises:
             BundleError: no bundle there, a manifest that does not read, a file missing, changed or not
-                vouched for.
+                vouched for, a threshold of another bundle.
         """
         manifest = _read_manifest(path / MANIFEST)
         needed = [EMBEDDER] + ([RERANKER] if manifest.reranker else [])
@@ -98,7 +126,13 @@ class Bundle:
                 raise BundleError(f"{path / MANIFEST}: lists no {name}; export the bundle again")
         for name, entry in manifest.files.items():
             _check_file(path, name, entry)
-        return cls(path, manifest, manifest.fingerprint())
+        fingerprint = manifest.fingerprint()
+        if manifest.threshold is not None and manifest.threshold.fingerprint != fingerprint:
+            raise BundleError(
+                f"{path / MANIFEST}: threshold: was measured with another bundle "
+                f"({manifest.threshold.fingerprint[:12]}); remove it or run `lka-reid calibrate` again"
+            )
+        return cls(path, manifest, fingerprint)
 
     @property
     def embedder(self) -> Path:
@@ -146,6 +180,23 @@ def hash_file(path: Path) -> str:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest beside its files: the last step of making a bundle."""
+    """Write the manifest beside its files, whole or not at all: the last step of making a bundle."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    draft = folder / f"{MANIFEST}.draft"
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / MANIFEST)
+
+
+def write_threshold(folder: Path, threshold: Threshold) -> None:
+    """Put a threshold into a bundle's manifest, in place of any other; the fingerprint stays.
+
+    Raises:
+        BundleError: no bundle that can be used, or the threshold was measured with another one.
+    """
+    manifest = _read_manifest(folder / MANIFEST).model_copy(update={"threshold": threshold})
+    if threshold.fingerprint != manifest.fingerprint():
+        raise BundleError(f"{folder}: the threshold was measured with another bundle")
+    write_manifest(folder, manifest)

@@ -17,7 +17,9 @@ from models.strips import StripHead
 from models.trunk import EXPANSION, Bottleneck, Trunk
 
 Loss = Literal["cross_entropy", "triplet", "both"]
+Pooling = Literal["average", "gem"]
 LOSSES = ("cross_entropy", "triplet", "both")
+POOLINGS = ("average", "gem")
 SHORTCUT_BIAS = frozenset({"mhsa", "lka"})
 
 
@@ -63,6 +65,10 @@ class NetworkConfig:
         last_stride: stride of stage 4: 1 in the paper, 2 in a plain ResNet-50.
         strips: horizontal strips per branch, 0 for none.
         strip_width: features of a strip.
+        pooling: of a branch's map to its features: the average, or GeM with a learned power.
+
+    Raises:
+        ValueError: no branch, an unknown pooling, or sides that are no multiples of 16 px.
     """
 
     branches: tuple[Branch, ...] = LKA_HCA
@@ -74,10 +80,13 @@ class NetworkConfig:
     last_stride: int = 1
     strips: int = 0
     strip_width: int = 256
+    pooling: Pooling = "average"
 
     def __post_init__(self) -> None:
         if not self.branches:
             raise ValueError("a network needs at least one branch")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"unknown pooling {self.pooling!r}; there are {', '.join(POOLINGS)}")
         if any(side % 16 or side <= 0 for side in self.image_size):
             raise ValueError(f"image_size must be positive multiples of 16 px, not {self.image_size}")
 
@@ -109,6 +118,29 @@ class NetworkConfig:
         for name in ("depth", "image_size"):
             values[name] = tuple(values[name])
         return cls(**values)
+
+
+class GeM(nn.Module):
+    """Generalised mean with a learned power, 3 at first (Radenovic et al., 2019); 1 is the average."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.power = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, branch_map: Tensor) -> Tensor:
+        """`[B, F, H, W]` -> `[B, F]`, computed in float32."""
+        with torch.autocast(branch_map.device.type, enabled=False):
+            positive = branch_map.float().clamp_min(1e-6)
+            pooled: Tensor = positive.pow(self.power).mean(dim=(2, 3)).pow(1 / self.power)
+            return pooled
+
+
+class Average(nn.Module):
+    """Global average, `[B, F, H, W]` -> `[B, F]`."""
+
+    def forward(self, branch_map: Tensor) -> Tensor:
+        """`[B, F, H, W]` -> `[B, F]`."""
+        return branch_map.mean(dim=(2, 3))
 
 
 class Head(nn.Module):
@@ -163,6 +195,9 @@ class LKAReID(nn.Module):
         self.heads = nn.ModuleList(
             Head(config.features, branch.loss, identities) for branch in config.branches
         )
+        self.poolings = nn.ModuleList(
+            GeM() if config.pooling == "gem" else Average() for _ in config.branches
+        )
         self.side_information = (
             nn.Parameter(torch.zeros(len(config.branches), viewpoints, config.features))
             if viewpoints
@@ -201,17 +236,21 @@ class LKAReID(nn.Module):
         return [branch(shared) for branch in self.branches]
 
     def pool(self, maps: list[Tensor], viewpoint: Tensor | None = None) -> list[Tensor]:
-        """Global average of each map, plus its LAI vector where a viewpoint `[B]` is given: `[B, F]` each.
+        """Each map as one vector, plus its LAI vector where a viewpoint `[B]` is given: `[B, F]` each.
+
+        A viewpoint of -1 is an unknown one and adds nothing.
 
         Raises:
             ValueError: a viewpoint for a network made without side information.
         """
-        pooled = [branch_map.mean(dim=(2, 3)) for branch_map in maps]
+        pooled = [pooling(m) for pooling, m in zip(self.poolings, maps, strict=True)]
         if viewpoint is None:
             return pooled
         if self.side_information is None:
             raise ValueError("this network was made without side information (viewpoints=0)")
-        return [p + vector[viewpoint] for p, vector in zip(pooled, self.side_information, strict=True)]
+        known = (viewpoint >= 0).unsqueeze(1)
+        chosen = viewpoint.clamp_min(0)
+        return [p + vector[chosen] * known for p, vector in zip(pooled, self.side_information, strict=True)]
 
     def describe(self, pooled: list[Tensor]) -> Tensor:
         """Pooled features -> descriptor `[B, branches * F]`, L2-normalised."""

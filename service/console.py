@@ -94,7 +94,9 @@ def matches_table(
         vehicle_id: the probe's vehicle, where known: its matches are marked.
         one_line: cut long image ids rather than break them.
     """
-    made = table(title, *MATCH_COLUMNS)
+    # A bundle without a threshold says of no match whether it is one.
+    judged = any(match.get("is_match") is not None for match in answer["matches"])
+    made = table(title, *MATCH_COLUMNS[:4], *(["match"] if judged else []), *MATCH_COLUMNS[4:])
     if one_line:
         last = made.columns[-1]
         last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, out.width - OTHER_COLUMNS)
@@ -108,6 +110,7 @@ def matches_table(
             str(match["first_stage_rank"]),
             arrow,
             f"{match['similarity']:.4f}",
+            *(["yes" if match["is_match"] else "no"] if judged else []),
             "-" if distance is None else f"{distance:.4f}",
             escape(match["vehicle_id"] or "-") + (" ✓" if right else ""),
             escape(match["camera_id"] or "-"),

@@ -118,6 +118,9 @@ class Match(BaseModel):
     camera_id: str | None
     captured_at: datetime | None = Field(description="UTC")
     similarity: float = Field(description="cosine of the two descriptors, 1 at best")
+    is_match: bool | None = Field(
+        description="whether the similarity reaches the bundle's threshold; null for a bundle without one"
+    )
     rerank_distance: float | None = Field(
         description="the second stage's distance, less is nearer; null where it did not look"
     )
@@ -150,6 +153,7 @@ class QueryAnswer(BaseModel):
                             "camera_id": "cam3",
                             "captured_at": "2024-05-17T06:30:00Z",
                             "similarity": 0.8127,
+                            "is_match": True,
                             "rerank_distance": 0.2416,
                         }
                     ],

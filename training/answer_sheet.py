@@ -112,13 +112,13 @@ def draw(answers: list[Answer], gallery: list[Path], out: Path) -> None:
     )
     for line, answer in enumerate(answers):
         axes = [figure.add_subplot(grid[line, column]) for column in range(columns) if column != SHOWN + 1]
-        _show(axes[0], answer.probe, "probe" if line == 0 else "", PROBE, "")
+        show_picture(axes[0], answer.probe, "probe" if line == 0 else "", PROBE, "")
         for order, name, start in ((answer.first, "first stage", 1), (answer.both, "both stages", 1 + SHOWN)):
             for place in range(SHOWN):
                 position = order[place]
                 right = position in answer.right
                 title = name if line == 0 and place == 0 else ""
-                _show(
+                show_picture(
                     axes[start + place],
                     gallery[position],
                     title,
@@ -128,7 +128,8 @@ def draw(answers: list[Answer], gallery: list[Path], out: Path) -> None:
     figure.savefig(out, bbox_inches="tight", facecolor="white")
 
 
-def _show(axes: Axes, path: Path, title: str, colour: str, label: str) -> None:
+def show_picture(axes: Axes, path: Path, title: str, colour: str, label: str) -> None:
+    """A picture in a coloured frame, with a title above and a label below."""
     with Image.open(path) as image:
         picture = image.convert("RGB")
     side = max(picture.size)

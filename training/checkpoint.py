@@ -12,6 +12,7 @@ from torch import nn
 
 from models.network import LKAReID, NetworkConfig
 from models.reranker import RerankerConfig, StripReranker
+from training.viewpoints import Viewpoints
 
 
 class CheckpointError(Exception):
@@ -40,12 +41,19 @@ def _config(path: Path, kind: str) -> dict[str, Any]:
     return config
 
 
-def save_embedder(path: Path, network: LKAReID) -> None:
-    """Write an embedder without its classifiers: they belong to the training vehicles."""
-    bare = LKAReID(network.config)
+def save_embedder(path: Path, network: LKAReID, viewpoints: Viewpoints | None = None) -> None:
+    """Write an embedder without its classifiers: they belong to the training vehicles.
+
+    Args:
+        path: of the file.
+        network: the embedder.
+        viewpoints: the names of its side information's vectors, if it has any.
+    """
+    bare = LKAReID(network.config, viewpoints=len(viewpoints) if viewpoints else 0)
     state = {k: v for k, v in network.state_dict().items() if ".classifier." not in k}
     bare.load_state_dict(state, strict=True)
-    save(path, bare, "embedder", network.config.to_dict())
+    known = {"viewpoints": viewpoints.to_dict()} if viewpoints else {}
+    save(path, bare, "embedder", network.config.to_dict() | known)
 
 
 def load_embedder(path: Path) -> LKAReID:
@@ -54,9 +62,22 @@ def load_embedder(path: Path) -> LKAReID:
     Raises:
         CheckpointError: no such file, or not an embedder.
     """
-    network = LKAReID(NetworkConfig.from_dict(_config(path, "embedder")))
+    config = _config(path, "embedder")
+    config.pop("viewpoints", None)
+    viewpoints = load_viewpoints(path)
+    network = LKAReID(NetworkConfig.from_dict(config), viewpoints=len(viewpoints) if viewpoints else 0)
     network.load_state_dict(load_file(path), strict=True)
     return network.eval()
+
+
+def load_viewpoints(path: Path) -> Viewpoints | None:
+    """The cameras and views that an embedder's side information knows, or None without any.
+
+    Raises:
+        CheckpointError: no such file, or not an embedder.
+    """
+    known = _config(path, "embedder").get("viewpoints")
+    return Viewpoints(tuple(known["cameras"]), tuple(known["views"])) if known else None
 
 
 def save_reranker(path: Path, reranker: StripReranker) -> None:

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from training.commands import data as data_command
+from training.commands import train as train_command
+from training.commands.ablation import ablation
+from training.commands.calibrate import calibrate
+from training.commands.evaluate import evaluate
+
 app = typer.Typer(no_args_is_help=True, help="Train, measure and export models (needs the [train] extra).")
+app.add_typer(data_command.app, name="data")
+app.add_typer(train_command.app, name="train")
+app.command()(evaluate)
+app.command()(calibrate)
+app.command()(ablation)
 
 Data = Annotated[
     Path,
@@ -22,12 +33,6 @@ Weights = Annotated[
     Path, typer.Option(help="ImageNet ResNet-50, safetensors, v1 layout.", dir_okay=False, exists=True)
 ]
 Out = Annotated[Path, typer.Option(help="The run's folder; finished parts in it are not made again.")]
-Develop = Annotated[
-    bool,
-    typer.Option(
-        "--develop", help="Leave the validation vehicles alone and measure on part of the training vehicles."
-    ),
-]
 
 
 class Precision(StrEnum):
@@ -35,29 +40,6 @@ class Precision(StrEnum):
 
     fp32 = "fp32"
     int8 = "int8"
-
-
-@app.command()
-def train(data: Data, weights: Weights, out: Out = Path("runs/default"), develop: Develop = False) -> None:
-    """Train the default bundle's parts and print their accuracy on validation vehicles.
-
-    The embedder, its rivals, the folds' embedders and the re-ranker are kept in --out as they are
-    finished; the same command goes on where it was stopped.
-    """
-    from training.console import ConsoleReporter, accuracy_table
-    from training.dataset import DatasetError
-    from training.pipeline import Run, Sources
-    from training.recipe import Recipe
-    from training.weights import WeightsError
-
-    console = Console()
-    try:
-        with ConsoleReporter(console) as reporter:
-            results = Run(out, Recipe(), Sources(data, weights, develop), reporter).measure()
-    except (DatasetError, WeightsError, ValueError, FloatingPointError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", soft_wrap=True)
-        raise typer.Exit(2) from None
-    console.print(accuracy_table(results))
 
 
 @app.command()
@@ -79,7 +61,7 @@ def export(
     console = Console()
     words = [f"--data {data.name}", f"--weights {weights.name}", f"--out {out.name}"]
     commands = [
-        f"lka-reid train {' '.join(words)}",
+        f"lka-reid train default-bundle {' '.join(words)}",
         f"lka-reid export {' '.join(words)} --precision {precision}",
     ]
     try:

@@ -1,10 +1,12 @@
-"""What a person sees of a run: one progress bar a part, and the accuracy table at the end."""
+"""What a person sees of a run: bars on a terminal, a line an epoch everywhere, and the accuracy table."""
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,26 +17,39 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
-from training.embedder import Progress as Step
+from training.progress import EpochRow, memory_gib
+from training.progress import Progress as Step
+
+SHORT = {"cross_entropy": "ce", "triplet": "triplet", "descriptor": "desc", "strips": "strips"}
+SMOOTHING = 0.9
 
 
 class ConsoleReporter:
-    """Progress bars on a terminal, a line a part elsewhere."""
+    """Progress bars on a terminal, a line a part and an epoch elsewhere."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, device: Any = None) -> None:
         self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[detail]}"),
+            TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            TextColumn("left", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("[dim]{task.fields[detail]}", table_column=Column(no_wrap=True)),
             console=console,
+            disable=not console.is_terminal,
         )
         self._console = console
+        self._device = device
         self._task: TaskID | None = None
+        self._name = "training"
+        self._training = False
+        self._total = 0
+        self._begun = (0.0, 0)
+        self._last = 0.0
+        self._speed = 0.0
 
     def __enter__(self) -> ConsoleReporter:
         self._progress.start()
@@ -47,18 +62,58 @@ class ConsoleReporter:
 
     def part(self, name: str) -> None:
         """A new part of the work begins."""
+        self._finish()
+        self._training = False
         if not self._console.is_terminal:
-            self._console.print(name)
+            self._console.print(name, highlight=False)
+        self._name = name
         self._task = self._progress.add_task(name, total=None, detail="")
 
-    def training(self, progress: Step) -> None:
-        """An embedder has made a step."""
-        losses = "  ".join(f"{name} {value:.2f}" for name, value in progress.losses.items())
-        self._show(progress.step, progress.steps, f"epoch {progress.epoch}  {losses}")
+    def started(self, steps: int, done: int) -> None:
+        """A training begins, or goes on after `done` of its steps."""
+        if self._task is None:
+            self.part(self._name)
+        self._training, self._total = True, steps
+        self._begun = (time.perf_counter(), done)
+        self._last, self._speed = time.perf_counter(), 0.0
+        if self._task is not None:
+            # Started anew, so that steps of an earlier run do not count as quick ones.
+            self._progress.reset(self._task, total=steps, completed=done, detail="")
+
+    def step(self, progress: Step) -> None:
+        """A step has been made."""
+        now = time.perf_counter()
+        speed = progress.images / max(1e-9, now - self._last)
+        self._speed = SMOOTHING * self._speed + (1 - SMOOTHING) * speed if self._speed else speed
+        self._last = now
+        # The parts of the loss are in the line of each epoch; a terminal's line has no room for them.
+        loss = sum(progress.losses.values())
+        detail = f"epoch {progress.epoch}  loss {loss:.3f}  {self._speed:.0f} images/s"
+        if self._device is not None:
+            detail += f"  {memory_gib(self._device):.1f} GiB"
+        self._show(progress.step, progress.steps, detail)
+
+    def epoch(self, row: EpochRow) -> None:
+        """An epoch has ended."""
+        self._last = time.perf_counter()
+        since, done = self._begun
+        made = row.step - done
+        left = (time.perf_counter() - since) / made * (self._total - row.step) if made else 0.0
+        width = len(str(row.epochs))
+        measured = "".join(f"  {name} {value:.1f}" for name, value in row.measured.items())
+        self._console.print(
+            f"epoch {row.epoch:>{width}}/{row.epochs}  {_losses(row.losses)}  lr {row.learning_rate:.1e}  "
+            f"{row.images_per_second:.0f} images/s  {row.memory_gib:.1f} GiB  left {_clock(left)}{measured}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def embedding(self, done: int, total: int) -> None:
         """Images have been embedded."""
-        self._show(done, total, "images")
+        if self._training and self._task is not None:
+            self._progress.update(self._task, detail=f"measuring, {done}/{total} images")
+        else:
+            self._show(done, total, "images")
 
     def reranking(self, step: int, loss: float) -> None:
         """The re-ranker has made a step."""
@@ -67,6 +122,48 @@ class ConsoleReporter:
     def _show(self, done: int, total: int | None, detail: str) -> None:
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=total, detail=detail)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            self._progress.stop_task(self._task)
+
+
+class SilentReporter:
+    """Says nothing: for every process but the first, and for tests."""
+
+    def __enter__(self) -> SilentReporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def part(self, name: str) -> None:
+        """A new part of the work begins."""
+
+    def started(self, steps: int, done: int) -> None:
+        """A training begins, or goes on."""
+
+    def step(self, progress: Step) -> None:
+        """A step has been made."""
+
+    def epoch(self, row: EpochRow) -> None:
+        """An epoch has ended."""
+
+    def embedding(self, done: int, total: int) -> None:
+        """Images have been embedded."""
+
+    def reranking(self, step: int, loss: float) -> None:
+        """The re-ranker has made a step."""
+
+
+def _losses(losses: dict[str, float]) -> str:
+    return "  ".join(f"{SHORT.get(name, name)} {value:.3f}" for name, value in losses.items())
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 def accuracy_table(results: dict[str, Any]) -> Table:
@@ -80,4 +177,17 @@ def accuracy_table(results: dict[str, Any]) -> Table:
             table.add_row(name, *(f"{row[key]:.1f}" for key in ("mAP", "R1", "R5", "R10")))
     stage = results["second stage"]
     table.caption = f"queries won by the second stage: {stage['won']}, lost: {stage['lost']}"
+    return table
+
+
+def results_table(rows: list[dict[str, Any]]) -> Table:
+    """The results of an experiment, a line for each task and way."""
+    figures = [key for key in rows[0] if key not in ("row", "task", "queries", "gallery")]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("measured", no_wrap=True)
+    for name in ("queries", "gallery", *figures):
+        table.add_column(name, justify="right")
+    for row in rows:
+        values = [f"{row[name]:.2f}" for name in figures]
+        table.add_row(f"{row['task']}, {row['row']}", f"{row['queries']:,}", f"{row['gallery']:,}", *values)
     return table

@@ -256,6 +256,7 @@ def export_bundle(
     precision: Precision,
     training: dict[str, Any],
     accuracy: dict[str, Any],
+    spec: InputSpec | None = None,
 ) -> Parity:
     """Write a whole bundle: files, proof of parity, manifest last, moved into place when complete.
 
@@ -267,6 +268,7 @@ def export_bundle(
         precision: how weights are stored.
         training: data, recipe, seed, commands, for the manifest.
         accuracy: measured results, for the manifest.
+        spec: what the network wants to see; None for its image size and ImageNet's mean and std.
 
     Raises:
         ExportError: ONNX Runtime does not agree with torch; `folder` is left as it was.
@@ -285,7 +287,7 @@ def export_bundle(
         height, width = network.config.image_size
         manifest = Manifest(
             name=name,
-            input=InputSpec(height=height, width=width),
+            input=spec or InputSpec(height=height, width=width),
             descriptor_dim=network.config.descriptor_dim,
             strips=(strips, network.config.strip_width) if strips else None,
             reranker=RerankerEntry(candidates=CANDIDATES, config=reranker.config.to_dict())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,9 +57,11 @@ def extract(
     bf16: bool = False,
     augmentation: Augmentation | None = None,
     source: random.Random | None = None,
+    spec: InputSpec | None = None,
+    viewpoints: Sequence[int] | None = None,
     report: Callable[[int], None] = lambda _: None,
 ) -> Features:
-    """Embed images with a network in evaluation mode.
+    """Embed images with a network in evaluation mode, on the device that it is on.
 
     Args:
         network: the embedder.
@@ -68,11 +70,14 @@ def extract(
         bf16: mixed precision in bfloat16.
         augmentation: change the images first, drawing from `source`.
         source: of chance, needed with `augmentation`.
+        spec: what the network wants to see; None for its image size and ImageNet's mean and std.
+        viewpoints: of the images, for side information; None for none.
         report: called with the number of images done.
     """
     network.eval()
     height, width = network.config.image_size
-    spec = InputSpec(height=height, width=width)
+    spec = spec or InputSpec(height=height, width=width)
+    device = next(network.parameters()).device
     descriptors, strips = [], []
     for start in range(0, len(images), batch):
         decoded = [decode(image.path.read_bytes()) for image in images[start : start + batch]]
@@ -80,10 +85,13 @@ def extract(
             pictures = np.stack([prepare(image, spec) for image in decoded])
         else:
             pictures = np.stack([augmentation(image, source) for image in decoded])
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            descriptor, tokens = network(torch.from_numpy(pictures))
-        descriptors.append(descriptor.float().numpy())
+        viewpoint = None
+        if viewpoints is not None:
+            viewpoint = torch.tensor(viewpoints[start : start + batch], device=device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            descriptor, tokens = network(torch.from_numpy(pictures).to(device), viewpoint)
+        descriptors.append(descriptor.float().cpu().numpy())
         if tokens is not None:
-            strips.append(tokens.float().numpy())
+            strips.append(tokens.float().cpu().numpy())
         report(min(start + batch, len(images)))
     return Features(images, np.concatenate(descriptors), np.concatenate(strips) if strips else None)

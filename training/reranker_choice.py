@@ -9,8 +9,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from models.reranker import RerankerConfig, StripReranker
+from training.interruption import Interruption
+from training.lists import Fold
 from training.measurement import directions, pooled_accuracy
-from training.reranker import Fold, RerankerTraining, train_reranker
+from training.reranker import RerankerTraining, train_reranker
 
 K = TypeVar("K")
 FUSIONS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0)
@@ -51,6 +53,7 @@ def choose_reranker(
     config: RerankerTraining,
     reporter: Reporter,
     fusions: Sequence[float] = FUSIONS,
+    interruption: Interruption | None = None,
 ) -> Choice:
     """Leave out one fold after the other, train on the rest, look at the one left out.
 
@@ -61,6 +64,10 @@ def choose_reranker(
         config: of its training.
         reporter: told of every step.
         fusions: weights to choose from.
+        interruption: asked after every step; nothing is saved, the choice is soon made again.
+
+    Raises:
+        InterruptedRunError: it was asked to stop.
     """
     curves: list[dict[int, float]] = []
     accuracies: list[list[float]] = []
@@ -68,7 +75,9 @@ def choose_reranker(
     for left_out, views in enumerate(folds):
         reporter.part(f"re-ranker without fold {left_out}")
         rest = [view for number, fold in enumerate(folds) if number != left_out for view in fold]
-        trained = train_reranker(rest, views[:1], shape, config, report=reporter.reranking)
+        trained = train_reranker(
+            rest, views[:1], shape, config, report=reporter.reranking, interruption=interruption
+        )
         curves.append(trained.losses)
         accuracies.append([_mean_ap(views, with_fusion(trained.model, fusion)) for fusion in fusions])
         firsts.append(_mean_ap(views, None))

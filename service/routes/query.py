@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
 
+from models.bundle import Threshold
 from service.connection import while_connected
 from service.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.errors import (
@@ -74,16 +75,17 @@ async def query(
     seconds = ranking.seconds | {"total": time.monotonic() - context.arrived}
     for stage, spent in seconds.items():
         metrics.stage(stage, spent)
+    threshold = resources.bundle.manifest.threshold
     return QueryAnswer(
-        matches=[_match(rank, ranked) for rank, ranked in enumerate(ranking.matches, start=1)],
+        matches=[_match(rank, ranked, threshold) for rank, ranked in enumerate(ranking.matches, start=1)],
         reranked=ranking.reranked,
         gallery_size=ranking.gallery_size,
         timings_ms=Timings(**{stage: round(1000 * spent, 3) for stage, spent in seconds.items()}),
     )
 
 
-def _match(rank: int, ranked: Ranked) -> Match:
-    record = ranked.match.record
+def _match(rank: int, ranked: Ranked, threshold: Threshold | None) -> Match:
+    record, similarity = ranked.match.record, ranked.match.similarity
     return Match(
         rank=rank,
         first_stage_rank=ranked.first_stage_rank,
@@ -91,6 +93,7 @@ def _match(rank: int, ranked: Ranked) -> Match:
         vehicle_id=record.vehicle_id,
         camera_id=record.camera_id,
         captured_at=record.captured_at,
-        similarity=ranked.match.similarity,
+        similarity=similarity,
+        is_match=None if threshold is None else similarity >= threshold.similarity,
         rerank_distance=ranked.rerank_distance,
     )

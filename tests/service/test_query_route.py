@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.service.fakes import GREEN, RED, Running, picture
+from models.bundle import Threshold
+from tests.service.fakes import BLUE, GREEN, RED, Running, make_models, picture, running
 
 
 def test_an_empty_gallery_answers_an_empty_list(shared_service: Running) -> None:
@@ -39,7 +42,28 @@ def test_a_match_says_what_is_known_of_it(service: Running) -> None:
         "vehicle_id": "v",
         "camera_id": "c",
         "captured_at": "2024-05-17T06:30:00Z",
+        "is_match": None,
     }
+
+
+def test_a_bundle_with_a_threshold_says_which_matches_reach_it(tmp_path: Path) -> None:
+    models = make_models()
+    threshold = Threshold(
+        similarity=0.9,
+        false_match_rate=0.01,
+        false_match_interval=(0.005, 0.02),
+        true_match_rate=0.8,
+        measured_on="pictures",
+        fingerprint=models.bundle.fingerprint,
+    )
+    manifest = models.bundle.manifest.model_copy(update={"threshold": threshold})
+    models.bundle = replace(models.bundle, manifest=manifest)
+    with running(tmp_path, models) as service:
+        for colour in (RED, GREEN, BLUE):
+            service.enrol(picture(colour))
+        matches = service.query(picture(GREEN)).json()["matches"]
+    assert [match["is_match"] for match in matches] == [match["similarity"] >= 0.9 for match in matches]
+    assert {match["is_match"] for match in matches} == {True, False}
 
 
 def test_the_total_holds_all_stages(service: Running) -> None:

@@ -30,6 +30,7 @@ def test_each_camera_queries_the_others_pictures() -> None:
         "R1": 100.0,
         "R5": 100.0,
         "R10": 100.0,
+        "mINP": 100.0,
     }
 
 

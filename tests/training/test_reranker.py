@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ import torch
 from models.reranker import RerankerConfig, StripReranker
 from tests.training.conftest import pretend
 from training.features import Features
+from training.interruption import InterruptedRunError, Interruption
+from training.lists import Fold, mine
 from training.measurement import directions, pooled_accuracy
-from training.reranker import Fold, RerankerTraining, mine, ranking_loss, train_reranker
+from training.reranker import RerankerTraining, ranking_loss, train_reranker
 from training.reranker_choice import choose_reranker
+from training.snapshot import Snapshots
 
 SHAPE = RerankerConfig(strip_width=16, heads=4)
 TRAINING = RerankerTraining(candidates=8, batch=8, steps=40, check_every=10, learning_rate=3e-3)
@@ -99,3 +103,23 @@ def test_steps_and_fusion_are_chosen_by_the_folds_left_out() -> None:
     assert choice.losses[choice.steps] == min(choice.losses.values())
     assert choice.mAP[choice.fusion] == max(choice.mAP.values())
     assert set(choice.mAP) == {0.0, 1.0}
+
+
+def test_a_resumed_training_comes_to_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
+    known, other = features(0), features(1)
+    folds, validation = [Fold(known, mine(known, 8))], [Fold(other, mine(other, 8))]
+    straight = train_reranker(folds, validation, SHAPE, TRAINING)
+    snapshots, interruption = Snapshots(tmp_path / "run", {}), Interruption()
+
+    def stop(step: int, _: float) -> None:
+        interruption.asked = step == 17
+
+    with pytest.raises(InterruptedRunError, match="after step 17"):
+        train_reranker(
+            folds, validation, SHAPE, TRAINING, report=stop, snapshots=snapshots, interruption=interruption
+        )
+    torch.manual_seed(99)
+    rest = train_reranker(folds, validation, SHAPE, TRAINING, snapshots=snapshots)
+    assert rest.losses == straight.losses
+    expected, found = straight.model.state_dict(), rest.model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from tests.training.conftest import pretend
-from training.dataset import DatasetError
+from training.dataset import DatasetError, VehicleImage
 from training.sampler import PKSampler
 
 
@@ -50,3 +53,38 @@ def test_batches_by_type_hold_one_type_where_there_are_enough() -> None:
 def test_too_few_vehicles_for_a_batch_is_an_error() -> None:
     with pytest.raises(DatasetError, match="P = 4 vehicles a batch, but the set has 3"):
         PKSampler(pretend(3), 4, 2, seed=0)
+
+
+def uneven() -> list[VehicleImage]:
+    """Vehicles with 1, 2, ... 12 pictures."""
+    return [
+        VehicleImage(Path(f"{v}_{i}.jpg"), f"v{v:02}", f"c{i % 3}") for v in range(1, 13) for i in range(v)
+    ]
+
+
+def test_an_epoch_of_images_shows_every_picture_about_once() -> None:
+    images = uneven()
+    sampler = PKSampler(images, 4, 3, seed=0, epoch="images")
+    batches = list(sampler.epoch(1))
+    # Whole groups of three pictures, at least one a vehicle: 1+1+1+1+1+2+2+2+3+3+3+4 = 24.
+    assert len(batches) == len(sampler) == 24 // 4
+    for batch in batches:
+        vehicles = [images[i].vehicle_id for i in batch]
+        assert len(set(vehicles)) == 4
+        assert all(vehicles[i] == vehicles[i + 1] == vehicles[i + 2] for i in range(0, 12, 3))
+    shown = Counter(index for batch in batches for index in batch)
+    plenty = {index for index, image in enumerate(images) if int(image.vehicle_id[1:]) >= 3}
+    assert sum(1 for index in plenty if shown[index] == 1) >= 0.6 * len(plenty)
+
+
+def test_epochs_of_images_differ_and_repeat_under_the_same_seed() -> None:
+    first, again, other = (PKSampler(uneven(), 4, 2, seed=s, epoch="images") for s in (0, 0, 1))
+    assert list(first.epoch(1)) == list(again.epoch(1))
+    assert list(first.epoch(1)) != list(first.epoch(2))
+    assert list(first.epoch(1)) != list(other.epoch(1))
+
+
+def test_one_vehicle_with_most_of_the_pictures_is_in_a_batch_once() -> None:
+    images = [VehicleImage(Path(f"{i}.jpg"), "many" if i >= 4 else f"v{i}", "c1") for i in range(40)]
+    for batch in PKSampler(images, 3, 2, seed=0, epoch="images").epoch(1):
+        assert len({images[i].vehicle_id for i in batch}) == 3

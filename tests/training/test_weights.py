@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from models.bundle import hash_file
 from models.network import PLAIN, LKAReID, NetworkConfig
 from models.trunk import IBN
-from training.weights import WeightsError, load_imagenet
+from training.weights import Layout, WeightsError, load_imagenet
 
 FOUR = NetworkConfig(width=8, depth=(1, 1, 1, 1), image_size=(64, 64), strips=2, strip_width=8)
 
@@ -100,3 +101,104 @@ def test_a_bottleneck_without_a_published_mixer_starts_as_its_shortcut_and_a_con
         shortcut = branch.get_submodule("0.downsample")
         constant = branch.get_parameter("0.bn3.bias").view(-1, 1, 1)
         torch.testing.assert_close(branch(shared), torch.relu(shortcut(shared) + constant))
+
+
+def ibn_state() -> dict[str, Tensor]:
+    """In IBN-Net's key names: ResNet-50-IBN-a has its IBN norms in stages 1-3."""
+    torch.manual_seed(1)
+    network = LKAReID(NetworkConfig(PLAIN, width=8, depth=(1, 1, 1, 1), ibn=True, image_size=(64, 64)))
+    names = {"trunk.": "", "branches.0.": "layer4."}
+    state = {
+        key.replace(own, theirs, 1): torch.rand_like(value) if value.is_floating_point() else value
+        for key, value in network.state_dict().items()
+        for own, theirs in names.items()
+        if key.startswith(own)
+    }
+    return state | {"fc.weight": torch.zeros(3, 256), "fc.bias": torch.zeros(3)}
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "state_dict and module."])
+def test_ibn_nets_published_layout_is_taken_key_by_key(tmp_path: Path, wrapped: bool) -> None:
+    state = ibn_state()
+    path = tmp_path / "resnet50_ibn_a.pth"
+    kept: dict[str, object] = dict(state)
+    if wrapped:
+        kept = {"state_dict": {f"module.{key}": value for key, value in state.items()}, "epoch": 3}
+    torch.save(kept, path)
+    network = LKAReID(FOUR)
+    load_imagenet(network, path, layout="resnet50-ibn-a", sha256=hash_file(path)[:8])
+    own = network.state_dict()
+    for name in ("IN.weight", "IN.bias", "BN.weight", "BN.running_var"):
+        torch.testing.assert_close(own[f"trunk.layer2.0.bn1.{name}"], state[f"layer2.0.bn1.{name}"])
+
+
+def test_files_of_before_batches_were_counted_are_taken(published: tuple[Path, dict[str, Tensor]]) -> None:
+    path, state = published
+    save_file({k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}, path)
+    load_imagenet(LKAReID(FOUR), path)
+
+
+def test_what_may_be_left_out_is_an_explicit_list(published: tuple[Path, dict[str, Tensor]]) -> None:
+    path, _ = published
+    with pytest.raises(WeightsError, match=r"left over fc\.bias; left over fc\.weight"):
+        load_imagenet(LKAReID(FOUR), path, left_out=())
+    load_imagenet(LKAReID(FOUR), path, left_out=("fc.*",))
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "message"),
+    [
+        ("resnet50-ibn-a", {}, "its norms are plain, which is not resnet50-ibn-a"),
+        ("resnet50-v1", {}, r"layout resnet50-v1 need network\.v1: true"),
+        ("resnet50", {"v1": True}, r"layout resnet50 need network\.v1: false"),
+    ],
+)
+def test_a_layout_that_is_not_the_networks_is_refused(
+    published: tuple[Path, dict[str, Tensor]], layout: Layout, shape: dict[str, bool], message: str
+) -> None:
+    path, _ = published
+    with pytest.raises(WeightsError, match=message):
+        load_imagenet(LKAReID(NetworkConfig(**{**FOUR.__dict__, **shape})), path, layout=layout)
+
+
+def test_ibn_weights_are_refused_by_a_network_without_ibn(tmp_path: Path) -> None:
+    path = tmp_path / "ibn.safetensors"
+    save_file(ibn_state(), path)
+    plain = NetworkConfig(**{**FOUR.__dict__, "ibn": False})
+    with pytest.raises(WeightsError, match=r"set network\.ibn: true"):
+        load_imagenet(LKAReID(plain), path, layout="resnet50-ibn-a")
+    with pytest.raises(
+        WeightsError, match=r"missing layer1\.0\.bn1\.weight.*left over layer1\.0\.bn1\.BN\.bias"
+    ):
+        load_imagenet(LKAReID(plain), path)
+
+
+def test_another_file_than_the_expected_one_is_refused(published: tuple[Path, dict[str, Tensor]]) -> None:
+    path, _ = published
+    with pytest.raises(WeightsError, match=r"its SHA-256 is .*, not 00000000"):
+        load_imagenet(LKAReID(FOUR), path, sha256="00000000")
+    with pytest.raises(WeightsError, match="no such file"):
+        load_imagenet(LKAReID(FOUR), path.with_name("other.safetensors"))
+
+
+class Harmful:
+    """What a pickle could do."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("harm",)
+
+
+def test_a_pickle_of_more_than_tensors_is_not_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"conv1.weight": Harmful()}, path)
+    with pytest.raises(WeightsError, match="holds no tensors that can be read safely"):
+        load_imagenet(LKAReID(FOUR), path)
+    path.write_bytes(b"not a file of torch")
+    with pytest.raises(WeightsError, match="holds no tensors that can be read safely"):
+        load_imagenet(LKAReID(FOUR), path)
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(WeightsError, match="is no table of tensors by name"):
+        load_imagenet(LKAReID(FOUR), path)
+    assert "harm" not in capsys.readouterr().out

@@ -1,12 +1,14 @@
-"""Retrieval accuracy: mAP and CMC under the same-vehicle-same-camera rule."""
+"""Retrieval accuracy: mAP, CMC and mINP under the same-vehicle-same-camera rule."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+RANKS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -17,16 +19,24 @@ class Accuracy:
         queries: with at least one right answer in the gallery.
         mAP: mean average precision.
         cmc: rank -> percentage of queries with a right answer at that rank or better.
+        mINP: mean inverse negative penalty: right answers over the rank of the last one (Ye et al., Deep
+            Learning for Person Re-identification: A Survey and Outlook, section IV.B).
     """
 
     queries: int
     mAP: float  # noqa: N815 - the field's name
     cmc: dict[int, float]
+    mINP: float  # noqa: N815 - the field's name
 
     def row(self) -> dict[str, float | int]:
         """Flat, rounded to a tenth, for tables and manifests."""
         ranks = {f"R{rank}": round(value, 1) for rank, value in self.cmc.items()}
-        return {"queries": self.queries, "mAP": round(self.mAP, 1), **ranks}
+        return {
+            "queries": self.queries,
+            "mAP": round(self.mAP, 1),
+            **ranks,
+            "mINP": round(self.mINP, 1),
+        }
 
 
 def rank_gallery(similarities: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -40,9 +50,9 @@ def accuracy(
     query_cameras: Sequence[str],
     gallery_vehicles: Sequence[str],
     gallery_cameras: Sequence[str],
-    ranks: Sequence[int] = (1, 5, 10),
+    ranks: Sequence[int] = RANKS,
 ) -> Accuracy:
-    """mAP and CMC of a ranking `[Q, G]` of gallery positions, best first.
+    """mAP, CMC and mINP of a ranking `[Q, G]` of gallery positions, best first.
 
     For each query the gallery images of the same vehicle from the same camera are left out first;
     queries without any right answer are not counted.
@@ -55,17 +65,34 @@ def accuracy(
             f"ranking {ranking.shape} for {len(query_vehicles)} x {len(gallery_vehicles)} images"
         )
     vehicles, cameras = np.asarray(gallery_vehicles), np.asarray(gallery_cameras)
-    precisions, firsts = [], []
+    found = []
     for order, vehicle, camera in zip(ranking, query_vehicles, query_cameras, strict=True):
         right = vehicles[order] == vehicle
         kept = right[~(right & (cameras[order] == camera))]
-        hits = np.flatnonzero(kept)
-        if not len(hits):
-            continue
-        precisions.append(float(np.mean(np.arange(1, len(hits) + 1) / (hits + 1))))
-        firsts.append(int(hits[0]) + 1)
+        found.append(np.flatnonzero(kept) + 1)
+    return accuracy_of_ranks(found, ranks)
+
+
+def accuracy_of_ranks(right: Iterable[NDArray[np.integer]], ranks: Sequence[int] = RANKS) -> Accuracy:
+    """mAP, CMC and mINP from where each query's right answers stand.
+
+    Args:
+        right: for each query the ranks of its right answers, from 1, ascending; queries without any are
+            not counted.
+        ranks: of the CMC.
+
+    Raises:
+        ValueError: no query has a right answer.
+    """
+    precisions, firsts, penalties = [], [], []
+    for places in right:
+        count = len(places)
+        if count:
+            precisions.append(float(np.mean(np.arange(1, count + 1) / places)))
+            firsts.append(int(places[0]))
+            penalties.append(count / int(places[-1]))
     if not firsts:
         raise ValueError("no query has a right answer in the gallery")
-    found = np.asarray(firsts)
-    cmc = {rank: 100 * float(np.mean(found <= rank)) for rank in ranks}
-    return Accuracy(len(firsts), 100 * float(np.mean(precisions)), cmc)
+    best = np.asarray(firsts)
+    cmc = {rank: 100 * float(np.mean(best <= rank)) for rank in ranks}
+    return Accuracy(len(firsts), 100 * float(np.mean(precisions)), cmc, 100 * float(np.mean(penalties)))

@@ -1,0 +1,134 @@
+"""Images/s of training beside the same network's bare forward and backward pass in the same run.
+
+python -m benchmarks.training --config configs/vehicle-2cam.yaml --data DATA [--set KEY=VALUE]
+
+After every epoch of real training (decoding, augmentation, losses, optimiser, all of it) the same network
+makes as many bare passes over random tensors of the same size, in the same precision and layout, with the
+same losses and no optimiser. So both meet the same machine in turn; the loader is idle during the bare
+passes. The first round warms both up and is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from models.network import LKAReID
+from training.configfile import load_config
+from training.configuration import ExperimentConfig
+from training.datasets.layouts import Layout, open_dataset
+from training.embedder import embedder_loss
+from training.experiment import divide
+from training.processes import Process, choose_device
+from training.progress import EpochRow, Progress
+from training.provenance import surroundings
+from training.trainer import Trainer
+from training.weights import load_imagenet
+
+
+class Bare:
+    """Observes a training and, after every epoch, makes as many bare passes."""
+
+    def __init__(self, config: ExperimentConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.network: LKAReID | None = None
+        self.training: list[float] = []
+        self.bare: list[float] = []
+        self._steps = 0
+
+    def started(self, steps: int, done: int) -> None:
+        """The training begins."""
+
+    def step(self, _: Progress) -> None:
+        """The training has made a step."""
+        self._steps += 1
+
+    def epoch(self, row: EpochRow) -> None:
+        """The training's turn is over."""
+        if self.network is None:
+            raise RuntimeError("observed before the network was known")
+        self.training.append(row.images_per_second)
+        self.bare.append(self._passes(self.network, self._steps))
+        self._steps = 0
+
+    def _passes(self, network: LKAReID, count: int) -> float:
+        config = self.config
+        images = config.batch.vehicles * config.batch.pictures
+        height, width = network.config.image_size
+        pictures = torch.randn(images, 3, height, width, device=self.device)
+        if config.run.channels_last:
+            pictures = pictures.contiguous(memory_format=torch.channels_last)
+        labels = torch.arange(config.batch.vehicles, device=self.device).repeat_interleave(
+            config.batch.pictures
+        )
+        dtype = torch.float16 if config.run.precision == "fp16" else torch.bfloat16
+        self._wait()
+        started = time.perf_counter()
+        for _ in range(count):
+            network.zero_grad(set_to_none=True)
+            with torch.autocast(self.device.type, dtype, enabled=config.run.precision != "fp32"):
+                output = network.learn(pictures)
+            losses = embedder_loss(network.config.branches, output, labels, config.losses)
+            torch.stack(list(losses.values())).sum().backward()
+        self._wait()
+        return count * images / (time.perf_counter() - started)
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True, help="the experiment, YAML")
+    parser.add_argument("--data", type=Path, required=True, help="folder or CSV manifest")
+    parser.add_argument("--weights", type=Path, help="published weights; speed does not depend on them")
+    parser.add_argument("--rounds", type=int, default=4, help="epochs, the first is not counted")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key")
+    arguments = parser.parse_args()
+    rounds = [f"schedule.epochs={arguments.rounds}", "schedule.warm_up=0.5", "schedule.freeze=0"]
+    config = load_config(arguments.config, [*arguments.set, *rounds])
+    device = choose_device(config.run.device)
+    train, _ = divide(open_dataset(arguments.data, Layout(config.data.layout)), config.data)
+    torch.manual_seed(config.seed)
+    network = LKAReID(config.network.build(), len({image.vehicle_id for image in train}))
+    if arguments.weights is not None:
+        load_imagenet(network, arguments.weights, layout=config.weights.layout)
+    bare = Bare(config, device)
+    trainer = Trainer(network, train, config, process=Process(device), observers=[bare])
+    bare.network = trainer.network
+    console = Console()
+    with console.status("training and bare passes in turn"):
+        trainer.run()
+    ratios = [made / passed for made, passed in zip(bare.training[1:], bare.bare[1:], strict=True)]
+    table = Table(title=f"images/s, median of {arguments.rounds - 1} rounds")
+    for column in ("", "images/s", "lowest", "highest"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, values in (("training", bare.training[1:]), ("bare forward + backward", bare.bare[1:])):
+        table.add_row(name, *(f"{v:.1f}" for v in (float(np.median(values)), min(values), max(values))))
+    console.print(table)
+    console.print(f"training / bare: {float(np.median(ratios)):.3f} (median of the rounds' ratios)")
+    around = surroundings(device)
+    shape = config.network
+    console.print(
+        f"{shape.image_size[0]}x{shape.image_size[1]} px, width {shape.width}, batch "
+        f"{config.batch.vehicles} x {config.batch.pictures}, {config.run.precision}, "
+        f"{config.run.workers} workers; {around['machine']['device']}, "
+        f"{around['machine']['threads']} threads, torch {around['versions']['torch']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

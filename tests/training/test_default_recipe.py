@@ -1,0 +1,143 @@
+"""The default bundle's training: its numbers are pinned, so that the shipped weights can be made again."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from models.network import LKAReID, NetworkConfig
+from models.preprocessing import InputSpec, decode
+from tests.training.small import Diary, assert_same_weights
+from training.augmentation import Augmentation
+from training.configfile import load_config
+from training.configuration import TrainingConfig
+from training.dataset import VehicleImage, read_manifest
+from training.embedder import embedder_loss
+from training.recipe import Recipe
+from training.sampler import PKSampler
+from training.trainer import Trainer
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SHAPE: dict[str, Any] = {"width": 8, "depth": (1, 1, 1, 1), "image_size": (64, 64)}
+# Of two epochs on the small tree in float32, before the trainer was made general.
+EMBEDDER = [
+    {"cross_entropy": 1.4898002, "triplet": 0.2589315, "descriptor": 0.0433828, "strips": 0.2762975},
+    {"cross_entropy": 1.4883535, "triplet": 0.6243110, "descriptor": 0.8480154, "strips": 1.2356995},
+    {"cross_entropy": 1.4917809, "triplet": 0.5791429, "descriptor": 0.2469067, "strips": 0.8536472},
+    {"cross_entropy": 1.4819666, "triplet": 0.7003152, "descriptor": 0.5077996, "strips": 0.3764053},
+    {"cross_entropy": 1.4811307, "triplet": 1.0995553, "descriptor": 2.2955253, "strips": 2.4090097},
+    {"cross_entropy": 1.4803454, "triplet": 0.3714116, "descriptor": 0.0250820, "strips": 0.0337461},
+]
+PLAIN = [
+    {"cross_entropy": 2.4861443, "triplet": 0.5429002},
+    {"cross_entropy": 2.4834361, "triplet": 1.0292311},
+    {"cross_entropy": 2.4886468, "triplet": 1.4732647},
+    {"cross_entropy": 2.4786253, "triplet": 0.8981109},
+    {"cross_entropy": 2.4736813, "triplet": 3.1706984},
+    {"cross_entropy": 2.4562044, "triplet": 0.5601001},
+]
+FIRST_EPOCH = [
+    [13, 12, 23, 22, 14, 15, 18, 19],
+    [2, 3, 20, 21, 7, 6, 10, 11],
+    [5, 4, 0, 1, 17, 16, 9, 8],
+]
+
+
+def shrunk(config: TrainingConfig, **run: Any) -> TrainingConfig:
+    """Two epochs of small batches, the warm-up in proportion."""
+    return config.model_copy(
+        update={
+            "schedule": config.schedule.model_copy(update={"epochs": 2, "warm_up": 0.4}),
+            "batch": config.batch.model_copy(update={"vehicles": 4}),
+            "run": config.run.model_copy(update=run),
+        }
+    )
+
+
+def made(shape: NetworkConfig, **changes: Any) -> LKAReID:
+    torch.manual_seed(0)
+    return LKAReID(NetworkConfig(**{**shape.__dict__, **SHAPE, **changes}), 12)
+
+
+def plain_loop(network: LKAReID, images: list[VehicleImage], config: TrainingConfig) -> LKAReID:
+    """The recipe written out: what the trainer must come to, bit for bit."""
+    height, width = network.config.image_size
+    augmentation = Augmentation(InputSpec(height=height, width=width), config.augmentation)
+    sampler = PKSampler(images, config.batch.vehicles, config.batch.pictures, config.seed)
+    vehicles = sorted({image.vehicle_id for image in images})
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            new = name.startswith(("heads.", "strip_head."))
+            if name.startswith("branches.") and ".conv2." in name:
+                new = network.config.branches[int(name.split(".")[1])].mixer != "conv"
+            groups.setdefault((new, parameter.ndim > 1), []).append(parameter)
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": parameters, "lr": 3.5e-4, "weight_decay": 5e-4 if decays else 0.0}
+            for (_, decays), parameters in groups.items()
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, 3.5e-4, total_steps=len(sampler) * config.schedule.epochs, pct_start=0.2
+    )
+    for epoch in range(1, config.schedule.epochs + 1):
+        network.train()
+        source = random.Random(f"{config.seed}/augmentation/{epoch}")
+        for batch in sampler.epoch(epoch):
+            changed = [augmentation(decode(images[i].path.read_bytes()), source) for i in batch]
+            pictures = torch.stack([torch.from_numpy(picture) for picture in changed])
+            labels = torch.tensor([vehicles.index(images[i].vehicle_id) for i in batch])
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.run.precision == "bf16"):
+                output = network.learn(pictures.contiguous(memory_format=torch.channels_last))
+            losses = embedder_loss(network.config.branches, output, labels, config.losses)
+            optimiser.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+            optimiser.step()
+            schedule.step()
+    return network
+
+
+def test_the_trainer_is_the_recipe_written_out_bit_for_bit(tree: Path) -> None:
+    images, recipe = read_manifest(tree), Recipe()
+    config = shrunk(recipe.embedder)
+    expected = plain_loop(made(recipe.network, strips=2, strip_width=16), images, config)
+    found = Trainer(made(recipe.network, strips=2, strip_width=16), images, config).run()
+    assert_same_weights(found, expected)
+
+
+@pytest.mark.parametrize("part", ["embedder", "plain"])
+def test_losses_are_those_of_before_the_trainer_was_made_general(tree: Path, part: str) -> None:
+    recipe, diary = Recipe(), Diary()
+    if part == "embedder":
+        network, config, expected = made(recipe.network, strips=2, strip_width=16), recipe.embedder, EMBEDDER
+    else:
+        network, config, expected = made(recipe.plain), recipe.plain_training, PLAIN
+    Trainer(network, read_manifest(tree), shrunk(config, precision="fp32"), observers=[diary]).run()
+    for found, wanted in zip(diary.losses(), expected, strict=True):
+        assert found == pytest.approx(wanted, rel=2e-3, abs=1e-4)
+
+
+def test_the_order_and_the_changes_of_pictures_are_pinned(tree: Path) -> None:
+    recipe = Recipe()
+    run = Trainer(made(recipe.network), read_manifest(tree), shrunk(recipe.embedder))
+    batches = list(run.batches.epoch(1))
+    assert [batch.positions for batch in batches] == FIRST_EPOCH
+    means = [float(batch.pictures.double().mean()) for batch in batches]
+    assert means == pytest.approx([-0.2045451, -0.3719970, -0.4585039], abs=2e-5)
+
+
+def test_the_published_experiment_is_the_recipes_embedder() -> None:
+    experiment, recipe = load_config(CONFIGS / "vehicle-2cam.yaml"), Recipe()
+    own = {name: getattr(experiment, name) for name in TrainingConfig.model_fields}
+    assert TrainingConfig(**own) == recipe.embedder
+    assert experiment.network.build() == recipe.network
+    assert experiment.data.validation_vehicles == recipe.validation_vehicles
+    assert experiment.data.split_seed == recipe.seed

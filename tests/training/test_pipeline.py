@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models.network import PLAIN, LKAReID, NetworkConfig
+from models.reranker import RerankerConfig
+from tests.training.small import Diary, assert_same_weights
+from tests.training.test_default_recipe import shrunk
+from training.console import SilentReporter
+from training.interruption import InterruptedRunError
+from training.pipeline import Run, Sources
+from training.recipe import Recipe
+from training.reranker import RerankerTraining
+
+SHAPE: dict[str, Any] = {"width": 8, "depth": (1, 1, 1, 1), "image_size": (64, 64)}
+DEFAULT = Recipe()
+RECIPE = replace(
+    DEFAULT,
+    validation_vehicles=2,
+    views=1,
+    network=replace(DEFAULT.network, strips=2, strip_width=16, **SHAPE),
+    embedder=shrunk(DEFAULT.embedder),
+    shape=RerankerConfig(strip_width=16, heads=4),
+    reranker=RerankerTraining(candidates=4, steps=10, check_every=5, batch=2),
+    plain=replace(DEFAULT.plain, **SHAPE),
+    plain_training=shrunk(DEFAULT.plain_training),
+)
+
+
+class Stopping(SilentReporter):
+    """Notes the parts; asks to stop after a step of the first training."""
+
+    def __init__(self, after: int = 0) -> None:
+        self.diary = Diary(stop_after=after)
+        self.parts: list[str] = []
+
+    def part(self, name: str) -> None:
+        self.parts.append(name)
+
+    def step(self, progress: Any) -> None:
+        self.diary.step(progress)
+
+
+@pytest.fixture
+def sources(tree: Path, tmp_path: Path) -> Sources:
+    torch.manual_seed(0)
+    plain = LKAReID(NetworkConfig(PLAIN, ibn=False, **SHAPE))
+    state = {
+        key.replace("branches.0.", "layer4.").removeprefix("trunk."): value
+        for key, value in plain.state_dict().items()
+        if not key.startswith("heads.")
+    }
+    save_file(state, tmp_path / "weights.safetensors")
+    return Sources(tree, tmp_path / "weights.safetensors")
+
+
+def test_the_default_bundles_run_goes_on_in_the_middle_of_an_embedder(
+    sources: Sources, tmp_path: Path
+) -> None:
+    straight = Run(tmp_path / "a", RECIPE, sources, Stopping())
+    stopping = Stopping(after=3)
+    with pytest.raises(InterruptedRunError):
+        Run(tmp_path / "b", RECIPE, sources, stopping, stopping.diary.interruption).embedder  # noqa: B018
+    again = Run(tmp_path / "b", RECIPE, sources, Stopping())
+    assert_same_weights(again.embedder, straight.embedder)
+    assert sorted(p.name for p in (tmp_path / "b").iterdir()) == ["embedder.json", "embedder.safetensors"]
+
+
+def test_parts_are_made_once_and_refused_under_other_settings(sources: Sources, tmp_path: Path) -> None:
+    first = Run(tmp_path / "a", RECIPE, sources, Stopping()).reranker
+    later = Stopping()
+    second = Run(tmp_path / "a", RECIPE, sources, later).reranker
+    assert later.parts == []
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    other = replace(RECIPE, embedder=RECIPE.embedder.model_copy(update={"average": 0.9}))
+    with pytest.raises(ValueError, match="was made with other settings"):
+        Run(tmp_path / "a", other, sources, Stopping()).reranker  # noqa: B018

@@ -1,0 +1,51 @@
+"""What each of two processes does in `test_processes`; started by torchrun."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from tests.training.small import experiment, small_network
+from training.dataset import read_manifest
+from training.embedder import embedder_loss
+from training.processes import Process, joined
+from training.trainer import Trainer
+
+
+def loss(process: Process, folder: Path) -> None:
+    config = experiment(losses={"descriptor": 1.0, "strips": 1.0}, network={"strips": 2, "strip_width": 8})
+    network = small_network(4, shape=config.network.build()).eval()
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    own = slice(4 * process.rank, 4 * process.rank + 4)
+    losses = embedder_loss(
+        network.config.branches, network.learn(images[own]), labels[own], config.losses, process
+    )
+    torch.stack(list(losses.values())).sum().backward()
+    process.average_gradients(network.parameters())
+    found = {f"loss.{name}": process.mean(value.detach()) for name, value in losses.items()}
+    found |= {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    save_file(
+        {name: value.contiguous() for name, value in found.items()}, folder / f"{process.rank}.safetensors"
+    )
+
+
+def train(process: Process, folder: Path, manifest: Path) -> None:
+    config = experiment(schedule={"epochs": 2})
+    trainer = Trainer(small_network(), read_manifest(manifest), config, process=process)
+    positions = [batch.positions for batch in trainer.batches.epoch(1)]
+    state = trainer.run().state_dict()
+    found = {name: value.contiguous() for name, value in state.items()}
+    save_file(found | {"positions": torch.tensor(positions)}, folder / f"{process.rank}.safetensors")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with joined("cpu") as process:
+        if sys.argv[1] == "loss":
+            loss(process, Path(sys.argv[2]))
+        else:
+            train(process, Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,40 @@
+"""What `evaluate` and `calibrate` have in common: the data, and the bundle run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from models.bundle import DEFAULT_BUNDLE
+from training.datasets.layouts import Layout
+
+if TYPE_CHECKING:
+    from models.runtime import Models
+    from training.datasets.dataset import Dataset
+
+BundleFolder = Annotated[
+    Path, typer.Option("--bundle", help="The bundle to measure.", show_default="the shipped one")
+]
+Data = Annotated[
+    Path, typer.Option("--data", help="The data set's folder, or its CSV manifest.", show_default=False)
+]
+DataLayout = Annotated[Layout, typer.Option("--layout", help="How the data set lies on disk.")]
+Runtime = Annotated[str, typer.Option(help="auto, cuda or cpu.")]
+BUNDLE = DEFAULT_BUNDLE
+
+
+def open_both(bundle: Path, data: Path, layout: Layout, runtime: str) -> tuple[Models, Dataset]:
+    """Read the data set, then load the bundle.
+
+    Raises:
+        DatasetError: see `open_dataset`.
+        BundleError, RuntimeNotAvailableError: the bundle or the runtime cannot be used.
+    """
+    from models.bundle import Bundle
+    from models.runtime import Models
+    from training.datasets.layouts import open_dataset
+
+    dataset = open_dataset(data, layout)
+    return Models.load(Bundle.load(bundle), runtime), dataset

@@ -1,0 +1,56 @@
+"""How these commands speak: progress and errors on stderr, results on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Counted = Callable[[int], None]
+"""Is told how much is done."""
+
+
+class Bars:
+    """One progress bar after the other."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def start(self, name: str, total: int) -> Counted:
+        """Begin a part of the work; what is returned is called with the number done."""
+        task = self._progress.add_task(name, total=total)
+        return lambda done: self._progress.update(task, completed=done)
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Progress bars on stderr with count, time spent and time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        yield Bars(progress)
+
+
+def refuse(error: Exception) -> typer.Exit:
+    """Print an error and give what ends the command with status 2."""
+    err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+    return typer.Exit(2)

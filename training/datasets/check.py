@@ -1,0 +1,160 @@
+"""Finding what is wrong with a data set: its pictures, its lists, and what they say of each other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+from models.preprocessing import ImageError, decode
+from training.datasets.dataset import Dataset, Task
+from training.datasets.findings import Finding, Severity
+from training.datasets.image import VehicleImage
+
+CHUNK = 64
+Digest = bytes
+
+
+def check(dataset: Dataset, report: Callable[[int], None] = lambda _: None) -> list[Finding]:
+    """Everything that is found wrong with a data set.
+
+    Args:
+        dataset: read without looking for its images.
+        report: called with the number of image files read.
+
+    Errors are: images that are missing or do not decode, one picture under two vehicles or two cameras,
+    vehicles on both sides of training and test, and a task without a single answerable query. Warnings are:
+    repeated pictures and rows, query vehicles without a gallery match, cameras that only one vehicle uses.
+    """
+    digests: dict[VehicleImage, Digest] = {}
+    findings = list(_read_pictures(dataset.images(), digests, report))
+    findings += _twice_on_a_list(dataset)
+    findings += _same_picture(dataset, digests)
+    findings += _on_both_sides(dataset)
+    for task in dataset.tasks:
+        findings += _without_match(task)
+    findings += _cameras_of_one_vehicle(dataset.images())
+    return findings
+
+
+def _read_pictures(
+    images: list[VehicleImage], digests: dict[VehicleImage, Digest], report: Callable[[int], None]
+) -> Iterator[Finding]:
+    """Read and decode every picture once; note the hash of each that decodes."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # By chunks: `map` would put all images in the queue at once.
+        for start in range(0, len(images), CHUNK):
+            chunk = images[start : start + CHUNK]
+            for image, result in zip(chunk, pool.map(_read, chunk), strict=True):
+                if isinstance(result, Finding):
+                    yield result
+                else:
+                    digests[image] = result
+            report(start + len(chunk))
+
+
+def _read(image: VehicleImage) -> Digest | Finding:
+    try:
+        data = image.path.read_bytes()
+    except FileNotFoundError:
+        return Finding.of(Severity.error, "missing image", "is listed but does not exist", image)
+    except OSError as error:
+        return Finding.of(Severity.error, "unreadable image", str(error.strerror), image)
+    try:
+        decode(data)
+    except ImageError as error:
+        return Finding.of(Severity.error, "unreadable image", str(error), image)
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _twice_on_a_list(dataset: Dataset) -> Iterator[Finding]:
+    for name, images in dataset.lists():
+        seen: dict[str, VehicleImage] = {}
+        for image in images:
+            first = seen.setdefault(str(image.path), image)
+            if first is image:
+                continue
+            if first.vehicle_id != image.vehicle_id:
+                message = f"{first.vehicle_id} ({first.origin}) and {image.vehicle_id}, in {name}"
+                yield Finding.of(Severity.error, "image of two vehicles", message, image)
+            else:
+                yield Finding.of(
+                    Severity.warning, "image listed twice", f"in {name}, first at {first.origin}", image
+                )
+
+
+def _same_picture(dataset: Dataset, digests: dict[VehicleImage, Digest]) -> Iterator[Finding]:
+    """Files with the same bytes; a query's copy in the gallery, from the same camera, is as it should be."""
+    # A list of a larger test holds those of a smaller one: an image's part is what it is used for.
+    part = {image.path: name.split()[0] for name, images in dataset.lists() for image in images}
+    groups: dict[Digest, list[VehicleImage]] = defaultdict(list)
+    for image, digest in digests.items():
+        groups[digest].append(image)
+    for group in groups.values():
+        for first, image in pairwise(group):
+            where = f"the same bytes as {first.place()}"
+            if first.vehicle_id != image.vehicle_id:
+                message = f"{where}, but vehicle {image.vehicle_id} and not {first.vehicle_id}"
+                yield Finding.of(Severity.error, "picture of two vehicles", message, image)
+            elif first.camera_id != image.camera_id:
+                message = f"{where}, but camera {image.camera_id} and not {first.camera_id}"
+                yield Finding.of(Severity.error, "picture from two cameras", message, image)
+            elif {part[first.path], part[image.path]} != {"query", "gallery"} or not image.camera_id:
+                yield Finding.of(Severity.warning, "picture twice", where, image)
+
+
+def _on_both_sides(dataset: Dataset) -> Iterator[Finding]:
+    if not dataset.divided:
+        return
+    trained = {image.vehicle_id for image in dataset.train}
+    told = set()
+    for task in dataset.tasks:
+        for image in task.images():
+            if image.vehicle_id in trained and image.vehicle_id not in told:
+                told.add(image.vehicle_id)
+                message = f"vehicle {image.vehicle_id} is to learn from and to measure on"
+                yield Finding.of(Severity.error, "vehicle in training and test", message, image)
+
+
+def _without_match(task: Task) -> Iterator[Finding]:
+    """Query vehicles whom no gallery image from another camera answers: their queries are not counted."""
+    unanswered: dict[str, list[VehicleImage]] = defaultdict(list)
+    for image in _unanswered(task):
+        unanswered[image.vehicle_id].append(image)
+    count = sum(map(len, unanswered.values()))
+    if task.queries and count == len(task.queries):
+        message = f"no query of {task.name} has a gallery match from another camera: nothing can be measured"
+        yield Finding.of(Severity.error, "no query has a match", message, task.queries[0])
+        return
+    for vehicle, images in unanswered.items():
+        message = (
+            f"vehicle {vehicle}, {len(images)} queries of {task.name}: "
+            "no gallery image of it from another camera"
+        )
+        yield Finding.of(Severity.warning, "query without match", message, images[0])
+
+
+def _unanswered(task: Task) -> Iterable[VehicleImage]:
+    places: dict[str, set[str]] = defaultdict(set)
+    if task.gallery is None:
+        for image in task.queries:
+            places[image.vehicle_id].add(str(image.path))
+        return [image for image in task.queries if len(places[image.vehicle_id]) < 2]
+    for image in task.gallery:
+        places[image.vehicle_id].add(image.camera_or_own)
+    return [image for image in task.queries if not places[image.vehicle_id] - {image.camera_or_own}]
+
+
+def _cameras_of_one_vehicle(images: list[VehicleImage]) -> Iterator[Finding]:
+    users: dict[str, dict[str, VehicleImage]] = defaultdict(dict)
+    for image in images:
+        if image.camera_id:
+            users[image.camera_id].setdefault(image.vehicle_id, image)
+    for camera, vehicles in users.items():
+        if len(vehicles) == 1:
+            [(vehicle, image)] = vehicles.items()
+            message = f"camera {camera} saw vehicle {vehicle} alone"
+            yield Finding.of(Severity.warning, "camera of one vehicle", message, image)

@@ -1,0 +1,74 @@
+"""A folder a vehicle, for images that no list describes.
+
+    vehicle/camera_anything.jpg                       the camera is what stands before the first `_`
+    vehicle/camera/anything.jpg                       or a folder
+    vehicle/anything.jpg                              or unknown, where there is no `_`
+
+All of it lies in the root (every image then queries all others), or in its folders `train`, `query` and
+`gallery`, any of which may be missing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.datasets.dataset import Dataset, Task
+from training.datasets.files import SUFFIXES
+from training.datasets.image import DatasetError, VehicleImage
+
+LAYOUT = "folder"
+PARTS = ("train", "query", "gallery")
+
+
+def is_folder(root: Path) -> bool:
+    """Whether a folder has folders: the last layout to be tried."""
+    return root.is_dir() and any(entry.is_dir() for entry in root.iterdir())
+
+
+def read(root: Path) -> Dataset:
+    """A folder of vehicles; images are not looked at.
+
+    Raises:
+        DatasetError: no such folder, no image in it, an image outside a vehicle's folder, or queries
+            without a gallery.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    parts = [part for part in PARTS if (root / part).is_dir()]
+    if not parts:
+        images = _vehicles(root, root)
+        task = Task("all against all", images, images)
+        return Dataset(LAYOUT, root, images, [task], divided=False, notes=_notes(images))
+    if ("query" in parts) != ("gallery" in parts):
+        raise DatasetError(f"{root}: has one of the folders query and gallery, but not the other")
+    found = {part: _vehicles(root, root / part) for part in parts}
+    tasks = [Task("test", found["query"], found["gallery"])] if "query" in found else []
+    everything = [image for images in found.values() for image in images]
+    return Dataset(LAYOUT, root, found.get("train", []), tasks, notes=_notes(everything))
+
+
+def _vehicles(root: Path, part: Path) -> list[VehicleImage]:
+    images = []
+    for path in sorted(part.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            continue
+        vehicle, *between = path.relative_to(part).parts[:-1] or ("",)
+        if not vehicle or len(between) > 1:
+            raise DatasetError(f"{path}: lies neither in vehicle/ nor in vehicle/camera/")
+        camera, underscore, _ = path.stem.partition("_")
+        images.append(
+            VehicleImage(
+                path=path,
+                vehicle_id=vehicle,
+                camera_id=between[0] if between else camera if underscore else "",
+                origin=path.relative_to(root).as_posix(),
+            )
+        )
+    if not images:
+        raise DatasetError(f"{part}: holds no image in a folder a vehicle")
+    return images
+
+
+def _notes(images: list[VehicleImage]) -> tuple[str, ...]:
+    unknown = sum(not image.camera_id for image in images)
+    return (f"the camera of {unknown:,} of {len(images):,} images is unknown",) if unknown else ()

@@ -1,0 +1,89 @@
+"""Where figures come from: commit, versions, machine, data and weights, to be kept with them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shlex
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.bundle import hash_file
+from training.dataset import VehicleImage
+
+
+def data_hash(images: Sequence[VehicleImage]) -> str:
+    """SHA-256 of what is known of the images (not of their pixels), whatever their order and folder."""
+    lines = sorted(
+        "\t".join((i.path.name, i.vehicle_id, i.camera_id, i.view, i.vehicle_type)) for i in images
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def origin(data: Path, images: Sequence[VehicleImage], weights: Path | None) -> dict[str, Any]:
+    """Data and weights of a run, by name and hash."""
+    return {
+        "data": {
+            "name": data.stem,
+            "images": len(images),
+            "vehicles": len({image.vehicle_id for image in images}),
+            "sha256": data_hash(images),
+        },
+        "weights": {"name": weights.name, "sha256": hash_file(weights)} if weights is not None else None,
+    }
+
+
+def command(words: Sequence[str]) -> str:
+    """The command line as it is kept with figures, without the folders of this machine."""
+    return shlex.join(["lka-reid", *(Path(word).name if word.startswith("/") else word for word in words)])
+
+
+def surroundings(device: torch.device) -> dict[str, Any]:
+    """Commit, versions and machine."""
+    try:
+        ours = version("lka-reid")
+    except PackageNotFoundError:
+        ours = "not installed"
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "commit": _commit(),
+        "versions": {"lka-reid": ours, "torch": torch.__version__, "python": platform.python_version()},
+        "machine": {
+            "system": platform.platform(),
+            "device": gpu or _processor(),
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, with a `+` where it was changed; None outside of one."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(  # noqa: S603
+            ["git", "-C", str(here), *words],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,90 @@
+"""Side information (LAI): which camera and view an image has, as the number of its learned vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from models.network import LKAReID
+from training.dataset import DatasetError, VehicleImage
+
+Kind = Literal["none", "camera", "view", "camera-view"]
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Viewpoints:
+    """The cameras and views of the training images.
+
+    Attributes:
+        cameras: that have a vector; one empty name where cameras are not looked at.
+        views: likewise.
+    """
+
+    cameras: tuple[str, ...]
+    views: tuple[str, ...]
+
+    @classmethod
+    def of(cls, images: Sequence[VehicleImage], kind: Kind) -> Viewpoints | None:
+        """Those that occur in the training images, or None without side information.
+
+        Raises:
+            DatasetError: not one camera, or view, is known.
+        """
+        if kind == "none":
+            return None
+        cameras = tuple(sorted({image.camera_id for image in images} - {""})) if "camera" in kind else ("",)
+        views = tuple(sorted({image.view for image in images} - {""})) if "view" in kind else ("",)
+        for name, found in (("camera", cameras), ("view", views)):
+            if not found:
+                raise DatasetError(
+                    f"network.side_information is {kind}, but no training image has a {name}; "
+                    "add it to the data, or set it to none"
+                )
+        return cls(cameras, views)
+
+    def __len__(self) -> int:
+        """Vectors a branch: cameras x views."""
+        return len(self.cameras) * len(self.views)
+
+    def number(self, image: VehicleImage) -> int:
+        """camera * views + view; -1 where one of them is not known, or was not in training."""
+        camera = image.camera_id if self.cameras != ("",) else ""
+        view = image.view if self.views != ("",) else ""
+        if camera not in self.cameras or view not in self.views:
+            return UNKNOWN
+        return self.cameras.index(camera) * len(self.views) + self.views.index(view)
+
+    def numbers(self, images: Sequence[VehicleImage]) -> list[int]:
+        """Of several images."""
+        return [self.number(image) for image in images]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return asdict(self)
+
+
+def at_mean_viewpoint(network: LKAReID, numbers: Sequence[int]) -> LKAReID:
+    """The network without side information that sees every image from the mean training viewpoint.
+
+    A vector that is added to the pooled feature, and is always the same, is part of the neck's mean: what
+    is served knows neither cameras nor views, and nothing else has to know of side information.
+
+    Args:
+        network: in evaluation mode.
+        numbers: viewpoints of the training images.
+    """
+    if network.side_information is None:
+        return network
+    known = torch.tensor([number for number in numbers if number >= 0], dtype=torch.long)
+    counts = torch.bincount(known, minlength=network.side_information.shape[1]).float()
+    means = (counts / max(1, len(numbers))) @ network.side_information.detach().cpu()
+    state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items() if k != "side_information"}
+    for branch, mean in enumerate(means):
+        state[f"heads.{branch}.neck.running_mean"] -= mean
+    bare = LKAReID(network.config)
+    bare.load_state_dict({k: v for k, v in state.items() if ".classifier." not in k}, strict=True)
+    return bare.eval()
