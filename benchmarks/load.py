@@ -1,6 +1,6 @@
 """The service under load: closed and open loop, beside the bare model in the same run.
 
-python -m benchmarks.load [--seconds 20] [--clients 16] [--url http://127.0.0.1:8000]
+python -m benchmarks.load [--seconds 20] [--clients 16] [--runtime auto] [--url http://127.0.0.1:8000]
 
 - bare: the embedder alone in this process, one image and full batches, before and after the load.
 - closed loop: so many clients, each asks again when it has its answer; what the service can do at most.
@@ -219,15 +219,17 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=20, help="of each phase")
     parser.add_argument("--clients", type=int, default=16, help="of the closed loop")
+    parser.add_argument("--runtime", default="auto", help="of the bare model and of a service of its own")
     parser.add_argument("--url", help="a running service, with the demo's gallery or an empty one")
     arguments = parser.parse_args()
     with Path(MANIFEST).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     images = {row["path"]: (MANIFEST.parent / row["path"]).read_bytes() for row in rows}
     probes = [images[row["path"]] for row in rows if row["role"] == "probe"]
-    models = Models.load(Bundle.load(DEFAULT_BUNDLE))
+    models = Models.load(Bundle.load(DEFAULT_BUNDLE), arguments.runtime)
     single, full = [bare(models, probes, 1, 30)], [bare(models, probes, BATCH, 10)]
-    started = serving() if arguments.url is None else httpx.Client(base_url=arguments.url, timeout=60)
+    options = ("--runtime", arguments.runtime)
+    started = serving(*options) if arguments.url is None else httpx.Client(base_url=arguments.url, timeout=60)
     with started as client:
         enrol(client, rows, images)
         asker = Asker(str(client.base_url), probes)

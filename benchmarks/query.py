@@ -1,6 +1,6 @@
 """p50 and p95 of `/query` over the demo gallery, beside the bare embedding in the same run.
 
-python -m benchmarks.query [--rounds 2]
+python -m benchmarks.query [--rounds 2] [--runtime auto]
 
 Blocks of queries to a running service and of bare embeddings of the same pictures in this process take
 turns, so that both meet the same machine; in blocks, because two processes that take turns at every picture
@@ -68,16 +68,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=2, help="times that every probe is asked")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--runtime", default="auto", help="of the service and of the bare embedding")
+    arguments = parser.parse_args()
     rows = list(csv.DictReader(MANIFEST.open(encoding="utf-8")))
     images = {row["path"]: (MANIFEST.parent / row["path"]).read_bytes() for row in rows}
-    models = Models.load(Bundle.load(DEFAULT_BUNDLE))
+    models = Models.load(Bundle.load(DEFAULT_BUNDLE), arguments.runtime)
     seconds: dict[str, list[float]] = defaultdict(list)
-    with serving() as client:
+    with serving("--runtime", arguments.runtime) as client:
         for row in track([r for r in rows if r["role"] == "gallery"], "enrolling"):
             fields = {key: row[key] for key in ("vehicle_id", "camera_id")} | {"image_id": row["path"]}
             client.post("/gallery", data=fields, files={"image": images[row["path"]]}).raise_for_status()
-        probes = [images[row["path"]] for row in rows if row["role"] == "probe"] * rounds
+        probes = [images[row["path"]] for row in rows if row["role"] == "probe"] * arguments.rounds
         blocks = [probes[start : start + BLOCK] for start in range(0, len(probes), BLOCK)]
         for block in track(blocks, "querying"):
             for image in block:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,10 +95,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def normalise(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
     """RGB image of the spec's size -> float32 `[3, H, W]`, mean and std taken out."""
-    pixels = np.asarray(image, dtype=np.float32) / 255
-    pixels -= np.asarray(spec.mean, dtype=np.float32)
-    pixels /= np.asarray(spec.std, dtype=np.float32)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    planes = np.asarray(image).transpose(2, 0, 1)
+    scale, offset = _scale_and_offset(spec)
+    prepared = np.empty(planes.shape, dtype=np.float32)
+    np.multiply(planes, scale, out=prepared)
+    prepared += offset
+    return prepared
+
+
+@lru_cache(maxsize=8)
+def _scale_and_offset(spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What takes a byte to its prepared value, `[3, 1, 1]` each: two passes over the pixels, not four."""
+    mean, std = (np.asarray(each).reshape(3, 1, 1) for each in (spec.mean, spec.std))
+    return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 def prepare(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
