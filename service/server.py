@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import math
 import signal
 import socket
@@ -105,6 +106,8 @@ def run(settings: Settings) -> None:
         signal.signal(number, lambda _number, _frame: None)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     log.info("listening", url=f"http://{host}:{settings.port}")
+    # A request makes thousands of short-lived objects; looking them over every 700 of them shows in p95.
+    gc.set_threshold(50_000, 20, 50)
     server.run(sockets=[listener])
     failure = app.state.lifecycle.failure
     if failure is not None:
