@@ -15,19 +15,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import http.client
 import random
 import re
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -35,6 +31,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.asker import Asker
 from benchmarks.query import MANIFEST, serving
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.preprocessing import decode, prepare
@@ -66,44 +63,6 @@ class Load:
     def rate(self) -> float:
         """Answers a second."""
         return len(self.milliseconds) / self.seconds
-
-
-class Asker:
-    """Sends ready-made queries to one service; each thread has a connection of its own.
-
-    Args:
-        url: of the service.
-        images: files to ask with, in turn.
-    """
-
-    def __init__(self, url: str, images: list[bytes]) -> None:
-        self._host = urlsplit(url).netloc
-        self._bodies = cycle([_multipart(image) for image in images])
-        self._lock = threading.Lock()
-        self._local = threading.local()
-
-    def ask(self) -> int:
-        """One query's status."""
-        with self._lock:
-            boundary, body = next(self._bodies)
-        if not hasattr(self._local, "connection"):
-            self._local.connection = http.client.HTTPConnection(self._host, timeout=60)
-        connection: http.client.HTTPConnection = self._local.connection
-        connection.request(
-            "POST", "/query", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        )
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
-
-
-def _multipart(image: bytes) -> tuple[str, bytes]:
-    boundary = uuid.uuid4().hex
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="probe.jpg"\r\n'
-        "Content-Type: image/jpeg\r\n\r\n"
-    )
-    return boundary, head.encode() + image + f"\r\n--{boundary}--\r\n".encode()
 
 
 def batches_so_far(client: httpx.Client) -> tuple[float, float]:
@@ -233,10 +192,14 @@ def main() -> None:
     with started as client:
         enrol(client, rows, images)
         asker = Asker(str(client.base_url), probes)
-        loads = [closed_loop(client, asker.ask, arguments.clients, arguments.seconds)]
+
+        def ask() -> int:
+            return asker.ask()[0]
+
+        loads = [closed_loop(client, ask, arguments.clients, arguments.seconds)]
         for share in SHARES:
             name = f"open loop, {share:.0%} of that"
-            loads.append(open_loop(client, asker.ask, name, share * loads[0].rate, arguments.seconds))
+            loads.append(open_loop(client, ask, name, share * loads[0].rate, arguments.seconds))
     single.append(bare(models, probes, 1, 30))
     full.append(bare(models, probes, BATCH, 10))
     print_results(loads, np.concatenate(single), np.concatenate(full), models.runtime)
