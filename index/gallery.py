@@ -153,7 +153,8 @@ class Gallery:
 
     def count(self) -> int:
         """How many images are enrolled."""
-        return self._store.count()
+        self._require_open()
+        return self._vectors.count
 
     def page(self, after: int | None = None, limit: int = 100) -> Page:
         """Up to `limit` records in order of enrolment, from the start or after a page's `next`.

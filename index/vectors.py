@@ -47,6 +47,7 @@ class Vectors:
         self._lock = SharedLock()
         self._index = _new_index(descriptor_dim)
         self._sequence: int | None = 0
+        self._threads = os.cpu_count() or 1
         # Safely above what FAISS's float32 sums of d products of unit vectors are off by.
         self._tolerance = float(4 * np.finfo(np.float32).eps * np.sqrt(descriptor_dim))
 
@@ -132,6 +133,8 @@ class Vectors:
             fetch = min(k + SPARE, total)
             open_probes = np.arange(len(probes))
             while open_probes.size:
+                # FAISS shares a flat search out by probes; waking threads for one of them only costs time.
+                faiss.omp_set_num_threads(min(len(open_probes), self._threads))
                 scores, ids = self._index.search(probes[open_probes], fetch)
                 # Settled: nothing beyond the last one fetched can reach the k-th place, or nothing is left.
                 limits = scores[:, k - 1] - self._tolerance

@@ -55,6 +55,21 @@ class CrossAttention(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
+    def project(self, strips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Strips `[..., s, d]` -> queries, keys and values `[..., heads, s, d / heads]`, in one product."""
+        layers = (self.query, self.key, self.value)
+        weight, bias = torch.cat([x.weight for x in layers]), torch.cat([x.bias for x in layers])
+        projected = nn.functional.linear(strips, weight, bias).unflatten(-1, (3, self.heads, -1))
+        queries, keys, values = (each.transpose(-3, -2) for each in projected.unbind(-3))
+        return queries, keys, values
+
+    @staticmethod
+    def mix(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """The values as the queries see them, heads side by side: `[..., s, d]`."""
+        scores = queries @ keys.transpose(-2, -1) / (queries.shape[-1] ** 0.5)
+        mixed: Tensor = scores.softmax(dim=-1) @ values
+        return mixed.transpose(-3, -2).flatten(-2)
+
     def attention(self, queries: Tensor, context: Tensor) -> Tensor:
         """Weights `[..., heads, s, s]` of each query strip over the context's strips; rows sum to 1."""
         q, k = self._split(self.query(queries)), self._split(self.key(context))
@@ -105,8 +120,19 @@ class StripReranker(nn.Module):
             candidates: `[B, n, s, d]`.
             similarities: `[B, n]`, the first stage's cosine similarities.
         """
-        distances = strip_distance(*self.embed(probes, candidates))
+        if self.config.shared:
+            distances = strip_length(self._difference(probes.unsqueeze(1), candidates))
+        else:
+            distances = strip_distance(*self.embed(probes, candidates))
         return distances + self.config.fusion * (1 - similarities)
+
+    def _difference(self, probe: Tensor, candidates: Tensor) -> Tensor:
+        """E_p - E_c under shared weights: each image is projected once, and one output serves both."""
+        attention = self.probe_attention
+        (q_p, k_p, v_p), (q_c, k_c, v_c) = attention.project(probe), attention.project(candidates)
+        mixed = attention.mix(q_p, k_c, v_c) - attention.mix(q_c, k_p, v_p)
+        out: Tensor = nn.functional.linear(mixed, attention.output.weight) + (probe - candidates)
+        return out
 
 
 def strip_distance(first: Tensor, second: Tensor) -> Tensor:
@@ -114,5 +140,10 @@ def strip_distance(first: Tensor, second: Tensor) -> Tensor:
 
     Differentiable everywhere: the root's slope at 0 is cut off, its value is not.
     """
-    squared = (first - second).square().sum(dim=-1)
+    return strip_length(first - second)
+
+
+def strip_length(difference: Tensor) -> Tensor:
+    """Mean over the strips of the Euclidean length: `[..., s, d]` -> `[...]`; see `strip_distance`."""
+    squared = difference.square().sum(dim=-1)
     return torch.where(squared > 0, squared.clamp_min(1e-12).sqrt(), squared).mean(dim=-1)
