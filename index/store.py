@@ -99,10 +99,6 @@ class Store:
         )
         return data, media_type
 
-    def count(self) -> int:
-        """How many records there are."""
-        return int(self._read("SELECT count(*) FROM record")[0][0])
-
     def page(self, after: int | None, limit: int) -> Page:
         """Up to `limit` records in order of enrolment, after the cursor."""
         rows = self._read(SELECT + " WHERE id > ? ORDER BY id LIMIT ?", min(after or 0, LAST_ID), limit + 1)
