@@ -185,6 +185,16 @@ def _export(
     if program is None:
         raise ExportError("torch gave no ONNX program")
     program.save(path, external_data=False)
+    drop_traces(path)
+
+
+def drop_traces(path: Path) -> None:
+    """Take the exporter's notes out of an ONNX file: they quote source paths of the machine it ran on."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+    onnx.save(model, path)
 
 
 @contextmanager

@@ -71,6 +71,12 @@ def test_a_bundle_embeds_and_reranks_batches_of_any_size_as_torch_does(bundle: B
     np.testing.assert_allclose(distances, expected.numpy(), atol=5e-3)
 
 
+def test_a_bundle_names_no_path_of_the_machine_that_made_it(bundle: Bundle) -> None:
+    here = str(Path(export.__file__).parents[1]).encode()
+    for path in bundle.path.iterdir():
+        assert here not in path.read_bytes()
+
+
 def test_8_bit_weights_make_the_file_smaller(bundle: Bundle) -> None:
     model = onnx.load(bundle.embedder)
     kinds = {node.op_type for node in model.graph.node}
