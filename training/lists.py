@@ -35,10 +35,13 @@ class Lists:
 def mine(features: Features, length: int) -> Lists:
     """The first `length` of the other cameras' images for every image, where that holds right and wrong ones.
 
+    Images of unknown camera are candidates of all but themselves.
+
     Raises:
         ValueError: no image has both in its list.
     """
-    vehicles, cameras = features.vehicles, features.cameras
+    vehicles = features.vehicles
+    cameras = np.array([image.camera_or_own for image in features.images])
     similarities = features.descriptors @ features.descriptors.T
     probes, candidates = [], []
     for i in range(len(vehicles)):
@@ -54,21 +57,36 @@ def mine(features: Features, length: int) -> Lists:
     return Lists(p, c, similarities[p[:, None], c], vehicles[c] == vehicles[p][:, None])
 
 
-@dataclass(frozen=True)
 class Fold:
-    """Features of one embedder with the lists mined in them."""
+    """Features of one embedder with the lists mined in them.
 
-    features: Features
-    lists: Lists
+    Args:
+        features: of the images, with strips.
+        lists: positions in them.
+        device: where batches are made; the strips are moved there once.
+
+    Raises:
+        ValueError: features without strips.
+    """
+
+    def __init__(self, features: Features, lists: Lists, device: torch.device | str = "cpu") -> None:
+        if features.strips is None:
+            raise ValueError("the embedder gives no strips")
+        self.features = features
+        self.lists = lists
+        self.device = torch.device(device)
+        self._strips = torch.from_numpy(np.asarray(features.strips, dtype=np.float32)).to(self.device)
+        self._probes = torch.from_numpy(lists.probes).to(self.device)
+        self._candidates = torch.from_numpy(lists.candidates).to(self.device)
+        self._similarities = torch.from_numpy(lists.similarities).to(self.device)
+        self._right = torch.from_numpy(lists.right).to(self.device)
 
     def batch(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Probes `[B, s, d]`, candidates `[B, v, s, d]`, similarities `[B, v]`, right `[B, v]`."""
-        strips = self.features.strips
-        if strips is None:
-            raise ValueError("the embedder gives no strips")
+        rows = torch.from_numpy(chosen).to(self.device)
         return (
-            torch.from_numpy(strips[self.lists.probes[chosen]]),
-            torch.from_numpy(strips[self.lists.candidates[chosen]]),
-            torch.from_numpy(self.lists.similarities[chosen]),
-            torch.from_numpy(self.lists.right[chosen]),
+            self._strips[self._probes[rows]],
+            self._strips[self._candidates[rows]],
+            self._similarities[rows],
+            self._right[rows],
         )

@@ -109,7 +109,8 @@ def train_reranker(
     """Train on the folds' lists.
 
     Args:
-        folds: training lists; each fold has its own embedder, which has not seen the fold's vehicles.
+        folds: training lists; each fold has its own embedder, which has not seen the fold's vehicles. Where
+            the first one's batches are, everything is computed.
         validation: lists of vehicles that no fold holds, to look at now and then; the weights with the
             lowest ranking loss on them are returned. Without any, the last weights are.
         shape: of the re-ranker.
@@ -126,13 +127,14 @@ def train_reranker(
     """
     torch.manual_seed(config.seed)
     source = np.random.default_rng(config.seed)
-    model = StripReranker(shape)
+    device = folds[0].device
+    model = StripReranker(shape).to(device)
     identities = sorted({v for fold in folds for v in fold.features.vehicles.tolist()})
     number = {vehicle: i for i, vehicle in enumerate(identities)}
     strips = folds[0].features.strips
     if strips is None:
         raise ValueError("the embedder gives no strips")
-    classifier = Classifier(strips.shape[1] * strips.shape[2], len(identities))
+    classifier = Classifier(strips.shape[1] * strips.shape[2], len(identities)).to(device)
     parameters = [*model.parameters(), *classifier.parameters()]
     optimiser = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
@@ -210,7 +212,7 @@ def _loss(
     loss = ranking_loss(distances, similarities, right, config.beta)
     if config.alpha:
         logits = torch.cat([classifier(e_p).flatten(0, 1), classifier(e_c).flatten(0, 1)])
-        labels = torch.cat(_labels(fold, chosen, number))
+        labels = torch.cat(_labels(fold, chosen, number)).to(fold.device)
         loss = loss + config.alpha * F.cross_entropy(logits, labels)
     return loss
 
@@ -254,16 +256,14 @@ def rerank(
         raise ValueError("re-ranking needs strips")
     out = np.array(ranking, dtype=np.intp)
     length = min(length, ranking.shape[1])
+    device = next(model.parameters()).device
     with torch.inference_mode():
         for start in range(0, len(out), 32):
             rows = slice(start, start + 32)
             first = out[rows, :length]
             similarities = np.einsum("qd,qnd->qn", queries.descriptors[rows], gallery.descriptors[first])
-            distances = model(
-                torch.from_numpy(queries.strips[rows]),
-                torch.from_numpy(gallery.strips[first]),
-                torch.from_numpy(similarities),
-            )
-            order = np.argsort(distances.numpy(), axis=1, kind="stable")
+            given = (queries.strips[rows], gallery.strips[first], similarities)
+            placed = (torch.from_numpy(np.asarray(each, dtype=np.float32)).to(device) for each in given)
+            order = np.argsort(model(*placed).cpu().numpy(), axis=1, kind="stable")
             out[rows, :length] = np.take_along_axis(first, order, axis=1)
     return out

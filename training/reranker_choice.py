@@ -99,6 +99,7 @@ def _of(values: dict[K, float]) -> Callable[[K], float]:
 def with_fusion(model: StripReranker, fusion: float) -> StripReranker:
     """The same re-ranker with another weight of the first stage."""
     other = StripReranker(replace(model.config, fusion=fusion)).eval()
+    other.to(next(model.parameters()).device)
     other.load_state_dict(model.state_dict())
     return other
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,22 @@ class Snapshots:
     Args:
         folder: made with the first one.
         settings: what the training depends on; a snapshot made with others is refused.
+        spacing: seconds between two that are made as time goes by; 0: after every epoch.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], spacing: float = 0.0) -> None:
         self.folder = folder
+        self.spacing = spacing
+        self._last = time.monotonic()
         self.settings: dict[str, Any] = json.loads(json.dumps(settings, default=str))
 
     def exist(self) -> bool:
         """Whether there is one."""
         return (self.folder / STATE).is_file()
+
+    def due(self) -> bool:
+        """Whether an epoch's end is worth one: a short training is sooner made again than saved."""
+        return time.monotonic() - self._last >= self.spacing
 
     def save(self, step: int, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Write one; a crash at any moment leaves this one or the one before.
@@ -51,6 +59,7 @@ class Snapshots:
             tensors: by name.
             values: plain JSON types.
         """
+        self._last = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"step-{step:08}.safetensors"
         draft = self.folder / f"{name}.draft"

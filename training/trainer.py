@@ -205,7 +205,8 @@ class Trainer:
         )
         self.history.append(row)
         self._epoch, self._done, self._sums = self._epoch + 1, 0, {}
-        self.save()
+        if self.snapshots is not None and self.snapshots.due():
+            self.save()
         for observer in self.observers:
             observer.epoch(row)
 
