@@ -1,0 +1,92 @@
+"""On a GPU: training and the torch runtime give what they give on a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.network import NetworkConfig
+from models.runtimes.torch_cuda import Graph
+from tests.training.small import Diary, small_network, trainer, training
+from training.datasets.manifest import read_manifest
+from training.interruption import InterruptedRunError
+from training.processes import Process
+from training.snapshot import Snapshots
+from training.trainer import Trainer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+def test_a_training_on_the_gpu_makes_the_steps_of_the_cpu(tree: Path) -> None:
+    images = read_manifest(tree)
+    config = training(run={"device": "cpu", "precision": "fp32"}, schedule={"epochs": 2})
+    on_cpu, on_gpu = Diary(), Diary()
+    trainer(images, config, on_cpu).run()
+    device = torch.device("cuda")
+    Trainer(small_network(), images, config, process=Process(device), observers=[on_gpu]).run()
+    for cpu, gpu in zip(on_cpu.losses(), on_gpu.losses(), strict=True):
+        assert gpu == pytest.approx(cpu, rel=2e-2)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_mixed_precision_trains_on_the_gpu(tree: Path, precision: str, compiled: bool) -> None:
+    images = read_manifest(tree)
+    config = training(run={"precision": precision, "compile": compiled, "workers": 2})
+    diary = Diary()
+    network = Trainer(
+        small_network(), images, config, process=Process(torch.device("cuda")), observers=[diary]
+    ).run()
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+    assert diary.epochs[-1].memory_gib is not None
+    assert diary.epochs[-1].memory_gib > 0
+
+
+def test_a_training_on_the_gpu_goes_on_where_it_was_saved(tree: Path, tmp_path: Path) -> None:
+    images = read_manifest(tree)
+    config = training(run={"device": "cuda", "precision": "bf16"})
+    stopped, rest = Diary(stop_after=4), Diary()
+
+    def make(diary: Diary) -> Trainer:
+        return Trainer(
+            small_network(),
+            images,
+            config,
+            process=Process(torch.device("cuda")),
+            snapshots=Snapshots(tmp_path / "run", {}),
+            observers=[diary],
+            interruption=diary.interruption,
+        )
+
+    with pytest.raises(InterruptedRunError, match="after step 4"):
+        make(stopped).run()
+    second = make(rest)
+    second.resume()
+    second.run()
+    assert next(progress.step for progress in rest.steps) == 5
+    assert second.history[-1].epoch == config.schedule.epochs
+
+
+def test_a_cuda_graph_replays_the_network() -> None:
+    network = small_network(shape=NetworkConfig(width=8, depth=(1, 1, 1, 1), image_size=(64, 64), strips=2))
+    network = network.eval().cuda()
+
+    def run(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        answer: tuple[torch.Tensor, torch.Tensor | None] = network(pictures)
+        return answer
+
+    graph = Graph(run, (4, 3, 64, 64))
+    for seed in range(3):
+        pictures = torch.from_numpy(
+            np.random.default_rng(seed).normal(size=(4, 3, 64, 64)).astype(np.float32)
+        )
+        with torch.inference_mode():
+            expected, strips = run(pictures.cuda())
+            replayed, again = graph.replay(pictures)
+        torch.testing.assert_close(replayed, expected, rtol=1e-4, atol=1e-5)
+        assert strips is not None
+        assert again is not None
+        torch.testing.assert_close(again, strips, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,113 @@
+"""Strip heads for every choice of strips, trained on the bands of the embedder's own training images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.strips import StripHead
+from training.losses import contrastive
+from training.study.bands import FINEST, Bands
+
+BRANCHES = {"L": (0, 1), "H": (2, 3), "L and H": (0, 1, 2, 3)}
+
+
+@dataclass(frozen=True)
+class StripChoice:
+    """One way to cut a vehicle into strips.
+
+    Attributes:
+        rows: horizontal strips a branch: 0, 4 or 8.
+        columns: vertical strips a branch: 0, 4 or 8.
+        branches: which branches give strips, a key of `BRANCHES`.
+        width: features of a strip.
+    """
+
+    rows: int = 4
+    columns: int = 0
+    branches: str = "L and H"
+    width: int = 256
+
+    def bands(self, bands: Bands) -> list[Tensor]:
+        """Of each chosen branch `[N, rows + columns, F]`."""
+        chosen = list(BRANCHES[self.branches])
+        parts = [
+            kept[:, chosen].unflatten(2, (count, FINEST // count)).float().mean(dim=3)
+            for kept, count in ((bands.rows, self.rows), (bands.columns, self.columns))
+            if count
+        ]
+        return list(torch.cat(parts, dim=2).unbind(1))
+
+
+@dataclass(frozen=True)
+class HeadTraining:
+    """How a head is trained: contrastive loss on the strips' mean cosine, vehicles in pairs.
+
+    Attributes:
+        steps: of AdamW, with a one-cycle schedule.
+        vehicles: in a batch, two images of each.
+        learning_rate: peak.
+        temperature: of the loss.
+        seed: of initialisation and batches.
+    """
+
+    steps: int = 300
+    vehicles: int = 64
+    learning_rate: float = 1e-3
+    temperature: float = 0.07
+    seed: int = 0
+
+
+def train_head(choice: StripChoice, views: Sequence[Bands], config: HeadTraining) -> StripHead:
+    """A head for a choice of strips, in evaluation mode.
+
+    Args:
+        choice: of the strips.
+        views: of the embedder's training images, the unchanged ones and changed copies.
+        config: of the training.
+    """
+    torch.manual_seed(config.seed)
+    device = views[0].rows.device
+    names = [image.vehicle_id for image in views[0].images]
+    number = {name: i for i, name in enumerate(sorted(set(names)))}
+    labels = torch.tensor([number[name] for name in names], device=device)
+    members = [torch.nonzero(labels == i).flatten() for i in range(len(number))]
+    head = StripHead(len(BRANCHES[choice.branches]), views[0].rows.shape[3], FINEST, 1, choice.width).to(
+        device
+    )
+    optimiser = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, config.steps)
+    cut = [choice.bands(view) for view in views]
+    pool = [torch.cat([view[branch] for view in cut]) for branch in range(len(cut[0]))]
+    source = torch.Generator().manual_seed(config.seed)
+
+    def drawn(high: int, count: int) -> list[int]:
+        return torch.randint(high, (count,), generator=source).tolist()
+
+    for _ in range(config.steps):
+        vehicles = torch.randperm(len(members), generator=source)[: config.vehicles].tolist()
+        rows = torch.stack([members[v][i] for v in vehicles for i in _two(len(members[v]), source)])
+        shifted = rows + len(names) * torch.tensor(drawn(len(views), len(rows)), device=device)
+        tokens = head.project([each[shifted] for each in pool]).flatten(1)
+        count = tokens.shape[1] // choice.width
+        loss = contrastive(tokens @ tokens.T / count, labels[rows], config.temperature)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 10.0)
+        optimiser.step()
+        schedule.step()
+    return head.eval()
+
+
+def _two(count: int, source: torch.Generator) -> list[int]:
+    """Two different ones of `count`, or one twice."""
+    return torch.randperm(count, generator=source)[:2].tolist() if count > 1 else [0, 0]
+
+
+def tokens(head: StripHead, choice: StripChoice, bands: Bands) -> Tensor:
+    """The strips `[N, s, w]` of unit length."""
+    with torch.inference_mode():
+        return head.project(choice.bands(bands))
