@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.mixers import pooling_matrix
 from models.network import LKAReID
 from models.preprocessing import InputSpec, decode, prepare
 from training.augmentation import Augmentation
 from training.datasets.image import VehicleImage
 from training.features import Features
-
-FINEST = 8
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Bands:
     Attributes:
         images: the N images.
         descriptors: float32 `[N, d]`, L2-normalised, on the CPU.
-        rows: float16 `[N, branches, FINEST, F]`: each branch's map in horizontal bands.
-        columns: the same in vertical bands.
+        rows: float16 `[N, branches, H, F]`: each branch's map, averaged over its width.
+        columns: float16 `[N, branches, W, F]`: averaged over its height.
         joint: float16 `[N, s, w]`: the strips of the embedder's own head, or None without one.
     """
 
@@ -66,9 +65,6 @@ def extract_bands(
     """
     network.eval()
     device = next(network.parameters()).device
-    height, width = network.config.map_size
-    over_rows = pooling_matrix(height, FINEST).to(device)
-    over_columns = pooling_matrix(width, FINEST).to(device)
     descriptors, rows, columns, joint = [], [], [], []
     for start in range(0, len(images), batch):
         decoded = [decode(image.path.read_bytes()) for image in images[start : start + batch]]
@@ -83,11 +79,9 @@ def extract_bands(
             if network.strip_head is not None:
                 joint.append(network.strip_head(maps).half())
         with torch.inference_mode():
-            maps = [branch_map.float() for branch_map in maps]
-            rows.append(torch.stack([over_rows @ m.mean(dim=3).transpose(1, 2) for m in maps], 1).half())
-            columns.append(
-                torch.stack([over_columns @ m.mean(dim=2).transpose(1, 2) for m in maps], 1).half()
-            )
+            stacked = torch.stack([branch_map.float() for branch_map in maps], dim=1)
+            rows.append(stacked.mean(dim=4).transpose(2, 3).half())
+            columns.append(stacked.mean(dim=3).transpose(2, 3).half())
         report(min(start + batch, len(images)))
     return Bands(
         images,
@@ -96,3 +90,31 @@ def extract_bands(
         torch.cat(columns),
         torch.cat(joint) if joint else None,
     )
+
+
+def save_bands(path: Path, views: Sequence[Bands]) -> None:
+    """Write views of the same images (the images themselves are the caller's to know)."""
+    tensors: dict[str, Tensor] = {}
+    for number, view in enumerate(views):
+        parts = {"descriptors": view.descriptors, "rows": view.rows, "columns": view.columns}
+        if view.joint is not None:
+            parts["joint"] = view.joint
+        tensors |= {f"{number}.{name}": part.contiguous().cpu() for name, part in parts.items()}
+    draft = path.with_suffix(".draft")
+    save_file(tensors, draft)
+    draft.replace(path)
+
+
+def load_bands(path: Path, images: list[VehicleImage]) -> list[Bands]:
+    """The views that `save_bands` wrote."""
+    tensors = load_file(path)
+    return [
+        Bands(
+            images,
+            tensors[f"{number}.descriptors"],
+            tensors[f"{number}.rows"],
+            tensors[f"{number}.columns"],
+            tensors.get(f"{number}.joint"),
+        )
+        for number in range(sum(name.endswith(".rows") for name in tensors))
+    ]

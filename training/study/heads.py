@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.mixers import pooling_matrix
 from models.strips import StripHead
 from training.losses import contrastive
-from training.study.bands import FINEST, Bands
+from training.study.bands import Bands
 
 BRANCHES = {"L": (0, 1), "H": (2, 3), "L and H": (0, 1, 2, 3)}
 
@@ -20,8 +21,8 @@ class StripChoice:
     """One way to cut a vehicle into strips.
 
     Attributes:
-        rows: horizontal strips a branch: 0, 4 or 8.
-        columns: vertical strips a branch: 0, 4 or 8.
+        rows: horizontal strips a branch.
+        columns: vertical strips a branch.
         branches: which branches give strips, a key of `BRANCHES`.
         width: features of a strip.
     """
@@ -35,7 +36,7 @@ class StripChoice:
         """Of each chosen branch `[N, rows + columns, F]`."""
         chosen = list(BRANCHES[self.branches])
         parts = [
-            kept[:, chosen].unflatten(2, (count, FINEST // count)).float().mean(dim=3)
+            pooling_matrix(kept.shape[2], count).to(kept.device) @ kept[:, chosen].float()
             for kept, count in ((bands.rows, self.rows), (bands.columns, self.columns))
             if count
         ]
@@ -75,9 +76,7 @@ def train_head(choice: StripChoice, views: Sequence[Bands], config: HeadTraining
     number = {name: i for i, name in enumerate(sorted(set(names)))}
     labels = torch.tensor([number[name] for name in names], device=device)
     members = [torch.nonzero(labels == i).flatten() for i in range(len(number))]
-    head = StripHead(len(BRANCHES[choice.branches]), views[0].rows.shape[3], FINEST, 1, choice.width).to(
-        device
-    )
+    head = StripHead(len(BRANCHES[choice.branches]), views[0].rows.shape[3], 1, 1, choice.width).to(device)
     optimiser = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, config.steps)
     cut = [choice.bands(view) for view in views]
