@@ -35,8 +35,18 @@ class Direction:
 
 
 def directions(features: Features, reranker: StripReranker | None = None) -> list[Direction]:
-    """The ranking for each camera as the querying one, by the first stage or by both."""
+    """The ranking for each camera as the querying one, by the first stage or by both.
+
+    Where no camera is known (class retrieval), every image queries all others.
+    """
     found = []
+    if not any(features.cameras.tolist()):
+        similarities = features.descriptors @ features.descriptors.T
+        np.fill_diagonal(similarities, -np.inf)
+        ranking = rank_gallery(similarities)[:, :-1]
+        if reranker is not None:
+            ranking = rerank(reranker, features, features, ranking, CANDIDATES)
+        return [Direction(features, features, ranking)]
     for camera in sorted(set(features.cameras.tolist())):
         queries = features.select(np.flatnonzero(features.cameras == camera))
         gallery = features.select(np.flatnonzero(features.cameras != camera))
@@ -53,9 +63,9 @@ def pooled_accuracy(found: list[Direction]) -> Accuracy:
         accuracy(
             d.ranking,
             d.queries.vehicles.tolist(),
-            d.queries.cameras.tolist(),
+            [image.camera_or_own for image in d.queries.images],
             d.gallery.vehicles.tolist(),
-            d.gallery.cameras.tolist(),
+            [image.camera_or_own for image in d.gallery.images],
         )
         for d in found
     ]

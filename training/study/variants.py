@@ -1,0 +1,199 @@
+"""The variants of the second stage that are compared, and how one of them is made and measured in a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from models.reranker import RerankerConfig, StripReranker
+from training.features import Features
+from training.interruption import Interruption
+from training.lists import Fold, mine
+from training.measurement import directions, pooled_accuracy
+from training.reranker import RerankerTraining, train_reranker
+from training.reranker_choice import FUSIONS, Choice, Reporter, choose_reranker, with_fusion
+from training.study.bands import Bands
+from training.study.cells import CellBands
+from training.study.heads import HeadTraining, StripChoice, tokens, train_head
+
+Mining = Literal["out-of-fold", "augmented", "own"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to make a second stage.
+
+    Attributes:
+        name: of the row.
+        strips: cut from the bands with a head trained afterwards; None for the embedder's own head.
+        shape: of the re-ranker; its fusion takes part in training.
+        training: of the re-ranker.
+        fusions: to choose from on the inner halves.
+        mining: where the training lists come from: halves that their embedder has not seen, changed copies
+            of images that it has, or just those images.
+        group: the table that the row stands in.
+    """
+
+    name: str
+    strips: StripChoice | None = None
+    shape: RerankerConfig = field(default_factory=lambda: RerankerConfig(fusion=2.0))
+    training: RerankerTraining = field(default_factory=lambda: RerankerTraining(steps=120))
+    fusions: tuple[float, ...] = FUSIONS
+    mining: Mining = "out-of-fold"
+    group: str = "strips"
+
+
+OURS = Variant("ours: 4 horizontal strips, L and H, width 256", group="ours")
+CUT = StripChoice()
+PAPER = RerankerTraining(
+    candidates=30,
+    beta=0.1,
+    alpha=0.01,
+    scale=1.0,
+    learning_rate=1e-5,
+    weight_decay=1e-2,
+    steps=400,
+    check_every=100,
+)
+VARIANTS = (
+    OURS,
+    Variant("the same, head trained after the embedder", CUT),
+    Variant("8 horizontal", replace(CUT, rows=8)),
+    Variant("4 vertical", replace(CUT, rows=0, columns=4)),
+    Variant("4 horizontal and 4 vertical", replace(CUT, columns=4)),
+    Variant("L branches alone", replace(CUT, branches="L")),
+    Variant("H branches alone", replace(CUT, branches="H")),
+    Variant("width 128", replace(CUT, width=128), RerankerConfig(strip_width=128, fusion=2.0)),
+    Variant(
+        "a projection for each direction", shape=RerankerConfig(shared=False, fusion=2.0), group="re-ranker"
+    ),
+    Variant("not trained: the strips' own distance", training=RerankerTraining(steps=0), group="re-ranker"),
+    Variant(
+        "without the first stage's similarity", shape=RerankerConfig(), fusions=(0.0,), group="re-ranker"
+    ),
+    Variant("CarGait's recipe, 400 steps", None, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
+    Variant("lists of changed copies of seen images", mining="augmented", group="mining"),
+    Variant("lists of seen images (leaks)", mining="own", group="mining"),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A variant measured in a cell.
+
+    Attributes:
+        first: figures of the first stage on the test vehicles.
+        both: of both stages.
+        ranks: of the first right answer of each query, from 1; 0 for none: by the first stage, by both.
+        choice: what was chosen on the inner halves.
+        mistaken: share of the training lists whose first answer is wrong: what there is to learn from.
+        model: the re-ranker.
+        test: features with its strips.
+    """
+
+    first: dict[str, float]
+    both: dict[str, float]
+    ranks: tuple[list[int], list[int]]
+    choice: dict[str, Any]
+    mistaken: float
+    model: StripReranker
+    test: Features
+
+
+class Strips:
+    """The strips of a cell for one choice of strips, each embedder with its own head."""
+
+    def __init__(self, cell: CellBands, choice: StripChoice | None, config: HeadTraining) -> None:
+        self.test = self._of([cell.test], cell.seen, choice, config)[0]
+        self.seen = self._of(cell.seen, cell.seen, choice, config)
+        self.unseen = [self._of(half.unseen, half.seen, choice, config) for half in cell.inner]
+
+    @staticmethod
+    def _of(
+        wanted: list[Bands], seen: list[Bands], choice: StripChoice | None, config: HeadTraining
+    ) -> list[Features]:
+        if choice is None:
+            return [view.features(_own(view)) for view in wanted]
+        head = train_head(choice, seen, config)
+        return [view.features(tokens(head, choice, view)) for view in wanted]
+
+
+def _own(view: Bands) -> torch.Tensor:
+    if view.joint is None:
+        raise ValueError("the embedder has no strips of its own; set network.strips")
+    return view.joint
+
+
+def measure(
+    strips: Strips, variant: Variant, seed: int, reporter: Reporter, interruption: Interruption | None = None
+) -> Outcome:
+    """Choose, train and measure a variant in a cell.
+
+    How long to train and the fusion are chosen by leaving out one inner half after the other; the test
+    vehicles are looked at once, at the end.
+
+    Args:
+        strips: of the cell, for the variant's choice of strips.
+        variant: to measure.
+        seed: of the re-ranker.
+        reporter: told of every step.
+        interruption: asked after every step.
+    """
+    config = replace(variant.training, seed=seed)
+    halves = [[_fold(view, config) for view in half] for half in strips.unseen]
+    choice = choose_reranker(halves, variant.shape, config, reporter, variant.fusions, interruption)
+    flat = [view for half in halves for view in half]
+    lists = {"out-of-fold": flat, "augmented": [], "own": []}
+    if variant.mining == "augmented":
+        lists["augmented"] = [_fold(view, config) for view in strips.seen[1:]]
+    if variant.mining == "own":
+        lists["own"] = [_fold(strips.seen[0], config)]
+    chosen = lists[variant.mining]
+    reporter.part(variant.name)
+    # Other lists are trained on for as long as ours: their own losses could not be compared.
+    trained = train_reranker(
+        chosen,
+        [],
+        variant.shape,
+        config,
+        stop=choice.steps,
+        report=reporter.reranking,
+        interruption=interruption,
+    )
+    model = with_fusion(trained.model, choice.fusion)
+    before, after = directions(strips.test), directions(strips.test, model)
+    first, both = pooled_accuracy(before), pooled_accuracy(after)
+    return Outcome(
+        first.row(),
+        both.row(),
+        (
+            [int(rank) for d in before for rank in d.first_right()],
+            [int(rank) for d in after for rank in d.first_right()],
+        ),
+        _plain(choice),
+        _mistaken(chosen),
+        model,
+        strips.test,
+    )
+
+
+def _fold(features: Features, config: RerankerTraining) -> Fold:
+    return Fold(features, mine(features, config.candidates))
+
+
+def _mistaken(folds: list[Fold]) -> float:
+    """Share of the lists whose first answer is wrong: what there is to learn from."""
+    return float(np.mean(np.concatenate([~fold.lists.right[:, 0] for fold in folds])))
+
+
+def _plain(choice: Choice) -> dict[str, Any]:
+    return {
+        "steps": choice.steps,
+        "fusion": choice.fusion,
+        "mAP": {str(k): v for k, v in choice.mAP.items()},
+        "first_stage": choice.first_stage,
+        "losses": {str(k): v for k, v in choice.losses.items()},
+    }
