@@ -15,6 +15,7 @@ from training.commands import train as train_command
 from training.commands.ablation import ablation
 from training.commands.calibrate import calibrate
 from training.commands.evaluate import evaluate
+from training.commands.study import study
 
 app = typer.Typer(no_args_is_help=True, help="Train, measure and export models (needs the [train] extra).")
 app.add_typer(data_command.app, name="data")
@@ -22,6 +23,7 @@ app.add_typer(train_command.app, name="train")
 app.command()(evaluate)
 app.command()(calibrate)
 app.command()(ablation)
+app.command()(study)
 
 Data = Annotated[
     Path,

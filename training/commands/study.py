@@ -1,0 +1,103 @@
+"""`lka-reid study`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.ablation import INTERRUPTED
+from training.commands.progress import err, out, refuse
+
+
+def study(
+    data: Annotated[
+        Path, typer.Option(help="The data set: its folder, or its CSV manifest.", show_default=False)
+    ],
+    config: Annotated[
+        Path, typer.Option(help="The experiment that every embedder is, with strips.", show_default=False)
+    ],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Published ResNet-50 weights. Left out, training starts from nothing.", show_default=False
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Keeps embedders, bands and every outcome.")] = Path(
+        "runs/study"
+    ),
+    folds: Annotated[
+        int,
+        typer.Option(min=1, help="Parts of the vehicles, each measured once; 1: the data's own division."),
+    ] = 5,
+    only_folds: Annotated[
+        int | None, typer.Option(min=1, help="Run just the first of the folds.", show_default=False)
+    ] = None,
+    cell_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the embedders.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of our re-ranker in each cell.")] = 3,
+    only_ours: Annotated[bool, typer.Option("--only-ours", help="Leave the variants out.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the configuration."),
+    ] = None,
+) -> None:
+    """Measure the second stage and its variants on vehicles that nothing in the study has seen.
+
+    For each fold, an embedder learns from the other folds' vehicles; two more learn from halves of those and
+    make the re-ranker's training lists of the half that they have not seen. Length of training and fusion
+    are chosen on these halves. What is finished is kept, so the same command goes on where it was stopped.
+    """
+    from training.ablation import parts
+    from training.configfile import ConfigError, load_config
+    from training.console import ConsoleReporter
+    from training.datasets.image import DatasetError
+    from training.datasets.layouts import Layout, open_dataset
+    from training.interruption import InterruptedRunError, listening
+    from training.processes import ProcessError, choose_device
+    from training.provenance import command, origin, surroundings
+    from training.snapshot import SnapshotError
+    from training.study.cells import CellMaker
+    from training.study.second_stage import SecondStageStudy, markdown
+    from training.study.variants import OURS, VARIANTS
+    from training.weights import WeightsError
+
+    try:
+        chosen = load_config(config, changes or [])
+        dataset = open_dataset(data, Layout(chosen.data.layout))
+        device = choose_device(chosen.run.device)
+        divided = parts(dataset, chosen, folds)[:only_folds]
+        with listening() as interruption, ConsoleReporter(err, device) as reporter:
+            made_of = origin(data, dataset.train, weights)
+            maker = CellMaker(chosen, weights, folder, reporter, made_of, interruption=interruption)
+            work = SecondStageStudy(maker, divided, folder, reporter, interruption)
+            outcomes = work.run([OURS] if only_ours else VARIANTS, cell_seeds, seeds)
+    except InterruptedRunError as error:
+        err.print(f"[yellow]{error}; all of it is saved.[/] The same command goes on.")
+        raise typer.Exit(INTERRUPTED) from None
+    except (
+        ConfigError,
+        DatasetError,
+        FloatingPointError,
+        ProcessError,
+        SnapshotError,
+        WeightsError,
+    ) as error:
+        raise refuse(error) from None
+    around = surroundings(device)
+    side = chosen.network.image_size
+    notes = [
+        f"{data.stem}: {len(divided)} of {folds} folds by identity; {side[0]}x{side[1]} px, "
+        f"{chosen.schedule.epochs} epochs, {'from ' + weights.name if weights else 'from nothing'}",
+        "gain: both stages less the first alone on the same queries, ± standard deviation over the folds",
+        f"`{command(sys.argv[1:])}`",
+        f"commit {around['commit']}, torch {around['versions']['torch']}, {around['machine']['device']}",
+    ]
+    text = markdown(outcomes, notes)
+    (folder / "table.md").write_text(text, encoding="utf-8")
+    (folder / "outcomes.json").write_text(
+        json.dumps({"outcomes": outcomes, **around}) + "\n", encoding="utf-8"
+    )
+    out.print(text, markup=False, soft_wrap=True)
