@@ -37,13 +37,14 @@ class Direction:
 def directions(features: Features, reranker: StripReranker | None = None) -> list[Direction]:
     """The ranking for each camera as the querying one, by the first stage or by both.
 
-    Where no camera is known (class retrieval), every image queries all others.
+    Where no camera is known (class retrieval), every image queries all others; it is itself the last of its
+    ranking and, as of the same vehicle and camera, left out of the figures.
     """
     found = []
     if not any(features.cameras.tolist()):
         similarities = features.descriptors @ features.descriptors.T
         np.fill_diagonal(similarities, -np.inf)
-        ranking = rank_gallery(similarities)[:, :-1]
+        ranking = rank_gallery(similarities)
         if reranker is not None:
             ranking = rerank(reranker, features, features, ranking, CANDIDATES)
         return [Direction(features, features, ranking)]

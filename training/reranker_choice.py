@@ -15,7 +15,7 @@ from training.measurement import directions, pooled_accuracy
 from training.reranker import RerankerTraining, train_reranker
 
 K = TypeVar("K")
-FUSIONS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0)
+FUSIONS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
 
 
 class Reporter(Protocol):
@@ -34,7 +34,7 @@ class Choice:
 
     Attributes:
         steps: of training, with the lowest mean validation loss.
-        fusion: with the highest mean mAP over the views of the folds left out; the smallest of several.
+        fusion: with the highest mean mAP on the folds left out; the smallest of several.
         losses: step -> mean ranking loss on the folds left out.
         mAP: fusion -> mean mAP of both stages on the folds left out.
         first_stage: mean mAP of the first stage on them.
@@ -58,8 +58,8 @@ def choose_reranker(
     """Leave out one fold after the other, train on the rest, look at the one left out.
 
     Args:
-        folds: the views of each fold, the unchanged images first. The loss is looked at on those alone,
-            the accuracy on all: changed images are the harder queries, of which there are few otherwise.
+        folds: the views of each fold, the unchanged images first. Changed images are learned from, but not
+            looked at: on them the first stage is so much worse that it would get too little to say.
         shape: of the re-ranker.
         config: of its training.
         reporter: told of every step.
@@ -79,8 +79,8 @@ def choose_reranker(
             rest, views[:1], shape, config, report=reporter.reranking, interruption=interruption
         )
         curves.append(trained.losses)
-        accuracies.append([_mean_ap(views, with_fusion(trained.model, fusion)) for fusion in fusions])
-        firsts.append(_mean_ap(views, None))
+        accuracies.append([_mean_ap(views[:1], with_fusion(trained.model, fusion)) for fusion in fusions])
+        firsts.append(_mean_ap(views[:1], None))
     losses = {step: float(np.mean([curve[step] for curve in curves])) for step in curves[0]}
     by_fusion = dict(zip(fusions, np.mean(accuracies, axis=0).tolist(), strict=True))
     return Choice(

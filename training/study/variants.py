@@ -40,7 +40,7 @@ class Variant:
     name: str
     strips: StripChoice | None = None
     shape: RerankerConfig = field(default_factory=lambda: RerankerConfig(fusion=2.0))
-    training: RerankerTraining = field(default_factory=lambda: RerankerTraining(steps=120))
+    training: RerankerTraining = field(default_factory=lambda: RerankerTraining(candidates=10, steps=120))
     fusions: tuple[float, ...] = FUSIONS
     mining: Mining = "out-of-fold"
     group: str = "strips"
@@ -70,7 +70,11 @@ VARIANTS = (
     Variant(
         "a projection for each direction", shape=RerankerConfig(shared=False, fusion=2.0), group="re-ranker"
     ),
-    Variant("not trained: the strips' own distance", training=RerankerTraining(steps=0), group="re-ranker"),
+    Variant(
+        "not trained: the strips' own distance",
+        training=RerankerTraining(candidates=10, steps=0),
+        group="re-ranker",
+    ),
     Variant(
         "without the first stage's similarity", shape=RerankerConfig(), fusions=(0.0,), group="re-ranker"
     ),
