@@ -164,6 +164,9 @@ class DataConfig(Section):
         default=0, description="vehicles to set aside to measure on where the data has no part for that"
     )
     split_seed: Annotated[int, Field(ge=0)] = Field(default=0, description="which vehicles these are")
+    images_per_vehicle: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="use at most this many of a vehicle's images, evenly chosen; 0: all"
+    )
 
 
 class BranchConfig(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,8 +86,24 @@ def divide(dataset: Dataset, config: DataConfig) -> tuple[list[VehicleImage], li
             f"{dataset.root}: is not divided into training and test; "
             "set data.validation_vehicles to how many vehicles to measure on"
         )
-    split = split_by_identity(dataset.train, config.validation_vehicles, config.split_seed)
+    images = thinned(dataset.train, config.images_per_vehicle)
+    split = split_by_identity(images, config.validation_vehicles, config.split_seed)
     return split.train, [Task("validation vehicles", split.validation, split.validation)]
+
+
+def thinned(images: list[VehicleImage], most: int) -> list[VehicleImage]:
+    """At most so many images of each vehicle, evenly spaced in their order; all of them for 0."""
+    if not most:
+        return images
+    of_vehicle: dict[str, list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        of_vehicle[image.vehicle_id].append(place)
+    kept = {
+        places[i * len(places) // min(most, len(places))]
+        for places in of_vehicle.values()
+        for i in range(min(most, len(places)))
+    }
+    return [image for place, image in enumerate(images) if place in kept]
 
 
 class Experiment:

@@ -13,8 +13,8 @@ from training.checkpoint import load_embedder
 from training.configfile import load_config
 from training.configuration import ExperimentConfig
 from training.console import SilentReporter
-from training.dataset import DatasetError
-from training.experiment import Experiment, Sources
+from training.dataset import DatasetError, VehicleImage
+from training.experiment import Experiment, Sources, thinned
 from training.interruption import InterruptedRunError, Interruption
 from training.provenance import command
 from training.snapshot import SnapshotError
@@ -137,3 +137,17 @@ def test_a_command_is_kept_without_this_machines_folders() -> None:
 
 def test_nobody_is_asked_to_stop_by_default() -> None:
     assert not Interruption().asked
+
+
+def test_thinning_keeps_every_vehicle_and_spreads_over_its_images() -> None:
+    images = [VehicleImage(Path(f"{v}_{i}.jpg"), f"v{v}", "") for v in range(3) for i in range(3 + 4 * v)]
+    kept = thinned(images, 4)
+    counts = [sum(image.vehicle_id == f"v{v}" for image in kept) for v in range(3)]
+    assert counts == [3, 4, 4]
+    assert [image.path.name for image in kept if image.vehicle_id == "v2"] == [
+        "2_0.jpg",
+        "2_2.jpg",
+        "2_5.jpg",
+        "2_8.jpg",
+    ]
+    assert thinned(images, 0) is images
