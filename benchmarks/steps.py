@@ -1,0 +1,88 @@
+"""Milliseconds of a training step on random pictures, for each mixer setting and memory layout.
+
+python -m benchmarks.steps [--side 256] [--batch 54] [--steps 30] [--row both]
+
+A step is the forward pass in bf16, all losses, the backward pass and the optimiser's step; nothing is loaded.
+`benchmarks.training` measures the same with the loader on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from models.network import LKAReID, NetworkConfig
+from training.ablation import ROWS, TITLES
+from training.embedder import embedder_loss
+from training.processes import choose_device
+from training.provenance import surroundings
+from training.recipe import EMBEDDER
+from training.schedule import make_optimiser
+
+WARM_UP = 5
+
+
+def seconds(row: str, side: int, batch: int, steps: int, device: torch.device, *, last: bool) -> float:
+    """Mean time of a step, after a few that are not counted."""
+    torch.manual_seed(0)
+    network = LKAReID(NetworkConfig(ROWS[row], v1=True, image_size=(side, side), strips=4), 324).to(device)
+    layout = torch.channels_last if last else torch.contiguous_format
+    network.to(memory_format=layout)  # type: ignore[call-overload]
+    optimiser = make_optimiser(network, EMBEDDER.optimiser)
+    pictures = torch.randn(batch, 3, side, side, device=device).contiguous(memory_format=layout)
+    labels = torch.arange(batch // 2, device=device).repeat_interleave(2)
+
+    def step() -> None:
+        with torch.autocast(device.type, torch.bfloat16):
+            output = network.learn(pictures)
+        losses = embedder_loss(network.config.branches, output, labels, EMBEDDER.losses)
+        optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    for _ in range(WARM_UP):
+        step()
+    wait()
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    wait()
+    return (time.perf_counter() - started) / steps
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--side", type=int, default=256, help="of the pictures, px")
+    parser.add_argument("--batch", type=int, default=54, help="pictures a step, even")
+    parser.add_argument("--steps", type=int, default=30, help="counted")
+    parser.add_argument("--row", action="append", choices=list(ROWS), help="may be repeated; default: all")
+    arguments = parser.parse_args()
+    device = choose_device("auto")
+    torch.backends.cudnn.benchmark = True
+    table = Table(title=f"a training step of {arguments.batch} pictures of {arguments.side} px")
+    for column in ("", "layout", "ms", "images/s"):
+        table.add_column(column, justify="right" if column in ("ms", "images/s") else "left")
+    for row in arguments.row or ROWS:
+        for last in (True, False):
+            taken = seconds(row, arguments.side, arguments.batch, arguments.steps, device, last=last)
+            layout = "channels last" if last else "plain"
+            table.add_row(TITLES[row], layout, f"{1000 * taken:.1f}", f"{arguments.batch / taken:.0f}")
+    console = Console()
+    console.print(table)
+    around = surroundings(device)
+    console.print(f"{around['machine']['device']}, torch {around['versions']['torch']}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
