@@ -16,6 +16,7 @@ from models.preprocessing import InputSpec
 MANIFEST = "manifest.json"
 EMBEDDER = "embedder.onnx"
 RERANKER = "reranker.onnx"
+EXPLAINER = "explainer.onnx"
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
 
@@ -80,6 +81,7 @@ class Manifest(BaseModel):
         threshold: from which similarity on a match is called one, or None before calibration. No part of
             the fingerprint: it changes no descriptor, so galleries stay valid. It names the fingerprint
             instead, and a bundle with another one is refused.
+        activations: (branches, H, W) of the embedder's output `activations`, or None where it has none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,10 +97,13 @@ class Manifest(BaseModel):
     accuracy: dict[str, Any]
     files: dict[str, FileEntry]
     threshold: Threshold | None = None
+    activations: tuple[int, int, int] | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 of the manifest in one canonical spelling; it covers the files by their hashes."""
-        covered = self.model_dump(mode="json", exclude={"threshold"})
+        # A key that came later counts where it says something: older bundles keep their fingerprints.
+        left_out = {"threshold"} | ({"activations"} if self.activations is None else set())
+        covered = self.model_dump(mode="json", exclude=left_out)
         canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -143,6 +148,11 @@ class Bundle:
     def reranker(self) -> Path | None:
         """The re-ranker's ONNX file, or None for a first stage alone."""
         return self.path / RERANKER if self.manifest.reranker else None
+
+    @property
+    def explainer(self) -> Path | None:
+        """The ONNX file of the re-ranker's attention, or None for a bundle exported without one."""
+        return self.path / EXPLAINER if EXPLAINER in self.manifest.files else None
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -126,6 +126,25 @@ class StripReranker(nn.Module):
             distances = strip_distance(*self.embed(probes, candidates))
         return distances + self.config.fusion * (1 - similarities)
 
+    def explain(self, probes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the distance of one candidate a probe rests on.
+
+        Args:
+            probes: `[B, s, d]`.
+            candidates: `[B, s, d]`.
+
+        Returns:
+            The attention of the probe's strips over the candidate's and the other way round,
+            `[B, heads, s, s]` each, and the distance of each strip `[B, s]`; its mean is the strips' part of
+            `forward`.
+        """
+        e_p, e_c = self.embed(probes, candidates.unsqueeze(1))
+        return (
+            self.probe_attention.attention(probes, candidates),
+            self.candidate_attention.attention(candidates, probes),
+            strip_lengths((e_p - e_c).squeeze(1)),
+        )
+
     def _difference(self, probe: Tensor, candidates: Tensor) -> Tensor:
         """E_p - E_c under shared weights: each image is projected once, and one output serves both."""
         attention = self.probe_attention
@@ -145,5 +164,10 @@ def strip_distance(first: Tensor, second: Tensor) -> Tensor:
 
 def strip_length(difference: Tensor) -> Tensor:
     """Mean over the strips of the Euclidean length: `[..., s, d]` -> `[...]`; see `strip_distance`."""
+    return strip_lengths(difference).mean(dim=-1)
+
+
+def strip_lengths(difference: Tensor) -> Tensor:
+    """The Euclidean length of each strip: `[..., s, d]` -> `[..., s]`; see `strip_distance`."""
     squared = difference.square().sum(dim=-1)
-    return torch.where(squared > 0, squared.clamp_min(1e-12).sqrt(), squared).mean(dim=-1)
+    return torch.where(squared > 0, squared.clamp_min(1e-12).sqrt(), squared)

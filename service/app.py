@@ -21,8 +21,8 @@ from service.middleware import REQUEST_ID, BodyMiddleware, RequestMiddleware
 from service.protocols import Models
 from service.readiness import Readiness
 from service.resources import Resources
+from service.routes import explain, health, query
 from service.routes import gallery as gallery_routes
-from service.routes import health, query
 from service.settings import Settings, load_settings
 from service.uploads import FORM_BYTES
 from service.version import VERSION
@@ -122,7 +122,7 @@ def create_app(
     app.add_middleware(RequestMiddleware, metrics=metrics)
     app.add_middleware(HeadersMiddleware)
     problems.install(app)
-    for router in (query.router, gallery_routes.router, health.router, documentation.router):
+    for router in (query.router, explain.router, gallery_routes.router, health.router, documentation.router):
         app.include_router(router)
     openapi.install(app)
     return app

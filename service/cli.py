@@ -10,6 +10,7 @@ from service.commands import gallery, keys
 from service.commands.config import config
 from service.commands.demo import demo
 from service.commands.enroll import enroll
+from service.commands.explain import explain
 from service.commands.query import query
 from service.commands.serve import serve
 from service.commands.version import version
@@ -19,6 +20,7 @@ from service.plugins import INSTALL_TRAINING, RootGroup
 
 SERVICE = "The service"
 CLIENT = "A running service's clients"
+CLOSER = "Looking closer"
 UPKEEP = "Upkeep"
 
 OURS = frozenset({"", "models", "index", "service", "training"})
@@ -41,6 +43,7 @@ app.command(rich_help_panel=SERVICE)(version)
 app.command(rich_help_panel=CLIENT)(enroll)
 app.command("enrol", hidden=True)(enroll)
 app.command(rich_help_panel=CLIENT)(query)
+app.command(rich_help_panel=CLOSER)(explain)
 app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)
 app.add_typer(gallery.app, name="gallery", rich_help_panel=UPKEEP)
 

@@ -150,6 +150,13 @@ EMBEDDING_FAILED = ErrorKind(
     "Other images are not concerned; the log has the cause under the request id.",
     causes=(EmbeddingError,),
 )
+NOT_EXPLAINABLE = ErrorKind(
+    "not-explainable",
+    501,
+    "The service's bundle explains no match",
+    "It has no re-ranker, or was exported without the parts that explain one; the detail says which. Queries "
+    "are not concerned.",
+)
 OVERLOADED = ErrorKind(
     "overloaded",
     503,
@@ -218,6 +225,7 @@ KINDS = (
     CLIENT_GONE,
     INTERNAL,
     EMBEDDING_FAILED,
+    NOT_EXPLAINABLE,
     OVERLOADED,
     NOT_READY,
     QUEUE_UNAVAILABLE,

@@ -28,7 +28,7 @@ from service.version import VERSION
 # From 1 ms to 30 s: an index answers within the first, a queue at its limit fills the last.
 STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-STAGES = ("decode", "queue", "embed", "search", "rerank", "total")
+STAGES = ("decode", "queue", "embed", "search", "rerank", "explain", "total")
 
 
 class ModelMetrics:

@@ -14,6 +14,7 @@ from models.bundle import Bundle
 from service.batching import Batcher
 from service.embedding import ImageEmbedder, LocalEmbedder
 from service.enrolment import Enroller
+from service.explaining import PairExplainer
 from service.forward import ForwardPass, bucket_sizes
 from service.metrics import Metrics
 from service.protocols import Models, Reranker
@@ -31,6 +32,7 @@ class Resources:
     embedder: ImageEmbedder
     enroller: Enroller
     search: TwoStageSearch
+    explainer: PairExplainer
     gallery_limiter: CapacityLimiter
     _closing: ExitStack
 
@@ -86,6 +88,7 @@ class Resources:
                 embedder=embedder,
                 enroller=Enroller(embedder, gallery, limiter),
                 search=TwoStageSearch(embedder, gallery, reranker, limiter),
+                explainer=PairExplainer(bundle, settings.threads),
                 gallery_limiter=limiter,
                 _closing=undo.pop_all(),
             )

@@ -58,6 +58,22 @@ class QueryForm(BaseModel):
     rerank: bool = Field(default=True, description="whether the second stage re-orders the first matches")
 
 
+class ExplainForm(BaseModel):
+    """A probe, and the candidate that it is compared with: an enrolled image or another file."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    image: ImageFile = Field(description="the probe's image file: JPEG, PNG, WebP or BMP")
+    candidate_id: ImageId | None = Field(
+        default=None,
+        description="the candidate's image id, where it is enrolled",
+        examples=["cam3/000123.jpg"],
+    )
+    candidate_image: ImageFile | None = Field(
+        default=None, description="the candidate's image file, where `candidate_id` is not given"
+    )
+
+
 class EnrolledRecord(BaseModel):
     """An enrolled image, without its bytes."""
 

@@ -16,6 +16,7 @@ from service.problems import invalid_fields
 FORM_BYTES = 128 * 1024
 
 REPEATABLE = frozenset({"tags"})
+FILES = ("image", "candidate_image")
 
 
 def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
@@ -38,10 +39,11 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
             for name, count in counts.items()
             if count > 1 and name in form.model_fields and name not in REPEATABLE
         ]
-        if isinstance((await request.form()).get("image"), str):
-            faults.append(
-                FieldFault("image", "is text; send it as a file part, as in curl -F image=@car.jpg")
-            )
+        faults += [
+            FieldFault(name, f"is text; send it as a file part, as in curl -F {name}=@car.jpg")
+            for name in FILES
+            if isinstance((await request.form()).get(name), str) and name in form.model_fields
+        ]
         if faults:
             raise invalid_fields(faults)
 

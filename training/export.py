@@ -8,7 +8,6 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,36 +19,29 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.bundle import EMBEDDER, RERANKER, FileEntry, Manifest, RerankerEntry, hash_file, write_manifest
+from models.bundle import (
+    EMBEDDER,
+    EXPLAINER,
+    RERANKER,
+    FileEntry,
+    Manifest,
+    RerankerEntry,
+    hash_file,
+    write_manifest,
+)
 from models.network import LKAReID
 from models.preprocessing import InputSpec
 from models.reranker import CANDIDATES, StripReranker
-from models.runtimes.ort import open_session
 from models.trunk import Bottleneck
+from training.explaining import ATTENTION_OUTPUTS, ActivatedEmbedder, AttentionExplainer
+from training.parity import Parity, ParityError, check_parity
 
-PARITY_BATCHES = (1, 3, 16)
-MIN_COSINE = 0.9999
 QUANTISED_FROM = 4096
 Precision = Literal["fp32", "int8"]
 
 
 class ExportError(Exception):
     """An export that does not agree with torch; nothing was left behind that looks like a bundle."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far ONNX Runtime is from torch on random images and strips, over all batch sizes.
-
-    Attributes:
-        cosine: smallest cosine between two descriptors of the same image.
-        strips: largest absolute difference of a strip's feature.
-        distance: largest absolute difference of a re-ranking distance.
-    """
-
-    cosine: float
-    strips: float
-    distance: float
 
 
 def fold_batch_norms(network: LKAReID) -> LKAReID:
@@ -141,11 +133,16 @@ def _channel_axis(graph: onnx.GraphProto, name: str, consumer: str) -> int | Non
     return None
 
 
-def export_embedder(network: LKAReID, path: Path, precision: Precision) -> None:
-    """Write `images [B, 3, H, W] -> descriptor [B, d], strips [B, s, w]` with a dynamic B."""
+def export_embedder(network: LKAReID, path: Path, precision: Precision, *, explainable: bool = True) -> None:
+    """Write `images [B, 3, H, W] -> descriptor [B, d], strips [B, s, w]` with a dynamic B.
+
+    An explainable one has a third output, `activations [B, branches, h, w]`.
+    """
     height, width = network.config.image_size
     outputs = ["descriptor"] + (["strips"] if network.config.strips else [])
-    _export(network, (torch.randn(2, 3, height, width),), path, ["images"], outputs, {"images": {0: "batch"}})
+    outputs += ["activations"] if explainable else []
+    module = ActivatedEmbedder(network).eval() if explainable else network
+    _export(module, (torch.randn(2, 3, height, width),), path, ["images"], outputs, {"images": {0: "batch"}})
     if precision == "int8":
         store_as_int8(path)
 
@@ -160,6 +157,15 @@ def export_reranker(reranker: StripReranker, strips: int, path: Path) -> None:
         "similarities": {0: "batch", 1: "candidates"},
     }
     _export(reranker.eval(), example, path, list(axes), ["distances"], axes)
+
+
+def export_explainer(reranker: StripReranker, strips: int, path: Path) -> None:
+    """Write `probes, candidates [B, s, d] -> probe_attention, candidate_attention [B, heads, s, s],
+    distances [B, s]` with a dynamic B.
+    """
+    example = tuple(torch.randn(2, strips, reranker.config.strip_width) for _ in range(2))
+    axes = {"probes": {0: "batch"}, "candidates": {0: "batch"}}
+    _export(AttentionExplainer(reranker).eval(), example, path, list(axes), list(ATTENTION_OUTPUTS), axes)
 
 
 def _export(
@@ -212,51 +218,6 @@ def _quiet_exporter() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def check_parity(network: LKAReID, reranker: StripReranker | None, folder: Path, seed: int = 0) -> Parity:
-    """Compare the exported files with torch at batches of 1, 3 and 16.
-
-    Raises:
-        ExportError: a cosine under 0.9999, or another order of ten candidates.
-    """
-    source = torch.Generator().manual_seed(seed)
-    height, width = network.config.image_size
-    session = open_session(folder / EMBEDDER, "cpu", None)
-    second = open_session(folder / RERANKER, "cpu", None) if reranker is not None else None
-    cosine, strips_gap, distance_gap = 1.0, 0.0, 0.0
-    for batch in PARITY_BATCHES:
-        images = torch.randn(batch, 3, height, width, generator=source)
-        with torch.inference_mode():
-            descriptor, strips = network(images)
-        found = session.run(None, {"images": images.numpy()})
-        if found[0].shape != tuple(descriptor.shape):
-            raise ExportError(f"batch {batch}: descriptors {found[0].shape}, torch {tuple(descriptor.shape)}")
-        cosine = min(cosine, float((descriptor.numpy() * found[0]).sum(axis=1).min()))
-        if strips is not None:
-            strips_gap = max(strips_gap, float(np.abs(strips.numpy() - found[1]).max()))
-        if reranker is not None and second is not None and strips is not None:
-            distance_gap = max(distance_gap, _reranker_gap(reranker, second, strips, source, batch))
-    if cosine < MIN_COSINE:
-        raise ExportError(f"descriptors of ONNX Runtime and torch differ: cosine {cosine:.6f} < {MIN_COSINE}")
-    return Parity(cosine, strips_gap, distance_gap)
-
-
-def _reranker_gap(
-    reranker: StripReranker, session: Any, strips: Tensor, source: torch.Generator, batch: int
-) -> float:
-    shape = (batch, CANDIDATES, *strips.shape[1:])
-    noise = torch.randn(shape, generator=source) * strips.std()
-    candidates = nn.functional.normalize(strips.unsqueeze(1) + noise, dim=-1)
-    similarities = torch.rand(batch, CANDIDATES, generator=source)
-    with torch.inference_mode():
-        expected = reranker(strips, candidates, similarities).numpy()
-    names = ("probes", "candidates", "similarities")
-    values = (strips, candidates, similarities)
-    found = session.run(None, {name: value.numpy() for name, value in zip(names, values, strict=True)})[0]
-    if found.shape != expected.shape or not np.array_equal(found.argsort(axis=1), expected.argsort(axis=1)):
-        raise ExportError(f"batch {batch}: ONNX Runtime and torch order the candidates differently")
-    return float(np.abs(found - expected).max())
-
-
 def export_bundle(
     folder: Path,
     *,
@@ -267,6 +228,7 @@ def export_bundle(
     training: dict[str, Any],
     accuracy: dict[str, Any],
     spec: InputSpec | None = None,
+    explainable: bool = True,
 ) -> Parity:
     """Write a whole bundle: files, proof of parity, manifest last, moved into place when complete.
 
@@ -279,6 +241,8 @@ def export_bundle(
         training: data, recipe, seed, commands, for the manifest.
         accuracy: measured results, for the manifest.
         spec: what the network wants to see; None for its image size and ImageNet's mean and std.
+        explainable: with what `lka-reid explain` needs: the embedder's output `activations` and, for a
+            bundle with a re-ranker, `explainer.onnx`.
 
     Raises:
         ExportError: ONNX Runtime does not agree with torch; `folder` is left as it was.
@@ -289,11 +253,16 @@ def export_bundle(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        export_embedder(network, draft / EMBEDDER, precision)
+        export_embedder(network, draft / EMBEDDER, precision, explainable=explainable)
         strips = network.config.strips * len(network.config.branches)
         if reranker is not None:
             export_reranker(reranker, strips, draft / RERANKER)
-        parity = check_parity(network, reranker, draft)
+            if explainable:
+                export_explainer(reranker, strips, draft / EXPLAINER)
+        try:
+            parity = check_parity(network, reranker, draft)
+        except ParityError as error:
+            raise ExportError(str(error)) from None
         height, width = network.config.image_size
         manifest = Manifest(
             name=name,
@@ -310,6 +279,7 @@ def export_bundle(
                 path.name: FileEntry(sha256=hash_file(path), bytes=path.stat().st_size)
                 for path in sorted(draft.glob("*.onnx"))
             },
+            activations=(len(network.config.branches), *network.config.map_size) if explainable else None,
         )
         write_manifest(draft, manifest)
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,11 +21,12 @@ from training.augmentation import Augmentation
 from training.checkpoint import load_embedder, load_reranker, save_embedder, save_reranker
 from training.configuration import TrainingConfig
 from training.dataset import Split, VehicleImage, read_manifest, split_by_identity
-from training.export import Parity, Precision, export_bundle, for_inference
+from training.export import Precision, export_bundle, for_inference
 from training.features import Features, extract
 from training.interruption import Interruption
 from training.lists import Fold, mine
 from training.measurement import directions, results, won_and_lost
+from training.parity import Parity
 from training.progress import Observer
 from training.recipe import Recipe
 from training.reranker import train_reranker

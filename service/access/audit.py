@@ -40,7 +40,7 @@ class AuditEntry:
         client: address of whoever asked.
         request_id: as in the answer and in the ordinary log.
         key: whose it is; None where no key is needed.
-        image_id: the image that was enrolled, looked at or deleted.
+        image_id: the image that was enrolled, looked at, explained or deleted.
         matches: image ids that a query was answered with, best first.
     """
 

@@ -52,6 +52,7 @@ ONE_IMAGE = "/gallery/{image_id:path}"
 # In the routers' order: the first that matches counts.
 RULES = (
     Rule("POST", "/query", KeyScope.QUERY, "query"),
+    Rule("POST", "/explain", KeyScope.QUERY, "explain"),
     Rule("POST", "/gallery", KeyScope.ENROL, "enrol"),
     # Whoever queries sees the images that answer; only an admin sees them all, or makes one go.
     Rule("GET", "/gallery", KeyScope.ADMIN, "list"),

@@ -115,6 +115,15 @@ def test_openvino_agrees_with_onnx_runtime(
         )
 
 
+@pytest.mark.skipif(not OPENVINO, reason="the openvino package is not installed")
+def test_openvino_computes_no_output_that_queries_do_not_need(bundle: Bundle) -> None:
+    from models.runtimes.openvino import read_model
+
+    assert bundle.manifest.activations is not None
+    model = read_model(bundle.embedder, {"descriptor", "strips"})
+    assert [output.get_any_name() for output in model.outputs] == ["descriptor", "strips"]
+
+
 def with_torch_weights(bundle: Bundle, folder: Path, network: LKAReID) -> Bundle:
     """The bundle again, with `embedder.safetensors` in it."""
     folder.mkdir()

@@ -38,6 +38,7 @@ def test_serving_needs_no_torch() -> None:
         "import sys\n"
         "for name in ('torch', 'torchvision', 'training'): sys.modules[name] = None\n"
         "import service.cli, service.server, service.demonstration, service.reembedding, models.runtime\n"
+        "import models.explainer, service.commands.explain, service.explaining\n"
         "import service.queue.remote, service.queue.worker, service.queue.supervisor\n"
         "from service.app import create_app\n"
         "assert create_app().openapi()['paths']\n"

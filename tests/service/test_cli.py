@@ -33,7 +33,19 @@ def pictures(folder: str) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["serve", "demo", "enroll", "enrol", "query", "config", "version", "gallery", "gallery re-embed", "keys"],
+    [
+        "serve",
+        "demo",
+        "enroll",
+        "enrol",
+        "query",
+        "explain",
+        "config",
+        "version",
+        "gallery",
+        "gallery re-embed",
+        "keys",
+    ],
 )
 def test_every_command_explains_itself(command: Command, name: str) -> None:
     outcome = command(*name.split(), "--help")
@@ -43,7 +55,7 @@ def test_every_command_explains_itself(command: Command, name: str) -> None:
 
 def test_without_a_command_all_are_listed(command: Command) -> None:
     outcome = command()
-    for name in ("serve", "demo", "enroll", "query", "config", "version", "gallery", "keys"):
+    for name in ("serve", "demo", "enroll", "query", "explain", "config", "version", "gallery", "keys"):
         assert f" {name} " in outcome.out
 
 

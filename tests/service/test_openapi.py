@@ -48,6 +48,7 @@ def test_it_is_a_whole_openapi_document(schema: dict[str, Any]) -> None:
 def test_it_has_the_routes(schema: dict[str, Any]) -> None:
     assert {name for name, _ in operations(schema)} == {
         "POST /query",
+        "POST /explain",
         "POST /gallery",
         "GET /gallery",
         "GET /gallery/{image_id}",
@@ -81,7 +82,9 @@ def test_every_kind_a_client_can_meet_is_described(schema: dict[str, Any]) -> No
             assert kind.type in described
 
 
-@pytest.mark.parametrize(("path", "form"), [("/query", "QueryForm"), ("/gallery", "EnrolForm")])
+@pytest.mark.parametrize(
+    ("path", "form"), [("/query", "QueryForm"), ("/explain", "ExplainForm"), ("/gallery", "EnrolForm")]
+)
 def test_the_forms_are_multipart_with_a_file(schema: dict[str, Any], path: str, form: str) -> None:
     content = schema["paths"][path]["post"]["requestBody"]["content"]
     assert list(content) == ["multipart/form-data"]

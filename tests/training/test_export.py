@@ -114,9 +114,9 @@ def test_an_export_that_disagrees_with_torch_fails_and_leaves_the_old_bundle(
     folder.mkdir()
     (folder / "old").touch()
 
-    def exported_wrongly(_: LKAReID, path: Path, precision: export.Precision) -> None:
+    def exported_wrongly(_: LKAReID, path: Path, precision: export.Precision, *, explainable: bool) -> None:
         wrong = for_inference(lively(NetworkConfig(**{**SMALL.__dict__, "depth": (1, 2, 1, 1)})), precision)
-        original(wrong, path, precision)
+        original(wrong, path, precision, explainable=explainable)
 
     original = export.export_embedder
     monkeypatch.setattr(export, "export_embedder", exported_wrongly)
@@ -132,6 +132,30 @@ def test_an_export_that_disagrees_with_torch_fails_and_leaves_the_old_bundle(
         )
     assert [path.name for path in folder.iterdir()] == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_explaining_parts_that_disagree_with_torch_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exported_wrongly(_: StripReranker, strips: int, path: Path) -> None:
+        wrong = StripReranker(RerankerConfig(strip_width=16, heads=4))
+        nn.init.normal_(wrong.probe_attention.query.weight, std=1.0)
+        nn.init.normal_(wrong.probe_attention.key.weight, std=1.0)
+        original(wrong, strips, path)
+
+    original = export.export_explainer
+    monkeypatch.setattr(export, "export_explainer", exported_wrongly)
+    with pytest.raises(ExportError, match=r"probe_attention of ONNX Runtime and torch differ by"):
+        export_bundle(
+            tmp_path / "bundle",
+            name="x",
+            network=for_inference(lively(SMALL), "fp32"),
+            reranker=lively_reranker(),
+            precision="fp32",
+            training={},
+            accuracy={},
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_changed_file_is_named(bundle: Bundle, tmp_path: Path) -> None:

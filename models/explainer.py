@@ -1,0 +1,86 @@
+"""From two images to an explanation: the re-ranker's attention, its distance strip by strip, activation maps.
+
+On ONNX Runtime on the CPU, apart from the runtime that answers queries: an explanation is asked for now and
+then, and what it adds is not worth a place in the queue of those that are asked for all the time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from models.bundle import Bundle
+from models.explanation import Explanation, check_explainable
+from models.preprocessing import prepare
+from models.runtimes.ort import open_session
+
+LETTERS = {"lka": "L", "hca": "H"}
+"""The paper's names of branches; others are named by their mixer."""
+
+
+class Explainer:
+    """Two images -> an explanation. One caller at a time.
+
+    Args:
+        bundle: one with a re-ranker and the explaining parts.
+        threads: CPU threads of one inference; None for all cores.
+
+    Raises:
+        NotExplainableError: the bundle lacks a part.
+        BundleError: a file of it is no model that ONNX Runtime can load.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        explainer = check_explainable(bundle)
+        self.bundle = bundle
+        self._embedder = open_session(bundle.embedder, "cpu", threads)
+        self._explainer = open_session(explainer, "cpu", 1)
+
+    def explain(self, probe: Image.Image, candidate: Image.Image) -> Explanation:
+        """Compare two RGB images of any size, as `models.preprocessing.decode` gives them."""
+        spec = self.bundle.manifest.input
+        images = np.stack([prepare(image, spec) for image in (probe, candidate)])
+        wanted = ["descriptor", "strips", "activations"]
+        descriptors, strips, activations = self._embedder.run(wanted, {"images": images})
+        # Rounded as the gallery keeps them and the re-ranker gets them.
+        strips = strips.astype(np.float16).astype(np.float32)
+        probe_attention, candidate_attention, distances = self._explainer.run(
+            ["probe_attention", "candidate_attention", "distances"],
+            {"probes": strips[:1], "candidates": strips[1:]},
+        )
+        branches = branch_names(self.bundle, activations.shape[1])
+        return Explanation(
+            similarity=float(descriptors[0] @ descriptors[1]),
+            fusion=self._fusion(),
+            branches=branches,
+            strip_distances=distances[0].reshape(len(branches), -1),
+            probe_attention=probe_attention[0],
+            candidate_attention=candidate_attention[0],
+            probe_activations=activations[0],
+            candidate_activations=activations[1],
+        )
+
+    def _fusion(self) -> float:
+        reranker = self.bundle.manifest.reranker
+        return float(reranker.config.get("fusion", 0.0)) if reranker else 0.0
+
+
+def branch_names(bundle: Bundle, count: int) -> tuple[str, ...]:
+    """Names of the embedder's branches: L1, L2 for LKA, H1, H2 for HCA, otherwise the mixer and a number.
+
+    A manifest that does not describe all `count` of them gets B1, B2 and so on.
+    """
+    branches: Sequence[dict[str, Any]] = bundle.manifest.network.get("branches", ())
+    if len(branches) != count:
+        return tuple(f"B{number + 1}" for number in range(count))
+    seen: Counter[str] = Counter()
+    names = []
+    for branch in branches:
+        mixer = str(branch["mixer"])
+        seen[mixer] += 1
+        names.append(f"{LETTERS.get(mixer, mixer.upper())}{seen[mixer]}")
+    return tuple(names)

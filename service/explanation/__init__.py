@@ -1,0 +1,1 @@
+"""An explanation of a match as people read it: a picture, and a few words."""

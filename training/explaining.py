@@ -1,0 +1,59 @@
+"""What an export adds so that a match can be explained: attention, strip distances, activation maps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.network import LKAReID
+from models.reranker import StripReranker
+
+ATTENTION_OUTPUTS = ("probe_attention", "candidate_attention", "distances")
+
+
+class ActivatedEmbedder(nn.Module):
+    """The embedder with its branches' activations as one more output.
+
+    Args:
+        network: an embedder for inference.
+    """
+
+    def __init__(self, network: LKAReID) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """`[B, 3, H, W]` -> descriptor `[B, d]`, strips `[B, s, w]` or None, `activations` of the maps."""
+        maps = self.network.maps(images)
+        strips = self.network.strip_head(maps) if self.network.strip_head is not None else None
+        return self.network.describe(self.network.pool(maps)), strips, activations(maps)
+
+
+class AttentionExplainer(nn.Module):
+    """`StripReranker.explain` as a module of its own, for export.
+
+    Args:
+        reranker: whose attention is shown.
+    """
+
+    def __init__(self, reranker: StripReranker) -> None:
+        super().__init__()
+        self.reranker = reranker
+
+    def forward(self, probes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `StripReranker.explain`."""
+        return self.reranker.explain(probes, candidates)
+
+
+def activations(maps: list[Tensor]) -> Tensor:
+    """The mean over the channels of each branch's map: a list of `[B, F, H, W]` -> `[B, branches, H, W]`.
+
+    The maps come out of a ReLU, so nothing cancels. The paper's figure 4 weighs the channels by the gradient
+    of a class (Grad-CAM); a served embedder has neither classes nor gradients.
+    """
+    means = []
+    for branch_map in maps:
+        # As a product: ONNX Runtime also computes what nobody fetches, and reduces channels slowly.
+        equal = branch_map.new_full((1, branch_map.shape[1]), 1 / branch_map.shape[1])
+        means.append((equal @ branch_map.flatten(2)).unflatten(2, branch_map.shape[2:]))
+    return torch.cat(means, dim=1)
