@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 CANDIDATES = 10
+# Mean score of two equal strips in a head, before the softmax, at the start of training.
+SHARPNESS = 4.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,11 @@ class RerankerConfig:
 class CrossAttention(nn.Module):
     """Multi-head attention of one image's strips over another's, plus the strips themselves.
 
-    The output projection starts at zero: untrained, it leaves the strips as they are, and the distance
-    is the plain distance of the strips.
+    Queries and keys start as the strips themselves, scaled: a strip looks at the other image's strips that
+    are like it. (Strips have unit length: with weights of the usual size all scores are nearly 0, every
+    strip looks at all others evenly, and training does not get away from there.) The output projection
+    starts at zero: untrained, it leaves the strips as they are, and the distance is the plain distance of
+    the strips.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -52,6 +57,10 @@ class CrossAttention(nn.Module):
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
+        for layer in (self.query, self.key):
+            nn.init.eye_(layer.weight)
+            layer.weight.data.mul_((SHARPNESS * heads * (width / heads) ** 0.5) ** 0.5)
+            nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
