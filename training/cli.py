@@ -14,6 +14,7 @@ from training.commands import data as data_command
 from training.commands import train as train_command
 from training.commands.ablation import ablation
 from training.commands.calibrate import calibrate
+from training.commands.comparison import compare_rerankers
 from training.commands.evaluate import evaluate
 from training.commands.study import study
 
@@ -24,6 +25,7 @@ app.command()(evaluate)
 app.command()(calibrate)
 app.command()(ablation)
 app.command()(study)
+app.command()(compare_rerankers)
 
 Data = Annotated[
     Path,
