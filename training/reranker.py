@@ -24,7 +24,8 @@ class RerankerTraining:
     """How a re-ranker is trained.
 
     Attributes:
-        candidates: v, length of the list mined for each probe.
+        candidates: v, length of the list mined for each probe; 30 in the paper. Longer lists than what is
+            re-ordered later taught nothing more.
         beta: weight of a triplet that the first stage has in order already; 0.1 in the paper, where it
             keeps easy triplets from drowning the hard ones of a large set.
         alpha: weight of the classification loss.
@@ -38,14 +39,14 @@ class RerankerTraining:
         seed: of everything that is drawn.
     """
 
-    candidates: int = 20
+    candidates: int = 10
     beta: float = 1.0
     alpha: float = 0.01
     scale: float = 20.0
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     batch: int = 16
-    steps: int = 200
+    steps: int = 120
     check_every: int = 40
     seed: int = 0
 

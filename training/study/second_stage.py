@@ -33,7 +33,8 @@ class SecondStageStudy:
     Args:
         maker: of the cells.
         parts: the divisions of the vehicles.
-        folder: keeps a JSON file for each measured variant, and the features of the first seed's cells.
+        folder: keeps a JSON file for each measured variant, and under `cells-SEED` what
+            `lka-reid compare-rerankers` wants of our own.
         reporter: told of every step.
         interruption: asked after every step.
     """
@@ -92,7 +93,8 @@ class SecondStageStudy:
                                 "settings": keeper.settings,
                             }
                             if variant == OURS:
-                                self._keep(path.with_suffix(""), strips, measured)
+                                cell_name = f"fold-{part.number}-seed-{seed}"
+                                self._keep(self.folder / f"cells-{cell_seed}" / cell_name, strips, measured)
                             draft = path.with_suffix(".draft")
                             draft.write_text(json.dumps(outcome) + "\n", encoding="utf-8")
                             draft.replace(path)
@@ -104,7 +106,7 @@ class SecondStageStudy:
 
     def _keep(self, folder: Path, strips: Strips, outcome: Outcome) -> None:
         """What the re-ranker's rivals need to be measured on the same lists."""
-        made_by = {"cell": folder.parent.name}
+        made_by = {"cell": folder.name}
         save_features(folder / "validation", strips.unseen[0][0], made_by)
         save_features(folder / "test", strips.test, made_by)
         save_reranker(folder / "reranker.safetensors", outcome.model)

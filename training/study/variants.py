@@ -40,7 +40,7 @@ class Variant:
     name: str
     strips: StripChoice | None = None
     shape: RerankerConfig = field(default_factory=lambda: RerankerConfig(fusion=2.0))
-    training: RerankerTraining = field(default_factory=lambda: RerankerTraining(candidates=10, steps=120))
+    training: RerankerTraining = field(default_factory=RerankerTraining)
     fusions: tuple[float, ...] = FUSIONS
     mining: Mining = "out-of-fold"
     group: str = "strips"
@@ -72,7 +72,7 @@ VARIANTS = (
     ),
     Variant(
         "not trained: the strips' own distance",
-        training=RerankerTraining(candidates=10, steps=0),
+        training=RerankerTraining(steps=0),
         group="re-ranker",
     ),
     Variant(
