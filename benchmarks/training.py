@@ -23,8 +23,8 @@ from models.network import LKAReID
 from training.configfile import load_config
 from training.configuration import ExperimentConfig
 from training.datasets.layouts import Layout, open_dataset
+from training.division import divide
 from training.embedder import embedder_loss
-from training.experiment import divide
 from training.processes import Process, choose_device
 from training.progress import EpochRow, Progress
 from training.provenance import surroundings

@@ -20,7 +20,8 @@ from training.complexity import multiply_accumulates
 from training.configuration import BranchConfig, ExperimentConfig
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
-from training.experiment import Reporter, divide
+from training.division import divide
+from training.experiment import Reporter
 from training.features import extract
 from training.interruption import Interruption
 from training.processes import Process, choose_device

@@ -1,4 +1,4 @@
-"""A network measured on a retrieval task: the figures, and where each query's right answers stand."""
+"""Networks measured on a retrieval task: the figures, and where each query's right answers stand."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from models.reranker import CANDIDATES, StripReranker
 from training.datasets.dataset import Task
 from training.datasets.image import VehicleImage
 from training.evaluation.accuracy import Accuracy, accuracy_of_ranks
 from training.evaluation.descriptors import Described
-from training.evaluation.protocol import Way, measure
-from training.evaluation.retrieval import right_ranks
+from training.evaluation.protocol import Way, measure, second_stage
+from training.evaluation.retrieval import Floats, right_ranks
 from training.features import Features
 
 LONGEST = 50
@@ -68,23 +70,69 @@ class _Silent:
         return lambda _: None
 
 
-def assess(task: Task, features: Features) -> Assessment:
-    """Measure features of a task's images, the plain way: cosine, same vehicle and camera left out.
+class SecondStage:
+    """A re-ranker in torch as `training.evaluation` asks one, on the device that it is on."""
+
+    candidates = CANDIDATES
+
+    def __init__(self, model: StripReranker) -> None:
+        self._model = model.eval()
+        self._device = next(model.parameters()).device
+
+    def distances(
+        self, probes: NDArray[np.float16], candidates: NDArray[np.float16], similarities: Floats
+    ) -> Floats:
+        """Distances `[B, n]` of probes `[B, s, w]` to candidates `[B, n, s, w]`."""
+        given = (
+            torch.from_numpy(np.asarray(each, dtype=np.float32)).to(self._device)
+            for each in (probes, candidates, similarities)
+        )
+        with torch.inference_mode():
+            found: Floats = self._model(*given).cpu().numpy()
+        return found
+
+
+def assess(task: Task, features: Features, reranker: StripReranker | None = None) -> Assessment:
+    """Measure features of a task's images: cosine, same vehicle and camera left out.
 
     Args:
         task: to measure on.
         features: of at least all its images.
+        reranker: the second stage over the first candidates; None for the first stage alone.
 
     Raises:
-        ValueError: no query has a right answer.
+        ValueError: no query has a right answer, or features to be re-ranked have no strips.
     """
-    described = Described(features.images, features.descriptors, None)
+    stage = SecondStage(reranker) if reranker is not None else None
+    strips = None
+    if stage is not None:
+        if features.strips is None:
+            raise ValueError("re-ranking needs strips")
+        strips = features.strips.astype(np.float16, copy=False)
+    described = Described(features.images, features.descriptors, strips)
     if task.gallery is None:
-        row = measure(task, described, Way.plain, None, _Silent())
+        row = measure(task, described, Way.plain if stage is None else Way.reranked, stage, _Silent())
         return Assessment(task, features, row.gallery, row.accuracy, None)
-    ranks = list(right_ranks(described.side(task.queries), described.side(task.gallery)))
+    queries, gallery = described.side(task.queries), described.side(task.gallery)
+    reorder = (
+        second_stage(stage, strips, queries, gallery) if stage is not None and strips is not None else None
+    )
+    ranks = list(right_ranks(queries, gallery, reorder=reorder, first=CANDIDATES))
     curve = range(1, max(LONGEST, *REIDENTIFICATION) + 1)
     return Assessment(task, features, len(task.gallery), accuracy_of_ranks(ranks, curve), ranks)
+
+
+def moved(before: Assessment, after: Assessment) -> dict[str, int]:
+    """Queries whose first answer became right ("won"), and those whose first answer became wrong ("lost").
+
+    Nothing where galleries are drawn at random.
+    """
+    if before.ranks is None or after.ranks is None:
+        return {}
+    pairs = [
+        (int(a[0]) == 1, int(b[0]) == 1) for a, b in zip(before.ranks, after.ranks, strict=True) if len(a)
+    ]
+    return {"won": sum(b and not a for a, b in pairs), "lost": sum(a and not b for a, b in pairs)}
 
 
 @dataclass(frozen=True)

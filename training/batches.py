@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from models.preprocessing import ImageError, InputSpec, decode
 from training.augmentation import Augmentation, Changes
 from training.configuration import TrainingConfig
-from training.dataset import DatasetError, VehicleImage
+from training.datasets.image import DatasetError, VehicleImage
 from training.processes import Process
 from training.sampler import PKSampler
 

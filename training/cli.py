@@ -57,7 +57,7 @@ def export(
 ) -> None:
     """Write a trained run as a bundle, after proving that ONNX Runtime agrees with torch."""
     from training.console import ConsoleReporter, accuracy_table
-    from training.dataset import DatasetError
+    from training.datasets.image import DatasetError
     from training.export import ExportError
     from training.pipeline import Run, Sources
     from training.recipe import Recipe
@@ -92,7 +92,7 @@ def demo_gallery(
     probe_camera: Annotated[str, typer.Option(help="Whose pictures are the probes.")] = "cam1",
 ) -> None:
     """Copy the validation vehicles' pictures as the demo's gallery and probes."""
-    from training.dataset import DatasetError
+    from training.datasets.image import DatasetError
     from training.demo_gallery import write_demo_gallery
 
     try:

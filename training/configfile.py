@@ -6,15 +6,21 @@ import difflib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from training.configuration import ExperimentConfig
+from training.reranker_configuration import RerankerExperimentConfig
 
 WIDTH = 100
+KINDS: dict[type[BaseModel], str] = {
+    ExperimentConfig: "`lka-reid train keys`",
+    RerankerExperimentConfig: "`lka-reid train keys reranker`",
+}
+C = TypeVar("C", bound=BaseModel)
 
 
 class ConfigError(Exception):
@@ -22,9 +28,15 @@ class ConfigError(Exception):
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Read an experiment.
+    """Read an embedder's experiment; see `load_as`."""
+    return load_as(ExperimentConfig, path, overrides)
+
+
+def load_as(kind: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
+    """Read an experiment of some kind.
 
     Args:
+        kind: one of `KINDS`.
         path: a YAML file; keys that it leaves out have their defaults. None: all of them.
         overrides: `section.key=value` each, the value as YAML spells it; a later one wins.
 
@@ -35,10 +47,10 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
     for override in overrides:
         _set(values, override)
     try:
-        return ExperimentConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         where = f"{path}: " if path is not None else ""
-        raise ConfigError(where + "; ".join(_message(dict(e)) for e in error.errors())) from None
+        raise ConfigError(where + "; ".join(_message(kind, dict(e)) for e in error.errors())) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -72,17 +84,17 @@ def _set(values: dict[str, Any], override: str) -> None:
     values[keys[-1]] = value
 
 
-def _message(error: dict[str, Any]) -> str:
+def _message(kind: type[BaseModel], error: dict[str, Any]) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         got = f", not {error['input']!r}" if not isinstance(error["input"], dict) else ""
         return f"{name or 'the file'}: {error['msg'].removeprefix('Value error, ')}{got}"
-    keys = [key for key, *_ in describe(ExperimentConfig)]
+    keys = [key for key, *_ in describe(kind)]
     known = [*dict.fromkeys(key.split(".")[0] for key in keys), *keys]
     near = difflib.get_close_matches(name, known, 1, 0.5) or [
         key for key in known if key.split(".")[-1] == name.split(".")[-1]
     ]
-    hint = f"did you mean {near[0]}?" if near else "`lka-reid train keys` lists all keys"
+    hint = f"did you mean {near[0]}?" if near else f"{KINDS[kind]} lists all keys"
     return f"{name}: no such key; {hint}"
 
 
@@ -147,8 +159,8 @@ def _number(value: float) -> str:
     return f"{mantissa}e{int(exponent)}" if e else text
 
 
-def write_config(config: ExperimentConfig) -> str:
-    """The whole configuration as YAML, each key with its meaning; `load_config` reads it back the same."""
+def write_config(config: ExperimentConfig | RerankerExperimentConfig) -> str:
+    """The whole configuration as YAML, each key with its meaning; `load_as` reads it back the same."""
     lines = [f"# Experiment {config.name}: every key that can be set, and what it means."]
     lines += _lines(config, "")
     return "\n".join(lines) + "\n"

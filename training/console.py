@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from training.progress import EpochRow, memory_gib
+from training.progress import CheckRow, EpochRow, memory_gib
 from training.progress import Progress as Step
 
 SHORT = {"cross_entropy": "ce", "triplet": "triplet", "descriptor": "desc", "strips": "strips"}
@@ -88,17 +88,15 @@ class ConsoleReporter:
         self._last = now
         # The parts of the loss are in the line of each epoch; a terminal's line has no room for them.
         loss = sum(progress.losses.values())
-        detail = f"epoch {progress.epoch}  loss {loss:.3f}  {self._speed:.0f} images/s"
+        epoch = f"epoch {progress.epoch}  " if progress.epoch else ""
+        detail = f"{epoch}loss {loss:.3f}  {self._speed:.0f} {progress.unit}/s"
         if self._device is not None:
             detail += f"  {memory_gib(self._device):.1f} GiB"
         self._show(progress.step, progress.steps, detail)
 
     def epoch(self, row: EpochRow) -> None:
         """An epoch has ended."""
-        self._last = time.perf_counter()
-        since, done = self._begun
-        made = row.step - done
-        left = (time.perf_counter() - since) / made * (self._total - row.step) if made else 0.0
+        left = self._left(row.step)
         width = len(str(row.epochs))
         measured = "".join(f"  {name} {value:.1f}" for name, value in row.measured.items())
         self._console.print(
@@ -107,6 +105,25 @@ class ConsoleReporter:
             highlight=False,
             soft_wrap=True,
         )
+
+    def check(self, row: CheckRow) -> None:
+        """The validation loss of a re-ranker has been looked at."""
+        left = self._left(row.step)
+        validation = f"  validation {row.validation:.4f}" if row.validation is not None else ""
+        self._console.print(
+            f"step {row.step:>{len(str(row.steps))}}/{row.steps}  loss {row.loss:.4f}{validation}  "
+            f"lr {row.learning_rate:.1e}  {row.lists_per_second:.0f} lists/s  {row.memory_gib:.1f} GiB  "
+            f"left {_clock(left)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _left(self, step: int) -> float:
+        """Seconds that the rest will take, by the steps that this run has made."""
+        self._last = time.perf_counter()
+        since, done = self._begun
+        made = step - done
+        return (time.perf_counter() - since) / made * (self._total - step) if made else 0.0
 
     def embedding(self, done: int, total: int) -> None:
         """Images have been embedded."""
@@ -149,6 +166,9 @@ class SilentReporter:
     def epoch(self, row: EpochRow) -> None:
         """An epoch has ended."""
 
+    def check(self, row: CheckRow) -> None:
+        """The validation loss of a re-ranker has been looked at."""
+
     def embedding(self, done: int, total: int) -> None:
         """Images have been embedded."""
 
@@ -183,10 +203,10 @@ def accuracy_table(results: dict[str, Any]) -> Table:
 def results_table(rows: list[dict[str, Any]]) -> Table:
     """The results of an experiment, a line for each task and way."""
     figures = [key for key in rows[0] if key not in ("row", "task", "queries", "gallery")]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
     table.add_column("measured", no_wrap=True)
     for name in ("queries", "gallery", *figures):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         values = [f"{row[name]:.2f}" for name in figures]
         table.add_row(f"{row['task']}, {row['row']}", f"{row['queries']:,}", f"{row['gallery']:,}", *values)

@@ -6,7 +6,9 @@ import csv
 import shutil
 from pathlib import Path
 
-from training.dataset import DatasetError, read_manifest, split_by_identity
+from training.datasets.image import DatasetError
+from training.datasets.manifest import read_manifest
+from training.datasets.split import split_by_identity
 from training.recipe import SEED, VALIDATION_VEHICLES
 
 

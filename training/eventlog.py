@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from training.progress import EpochRow, Progress
+from training.progress import CheckRow, EpochRow, Progress
 
 
 class EventLog:
@@ -26,7 +26,8 @@ class EventLog:
             return
         for name, value in progress.losses.items():
             self._writer.add_scalar(f"loss/{name}", value, progress.step)
-        self._writer.add_scalar("learning rate", progress.learning_rate, progress.step)
+        if progress.learning_rate:
+            self._writer.add_scalar("learning rate", progress.learning_rate, progress.step)
 
     def epoch(self, row: EpochRow) -> None:
         """An epoch has ended."""
@@ -36,6 +37,17 @@ class EventLog:
         self._writer.add_scalar("memory GiB", row.memory_gib, row.step)
         for name, value in row.measured.items():
             self._writer.add_scalar(f"accuracy/{name}", value, row.step)
+        self._writer.flush()
+
+    def check(self, row: CheckRow) -> None:
+        """The validation loss of a re-ranker has been looked at."""
+        if self._writer is None:
+            return
+        if row.validation is not None:
+            self._writer.add_scalar("loss/validation", row.validation, row.step)
+        self._writer.add_scalar("learning rate", row.learning_rate, row.step)
+        self._writer.add_scalar("lists per second", row.lists_per_second, row.step)
+        self._writer.add_scalar("memory GiB", row.memory_gib, row.step)
         self._writer.flush()
 
     def close(self) -> None:

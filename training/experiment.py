@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +17,11 @@ from models.preprocessing import InputSpec
 from training.assessment import Assessment, assess, hardest
 from training.checkpoint import load_embedder, save_embedder
 from training.configfile import write_config
-from training.configuration import DataConfig, ExperimentConfig
-from training.datasets.dataset import Dataset, Task
-from training.datasets.image import DatasetError, VehicleImage
+from training.configuration import ExperimentConfig
+from training.datasets.dataset import Task
+from training.datasets.image import VehicleImage
 from training.datasets.layouts import Layout, open_dataset
-from training.datasets.split import split_by_identity
+from training.division import divide
 from training.eventlog import EventLog
 from training.export import export_bundle, for_inference
 from training.features import Features, extract
@@ -71,39 +70,9 @@ class Sources:
     command: str = ""
 
 
-def divide(dataset: Dataset, config: DataConfig) -> tuple[list[VehicleImage], list[Task]]:
-    """What to train and what to measure on; whole vehicles are set aside where the data does not say.
-
-    Raises:
-        DatasetError: nothing to train on, or the data is not divided and no vehicles are to be set aside.
-    """
-    if not dataset.train:
-        raise DatasetError(f"{dataset.root}: has no training images")
-    if dataset.divided and (dataset.tasks or not config.validation_vehicles):
-        return dataset.train, dataset.tasks
-    if not config.validation_vehicles:
-        raise DatasetError(
-            f"{dataset.root}: is not divided into training and test; "
-            "set data.validation_vehicles to how many vehicles to measure on"
-        )
-    images = thinned(dataset.train, config.images_per_vehicle)
-    split = split_by_identity(images, config.validation_vehicles, config.split_seed)
-    return split.train, [Task("validation vehicles", split.validation, split.validation)]
-
-
-def thinned(images: list[VehicleImage], most: int) -> list[VehicleImage]:
-    """At most so many images of each vehicle, evenly spaced in their order; all of them for 0."""
-    if not most:
-        return images
-    of_vehicle: dict[str, list[int]] = defaultdict(list)
-    for place, image in enumerate(images):
-        of_vehicle[image.vehicle_id].append(place)
-    kept = {
-        places[i * len(places) // min(most, len(places))]
-        for places in of_vehicle.values()
-        for i in range(min(most, len(places)))
-    }
-    return [image for place, image in enumerate(images) if place in kept]
+def settings(config: ExperimentConfig) -> dict[str, Any]:
+    """What an embedder depends on, as JSON types; the rest may change while it is trained."""
+    return config.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})
 
 
 class Experiment:
@@ -116,6 +85,7 @@ class Experiment:
         reporter: told of every step.
         process: this one.
         interruption: asked after every step.
+        division: what to train and to measure on; None for what the data and `config.data` say.
     """
 
     def __init__(
@@ -127,6 +97,7 @@ class Experiment:
         *,
         process: Process | None = None,
         interruption: Interruption | None = None,
+        division: tuple[list[VehicleImage], list[Task]] | None = None,
     ) -> None:
         self.config = config
         self.sources = sources
@@ -134,8 +105,10 @@ class Experiment:
         self.reporter = reporter
         self.process = process or Process()
         self.interruption = interruption or Interruption()
-        dataset = open_dataset(sources.data, Layout(config.data.layout))
-        self.train, self.tasks = divide(dataset, config.data)
+        if division is None:
+            dataset = open_dataset(sources.data, Layout(config.data.layout))
+            division = divide(dataset, config.data)
+        self.train, self.tasks = division
         self.viewpoints = Viewpoints.of(self.train, config.network.side_information)
         height, width = config.network.image_size
         self.spec = InputSpec(height=height, width=width, mean=config.input.mean, std=config.input.std)
@@ -143,6 +116,43 @@ class Experiment:
     @cached_property
     def _origin(self) -> dict[str, Any]:
         return origin(self.sources.data, self.train, self.sources.weights)
+
+    @cached_property
+    def _snapshots(self) -> Snapshots:
+        return Snapshots(self.folder / "snapshot", {**self._origin, "experiment": settings(self.config)})
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds a run that has come to its end."""
+        return (self.folder / EMBEDDER).exists() and not self._snapshots.exist()
+
+    def require_same(self) -> None:
+        """See that the finished run in the folder had these settings, data and weights.
+
+        Raises:
+            SnapshotError: it had not, or its report is missing.
+        """
+        path = self.folder / REPORT / METRICS
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            config = ExperimentConfig.model_validate(found["configuration"])
+            made = {"data": found["data"], "weights": found["weights"], "experiment": settings(config)}
+        except (OSError, ValueError, KeyError) as error:
+            raise SnapshotError(f"{path}: cannot be read ({error}); train the embedder again") from None
+        self._snapshots.require_same(self.folder / EMBEDDER, made)
+
+    def settle(self) -> Path:
+        """The embedder's file, of this run: kept where it is finished, else trained or gone on with.
+
+        Raises:
+            SnapshotError: the folder holds a run with other settings.
+            Exception: see `run`.
+        """
+        if self.finished:
+            self.require_same()
+        else:
+            self.run(resume=True)
+        return self.folder / EMBEDDER
 
     def run(self, *, resume: bool = False) -> dict[str, Any]:
         """Train, measure, report and export; what the report's `metrics.json` says.
@@ -156,11 +166,10 @@ class Experiment:
             FloatingPointError: the loss is not finite.
             InterruptedRunError: it was asked to stop, and has saved where it stands.
         """
-        settings = self.config.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})
-        snapshots = Snapshots(self.folder / "snapshot", {**self._origin, "experiment": settings})
+        snapshots = self._snapshots
         if not resume and (snapshots.exist() or (self.folder / EMBEDDER).exists()):
             raise SnapshotError(f"{self.folder} holds a run; add --resume to go on, or choose another --out")
-        if (self.folder / EMBEDDER).exists() and not snapshots.exist():
+        if self.finished:
             raise SnapshotError(f"{self.folder}: the run in it is finished; choose another --out")
         trainer = self._trainer(snapshots)
         if snapshots.exist():

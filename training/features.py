@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.network import LKAReID
 from models.preprocessing import InputSpec, decode, prepare
 from training.augmentation import Augmentation
-from training.dataset import VehicleImage
+from training.datasets.image import VehicleImage
 
 
 @dataclass(frozen=True)

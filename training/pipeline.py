@@ -20,7 +20,9 @@ from models.reranker import StripReranker
 from training.augmentation import Augmentation
 from training.checkpoint import load_embedder, load_reranker, save_embedder, save_reranker
 from training.configuration import TrainingConfig
-from training.dataset import Split, VehicleImage, read_manifest, split_by_identity
+from training.datasets.image import VehicleImage
+from training.datasets.manifest import read_manifest
+from training.datasets.split import Split, split_by_identity, vehicle_folds
 from training.export import Precision, export_bundle, for_inference
 from training.features import Features, extract
 from training.interruption import Interruption
@@ -148,11 +150,8 @@ class Run:
     @cached_property
     def folds(self) -> list[list[Fold]]:
         """Lists of training vehicles, made by an embedder that has not seen them: the views of each fold."""
-        vehicles = sorted({image.vehicle_id for image in self.split.train})
-        random.Random(self.recipe.seed).shuffle(vehicles)  # noqa: S311
         found = []
-        for number in range(self.recipe.folds):
-            part = set(vehicles[number :: self.recipe.folds])
+        for number, part in enumerate(vehicle_folds(self.split.train, self.recipe.folds, self.recipe.seed)):
             others = [image for image in self.split.train if image.vehicle_id not in part]
             own = [image for image in self.split.train if image.vehicle_id in part]
             network = self._embedder(f"fold-{number}", self.recipe.network, self.recipe.embedder, others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,9 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from training.answer_sheet import PROBE, RIGHT, WRONG, show_picture
 from training.assessment import Assessment, HardQuery
-from training.progress import EpochRow
+from training.progress import CheckRow, EpochRow
 
 COLOURS = ("#2166ac", "#d6604d", "#1a9850", "#762a83", "#bf812d")
+STYLES = ("-", "--", ":")
 DPI = 130
 TICKS = (1, 5, 10, 20, 30, 40, 50)
 
@@ -61,6 +62,38 @@ def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path)
     figure.savefig(out, facecolor="white")
 
 
+def draw_ranking_curves(
+    history: Sequence[CheckRow], validation: Mapping[int, float], kept: int, out: Path
+) -> None:
+    """A re-ranker's losses and learning rate over its steps, below each other.
+
+    Args:
+        history: every look at the losses.
+        validation: step -> ranking loss on the validation lists; may go beyond the steps that were trained.
+        kept: the step whose weights are used.
+        out: the PNG.
+    """
+    steps = [row.step for row in history]
+    lines = {
+        "training loss": dict(zip(steps, [row.loss for row in history], strict=True)),
+        "ranking loss,\nvalidation": dict(validation),
+        "learning rate": dict(zip(steps, [row.learning_rate for row in history], strict=True)),
+    }
+    shown = {name: points for name, points in lines.items() if points}
+    figure = Figure(figsize=(7.5, 2.5 * max(1, len(shown))), dpi=DPI, layout="constrained")
+    panels = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, (name, points), colour in zip(panels, shown.items(), COLOURS, strict=False):
+        panel.plot(list(points), list(points.values()), color=colour, marker=_marker(list(points)))
+        panel.set_ylabel(name)
+    for panel in panels:
+        panel.axvline(kept, color="#444444", linewidth=1, linestyle=":", label=f"kept: step {kept:,}")
+        _plain(panel)
+    panels[0].legend(loc="upper right", frameon=False, fontsize=9)
+    panels[-1].set_xlabel("step")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(out, facecolor="white")
+
+
 def _marker(epochs: Sequence[int]) -> str:
     """Points where a line alone would hide how few there are."""
     return "o" if len(epochs) < 5 else ""
@@ -71,14 +104,15 @@ def draw_cmc(assessments: dict[str, Assessment], out: Path) -> None:
     figure = Figure(figsize=(6.5, 4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     lowest, longest = 100.0, 1
-    for (name, assessment), colour in zip(assessments.items(), COLOURS, strict=False):
+    for number, (name, assessment) in enumerate(assessments.items()):
         curve = assessment.accuracy.cmc
         last = min(max(curve), max(2, assessment.gallery - 1))
         ranks = [rank for rank in curve if rank <= last]
         axes.plot(
             ranks,
             [curve[rank] for rank in ranks],
-            color=colour,
+            color=COLOURS[number % len(COLOURS)],
+            linestyle=STYLES[number // len(COLOURS) % len(STYLES)],
             marker="o" if len(ranks) < 20 else "",
             ms=4,
             label=f"{name}: R1 {curve[1]:.1f}, mAP {assessment.accuracy.mAP:.1f}",

@@ -11,7 +11,10 @@ import torch
 
 @dataclass(frozen=True)
 class Progress:
-    """What is known after a step: epoch and step count from 1, losses by name."""
+    """What is known after a step: epoch and step count from 1, losses by name.
+
+    `epoch` is 0 in a training that knows none; `images` are those of the step, or whatever `unit` says.
+    """
 
     epoch: int
     step: int
@@ -19,6 +22,7 @@ class Progress:
     losses: dict[str, float]
     images: int = 0
     learning_rate: float = 0.0
+    unit: str = "images"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,48 @@ class EpochRow:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """What is known of a re-ranker's training when the validation loss has been looked at.
+
+    Attributes:
+        step: made so far.
+        steps: in all.
+        loss: mean over the steps since the last look.
+        validation: ranking loss on the validation lists; None without any.
+        learning_rate: after the last step.
+        lists_per_second: of training, without the look.
+        seconds: spent on it, in this run.
+        memory_gib: as in `EpochRow`.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    validation: float | None
+    learning_rate: float
+    lists_per_second: float
+    seconds: float
+    memory_gib: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return asdict(self)
+
+
+class CheckObserver(Protocol):
+    """Who is told how far a re-ranker's training is."""
+
+    def started(self, steps: int, done: int) -> None:
+        """It begins, or goes on after `done` of its steps."""
+
+    def step(self, progress: Progress) -> None:
+        """A step has been made."""
+
+    def check(self, row: CheckRow) -> None:
+        """The validation loss has been looked at."""
 
 
 class Observer(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from models.bundle import hash_file
-from training.dataset import VehicleImage
+from training.datasets.image import VehicleImage
 
 
 def data_hash(images: Sequence[VehicleImage]) -> str:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Literal
 
-from training.dataset import DatasetError, VehicleImage
+from training.datasets.image import DatasetError, VehicleImage
 
 Epoch = Literal["vehicles", "images"]
 

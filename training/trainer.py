@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from models.network import LKAReID
 from training.batches import Batch, Batches
 from training.configuration import TrainingConfig
-from training.dataset import VehicleImage
+from training.datasets.image import VehicleImage
 from training.embedder import embedder_loss
 from training.interruption import InterruptedRunError, Interruption
 from training.processes import Process

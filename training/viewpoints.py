@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from models.network import LKAReID
-from training.dataset import DatasetError, VehicleImage
+from training.datasets.image import DatasetError, VehicleImage
 
 Kind = Literal["none", "camera", "view", "camera-view"]
 UNKNOWN = -1

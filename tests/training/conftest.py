@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from models.network import NetworkConfig
-from training.dataset import VehicleImage
+from training.datasets.image import VehicleImage
 
 SMALL = NetworkConfig(
     ibn=False, v1=True, width=8, depth=(1, 1, 1, 1), image_size=(64, 64), strips=2, strip_width=16

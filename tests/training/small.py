@@ -9,7 +9,7 @@ import torch
 
 from models.network import LKAReID, NetworkConfig
 from training.configuration import ExperimentConfig, TrainingConfig
-from training.dataset import VehicleImage
+from training.datasets.image import VehicleImage
 from training.interruption import Interruption
 from training.progress import EpochRow, Progress
 from training.snapshot import Snapshots

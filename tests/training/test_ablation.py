@@ -10,8 +10,9 @@ from models.network import NetworkConfig
 from tests.training.small import Diary, experiment
 from training.ablation import ROWS, Ablation, identity_folds, markdown, summary
 from training.console import SilentReporter
-from training.dataset import DatasetError, read_manifest
+from training.datasets.image import DatasetError
 from training.datasets.layouts import open_dataset
+from training.datasets.manifest import read_manifest
 from training.interruption import InterruptedRunError
 from training.snapshot import SnapshotError
 

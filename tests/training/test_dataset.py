@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.training.conftest import pretend
-from training.dataset import DatasetError, read_manifest, split_by_identity
+from training.datasets.image import DatasetError
+from training.datasets.manifest import read_manifest
+from training.datasets.split import split_by_identity, vehicle_folds
 
 
 def test_a_manifest_is_read_in_its_order(tree: Path) -> None:
@@ -65,3 +67,14 @@ def test_a_split_depends_on_the_seed_and_not_on_the_order_of_the_images() -> Non
 def test_a_split_needs_vehicles_on_both_sides(count: int) -> None:
     with pytest.raises(DatasetError, match=f"cannot set {count} of 5 vehicles aside"):
         split_by_identity(pretend(5), count, seed=0)
+
+
+def test_folds_hold_every_vehicle_once_and_are_the_same_in_any_order() -> None:
+    images = pretend(11)
+    folds = vehicle_folds(images, 3, seed=0)
+    assert sorted(map(len, folds)) == [3, 4, 4]
+    assert sorted(vehicle for fold in folds for vehicle in fold) == sorted({i.vehicle_id for i in images})
+    assert vehicle_folds(images[::-1], 3, seed=0) == folds
+    assert vehicle_folds(images, 3, seed=1) != folds
+    with pytest.raises(DatasetError, match="12 folds of 11 vehicles"):
+        vehicle_folds(images, 12, seed=0)

@@ -16,7 +16,8 @@ from tests.training.small import Diary, assert_same_weights
 from training.augmentation import Augmentation
 from training.configfile import load_config
 from training.configuration import TrainingConfig
-from training.dataset import VehicleImage, read_manifest
+from training.datasets.image import VehicleImage
+from training.datasets.manifest import read_manifest
 from training.embedder import embedder_loss
 from training.recipe import Recipe
 from training.sampler import PKSampler

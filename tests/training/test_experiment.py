@@ -13,8 +13,9 @@ from training.checkpoint import load_embedder
 from training.configfile import load_config
 from training.configuration import ExperimentConfig
 from training.console import SilentReporter
-from training.dataset import DatasetError, VehicleImage
-from training.experiment import Experiment, Sources, thinned
+from training.datasets.image import DatasetError, VehicleImage
+from training.division import thinned
+from training.experiment import Experiment, Sources
 from training.interruption import InterruptedRunError, Interruption
 from training.provenance import command
 from training.snapshot import SnapshotError

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,11 +13,16 @@ from models.network import PLAIN, LKAReID, NetworkConfig
 from models.reranker import RerankerConfig
 from tests.training.small import Diary, assert_same_weights
 from tests.training.test_default_recipe import shrunk
+from training.configuration import ExperimentConfig
 from training.console import SilentReporter
+from training.experiment import Sources as ExperimentSources
 from training.interruption import InterruptedRunError
 from training.pipeline import Run, Sources
 from training.recipe import Recipe
 from training.reranker import RerankerTraining
+from training.reranker_configuration import RerankerExperimentConfig
+from training.reranker_experiment import RerankerExperiment
+from training.reranker_lists import make_lists
 
 SHAPE: dict[str, Any] = {"width": 8, "depth": (1, 1, 1, 1), "image_size": (64, 64)}
 DEFAULT = Recipe()
@@ -81,3 +87,38 @@ def test_parts_are_made_once_and_refused_under_other_settings(sources: Sources, 
     other = replace(RECIPE, embedder=RECIPE.embedder.model_copy(update={"average": 0.9}))
     with pytest.raises(ValueError, match="was made with other settings"):
         Run(tmp_path / "a", other, sources, Stopping()).reranker  # noqa: B018
+
+
+@pytest.mark.slow
+def test_the_reranker_experiment_learns_from_the_default_bundles_lists(
+    sources: Sources, tmp_path: Path
+) -> None:
+    embedder = ExperimentConfig.model_validate(
+        {
+            **RECIPE.embedder.model_dump(),
+            "data": {"layout": "manifest", "validation_vehicles": RECIPE.validation_vehicles},
+            "network": RECIPE.network.to_dict(),
+            "weights": {"layout": "resnet50-v1"},
+        }
+    )
+    config = RerankerExperimentConfig.model_validate(
+        {
+            "lists": {"views": RECIPE.views, "candidates": RECIPE.reranker.candidates, "precision": "bf16"},
+            "training": {"batch": RECIPE.reranker.batch},
+            "checkpoint": {"by": "folds"},
+            "run": {"device": "cpu", "batch": 32},
+        }
+    )
+    given = ExperimentSources(sources.manifest, sources.imagenet)
+    run = RerankerExperiment(config, embedder, given, tmp_path / "experiment", Stopping())
+    found = make_lists(run.parts, run.roles, None, config.lists, config.training.batch).folds
+    expected = Run(tmp_path / "bundle", RECIPE, sources, Stopping()).folds
+    for views, wanted in zip(found, expected, strict=True):
+        for view, other in zip(views, wanted, strict=True):
+            np.testing.assert_array_equal(view.features.descriptors, other.features.descriptors)
+            np.testing.assert_array_equal(view.lists.candidates, other.lists.candidates)
+            np.testing.assert_array_equal(view.lists.probes, other.lists.probes)
+            assert view.features.strips is not None
+            assert other.features.strips is not None
+            # Kept on disk as galleries keep them: in float16.
+            np.testing.assert_allclose(view.features.strips, other.features.strips, atol=1e-3)

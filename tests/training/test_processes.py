@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from tests.training.small import experiment, small_network
 from training.batches import Batches
-from training.dataset import DatasetError, read_manifest
+from training.datasets.image import DatasetError
+from training.datasets.manifest import read_manifest
 from training.embedder import embedder_loss
 from training.processes import Process, ProcessError, choose_device
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.conftest import pretend
-from training.dataset import DatasetError, VehicleImage
+from training.datasets.image import DatasetError, VehicleImage
 from training.sampler import PKSampler
 
 

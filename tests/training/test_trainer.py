@@ -9,7 +9,7 @@ import torch
 
 from models.network import NetworkConfig, branches
 from tests.training.small import Diary, assert_same_weights, small_network, trainer, training
-from training.dataset import read_manifest
+from training.datasets.manifest import read_manifest
 from training.interruption import InterruptedRunError
 from training.snapshot import SnapshotError
 

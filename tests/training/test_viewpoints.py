@@ -8,7 +8,7 @@ import torch
 from models.network import NetworkConfig
 from tests.training.small import small_network
 from training.checkpoint import load_embedder, load_viewpoints, save_embedder
-from training.dataset import DatasetError, VehicleImage
+from training.datasets.image import DatasetError, VehicleImage
 from training.viewpoints import Viewpoints, at_mean_viewpoint
 
 IMAGES = [

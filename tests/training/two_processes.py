@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.training.small import experiment, small_network
-from training.dataset import read_manifest
+from training.datasets.manifest import read_manifest
 from training.embedder import embedder_loss
 from training.processes import Process, joined
 from training.trainer import Trainer

@@ -73,7 +73,7 @@ def ablation(
     from training.ablation import ROWS, Ablation, markdown, summary
     from training.configfile import ConfigError, load_config
     from training.console import ConsoleReporter
-    from training.dataset import DatasetError
+    from training.datasets.image import DatasetError
     from training.datasets.layouts import Layout, open_dataset
     from training.interruption import InterruptedRunError, listening
     from training.processes import ProcessError, choose_device

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from training.commands.progress import err, out, refuse
+from training.commands.reranker import reranker
+from training.commands.running import DataSet, Resume, RunFolder, Weights, interrupted, show
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Train an embedder by a configuration file, or everything that the default bundle needs.",
+    help="Train an embedder or a re-ranker by a configuration file, or all that the default bundle needs.",
 )
-
-INTERRUPTED = 130
-
-RunFolder = Annotated[
-    Path, typer.Option("--out", help="The run's folder: checkpoints, logs, report and bundle.")
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run in --out, if one is there, to the same numbers.")
-]
 
 
 @app.command()
@@ -34,17 +26,8 @@ def embedder(
         Path,
         typer.Option(help="The experiment, a YAML file such as configs/veri776.yaml.", show_default=False),
     ],
-    data: Annotated[
-        Path, typer.Option(help="The data set: its folder, or its CSV manifest.", show_default=False)
-    ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Published ResNet-50 weights of the layout that the configuration names (safetensors, or a "
-            ".pth of tensors alone). Left out, training starts from nothing.",
-            show_default=False,
-        ),
-    ] = None,
+    data: DataSet,
+    weights: Weights = None,
     folder: RunFolder = Path("runs/embedder"),
     resume: Resume = False,
     changes: Annotated[
@@ -68,7 +51,7 @@ def embedder(
     """
     from training.checkpoint import CheckpointError
     from training.configfile import ConfigError, load_config
-    from training.dataset import DatasetError
+    from training.datasets.image import DatasetError
     from training.export import ExportError
     from training.interruption import InterruptedRunError
     from training.processes import ProcessError
@@ -79,7 +62,7 @@ def embedder(
         experiment = load_config(config, changes or [])
         metrics = _run(experiment, data, weights, folder, resume=resume)
     except InterruptedRunError as error:
-        raise _interrupted(error, [] if resume else ["--resume"]) from None
+        raise interrupted(error, [] if resume else ["--resume"]) from None
     except (
         CheckpointError,
         ConfigError,
@@ -92,7 +75,7 @@ def embedder(
     ) as error:
         raise refuse(error) from None
     if metrics:
-        _show(metrics, folder)
+        show(metrics, folder)
 
 
 def _run(experiment: Any, data: Path, weights: Path | None, folder: Path, *, resume: bool) -> dict[str, Any]:
@@ -113,24 +96,7 @@ def _run(experiment: Any, data: Path, weights: Path | None, folder: Path, *, res
         ).run(resume=resume)
 
 
-def _show(metrics: dict[str, Any], folder: Path) -> None:
-    from training.console import results_table
-
-    if metrics["results"]:
-        out.print(results_table(metrics["results"]))
-    out.print(f"report   {folder / 'report'}", soft_wrap=True)
-    if (folder / "bundle").is_dir():
-        out.print(
-            f"bundle   {folder / 'bundle'}   lka-reid serve --bundle {folder / 'bundle'}", soft_wrap=True
-        )
-
-
-def _interrupted(interruption: Exception, more: list[str]) -> typer.Exit:
-    """Say how to go on, once where several processes were stopped."""
-    if os.environ.get("RANK", "0") == "0":
-        err.print(f"[yellow]{interruption}; all of it is saved.[/] Go on with:")
-        err.print(f"  lka-reid {shlex.join([*sys.argv[1:], *more])}", soft_wrap=True, markup=False)
-    return typer.Exit(INTERRUPTED)
+app.command()(reranker)
 
 
 @app.command()
@@ -161,7 +127,7 @@ def default_bundle(
     finished; the same command goes on where it was stopped. `lka-reid export` makes the bundle.
     """
     from training.console import ConsoleReporter, accuracy_table
-    from training.dataset import DatasetError
+    from training.datasets.image import DatasetError
     from training.interruption import InterruptedRunError, listening
     from training.pipeline import Run, Sources
     from training.recipe import Recipe
@@ -173,14 +139,25 @@ def default_bundle(
             sources = Sources(data, weights, develop)
             results = Run(folder, Recipe(), sources, reporter, interruption).measure()
     except InterruptedRunError as error:
-        raise _interrupted(error, []) from None
+        raise interrupted(error, []) from None
     except (DatasetError, WeightsError, SnapshotError, ValueError, FloatingPointError) as error:
         raise refuse(error) from None
     out.print(accuracy_table(results))
 
 
+class Kind(StrEnum):
+    """Whose configuration."""
+
+    embedder = "embedder"
+    reranker = "reranker"
+
+
 @app.command()
-def keys() -> None:
+def keys(
+    kind: Annotated[Kind, typer.Argument(help="Whose configuration.", metavar="embedder|reranker")] = (
+        Kind.embedder
+    ),
+) -> None:
     """List every key of a configuration: type, default and meaning."""
     from rich import box
     from rich.markup import escape
@@ -188,15 +165,18 @@ def keys() -> None:
 
     from training.configfile import describe
     from training.configuration import ExperimentConfig
+    from training.reranker_configuration import RerankerExperimentConfig
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("key", "value", "default", "meaning"):
         table.add_column(name, overflow="fold", no_wrap=name == "key")
     section = ""
-    for key, kind, default, meaning in describe(ExperimentConfig):
+    for key, value, default, meaning in describe(
+        RerankerExperimentConfig if kind is Kind.reranker else ExperimentConfig
+    ):
         head = key.partition(".")[0] if "." in key else ""
         if head != section:
             table.add_section()
             section = head
-        table.add_row(key, escape(kind), escape(default), escape(meaning))
+        table.add_row(key, escape(value), escape(default), escape(meaning))
     out.print(table)

@@ -1,9 +1,10 @@
-"""Splitting images by identity: no vehicle on both sides."""
+"""Splitting images by identity: no vehicle on both sides, or in two folds."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.datasets.image import DatasetError, VehicleImage
@@ -42,3 +43,18 @@ def split_by_identity(images: list[VehicleImage], validation_vehicles: int, seed
         train=[image for image in images if image.vehicle_id not in chosen],
         validation=[image for image in images if image.vehicle_id in chosen],
     )
+
+
+def vehicle_folds(images: Sequence[VehicleImage], folds: int, seed: int) -> list[set[str]]:
+    """The vehicles in `folds` parts, of about the same size.
+
+    The same vehicles and the same seed give the same folds.
+
+    Raises:
+        DatasetError: fewer vehicles than folds.
+    """
+    vehicles = sorted({image.vehicle_id for image in images})
+    if len(vehicles) < folds:
+        raise DatasetError(f"{folds} folds of {len(vehicles)} vehicles")
+    random.Random(seed).shuffle(vehicles)  # noqa: S311
+    return [set(vehicles[number::folds]) for number in range(folds)]

@@ -191,7 +191,7 @@ def measure(task: Task, described: Described, way: Way, reranker: Reranker | Non
             asked = expanded(queries, gallery)
         reorder = None
         if way is Way.reranked and reranker is not None and described.strips is not None:
-            reorder = _second_stage(reranker, described.strips, queries, gallery)
+            reorder = second_stage(reranker, described.strips, queries, gallery)
         ranks = right_ranks(
             asked,
             gallery,
@@ -225,7 +225,16 @@ def _draws(task: Task) -> Iterator[tuple[list[VehicleImage], list[VehicleImage]]
         yield [image for image in task.queries if image.path not in drawn], gallery
 
 
-def _second_stage(reranker: Reranker, strips: NDArray[np.float16], queries: Side, gallery: Side) -> Reorder:
+def second_stage(reranker: Reranker, strips: NDArray[np.float16], queries: Side, gallery: Side) -> Reorder:
+    """What re-orders the first candidates of a query, for `right_ranks`.
+
+    Args:
+        reranker: the second stage.
+        strips: `[N, s, w]` of all images.
+        queries: whose rows point into them.
+        gallery: likewise.
+    """
+
     def reorder(query: int, candidates: Codes, similarities: Floats) -> Codes:
         probe = strips[queries.rows[query]][None]
         distances = reranker.distances(probe, strips[gallery.rows[candidates]][None], similarities[None])

@@ -1,0 +1,173 @@
+"""`lka-reid train reranker`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from training.commands.progress import err, out, refuse
+from training.commands.running import DataSet, Resume, RunFolder, Weights, interrupted, show
+
+if TYPE_CHECKING:
+    from training.configuration import ExperimentConfig
+    from training.reranker_configuration import RerankerExperimentConfig
+
+
+def reranker(
+    config: Annotated[
+        Path,
+        typer.Option(
+            help="The experiment, a YAML file such as configs/reranker-vehicle-2cam.yaml.", show_default=False
+        ),
+    ],
+    data: DataSet,
+    embedder_config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The first stage's experiment, for instance configs/vehicle-2cam.yaml: it is trained first, "
+            "and its folds' embedders with the same settings.",
+            show_default=False,
+        ),
+    ] = None,
+    embedder_run: Annotated[
+        Path | None,
+        typer.Option(
+            "--embedder",
+            help="In the place of --embedder-config: the folder of a finished `lka-reid train embedder`, on "
+            "the same data.",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Weights = None,
+    folder: RunFolder = Path("runs/reranker"),
+    parts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where embedders and features are kept and looked for, to share them between runs.",
+            show_default="in --out",
+        ),
+    ] = None,
+    resume: Resume = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one key, for instance training.beta=1; may be repeated. "
+            "`lka-reid train keys reranker` lists them all.",
+            show_default=False,
+        ),
+    ] = None,
+    embedder_changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--embedder-set",
+            metavar="KEY=VALUE",
+            help="The same for --embedder-config, for instance network.strips=4.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Train a re-ranker on a frozen embedder's lists, measure both stages, and write a report and a bundle.
+
+    A list is the first answers to a training image. By default they come from embedders that have not seen
+    the image's vehicle: the training vehicles are cut into folds, and each fold has an embedder that was
+    trained on the others (lists.mining).
+
+    What is finished (embedders, descriptors and strips) is kept and used again. Ctrl-C finishes the step
+    under way and tells how to go on.
+
+    --out gets config.yaml (every key as it was used), embedder/, folds/ and features/ (unless --parts is
+    given), snapshot/ (until it is finished), tensorboard/, report/ (metrics.json, curves.png, cmc.png),
+    reranker.safetensors and bundle/.
+    """
+    from training.checkpoint import CheckpointError
+    from training.configfile import ConfigError, load_as
+    from training.datasets.image import DatasetError
+    from training.export import ExportError
+    from training.featurestore import FeatureStoreError
+    from training.interruption import InterruptedRunError
+    from training.processes import ProcessError
+    from training.reranker_configuration import RerankerExperimentConfig
+    from training.snapshot import SnapshotError
+    from training.weights import WeightsError
+
+    try:
+        experiment = load_as(RerankerExperimentConfig, config, changes or [])
+        first = _embedder(embedder_config, embedder_run, embedder_changes or [])
+        metrics = _run(experiment, first, data, weights, folder, parts, embedder_run, resume=resume)
+    except InterruptedRunError as error:
+        raise interrupted(error, [] if resume else ["--resume"]) from None
+    except (
+        CheckpointError,
+        ConfigError,
+        DatasetError,
+        ExportError,
+        FeatureStoreError,
+        FloatingPointError,
+        ProcessError,
+        SnapshotError,
+        WeightsError,
+    ) as error:
+        raise refuse(error) from None
+    show(metrics, folder)
+    for row in metrics["second_stage"]:
+        if "won" in row:
+            out.print(f"second stage, {row['task']}: {row['won']} first answers won, {row['lost']} lost")
+
+
+def _embedder(config: Path | None, run: Path | None, changes: list[str]) -> ExperimentConfig:
+    """The first stage's configuration.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    from training.configfile import ConfigError, load_config
+    from training.experiment import CONFIG
+
+    if (config is None) == (run is None):
+        raise ConfigError("give the first stage, either by --embedder-config or by --embedder")
+    if run is None:
+        return load_config(config, changes)
+    if changes:
+        raise ConfigError("--embedder-set changes an --embedder-config; a finished run stays as it is")
+    return load_config(run / CONFIG)
+
+
+def _run(
+    experiment: RerankerExperimentConfig,
+    first: ExperimentConfig,
+    data: Path,
+    weights: Path | None,
+    folder: Path,
+    parts: Path | None,
+    given: Path | None,
+    *,
+    resume: bool,
+) -> dict[str, Any]:
+    from training.console import ConsoleReporter
+    from training.experiment import Sources
+    from training.interruption import listening
+    from training.processes import joined
+    from training.provenance import command
+    from training.reranker_experiment import RerankerExperiment
+
+    with (
+        listening() as interruption,
+        joined(experiment.run.device) as process,
+        ConsoleReporter(err, process.device) as reporter,
+    ):
+        return RerankerExperiment(
+            experiment,
+            first,
+            Sources(data, weights, command(sys.argv[1:])),
+            folder,
+            reporter,
+            given=given,
+            parts=parts,
+            process=process,
+            interruption=interruption,
+        ).run(resume=resume)
