@@ -11,11 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -35,8 +32,8 @@ from models.reranker import CANDIDATES, StripReranker
 from models.trunk import Bottleneck
 from training.explaining import ATTENTION_OUTPUTS, ActivatedEmbedder, AttentionExplainer
 from training.parity import Parity, ParityError, check_parity
+from training.storage import STORED_FROM, quantise, store_as_half, store_as_int8
 
-QUANTISED_FROM = 4096
 Precision = Literal["fp32", "int8"]
 
 
@@ -64,18 +61,10 @@ def _fold(parent: nn.Module, conv_name: str, norm_name: str) -> None:
         setattr(parent, norm_name, nn.Identity())
 
 
-def quantise(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric 8-bit rounding, one scale for each output channel (axis 0); a fixed point of itself."""
-    flat = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    scale = np.where(flat > 0, flat / 127, 1).astype(np.float32)
-    spread = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return np.rint(weight / spread).clip(-127, 127).astype(np.int8), scale
-
-
 def round_weights(network: nn.Module) -> None:
     """Round every large convolution and linear weight in place to what 8 bits will hold."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.numel() >= QUANTISED_FROM:
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.numel() >= STORED_FROM:
             levels, scale = quantise(module.weight.detach().numpy())
             spread = scale.reshape(-1, *[1] * (levels.ndim - 1))
             with torch.no_grad():
@@ -95,42 +84,14 @@ def for_inference(network: LKAReID, precision: Precision) -> LKAReID:
     return folded
 
 
-def store_as_int8(path: Path) -> None:
-    """Rewrite an ONNX file: large weights become int8 with one DequantizeLinear each."""
-    model = onnx.load(path)
-    graph = model.graph
-    kept = []
-    nodes = []
-    consumers = {name: node.op_type for node in graph.node for name in node.input}
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        axis = _channel_axis(graph, tensor.name, consumers.get(tensor.name, ""))
-        if values.dtype != np.float32 or values.size < QUANTISED_FROM or axis is None:
-            kept.append(tensor)
-            continue
-        levels, scale = quantise(np.moveaxis(values, axis, 0))
-        stored, scales = f"{tensor.name}.int8", f"{tensor.name}.scale"
-        kept.append(numpy_helper.from_array(np.ascontiguousarray(np.moveaxis(levels, 0, axis)), stored))
-        kept.append(numpy_helper.from_array(scale, scales))
-        nodes.append(helper.make_node("DequantizeLinear", [stored, scales], [tensor.name], axis=axis))
-    rest = list(graph.node)
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
-    graph.node.extend(nodes + rest)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-
-
-def _channel_axis(graph: onnx.GraphProto, name: str, consumer: str) -> int | None:
-    if consumer == "Conv":
-        return 0
-    for node in graph.node:
-        if name in node.input and node.op_type == "Gemm":
-            transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            return 0 if transposed else 1
-        if name in node.input and node.op_type == "MatMul":
-            return 1
-    return None
+def reranker_for_inference(reranker: StripReranker, precision: Precision) -> StripReranker:
+    """The re-ranker as it will be shipped: beside 8-bit weights, its own are rounded to 16 bits."""
+    shipped = copy.deepcopy(reranker).eval()
+    if precision == "int8":
+        with torch.no_grad():
+            for parameter in shipped.parameters():
+                parameter.copy_(parameter.half())
+    return shipped
 
 
 def export_embedder(network: LKAReID, path: Path, precision: Precision, *, explainable: bool = True) -> None:
@@ -256,9 +217,13 @@ def export_bundle(
         export_embedder(network, draft / EMBEDDER, precision, explainable=explainable)
         strips = network.config.strips * len(network.config.branches)
         if reranker is not None:
+            reranker = reranker_for_inference(reranker, precision)
             export_reranker(reranker, strips, draft / RERANKER)
             if explainable:
                 export_explainer(reranker, strips, draft / EXPLAINER)
+            for path in (draft / RERANKER, draft / EXPLAINER):
+                if precision == "int8" and path.exists():
+                    store_as_half(path)
         try:
             parity = check_parity(network, reranker, draft)
         except ParityError as error:

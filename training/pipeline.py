@@ -23,7 +23,7 @@ from training.configuration import TrainingConfig
 from training.datasets.image import VehicleImage
 from training.datasets.manifest import read_manifest
 from training.datasets.split import Split, split_by_identity, vehicle_folds
-from training.export import Precision, export_bundle, for_inference
+from training.export import Precision, export_bundle, for_inference, reranker_for_inference
 from training.features import Features, extract
 from training.interruption import Interruption
 from training.lists import Fold, mine
@@ -260,7 +260,8 @@ class Run:
             table[name] = results(directions(self._measured(network, images)))
         self.reporter.part("measuring: LKA-ReID")
         features = self._measured(for_inference(embedder, precision), images)
-        first, both = directions(features), directions(features, reranker)
+        shipped = reranker_for_inference(reranker, precision)
+        first, both = directions(features), directions(features, shipped)
         table["LKA-ReID, first stage"] = results(first)
         table["LKA-ReID, both stages"] = results(both)
         won, lost = won_and_lost(first, both)

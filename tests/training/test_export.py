@@ -12,9 +12,18 @@ from models.bundle import Bundle, BundleError
 from models.network import LKAReID, NetworkConfig
 from models.reranker import RerankerConfig, StripReranker
 from models.runtime import Models
+from models.runtimes.ort import open_session
 from tests.training.conftest import SMALL
 from training import export
-from training.export import ExportError, export_bundle, fold_batch_norms, for_inference, quantise
+from training.export import (
+    ExportError,
+    export_bundle,
+    export_reranker,
+    fold_batch_norms,
+    for_inference,
+    reranker_for_inference,
+)
+from training.storage import quantise, store_as_half
 
 
 def lively(config: NetworkConfig) -> LKAReID:
@@ -81,6 +90,25 @@ def test_8_bit_weights_make_the_file_smaller(bundle: Bundle) -> None:
     model = onnx.load(bundle.embedder)
     kinds = {node.op_type for node in model.graph.node}
     assert ("DequantizeLinear" in kinds) == (bundle.path.name == "int8")
+
+
+def test_a_rerankers_weights_in_16_bits_say_what_torch_says_with_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    reranker = StripReranker(RerankerConfig(strip_width=64, heads=4))
+    nn.init.normal_(reranker.probe_attention.output.weight, std=0.2)
+    shipped = reranker_for_inference(reranker, "int8")
+    sizes = []
+    for name, store in (("whole", lambda _: None), ("half", store_as_half)):
+        path = tmp_path / f"{name}.onnx"
+        export_reranker(shipped, 4, path)
+        store(path)
+        sizes.append(path.stat().st_size)
+        given = (torch.randn(2, 4, 64), torch.randn(2, 3, 4, 64), torch.rand(2, 3))
+        inputs = dict(zip(("probes", "candidates", "similarities"), (g.numpy() for g in given), strict=True))
+        found = open_session(path, "cpu", 1).run(["distances"], inputs)[0]
+        with torch.inference_mode():
+            np.testing.assert_allclose(found, shipped(*given).numpy(), rtol=1e-5, atol=1e-5)
+    assert sizes[1] < 0.75 * sizes[0]
 
 
 def test_images_of_another_size_are_refused(bundle: Bundle) -> None:
