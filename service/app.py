@@ -14,6 +14,7 @@ from service.access.audit import AuditLog
 from service.access.guard import Guard, Limits
 from service.access.keyfile import KeyFile
 from service.access.keyring import Keyring
+from service.admission import AdmissionMiddleware, Places
 from service.headers import HeadersMiddleware
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -24,7 +25,6 @@ from service.resources import Resources
 from service.routes import explain, health, query
 from service.routes import gallery as gallery_routes
 from service.settings import Settings, load_settings
-from service.uploads import FORM_BYTES
 from service.version import VERSION
 
 DESCRIPTION = """
@@ -48,18 +48,18 @@ def create_app(
     *,
     models: Models | None = None,
     gallery: Gallery | None = None,
-    on_start_failure: Callable[[], None] = lambda: None,
+    on_failure: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The service as an ASGI application.
 
     It answers from the first moment, by 503 until its resources are open. `app.state.lifecycle.failure`
-    says why where that fails.
+    says why where that fails, and why the embedder is lost where it is.
 
     Args:
         settings: read from the environment when not given.
         models: used in place of the bundle that is set.
         gallery: used in place of the one in the data directory, and left open at the end.
-        on_start_failure: told when the resources cannot be opened.
+        on_failure: told when the resources cannot be opened, or the embedder is lost later.
 
     Raises:
         SettingsError: the environment holds a wrong value.
@@ -67,11 +67,16 @@ def create_app(
     """
     settings = settings or load_settings()
     metrics = Metrics()
+    # A batch in the embedder waits no more; the places for those that do are left to them.
+    places = Places(
+        settings.max_queue + settings.max_batch, max(settings.max_held_bytes, settings.max_body_bytes)
+    )
+    metrics.watch_uploads(lambda: places.taken)
     keyring = Keyring(KeyFile(settings.keys_path))
     audit = AuditLog(settings.audit_path, settings.audit_max_bytes, settings.audit_backups)
 
     def open_resources(on_step: Callable[[str], None]) -> Resources:
-        resources = Resources.open(settings, metrics, models, gallery, on_step)
+        resources = Resources.open(settings, metrics, models, gallery, on_step, lifecycle.lose)
         try:
             audit.check()
         except BaseException:
@@ -79,7 +84,7 @@ def create_app(
             raise
         return resources
 
-    lifecycle = Lifecycle(open_resources, on_start_failure)
+    lifecycle = Lifecycle(open_resources, on_failure)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -106,9 +111,10 @@ def create_app(
     app.state.readiness = Readiness(settings.ready_max_age_s)
     app.add_middleware(
         BodyMiddleware,
-        max_bytes=settings.max_upload_bytes + FORM_BYTES,
+        max_bytes=settings.max_body_bytes,
         max_seconds=settings.request_deadline_s,
     )
+    app.add_middleware(AdmissionMiddleware, places=places, max_bytes=settings.max_body_bytes)
     app.add_middleware(Guard, settings=settings, keyring=keyring, limits=Limits.of(settings), audit=audit)
     if settings.origins:
         # Outside the guard: a browser asks whether it may ask before it shows a key.

@@ -8,7 +8,8 @@ bounded, so overload is answered at once and memory with it. One worker thread t
 - whoever has gone away or is past the deadline is dropped before any compute is spent;
 - when a batch of several fails, each is tried alone, so that one bad image harms only itself.
 
-Whatever ends the worker thread, everyone waiting gets an error and `health()` says so.
+Whatever ends the worker thread, a lost device among it, everyone waiting gets an error, `health()` says so,
+and `on_lost` is told.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from types import TracebackType
 
 import structlog
 
+from service.faults import EmbedderLostError, is_fatal
 from service.forward import EmbeddingError, Features, ForwardPass
 from service.protocols import Image
 
@@ -147,6 +149,7 @@ class Batcher:
         max_wait_s: s a batch waits at most for images known to be on the way.
         max_queue: places, that is images being decoded or waiting.
         on_batch: told `(images, seconds)` of every batch that succeeded.
+        on_lost: told why, once, when images were taken and will not be any more, other than by `close`.
     """
 
     def __init__(
@@ -157,12 +160,14 @@ class Batcher:
         max_wait_s: float = 0.002,
         max_queue: int = 256,
         on_batch: Callable[[int, float], None] = lambda _images, _seconds: None,
+        on_lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._forward = forward
         self._max_batch = max_batch
         self._max_wait_s = max_wait_s
         self._max_queue = max_queue
         self._on_batch = on_batch
+        self._on_lost = on_lost
 
         # Guards everything below but the thread.
         self._changed = threading.Condition()
@@ -227,8 +232,14 @@ class Batcher:
             self._closing = True
             self._changed.notify_all()
         if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+            # A thread that was given up may never come back.
+            self._thread.join(timeout_s if self._alive else 0)
         self._abandon(WorkerStoppedError("the service is shutting down"))
+
+    def give_up(self, reason: str) -> None:
+        """Wait for the batch under way no longer: everyone gets a `WorkerStoppedError`."""
+        if self._abandon(WorkerStoppedError("the embedding worker has ended")):
+            self._on_lost(reason)
 
     def _enqueue(self, image: Image, deadline: float) -> _Item:
         if image.shape != self._forward.image_shape:
@@ -269,6 +280,7 @@ class Batcher:
             # Also SystemExit and the like: a thread that ends in silence leaves its callers waiting.
             if self._warm.done():
                 log.exception("worker_died")
+                self.give_up(str(error) or type(error).__name__)
             else:
                 self._warm.set_exception(error)
         finally:
@@ -302,6 +314,8 @@ class Batcher:
         try:
             features = self._forward([item.image for item in batch])
         except EmbeddingError as error:
+            if is_fatal(error):
+                raise EmbedderLostError(str(error)) from error
             if len(batch) == 1:
                 # In the caller's context, which knows the request's id.
                 batch[0].context.run(log.warning, "embedding_failed", exc_info=error)
@@ -317,13 +331,14 @@ class Batcher:
         for item, its_features in zip(batch, features, strict=True):
             item.succeed(Embedded(its_features, started - item.queued_at, embed_s))
 
-    def _abandon(self, error: WorkerStoppedError) -> None:
-        """Fail everyone who is still without an answer, and let no one else in."""
+    def _abandon(self, error: WorkerStoppedError) -> bool:
+        """Fail everyone who is still without an answer, and let no one else in; False where that was so."""
         with self._changed:
-            self._alive = False
+            was_alive, self._alive = self._alive, False
             left = [*self._running, *self._waiting]
             self._waiting.clear()
             self._running = []
             self._changed.notify_all()
         for item in left:
             item.fail(error)
+        return was_alive

@@ -15,8 +15,11 @@ from anyio import CapacityLimiter, to_thread
 
 from models.preprocessing import InputSpec, decode, prepare
 from service.batching import Batcher, Expired
+from service.faults import STALL_S
 from service.forward import Features
 from service.protocols import Image
+
+WATCH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,17 @@ class LocalEmbedder:
         self._spec = spec
         self._limiter = CapacityLimiter(threads)
         self._runtime = runtime
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Nothing: the batcher runs already."""
+        """Begin to look after the batcher, which runs already."""
+        self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Nothing: whoever started the batcher closes it."""
+        """Look after the batcher no more; whoever started it closes it."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
 
     async def embed(self, data: bytes, deadline: float) -> EmbeddedImage:
         """See `ImageEmbedder.embed`; the errors of the queue do not occur."""
@@ -134,6 +142,13 @@ class LocalEmbedder:
             forward_age_s=health.success_age_s,
             last_failed=health.last_failed,
         )
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            age_s = self._batcher.health().batch_age_s
+            if age_s is not None and age_s > STALL_S:
+                self._batcher.give_up(f"a batch has not come back for {STALL_S:g} s")
 
     def _prepare(self, data: bytes) -> Image:
         return prepare(decode(data), self._spec)

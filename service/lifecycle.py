@@ -1,4 +1,7 @@
-"""From start to stop: the service answers at once, and says what it is doing until it is ready."""
+"""From start to stop: the service answers at once, and says what it is doing until it is ready.
+
+What cannot go on ends the process, so that whoever watches it starts it anew.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from service.errors import NOT_READY, ServiceError
+from service.faults import EmbedderLostError
 from service.resources import Resources
 
 log = structlog.get_logger(__name__)
@@ -21,7 +25,7 @@ class Lifecycle:
 
     Args:
         open_resources: opens them, telling the callback each step.
-        on_failure: told when that fails; `failure` holds the error then.
+        on_failure: told when that fails, or the embedder is lost later; `failure` holds the error then.
     """
 
     def __init__(
@@ -60,6 +64,12 @@ class Lifecycle:
             await resources.embedder.stop()
             await asyncio.to_thread(resources.close)
             log.info("stopped")
+
+    def lose(self, reason: str) -> None:
+        """The embedder of this process will not work again; from any thread."""
+        log.critical("embedder_lost", reason=reason)
+        self.failure = EmbedderLostError(f"the embedder is lost: {reason}")
+        self._on_failure()
 
     async def _start(self) -> None:
         started = time.monotonic()

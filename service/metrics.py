@@ -125,6 +125,11 @@ class Metrics(ModelMetrics):
         )
         for first in ("kept", "changed"):
             self._reranked.labels(first)
+        self._dead_lettered = Counter(
+            "lka_reid_dead_lettered",
+            "Images put aside at their deadline, after workers had ended with them.",
+            registry=self.registry,
+        )
         self._queue_depth = self._reading("queue_depth", "Images that have a place and no answer.")
         self._queue_limit = self._reading("queue_limit", "Places for images.")
         self._queue_oldest = self._reading(
@@ -143,6 +148,7 @@ class Metrics(ModelMetrics):
         self._data_free = self._reading("data_free_bytes", "Free bytes where the data directory lies.")
         self._data_size = self._reading("data_size_bytes", "All bytes where the data directory lies.")
         self._ready = self._gauge("ready", "1 when the last readiness check passed.")
+        self._uploads: Callable[[], int] = lambda: 0
 
     def stage(self, name: str, seconds: float) -> None:
         """A request spent this long in a stage of `STAGES`."""
@@ -166,13 +172,22 @@ class Metrics(ModelMetrics):
         with self._in_flight.track_inprogress():
             yield
 
+    def dead_lettered(self) -> None:
+        """An image was put aside at its deadline."""
+        self._dead_lettered.inc()
+
     def reranked(self, changed: bool) -> None:
         """The second stage looked at a query's matches, and changed the first of them or not."""
         self._reranked.labels("changed" if changed else "kept").inc()
 
+    def watch_uploads(self, taken: Callable[[], int]) -> None:
+        """Read the places taken by uploads whenever the metrics are asked for."""
+        self._uploads = taken
+
     def watch_embedder(self, embedder: Callable[[], EmbedderState], queue_limit: int) -> None:
         """Read the embedder's state whenever the metrics are asked for."""
-        self._queue_depth.set_function(lambda: embedder().depth)
+        # An upload under way has a place here, and is nowhere in the queue yet.
+        self._queue_depth.set_function(lambda: max(embedder().depth, self._uploads()))
         self._queue_limit.set(queue_limit)
         self._queue_oldest.set_function(lambda: embedder().oldest_s)
         self._queue_up.set_function(lambda: embedder().queue_up)

@@ -54,11 +54,13 @@ class Readiness:
                 forward_age_s = 0.0
         size = await to_thread.run_sync(resources.gallery.count, limiter=resources.gallery_limiter)
         state = resources.embedder.state()
+        threshold = resources.bundle.manifest.threshold
         return Ready(
             runtime=state.runtime,
             bundle=resources.bundle.manifest.name,
             fingerprint=resources.bundle.fingerprint,
             reranker=resources.reranker is not None,
+            match_threshold=None if threshold is None else threshold.similarity,
             workers=state.workers,
             gallery_size=size,
             queue_depth=state.depth,

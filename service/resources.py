@@ -15,7 +15,7 @@ from service.batching import Batcher
 from service.embedding import ImageEmbedder, LocalEmbedder
 from service.enrolment import Enroller
 from service.explaining import PairExplainer
-from service.forward import ForwardPass, bucket_sizes
+from service.forward import ForwardPass, bucket_sizes, steps_for
 from service.metrics import Metrics
 from service.protocols import Models, Reranker
 from service.search import TwoStageSearch
@@ -44,11 +44,13 @@ class Resources:
         models: Models | None = None,
         gallery: Gallery | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
+        on_lost: Callable[[str], None] = lambda _reason: None,
     ) -> Self:
         """Check the bundle, open the gallery, load the models, warm them up; seconds to minutes.
 
         With `settings.redis_url` workers embed, and of the models only the second stage is loaded.
         Models and a gallery that are handed in are used instead; such a gallery is not closed by `close`.
+        `on_lost` is told why, from another thread, when the embedder of this process will not work again.
 
         Raises:
             BundleError, RuntimeNotAvailableError, GalleryError, EmbeddingError, RedisUrlError: what failed
@@ -66,13 +68,13 @@ class Resources:
             embedder: ImageEmbedder
             if settings.redis_url is not None and models is None:
                 reranker = load_reranker(bundle)
-                embedder = connect_embedder(settings, bundle)
+                embedder = connect_embedder(settings, bundle, metrics.dead_lettered)
                 runtime = "redis"
             else:
                 models = models or load_models(settings, bundle)
                 reranker = models.reranker
                 on_step("warming the embedder up")
-                batcher = start_batcher(settings, models, settings.max_queue, metrics.batch)
+                batcher = start_batcher(settings, models, settings.max_queue, metrics.batch, on_lost)
                 undo.callback(batcher.close, settings.drain_s)
                 runtime = models.runtime
                 embedder = LocalEmbedder(batcher, bundle.manifest.input, settings.decode_threads, runtime)
@@ -144,7 +146,7 @@ def load_reranker(bundle: Bundle) -> Reranker | None:
     return load(bundle)
 
 
-def connect_embedder(settings: Settings, bundle: Bundle) -> ImageEmbedder:
+def connect_embedder(settings: Settings, bundle: Bundle, on_dead_letter: Callable[[], None]) -> ImageEmbedder:
     """An embedder whose work is done by workers behind Redis; it connects when it is started.
 
     Raises:
@@ -152,11 +154,15 @@ def connect_embedder(settings: Settings, bundle: Bundle) -> ImageEmbedder:
     """
     from service.queue.remote import RemoteEmbedder
 
-    return RemoteEmbedder(settings, bundle.fingerprint)
+    return RemoteEmbedder(settings, bundle.fingerprint, on_dead_letter)
 
 
 def start_batcher(
-    settings: Settings, models: Models, max_queue: int, on_batch: Callable[[int, float], None]
+    settings: Settings,
+    models: Models,
+    max_queue: int,
+    on_batch: Callable[[int, float], None],
+    on_lost: Callable[[str], None] = lambda _reason: None,
 ) -> Batcher:
     """A batcher in front of the embedder, warm.
 
@@ -165,11 +171,17 @@ def start_batcher(
     """
     spec = models.bundle.manifest.input
     batcher = Batcher(
-        ForwardPass(models.embedder.embed, (3, spec.height, spec.width), settings.max_batch),
+        ForwardPass(
+            models.embedder.embed,
+            (3, spec.height, spec.width),
+            settings.max_batch,
+            steps_for(models.runtime),
+        ),
         max_batch=settings.max_batch,
         max_wait_s=settings.max_wait_ms / 1000,
         max_queue=max_queue,
         on_batch=on_batch,
+        on_lost=on_lost,
     )
     batcher.start()
     return batcher

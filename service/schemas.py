@@ -211,6 +211,9 @@ class Ready(BaseModel):
     bundle: str = Field(description="the model bundle's name")
     fingerprint: str = Field(description="the model bundle's fingerprint")
     reranker: bool = Field(description="whether the bundle has a second stage")
+    match_threshold: float | None = Field(
+        description="similarity from which on `is_match` is true; null for a bundle that is not calibrated"
+    )
     workers: int = Field(description="living embedding workers; 1 where the service embeds by itself")
     gallery_size: int
     queue_depth: int = Field(description="images being decoded or waiting")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import gc
 import math
+import os
 import signal
 import socket
+import sys
 
 import structlog
 import uvicorn
@@ -15,9 +17,14 @@ from service.access.keyring import Keyring
 from service.access.loopback import is_loopback
 from service.app import create_app
 from service.console import CommandError
+from service.faults import LOST, EmbedderLostError
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+KEEP_ALIVE_S = 75
+"""s that an idle connection stays open: longer than proxies keep theirs (60), which would meet a closed one;
+and a client that is refused while it still sends has that long to notice."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -73,6 +80,8 @@ def check_address(listener: socket.socket, settings: Settings, keyring: Keyring)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is under way and return.
 
+    Where the embedder is lost, whoever waits is answered (503) and the process ends with status `LOST`.
+
     Raises:
         CommandError: the address cannot be used, or must not be.
         KeyFileError: the file of API keys is there and cannot be used.
@@ -84,7 +93,7 @@ def run(settings: Settings) -> None:
         server.should_exit = True
 
     try:
-        app = create_app(settings, on_start_failure=give_up)
+        app = create_app(settings, on_failure=give_up)
         check_address(listener, settings, app.state.keyring)
     except BaseException:
         listener.close()
@@ -98,6 +107,7 @@ def run(settings: Settings) -> None:
             ws="none",
             proxy_headers=bool(settings.trusted_proxies.strip()),
             forwarded_allow_ips=settings.trusted_proxies,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.drain_s),
         )
     )
@@ -110,5 +120,10 @@ def run(settings: Settings) -> None:
     gc.set_threshold(50_000, 20, 50)
     server.run(sockets=[listener])
     failure = app.state.lifecycle.failure
+    if isinstance(failure, EmbedderLostError):
+        log.critical("ending", status=LOST, reason=str(failure))
+        # Not by way of the interpreter's end: a lost device holds up whatever tries to let go of it.
+        sys.stderr.flush()
+        os._exit(LOST)
     if failure is not None:
         raise failure

@@ -25,6 +25,8 @@ def _default_bundle() -> Path:
     return DEFAULT_BUNDLE
 
 
+FORM_BYTES = 128 * 1024
+"""What a form may need besides its image: boundaries, headers, and the other fields at their longest."""
 _ORIGIN = r"https?://[^\s,*/]+"
 
 
@@ -76,6 +78,9 @@ class Settings(BaseSettings):
         description="Redis between the service and its workers; when not set, the service embeds by itself",
         json_schema_extra={"accepts": "redis://[user:password@]host:port/db"},
     )
+    redis_password_file: Path | None = Field(
+        default=None, description="file with the password of Redis, for a URL without one"
+    )
     queue_name: str = Field(
         default="lka-reid",
         pattern=r"^[A-Za-z0-9._:-]{1,64}$",
@@ -103,6 +108,13 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=10 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of an image that is accepted"
     )
+    max_held_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024,
+        le=1024**4,
+        description="bytes of all uploads that are held at the same time; more get 503 at once. One upload "
+        "of the largest size is always let in",
+    )
     max_batch: int = Field(default=8, ge=1, le=256, description="images in one batch at most")
     max_wait_ms: float = Field(
         default=2.0,
@@ -111,7 +123,10 @@ class Settings(BaseSettings):
         description="ms a batch waits for images that are being decoded; 0 never waits",
     )
     max_queue: int = Field(
-        default=256, ge=1, le=100_000, description="images waiting at most; more get 503 at once"
+        default=256,
+        ge=1,
+        le=100_000,
+        description="images waiting at most, uploads under way included; more get 503 at once",
     )
     decode_threads: int = Field(default=2, ge=1, le=256, description="images decoded at the same time")
     gallery_threads: int = Field(default=8, ge=1, le=256, description="gallery operations at the same time")
@@ -189,6 +204,20 @@ class Settings(BaseSettings):
                 "the queue has to hold at least one whole batch"
             )
         return self
+
+    def redis_password(self) -> str | None:
+        """The password in `redis_password_file`; None where that is not set.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        file = self.redis_password_file
+        return None if file is None else file.read_text(encoding="utf-8").strip()
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes of a whole request: an image and the form around it."""
+        return self.max_upload_bytes + FORM_BYTES
 
     @property
     def keys_path(self) -> Path:

@@ -12,9 +12,6 @@ from starlette.requests import Request
 from service.errors import TOO_LARGE, FieldFault, ServiceError
 from service.problems import invalid_fields
 
-# What a form may need besides its image: boundaries, headers, and the other fields at their longest.
-FORM_BYTES = 128 * 1024
-
 REPEATABLE = frozenset({"tags"})
 FILES = ("image", "candidate_image")
 
@@ -51,7 +48,7 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
 
 
 async def read_image(upload: UploadFile, max_bytes: int) -> bytes:
-    """The uploaded file.
+    """The uploaded file; its copy on the way, in memory or on disk, is let go.
 
     Raises:
         ServiceError: TOO_LARGE.
@@ -60,4 +57,6 @@ async def read_image(upload: UploadFile, max_bytes: int) -> bytes:
         raise ServiceError(
             TOO_LARGE, f"the image has {upload.size:,} bytes; {max_bytes:,} are accepted at most"
         )
-    return await upload.read()
+    data = await upload.read()
+    await upload.close()
+    return data

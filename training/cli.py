@@ -54,6 +54,9 @@ def export(
     bundle: Annotated[Path, typer.Option(help="Where the bundle goes.")] = Path("models/bundles/default"),
     name: Annotated[str, typer.Option(help="The model's name.")] = "lka-reid-vehicle-2cam",
     precision: Annotated[Precision, typer.Option(help="How weights are stored.")] = Precision.int8,
+    torch_weights: Annotated[
+        bool, typer.Option("--torch-weights", help="Also write float32 weights for the runtime torch-cuda.")
+    ] = False,
 ) -> None:
     """Write a trained run as a bundle, after proving that ONNX Runtime agrees with torch."""
     from training.console import ConsoleReporter, accuracy_table
@@ -66,12 +69,13 @@ def export(
     words = [f"--data {data.name}", f"--weights {weights.name}", f"--out {out.name}"]
     commands = [
         f"lka-reid train default-bundle {' '.join(words)}",
-        f"lka-reid export {' '.join(words)} --precision {precision}",
+        f"lka-reid export {' '.join(words)} --precision {precision}" + " --torch-weights" * torch_weights,
     ]
     try:
         with ConsoleReporter(console) as reporter:
             run = Run(out, Recipe(), Sources(data, weights), reporter)
-            parity = run.export(bundle, name, precision.value, [shlex.join(shlex.split(c)) for c in commands])
+            told = [shlex.join(shlex.split(command)) for command in commands]
+            parity = run.export(bundle, name, precision.value, told, torch_weights=torch_weights)
     except (DatasetError, ExportError, ValueError) as error:
         Console(stderr=True).print(f"[red]error:[/] {error}", soft_wrap=True)
         raise typer.Exit(2) from None

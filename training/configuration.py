@@ -253,6 +253,9 @@ class BundleConfig(Section):
 
     export: bool = Field(default=True, description="write a bundle that `lka-reid serve` takes")
     precision: Literal["fp32", "int8"] = Field(default="fp32", description="how its weights are stored")
+    torch_weights: bool = Field(
+        default=False, description="also write float32 weights, which the runtime torch-cuda needs"
+    )
 
 
 class ExperimentConfig(TrainingConfig):

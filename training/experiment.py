@@ -301,6 +301,7 @@ class Experiment:
             training={k: v for k, v in metrics.items() if k not in ("name", "results", "history")},
             accuracy=accuracy,
             spec=self.spec,
+            torch_weights=self.config.bundle.torch_weights,
         )
 
 

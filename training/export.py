@@ -29,10 +29,12 @@ from models.bundle import (
 from models.network import LKAReID
 from models.preprocessing import InputSpec
 from models.reranker import CANDIDATES, StripReranker
+from models.runtimes.torch_cuda import WEIGHTS
 from models.trunk import Bottleneck
 from training.explaining import ATTENTION_OUTPUTS, ActivatedEmbedder, AttentionExplainer
 from training.parity import Parity, ParityError, check_parity
 from training.storage import STORED_FROM, quantise, store_as_half, store_as_int8
+from training.torchweights import write_torch_weights
 
 Precision = Literal["fp32", "int8"]
 
@@ -190,6 +192,7 @@ def export_bundle(
     accuracy: dict[str, Any],
     spec: InputSpec | None = None,
     explainable: bool = True,
+    torch_weights: bool = False,
 ) -> Parity:
     """Write a whole bundle: files, proof of parity, manifest last, moved into place when complete.
 
@@ -204,6 +207,7 @@ def export_bundle(
         spec: what the network wants to see; None for its image size and ImageNet's mean and std.
         explainable: with what `lka-reid explain` needs: the embedder's output `activations` and, for a
             bundle with a re-ranker, `explainer.onnx`.
+        torch_weights: also write what the runtime `torch-cuda` needs, float32 whatever the precision.
 
     Raises:
         ExportError: ONNX Runtime does not agree with torch; `folder` is left as it was.
@@ -224,6 +228,8 @@ def export_bundle(
             for path in (draft / RERANKER, draft / EXPLAINER):
                 if precision == "int8" and path.exists():
                     store_as_half(path)
+        if torch_weights:
+            write_torch_weights(network, draft / WEIGHTS)
         try:
             parity = check_parity(network, reranker, draft)
         except ParityError as error:
@@ -242,7 +248,7 @@ def export_bundle(
             accuracy=accuracy,
             files={
                 path.name: FileEntry(sha256=hash_file(path), bytes=path.stat().st_size)
-                for path in sorted(draft.glob("*.onnx"))
+                for path in sorted(draft.iterdir())
             },
             activations=(len(network.config.branches), *network.config.map_size) if explainable else None,
         )

@@ -271,7 +271,15 @@ class Run:
     def _measured(self, network: LKAReID, images: list[VehicleImage]) -> Features:
         return extract(network, images, report=self._counting(0, len(images)))
 
-    def export(self, folder: Path, name: str, precision: Precision, commands: list[str]) -> Parity:
+    def export(
+        self,
+        folder: Path,
+        name: str,
+        precision: Precision,
+        commands: list[str],
+        *,
+        torch_weights: bool = False,
+    ) -> Parity:
         """Measure, export and prove the bundle; the table and the settings go into its manifest."""
         accuracy = self.measure(precision)
         split = self.split
@@ -293,4 +301,5 @@ class Run:
             precision=precision,
             training=training,
             accuracy={"measured_on": "validation vehicles, both camera directions", "results": accuracy},
+            torch_weights=torch_weights,
         )

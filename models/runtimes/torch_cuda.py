@@ -2,7 +2,8 @@
 
 A bundle holds its networks as ONNX, which torch does not run: this runtime needs one more file in it,
 `embedder.safetensors`, the state of `models.network.LKAReID` for the manifest's `network`, listed in the
-manifest like every other file. The only module of serving that imports torch, and only where asked for.
+manifest like every other file; `lka-reid export --torch-weights` writes it. The only module of serving that
+imports torch, and only where asked for.
 
 The graphs were not run where this was written, for want of a GPU; on a CPU a test runs the same forward
 pass without them.
@@ -72,7 +73,8 @@ def read_network(bundle: Bundle) -> LKAReID:
     if WEIGHTS not in bundle.manifest.files:
         raise RuntimeNotAvailableError(
             f"runtime 'torch-cuda' needs {WEIGHTS} in the bundle, and {bundle.path} has ONNX files alone; "
-            "export the bundle with it, or choose the runtime cuda or tensorrt"
+            "write it with `lka-reid export --torch-weights` (an experiment's with "
+            "`bundle: {torch_weights: true}`), or choose the runtime cuda or tensorrt"
         )
     network = LKAReID(NetworkConfig.from_dict(bundle.manifest.network)).eval()
     try:

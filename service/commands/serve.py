@@ -29,7 +29,9 @@ def serve(
 ) -> None:
     """Serve the HTTP interface until SIGTERM or Ctrl-C; requests under way are answered first.
 
-    A data directory that does not exist is made, with an empty gallery in it.
+    A data directory that does not exist is made, with an empty gallery in it. Exit status 2: it cannot start
+    as it is set; 70: the device of its models is lost, start it again.
+
     Every setting can also come from an LKA_REID_ variable or a .env file: see [bold]lka-reid config[/].
     """
     from service import logs

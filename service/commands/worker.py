@@ -19,6 +19,9 @@ def worker(
     processes: Annotated[
         int | None, typer.Option(help="Worker processes; those that end are started again. Default: 1.")
     ] = None,
+    supervise: Annotated[
+        bool, typer.Option("--supervise", help="Have a single process, too, watched over by a parent.")
+    ] = False,
     metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics. Default: 127.0.0.1.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="TCP port of /metrics. Default: 9100.")] = None,
     log_format: Annotated[
@@ -32,7 +35,8 @@ def worker(
     """Embed images for services behind Redis until SIGTERM or Ctrl-C; what is in hand is answered first.
 
     Start as many as there is work for, on any machine that reaches Redis. Exit status 2: it cannot start as
-    it is set; 70: its device is lost, start it again.
+    it is set; 70: its device is lost, start it again. A parent process, which --processes and --supervise
+    start, does so itself, and has what a process that died was working on taken over at once.
     """
     from service import logs
     from service.commands.starting import clear_errors, settings_from
@@ -50,7 +54,7 @@ def worker(
     )
     logs.configure(settings.log_format, settings.log_level)
     with clear_errors():
-        if settings.processes > 1 and not member:
+        if (supervise or settings.processes > 1) and not member:
             from service.queue.supervisor import Supervisor
 
             Supervisor(settings).run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any
 
@@ -15,10 +15,11 @@ from redis.asyncio import Redis
 from service.batching import Expired, Overloaded, WorkerStoppedError
 from service.embedding import EmbeddedImage, EmbedderState
 from service.queue import codec, scripts
-from service.queue.connection import connect, telling
-from service.queue.errors import ForeignBundleError, QueueUnavailableError
+from service.queue.connection import connect_as_set, telling
+from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
 from service.queue.keys import GROUP, Keys
 from service.queue.overview import Overview, Watch
+from service.queue.stream import DEAD_LETTERS_KEPT
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 POLL_S = 0.5
 """s between two looks at the queue, and that one read of the answers waits at most."""
 ANSWERS_AT_ONCE = 64
+GUILTY = 2
+"""Workers that end over an image until its deadline, for it to be a dead letter: the second had it alone."""
 UNWATCHED = QueueUnavailableError("Redis was not reached yet")
 
 
@@ -38,22 +41,28 @@ class QueueClient:
     Args:
         settings: the queue's name, bounds and patience.
         fingerprint: of the service's bundle.
+        on_dead_letter: told when an image was put aside from here.
 
     Raises:
         RedisUrlError: the URL of Redis does not read.
+        OSError: the file with its password cannot be read.
     """
 
-    def __init__(self, settings: Settings, fingerprint: str) -> None:
-        assert settings.redis_url is not None  # noqa: S101 - whoever builds this has looked
-        url = settings.redis_url.get_secret_value()
+    def __init__(
+        self, settings: Settings, fingerprint: str, on_dead_letter: Callable[[], None] = lambda: None
+    ) -> None:
         self._keys = Keys(settings.queue_name)
         self._fingerprint = fingerprint
         self._places = settings.max_queue
+        self._claim_after_ms = int(1000 * settings.claim_after_s)
+        self._guilty = min(GUILTY, settings.max_deliveries)
+        self._on_dead_letter = on_dead_letter
         self._answers = self._keys.answers(secrets.token_hex(8))
-        self._redis = connect(url, settings.redis_timeout_s)
-        self._reading = connect(url, settings.redis_timeout_s + POLL_S, connections=1)
+        self._redis = connect_as_set(settings)
+        self._reading = connect_as_set(settings, POLL_S, connections=1)
         self._admit = self._redis.register_script(scripts.ADMIT)
         self._withdraw = self._redis.register_script(scripts.WITHDRAW)
+        self._expire = self._redis.register_script(scripts.EXPIRE)
         self._watch = Watch(self._redis, self._keys, fingerprint)
 
         self._numbers = count()
@@ -94,6 +103,7 @@ class QueueClient:
                 await asyncio.shield(admission)
                 return await answer
         except TimeoutError:
+            await self._give_up(admission, trace)
             raise Expired("the deadline passed before the image was embedded") from None
         finally:
             del self._waiting[request]
@@ -179,6 +189,28 @@ class QueueClient:
                 raise QueueUnavailableError("Redis has lost the queue; it is made anew")
             raise self._foreign(rest[0].decode())
         return bytes(rest[0])
+
+    async def _give_up(self, admission: asyncio.Task[bytes], trace: str) -> None:
+        """Take a request back whose deadline has passed, and see what became of its workers.
+
+        Raises:
+            DeadLetterError: they ended, so that the image was put aside.
+        """
+        if not admission.done() or admission.exception() is not None:
+            return
+        entry = admission.result()
+        try:
+            with telling():
+                ended = await self._expire(
+                    keys=[self._keys.requests, self._keys.dead],
+                    args=[GROUP, entry, DEAD_LETTERS_KEPT, self._claim_after_ms, self._guilty],
+                )
+        except QueueUnavailableError:
+            return
+        if ended:
+            self._on_dead_letter()
+            log.error("dead_lettered", entry=entry.decode(), request_id=trace, deliveries=ended)
+            raise DeadLetterError.of(entry.decode(), ended)
 
     async def _take_back(self, admission: asyncio.Task[bytes]) -> None:
         """Free the place of a request that nobody waits for any more."""

@@ -8,21 +8,42 @@ from contextlib import contextmanager
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.queue.errors import MissingGroupError, QueueUnavailableError, RedisUrlError
+from service.settings import Settings
 
 MAX_CONNECTIONS = 32
 
 
-def connect(url: str, timeout_s: float, connections: int = MAX_CONNECTIONS) -> Redis:
+def connect_as_set(settings: Settings, wait_s: float = 0.0, connections: int = MAX_CONNECTIONS) -> Redis:
+    """A client of the Redis that is set; connects when it is first used.
+
+    Args:
+        settings: with a `redis_url`.
+        wait_s: s that commands of this client wait by themselves.
+        connections: at most.
+
+    Raises:
+        RedisUrlError: the URL does not read.
+        OSError: the file with the password cannot be read.
+    """
+    assert settings.redis_url is not None  # noqa: S101 - whoever calls this has looked
+    url = settings.redis_url.get_secret_value()
+    return connect(url, settings.redis_timeout_s + wait_s, connections, settings.redis_password())
+
+
+def connect(
+    url: str, timeout_s: float, connections: int = MAX_CONNECTIONS, password: str | None = None
+) -> Redis:
     """A client; connects when it is first used.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
         timeout_s: s for a connection to be free, for it to stand, and for each answer.
         connections: at most.
+        password: where the URL has none.
 
     Raises:
         RedisUrlError: the URL does not read.
@@ -30,6 +51,7 @@ def connect(url: str, timeout_s: float, connections: int = MAX_CONNECTIONS) -> R
     try:
         pool = BlockingConnectionPool.from_url(
             url,
+            password=password,
             max_connections=connections,
             timeout=timeout_s,
             socket_timeout=timeout_s,
@@ -57,6 +79,10 @@ def telling() -> Iterator[None]:
 
 def _told(error: Exception) -> QueueUnavailableError:
     words = str(error)
+    if isinstance(error, AuthenticationError) or words.startswith(("NOAUTH", "WRONGPASS")):
+        return QueueUnavailableError(
+            "Redis does not take the password; see LKA_REID_REDIS_PASSWORD_FILE and LKA_REID_REDIS_URL"
+        )
     if "OOM command" in words or "command not allowed when used memory" in words:
         return QueueUnavailableError("Redis is full and takes no more images")
     if "NOGROUP" in words:

@@ -15,6 +15,7 @@ import structlog
 from models.preprocessing import ImageError
 from service.batching import Batcher, Expired, WorkerStoppedError
 from service.embedding import EmbeddedImage, ImageEmbedder
+from service.faults import STALL_S
 from service.forward import EmbeddingError
 from service.queue import codec
 from service.queue.errors import (
@@ -23,7 +24,6 @@ from service.queue.errors import (
     MissingGroupError,
     QueueUnavailableError,
 )
-from service.queue.faults import is_fatal
 from service.queue.metrics import WorkerMetrics
 from service.queue.registration import Registration
 from service.queue.stream import Delivery, Leftover, RequestStream
@@ -32,8 +32,6 @@ log = structlog.get_logger(__name__)
 
 READ_WAIT_S = 0.5
 BACKOFF_S = 0.2
-STALL_S = 60.0
-"""s that a batch may take; an embedder that is still at it then has lost its device."""
 
 
 class WorkerFailedError(Exception):
@@ -168,9 +166,7 @@ class Consumer:
 
     async def _bury(self, leftover: Leftover) -> None:
         delivery = leftover.delivery
-        error = DeadLetterError(
-            f"{delivery.deliveries} workers ended with this image in hand; it is dead letter {delivery.entry}"
-        )
+        error = DeadLetterError.of(delivery.entry, delivery.deliveries)
         if await self._stream.bury(leftover, codec.encode_error(delivery.request, error)):
             self._metrics.dead_lettered()
             log.error(
@@ -194,7 +190,7 @@ class Consumer:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            if isinstance(error, WorkerStoppedError) or is_fatal(error):
+            if isinstance(error, WorkerStoppedError):
                 self._fail(error)
                 return
             outcome = error

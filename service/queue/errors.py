@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class QueueUnavailableError(Exception):
     """Redis does not answer, answers too late, or has no room; the message says which."""
@@ -17,6 +19,11 @@ class ForeignBundleError(Exception):
 
 class DeadLetterError(Exception):
     """Workers ended while they had the image in hand, so often that no other one is risked for it."""
+
+    @classmethod
+    def of(cls, entry: str, workers: int) -> Self:
+        """The dead letter of a request's `entry`, which so many workers ended with."""
+        return cls(f"{workers} workers ended with this image in hand; it is dead letter {entry}")
 
 
 class RedisUrlError(ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import structlog
 
@@ -21,13 +22,16 @@ class RemoteEmbedder:
     Args:
         settings: the queue's name, bounds and patience.
         fingerprint: of the service's bundle.
+        on_dead_letter: told when an image was put aside from here.
 
     Raises:
         RedisUrlError: the URL of Redis does not read.
     """
 
-    def __init__(self, settings: Settings, fingerprint: str) -> None:
-        self._client = QueueClient(settings, fingerprint)
+    def __init__(
+        self, settings: Settings, fingerprint: str, on_dead_letter: Callable[[], None] = lambda: None
+    ) -> None:
+        self._client = QueueClient(settings, fingerprint, on_dead_letter)
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, name="queue", daemon=True)
 

@@ -47,21 +47,50 @@ return 1
 """
 """Acknowledge a request and write its answer; nothing is written where it has one, or was withdrawn."""
 
-BURY = """
+SET_ASIDE = """
+local function set_aside(requests, dead, group, id, kept, deliveries, worker)
+  local found = redis.call('XRANGE', requests, id, id)
+  redis.call('XACK', requests, group, id)
+  if redis.call('XDEL', requests, id) == 0 then return false end
+  local fields = found[1][2]
+  for _, value in ipairs({'entry', id, 'deliveries', deliveries, 'worker', worker}) do
+    table.insert(fields, value)
+  end
+  redis.call('XADD', dead, 'MAXLEN', kept, '*', unpack(fields))
+  return true
+end
+"""
+
+BURY = (
+    SET_ASIDE
+    + """
 -- KEYS requests, answers, dead; ARGV group, id, answer, ms answers are kept, letters kept, deliveries, worker
-local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
-if redis.call('XDEL', KEYS[1], ARGV[2]) == 0 then return 0 end
+if not set_aside(KEYS[1], KEYS[3], ARGV[1], ARGV[2], ARGV[5], ARGV[6], ARGV[7]) then return 0 end
 redis.call('RPUSH', KEYS[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
-local fields = found[1][2]
-for _, value in ipairs({'entry', ARGV[2], 'deliveries', ARGV[6], 'worker', ARGV[7]}) do
-  table.insert(fields, value)
-end
-redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[5], '*', unpack(fields))
 return 1
 """
+)
 """Answer as `ANSWER` does, and keep the request as a dead letter."""
+
+EXPIRE = (
+    SET_ASIDE
+    + """
+-- KEYS requests, dead; ARGV group, id, letters kept, ms without a sign of life, workers that suffice
+local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
+local ended = 0
+if pending then
+  ended = pending[4]
+  if pending[3] < tonumber(ARGV[4]) then ended = ended - 1 end
+end
+if ended >= tonumber(ARGV[5]) and
+  set_aside(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], pending[4], pending[2]) then return ended end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[2])
+return 0
+"""
+)
+"""Take a request back whose deadline has passed; a dead letter where enough workers have ended with it."""
 
 STALE = """
 -- KEYS requests; ARGV group, ms without a sign of life
@@ -72,9 +101,14 @@ return #found
 
 TAKE_OVER = """
 -- KEYS requests; ARGV group, worker, ms without a sign of life, deliveries at most
-local found = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], '-', '+', 1)
-if #found == 0 then return false end
-local id, holder, deliveries = found[1][1], found[1][2], found[1][4]
+local found = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], '-', '+', 1000)
+local chosen
+for _, pending in ipairs(found) do
+  if pending[4] >= tonumber(ARGV[4]) then chosen = pending break end
+  if not chosen or pending[4] < chosen[4] then chosen = pending end
+end
+if not chosen then return false end
+local id, holder, deliveries = chosen[1], chosen[2], chosen[4]
 local entry = redis.call('XRANGE', KEYS[1], id, id)
 if #entry == 0 then
   redis.call('XACK', KEYS[1], ARGV[1], id)
@@ -84,7 +118,8 @@ if deliveries >= tonumber(ARGV[4]) then return {'spent', deliveries, holder, id,
 redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)
 return {'claimed', deliveries + 1, holder, id, entry[1][2]}
 """
-"""Take over the oldest request left behind, one alone; one that has had all its deliveries is only shown."""
+"""Take over a request left behind, one alone: of those with the fewest deliveries the oldest, so that one
+that ends its workers keeps no other waiting. One that has had its last comes first, and is only shown."""
 
 TOUCH = """
 -- KEYS requests; ARGV group, worker, ids...
@@ -120,6 +155,17 @@ return {ARGV[1], whole(now())}
 """
 )
 """A worker's sign of life. The first comer makes the queue its bundle's; the others are refused."""
+
+LEAVE_BEHIND = """
+-- KEYS requests; ARGV group, worker
+local held = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', 1000, ARGV[2])
+if held.err then return 0 end
+for _, pending in ipairs(held) do
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, pending[1], 'IDLE', 86400000, 'JUSTID')
+end
+return #held
+"""
+"""A worker is gone: what it holds has had no sign of life for a day, and is taken over at once."""
 
 LEAVE = """
 -- KEYS requests, workers, worker; ARGV group, name

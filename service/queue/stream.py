@@ -102,6 +102,7 @@ class RequestStream:
         self._take_over = redis.register_script(scripts.TAKE_OVER)
         self._touch = redis.register_script(scripts.TOUCH)
         self._leave = redis.register_script(scripts.LEAVE)
+        self._leave_behind = redis.register_script(scripts.LEAVE_BEHIND)
         self._forgetting = redis.register_script(scripts.FORGET)
 
     async def prepare(self) -> None:
@@ -175,8 +176,14 @@ class RequestStream:
                 )
             )
 
+    async def leave_behind(self) -> int:
+        """Tell that this worker has ended: what it holds, so many requests, is for others to take over."""
+        with telling():
+            return int(await self._leave_behind(keys=[self._keys.requests], args=[GROUP, self._worker]))
+
     async def leave(self) -> None:
-        """Tell that this worker takes no more requests; nothing may be in its hands."""
+        """Tell that this worker takes no more requests; what it still holds is for others to take over."""
+        await self.leave_behind()
         keys = [self._keys.requests, self._keys.workers, self._keys.worker(self._worker)]
         with telling():
             await self._leave(keys=keys, args=[GROUP, self._worker])

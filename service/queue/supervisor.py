@@ -1,7 +1,12 @@
-"""Several worker processes under one parent, which starts anew what ended by itself and has one /metrics."""
+"""Worker processes under one parent, which starts anew what ended by itself and has one /metrics.
+
+It knows at once that a worker has ended, and says so in Redis: what that one held is taken over without
+waiting for signs of life.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -17,6 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from service.console import CommandError
+from service.queue.connection import connect_as_set
+from service.queue.errors import QueueUnavailableError
+from service.queue.keys import Keys
+from service.queue.stream import RequestStream
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -34,12 +43,17 @@ SCRAPE_S = 2.0
 class Member:
     """One worker process, started anew whenever it ends by itself.
 
-    It is the same command with `--member`: on its stdout comes the port of its metrics, and it stops when its
-    stdin ends, so that none outlives the supervisor.
+    It is the same command with `--member`: on its stdout come the port of its metrics and its name on the
+    queue, and it stops when its stdin ends, so that none outlives the supervisor.
+
+    Attributes:
+        port: of its metrics; None while it has none.
+        name: of the newest process on the queue; empty before it said so.
     """
 
     def __init__(self, command: list[str]) -> None:
         self.port: int | None = None
+        self.name = ""
         self._command = command
         self._backoff_s = FIRST_BACKOFF_S
         self._next_start = 0.0
@@ -83,6 +97,7 @@ class Member:
 
     def _start(self) -> None:
         self._started = time.monotonic()
+        self.name = ""
         self._process = subprocess.Popen(  # noqa: S603 - our own command line
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -92,11 +107,11 @@ class Member:
         if process.stdout is None:
             return
         try:
-            line = process.stdout.readline().strip()
+            port, _, name = process.stdout.readline().strip().partition(" ")
         except ValueError:  # closed, for the process has ended
             return
-        if line.isdecimal() and process is self._process:
-            self.port = int(line)
+        if port.isdecimal() and process is self._process:
+            self.port, self.name = int(port), name
 
     def _close(self) -> None:
         if self._process is not None:
@@ -176,7 +191,7 @@ class Supervisor:
         try:
             while not self._stopping:
                 for number, member in enumerate(self._members):
-                    self._look_at(number, member.tend())
+                    self._look_at(number, member, member.tend())
                 time.sleep(POLL_S)
         finally:
             for member in self._members:
@@ -188,10 +203,29 @@ class Supervisor:
     def _stop(self) -> None:
         self._stopping = True
 
-    def _look_at(self, number: int, status: int | None) -> None:
+    def _look_at(self, number: int, member: Member, status: int | None) -> None:
         if status is None or self._stopping:
             return
         if status == REFUSED:
             raise CommandError("a worker cannot start; its own message stands above")
         self._restarts.inc()
         log.error("worker_ended", process=number, status=status)
+        try:
+            asyncio.run(_tell_of_the_end(self._settings, member.name))
+        except (QueueUnavailableError, OSError) as error:
+            # Then it is missed by its signs of life.
+            log.warning("queue_down", reason=str(error))
+
+
+async def _tell_of_the_end(settings: Settings, worker: str) -> None:
+    """Let others take over at once what a worker that has ended held.
+
+    Raises:
+        QueueUnavailableError: Redis does not answer.
+    """
+    redis = connect_as_set(settings, connections=1)
+    try:
+        held = await RequestStream(redis, redis, Keys(settings.queue_name), worker).leave_behind()
+    finally:
+        await redis.aclose()
+    log.info("left_behind", worker=worker, requests=held)

@@ -18,7 +18,8 @@ from models.bundle import Bundle
 from service import resources
 from service.console import CommandError
 from service.embedding import LocalEmbedder
-from service.queue.connection import connect
+from service.faults import LOST
+from service.queue.connection import connect_as_set
 from service.queue.consumer import READ_WAIT_S, Consumer, WorkerFailedError
 from service.queue.errors import ForeignBundleError, MissingGroupError, QueueUnavailableError
 from service.queue.keys import Keys
@@ -29,8 +30,6 @@ from service.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-LOST = 70
-"""Exit status of a worker whose embedder is lost: start it again (EX_SOFTWARE of sysexits.h)."""
 RETRY_S = 1.0
 
 
@@ -39,24 +38,26 @@ def run(settings: Settings, *, is_member: bool = False) -> None:
 
     Args:
         settings: with a `redis_url`.
-        is_member: one of several that a supervisor started: the metrics have any free port of 127.0.0.1,
-            which it prints, and it stops when stdin ends, as it does when the supervisor is gone.
+        is_member: one that a supervisor started: the metrics have any free port of 127.0.0.1, which it
+            prints with its name, and it stops when stdin ends, as it does when the supervisor is gone.
 
     Raises:
         CommandError: Redis is not set, the metrics' port is taken, or the queue is another bundle's.
         BundleError, RuntimeNotAvailableError, EmbeddingError, RedisUrlError: what failed and the remedy.
+        OSError: the file with Redis' password cannot be read.
         SystemExit: with `LOST` where the embedder is lost.
     """
     if settings.redis_url is None:
         raise CommandError("a worker needs LKA_REID_REDIS_URL; without it the service embeds by itself")
     bundle = Bundle.load(settings.bundle)
     metrics = WorkerMetrics()
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     if is_member:
-        print(expose(metrics, "127.0.0.1", 0), flush=True)
+        print(expose(metrics, "127.0.0.1", 0), name, flush=True)
     else:
         expose(metrics, settings.metrics_host, settings.metrics_port)
     try:
-        asyncio.run(_serve(settings, bundle, metrics, is_member))
+        asyncio.run(_serve(settings, bundle, metrics, name, is_member))
     except ForeignBundleError as error:
         raise CommandError(str(error)) from None
     except WorkerFailedError as error:
@@ -82,7 +83,9 @@ def expose(metrics: WorkerMetrics, host: str, port: int) -> int:
     return int(server.server_port)
 
 
-async def _serve(settings: Settings, bundle: Bundle, metrics: WorkerMetrics, is_member: bool) -> None:
+async def _serve(
+    settings: Settings, bundle: Bundle, metrics: WorkerMetrics, name: str, is_member: bool
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,7 +97,6 @@ async def _serve(settings: Settings, bundle: Bundle, metrics: WorkerMetrics, is_
 
     if is_member:
         loop.add_reader(sys.stdin.fileno(), on_orphaned)
-    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with _queue(settings, bundle, name) as (stream, registration):
         if not await _join(stream, registration, stopping):
             return
@@ -145,10 +147,8 @@ async def _queue(
     settings: Settings, bundle: Bundle, name: str
 ) -> AsyncIterator[tuple[RequestStream, Registration]]:
     """The queue as this worker sees it; the worker is struck off it at the end."""
-    assert settings.redis_url is not None  # noqa: S101 - `run` has looked
-    url = settings.redis_url.get_secret_value()
-    redis = connect(url, settings.redis_timeout_s)
-    blocking = connect(url, settings.redis_timeout_s + READ_WAIT_S, connections=1)
+    redis = connect_as_set(settings)
+    blocking = connect_as_set(settings, READ_WAIT_S, connections=1)
     keys = Keys(settings.queue_name)
     stream = RequestStream(redis, blocking, keys, name)
     lasts_s = max(3.0, 2 * settings.claim_after_s)

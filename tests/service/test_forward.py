@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.forward import EmbeddingError, ForwardPass, bucket_sizes
+from service.forward import EmbeddingError, ForwardPass, bucket_sizes, steps_for
 from tests.service.fakes import SHAPE, Embeddings, FakeEmbedder
 
 
@@ -18,6 +18,21 @@ def test_bucket_sizes_are_powers_of_two_up_to_the_largest_batch(
     max_batch: int, sizes: tuple[int, ...]
 ) -> None:
     assert bucket_sizes(max_batch) == sizes
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "sizes"),
+    [
+        (1, (1,)),
+        (8, (1, 2, 3, 4, 5, 6, 7, 8)),
+        (13, (*range(1, 9), 10, 12, 13)),
+        (20, (*range(1, 9), 10, 12, 14, 16, 20)),
+    ],
+)
+def test_on_a_cpu_sizes_are_stepped_finely(max_batch: int, sizes: tuple[int, ...]) -> None:
+    assert bucket_sizes(max_batch, steps_for("openvino-bf16")) == sizes
+    assert steps_for("cpu") == 4
+    assert steps_for("cuda") == steps_for("tensorrt") == steps_for("torch-cuda-bf16") == 1
 
 
 def test_an_image_has_the_same_features_alone_and_in_company() -> None:

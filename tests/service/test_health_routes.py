@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.bundle import Threshold
 from service.app import create_app
 from service.metrics import Metrics
 from service.settings import Settings
@@ -26,10 +28,27 @@ def test_ready_says_what_is_served(service: Running) -> None:
         "bundle": "fake",
         "fingerprint": FINGERPRINT,
         "reranker": True,
+        "match_threshold": None,
         "workers": 1,
         "gallery_size": 1,
         "queue_depth": 0,
     }
+
+
+def test_ready_tells_the_threshold_of_a_calibrated_bundle(tmp_path: Path) -> None:
+    models = make_models()
+    threshold = Threshold(
+        similarity=0.42,
+        false_match_rate=0.01,
+        false_match_interval=(0.005, 0.02),
+        true_match_rate=0.9,
+        measured_on="nothing",
+        fingerprint=FINGERPRINT,
+    )
+    manifest = models.bundle.manifest.model_copy(update={"threshold": threshold})
+    models.bundle = dataclasses.replace(models.bundle, manifest=manifest)
+    with running(tmp_path, models) as service:
+        assert service.client.get("/health/ready").json()["match_threshold"] == 0.42
 
 
 def test_a_fresh_forward_pass_is_proof_enough(service: Running) -> None:

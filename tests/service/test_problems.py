@@ -173,11 +173,11 @@ def test_a_failure_nobody_foresaw_says_nothing_of_its_cause(
 
 def test_an_image_the_model_fails_on_is_told_so_and_the_next_is_answered(service: Running) -> None:
     def fail(_images: object) -> None:
-        raise RuntimeError("CUDA error at 0xdeadbeef")
+        raise RuntimeError("a kernel failed at 0xdeadbeef")
 
     service.models.embedder.on_embed = fail
     problem = check(service.enrol(), 500, "embedding-failed")
-    assert "CUDA" not in str(problem)
+    assert "0xdeadbeef" not in str(problem)
     assert service.gallery.count() == 0
     service.models.embedder.on_embed = lambda _images: None
     assert service.enrol().status_code == 201

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from service.console import CommandError
+from service.faults import LOST
 from service.server import listen
 from tests.service.commands import ROOT, free_port, serving_process
 from tests.service.fakes import open_gallery, picture, write_bundle
@@ -52,6 +58,59 @@ def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signa
     assert service.process.returncode == 0
     assert '"event": "stopped"' in log
     assert "Traceback" not in log
+
+
+def black() -> bytes:
+    """An image that costs the embedder of `tests.service.queue.fake_command` its device."""
+    stream = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.slow
+def test_a_lost_device_ends_the_service_once_those_who_wait_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = tmp_path / "control"
+    control.mkdir()
+    monkeypatch.setenv("CONTROL", str(control))
+    hold, passes = control / "hold", control / "batches"
+    with (
+        serving_process(
+            *("--data-dir", tmp_path / "data", "--bundle", write_bundle(tmp_path / "bundle")),
+            *("--log-format", "json"),
+            module="tests.service.queue.fake_command",
+        ) as service,
+        ThreadPoolExecutor(6) as pool,
+    ):
+
+        def query(image: bytes) -> httpx.Response:
+            return httpx.post(service.url + "/query", files={"image": ("x", image)}, timeout=60)
+
+        def await_depth(depth: int) -> None:
+            while f"lka_reid_queue_depth {depth}.0" not in httpx.get(service.url + "/metrics").text:
+                time.sleep(0.01)
+
+        hold.touch()
+        first = pool.submit(query, picture())
+        while not passes.exists():
+            time.sleep(0.01)
+        waiting = [pool.submit(query, image) for image in (black(), picture(), picture())]
+        await_depth(4)
+        hold.unlink()
+        assert first.result().status_code == 200
+        for answer in waiting:
+            assert answer.result().status_code == 503
+            assert answer.result().json()["type"] == "urn:lka-reid:problem:not-ready"
+            assert answer.result().headers["Retry-After"]
+            assert "CUDA" not in answer.result().text
+        _, log = service.process.communicate(timeout=60)
+    assert service.process.returncode == LOST
+    [lost] = [json.loads(line) for line in log.splitlines() if '"event": "embedder_lost"' in line]
+    assert lost["level"] == "critical"
+    assert "illegal memory access" in lost["reason"]
+    assert '"event": "ending"' in log
+    assert '"event": "stopped"' in log
 
 
 def serve_in_vain(*arguments: object) -> str:

@@ -165,7 +165,7 @@ class Stack:
 @contextmanager
 def stack(folder: Path, redis_options: dict[str, str] | None = None, **settings: Any) -> Iterator[Stack]:
     """A Redis and a stack on it for the length of a test."""
-    with redis_server(folder, **(redis_options or {})) as redis:
+    with redis_server(folder, None, **(redis_options or {})) as redis:
         it = Stack(folder, redis, **settings)
         try:
             yield it

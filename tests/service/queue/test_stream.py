@@ -17,6 +17,7 @@ from service.queue import codec
 from service.queue.client import QueueClient
 from service.queue.connection import connect
 from service.queue.errors import (
+    DeadLetterError,
     ForeignBundleError,
     MissingGroupError,
     QueueUnavailableError,
@@ -182,6 +183,89 @@ def test_after_its_last_delivery_a_request_is_buried_and_not_taken_over(redis: R
 
 async def _dead_letters(client: QueueClient, count: int) -> bool:
     return client.state().dead_letters == count
+
+
+def test_what_a_worker_left_behind_is_taken_over_at_once(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis, "gone") as gone, fellow(redis, "here") as here, service(redis) as client:
+            asking = [asyncio.create_task(client.embed(b"x", soon(), "")) for _ in range(2)]
+            held = [delivery for _ in asking for delivery in await gone.stream.read(1, PATIENCE_S)]
+            assert not await here.stream.has_leftovers(PATIENCE_S)
+            # Whoever has seen it end says so in its name.
+            assert await gone.stream.leave_behind() == 2
+            leftovers = [await here.stream.take_over(PATIENCE_S, 3) for _ in asking]
+            assert [it.delivery.deliveries for it in leftovers if it is not None] == [2, 2]
+            assert {it.delivery.entry for it in leftovers if it is not None} == {it.entry for it in held}
+            assert await here.stream.take_over(PATIENCE_S, 3) is None
+            assert await gone.stream.leave_behind() == 0
+            for task in asking:
+                task.cancel()
+
+    asyncio.run(scene())
+
+
+def test_one_that_ends_its_workers_keeps_no_other_waiting(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis) as worker, service(redis) as client:
+            asking = []
+            for data in (b"poison", b"second", b"third"):
+                asking.append(asyncio.create_task(client.embed(data, soon(), "")))
+                await worker.stream.read(1, PATIENCE_S)
+            taken = []
+            for _ in range(5):
+                leftover = await worker.stream.take_over(0, 3)
+                assert leftover is not None
+                taken.append((leftover.delivery.image, leftover.delivery.deliveries, leftover.is_spent))
+                if leftover.delivery.image != b"poison":
+                    await worker.stream.answer(leftover.delivery, refusal(leftover.delivery.request))
+            # What has had its last delivery is answered before anything else is risked.
+            late = asyncio.create_task(client.embed(b"late", soon(), ""))
+            await worker.stream.read(1, PATIENCE_S)
+            spent = await worker.stream.take_over(0, 3)
+            assert spent is not None
+            assert (spent.delivery.image, spent.is_spent) == (b"poison", True)
+            for task in (*asking, late):
+                task.cancel()
+            await asyncio.gather(*asking, late, return_exceptions=True)
+        assert taken == [
+            (b"poison", 2, False),
+            (b"second", 2, False),
+            (b"third", 2, False),
+            (b"poison", 3, False),
+            (b"poison", 3, True),
+        ]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "last_ended", "ended"), [(1, True, 1), (2, False, 1), (2, True, 2), (3, False, 2)]
+)
+def test_at_its_deadline_an_image_that_two_workers_ended_with_is_a_dead_letter(
+    redis: RedisServer, deliveries: int, last_ended: bool, ended: int
+) -> None:
+    async def scene() -> None:
+        async with fellow(redis) as worker, service(redis) as client:
+            asking = asyncio.create_task(client.embed(b"poison", time.monotonic() + 0.5, "t"))
+            [delivery] = await worker.stream.read(1, PATIENCE_S)
+            for _ in range(deliveries - 1):
+                assert await worker.stream.take_over(0, 3) is not None
+            if last_ended:
+                await worker.stream.leave_behind()
+            if ended < 2:
+                with pytest.raises(Expired):
+                    await asking
+                assert not redis.client.xrange("{q}:dead")
+            else:
+                with pytest.raises(DeadLetterError, match=f"^2 workers ended .* {delivery.entry}$"):
+                    await asking
+                [(_, letter)] = redis.client.xrange("{q}:dead")
+                assert (letter[b"image"], letter[b"trace"]) == (b"poison", b"t")
+                assert int(letter[b"deliveries"]) == deliveries
+            await until(lambda: _is_empty(redis))
+            assert not await worker.stream.has_leftovers(0)
+
+    asyncio.run(scene())
 
 
 def test_who_goes_away_or_waits_too_long_takes_his_request_with_him(redis: RedisServer) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from service.faults import is_fatal
 from service.forward import EmbeddingError
-from service.queue.faults import is_fatal
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
-"""Which failures of an embedder end its process."""
+"""Which failures of an embedder end its process, and how it ends."""
 
 from __future__ import annotations
 
 import re
+
+LOST = 70
+"""Exit status of a process whose embedder is lost: start it again (EX_SOFTWARE of sysexits.h)."""
+STALL_S = 60.0
+"""s that a batch may take; an embedder that is still at it then has lost its device."""
 
 # After any of these a process cannot use its GPU any more: whatever it tries next fails as well.
 _FATAL = re.compile(
@@ -12,6 +17,10 @@ _FATAL = re.compile(
 )
 # Memory that ran out comes back.
 _PASSING = re.compile(r"out of memory|failed to allocate|ALLOC_FAILED", re.IGNORECASE)
+
+
+class EmbedderLostError(Exception):
+    """The embedder of this process will not work again; the process has to be started anew."""
 
 
 def is_fatal(error: BaseException) -> bool:
