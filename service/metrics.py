@@ -28,6 +28,8 @@ from service.version import VERSION
 # From 1 ms to 30 s: an index answers within the first, a queue at its limit fills the last.
 STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+# To the largest batch of the second stage, `service.reranking.MAX_BATCH`.
+RERANK_BUCKETS = (1, 2, 4, 8, 16)
 STAGES = ("decode", "queue", "embed", "search", "rerank", "explain", "total")
 
 
@@ -130,6 +132,12 @@ class Metrics(ModelMetrics):
             "Images put aside at their deadline, after workers had ended with them.",
             registry=self.registry,
         )
+        self._rerank_probes = Histogram(
+            "lka_reid_rerank_batch_probes",
+            "Probes in a forward pass of the second stage.",
+            buckets=RERANK_BUCKETS,
+            registry=self.registry,
+        )
         self._queue_depth = self._reading("queue_depth", "Images that have a place and no answer.")
         self._queue_limit = self._reading("queue_limit", "Places for images.")
         self._queue_oldest = self._reading(
@@ -183,6 +191,10 @@ class Metrics(ModelMetrics):
     def watch_uploads(self, taken: Callable[[], int]) -> None:
         """Read the places taken by uploads whenever the metrics are asked for."""
         self._uploads = taken
+
+    def rerank_batch(self, probes: int) -> None:
+        """The second stage looked at the candidates of so many probes in one forward pass."""
+        self._rerank_probes.observe(probes)
 
     def watch_embedder(self, embedder: Callable[[], EmbedderState], queue_limit: int) -> None:
         """Read the embedder's state whenever the metrics are asked for."""

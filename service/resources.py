@@ -89,7 +89,7 @@ class Resources:
                 gallery=gallery,
                 embedder=embedder,
                 enroller=Enroller(embedder, gallery, limiter),
-                search=TwoStageSearch(embedder, gallery, reranker, limiter),
+                search=TwoStageSearch(embedder, gallery, reranker, limiter, metrics.rerank_batch),
                 explainer=PairExplainer(bundle, settings.threads),
                 gallery_limiter=limiter,
                 _closing=undo.pop_all(),

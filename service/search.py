@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
-from numpy.typing import NDArray
 
 from index import Gallery, Match
 from service.embedding import ImageEmbedder
 from service.forward import Features
 from service.protocols import Reranker
-
-
-class RerankError(Exception):
-    """The re-ranker answered something unusable."""
+from service.reranking import BatchedReranker, Shortlist
 
 
 @dataclass(frozen=True)
@@ -63,14 +59,20 @@ class TwoStageSearch:
         gallery: what is searched.
         reranker: the second stage, or None for a bundle without one.
         limiter: searches under way at the same time.
+        on_rerank: told the number of probes of every forward pass of the second stage.
     """
 
     def __init__(
-        self, embedder: ImageEmbedder, gallery: Gallery, reranker: Reranker | None, limiter: CapacityLimiter
+        self,
+        embedder: ImageEmbedder,
+        gallery: Gallery,
+        reranker: Reranker | None,
+        limiter: CapacityLimiter,
+        on_rerank: Callable[[int], None] = lambda _probes: None,
     ) -> None:
         self._embedder = embedder
         self._gallery = gallery
-        self._reranker = reranker
+        self._reranker = None if reranker is None else BatchedReranker(reranker, on_rerank)
         self._limiter = limiter
 
     async def query(self, data: bytes, *, top_k: int, rerank: bool, deadline: float) -> Ranking:
@@ -102,19 +104,21 @@ class TwoStageSearch:
             seconds={"search": searched - started, "rerank": ended - searched if reranker else 0.0},
         )
 
-    def _distances(self, reranker: Reranker, probe: Features, candidates: list[Match]) -> list[float | None]:
+    def _distances(
+        self, reranker: BatchedReranker, probe: Features, candidates: list[Match]
+    ) -> list[float | None]:
         """The second stage's distance of each candidate; None for one without strips."""
         strips = self._gallery.strips([match.record.image_id for match in candidates])
         scored = [place for place, its_strips in enumerate(strips) if its_strips is not None]
         distances: list[float | None] = [None] * len(candidates)
         if not scored or probe.strips is None:
             return distances
-        answer = reranker.distances(
-            probe.strips[np.newaxis],
-            np.stack([its_strips for its_strips in strips if its_strips is not None])[np.newaxis],
-            np.array([[candidates[place].similarity for place in scored]], dtype=np.float32),
+        shortlist = Shortlist(
+            probe.strips,
+            np.stack([its_strips for its_strips in strips if its_strips is not None]),
+            np.array([candidates[place].similarity for place in scored], dtype=np.float32),
         )
-        for place, distance in zip(scored, _checked(answer, len(scored)), strict=True):
+        for place, distance in zip(scored, reranker.distances(shortlist), strict=True):
             distances[place] = distance
         return distances
 
@@ -132,11 +136,3 @@ def order_matches(found: Sequence[Match], distances: Sequence[float | None]) -> 
         Ranked(found[source], source + 1, distances[source] if source < len(distances) else None)
         for source in order
     ]
-
-
-def _checked(answer: NDArray[np.float32], candidates: int) -> list[float]:
-    if answer.shape != (1, candidates):
-        raise RerankError(f"the re-ranker answered {answer.shape} for {candidates} candidates")
-    if not np.isfinite(answer).all():
-        raise RerankError("the re-ranker answered distances that are not finite")
-    return [float(distance) for distance in answer[0]]
