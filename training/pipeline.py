@@ -18,6 +18,7 @@ from models.network import LKAReID, NetworkConfig
 from models.preprocessing import InputSpec
 from models.reranker import StripReranker
 from training.augmentation import Augmentation
+from training.bands import extract_bands
 from training.checkpoint import load_embedder, load_reranker, save_embedder, save_reranker
 from training.configuration import TrainingConfig
 from training.datasets.image import VehicleImage
@@ -34,6 +35,7 @@ from training.recipe import Recipe
 from training.reranker import train_reranker
 from training.reranker_choice import choose_reranker, with_fusion
 from training.snapshot import Snapshots
+from training.striphead import StripChoice, replace_head, train_head
 from training.trainer import Trainer
 from training.weights import load_imagenet
 
@@ -134,7 +136,8 @@ class Run:
     @cached_property
     def embedder(self) -> LKAReID:
         """The bundle's embedder, trained on all training vehicles."""
-        return self._embedder("embedder", self.recipe.network, self.recipe.embedder, self.split.train)
+        network = self._embedder("embedder", self.recipe.network, self.recipe.embedder, self.split.train)
+        return self._with_own_head("embedder", network, self.split.train)
 
     @cached_property
     def plain(self) -> LKAReID:
@@ -155,6 +158,7 @@ class Run:
             others = [image for image in self.split.train if image.vehicle_id not in part]
             own = [image for image in self.split.train if image.vehicle_id in part]
             network = self._embedder(f"fold-{number}", self.recipe.network, self.recipe.embedder, others)
+            network = self._with_own_head(f"fold-{number}", network, others)
             features = self._features(f"fold-{number}-features", network, own, views=self.recipe.views)
             found.append([Fold(view, mine(view, self.recipe.reranker.candidates)) for view in features])
         return found
@@ -168,7 +172,8 @@ class Run:
         """
         path = self.folder / "reranker.safetensors"
         recipe = self.recipe
-        if self._is_made("reranker", recipe.shape, recipe.reranker, recipe.network, recipe.embedder):
+        settings = (recipe.shape, recipe.reranker, recipe.network, recipe.embedder, recipe.head)
+        if self._is_made("reranker", *settings):
             return load_reranker(path)
         choice = choose_reranker(
             self.folds, recipe.shape, recipe.reranker, self.reporter, interruption=self.interruption
@@ -177,9 +182,7 @@ class Run:
             json.dumps(to_jsonable_python(choice), indent=2) + "\n"
         )
         self.reporter.part(f"re-ranker, {choice.steps} steps, fusion {choice.fusion}")
-        snapshots = self._snapshots(
-            "reranker", recipe.shape, recipe.reranker, recipe.network, recipe.embedder
-        )
+        snapshots = self._snapshots("reranker", *settings)
         trained = train_reranker(
             [view for fold in self.folds for view in fold],
             [],
@@ -221,6 +224,35 @@ class Run:
         save_embedder(path, trainer.run())
         if trainer.snapshots is not None:
             trainer.snapshots.remove()
+        return load_embedder(path)
+
+    def _with_own_head(self, name: str, network: LKAReID, images: list[VehicleImage]) -> LKAReID:
+        """The network with a head of strips that learned from its finished maps; no descriptor changes."""
+        config = self.recipe.head
+        if config is None or not network.config.strips:
+            return network
+        path = self.folder / f"{name}-head.safetensors"
+        if not self._is_made(f"{name}-head", self.recipe.network, self.recipe.embedder, config):
+            self.reporter.part(f"{name}-head")
+            height, width = network.config.image_size
+            spec = InputSpec(height=height, width=width)
+            augmentation = Augmentation(spec, self.recipe.embedder.augmentation)
+            source = random.Random(f"{self.recipe.seed}/{name}-head")  # noqa: S311
+            total = (config.views + 1) * len(images)
+            views = [
+                extract_bands(
+                    network,
+                    images,
+                    spec,
+                    augmentation=augmentation if view else None,
+                    source=source,
+                    report=self._counting(view * len(images), total),
+                )
+                for view in range(config.views + 1)
+            ]
+            choice = StripChoice(rows=network.config.strips, width=network.config.strip_width)
+            replace_head(network, train_head(choice, views, config))
+            save_embedder(path, network)
         return load_embedder(path)
 
     def _features(

@@ -22,6 +22,7 @@ from training.configuration import (
     TrainingConfig,
 )
 from training.reranker import RerankerTraining
+from training.striphead import HeadTraining
 
 VALIDATION_VEHICLES = 81
 SEED = 0
@@ -56,6 +57,7 @@ class Recipe:
         views: changed copies of every image in the re-ranker's training lists.
         network: the embedder's shape.
         embedder: its training, for the bundle and for the folds.
+        head: how the strips' head is trained anew once its embedder is finished; None keeps the embedder's.
         shape: the re-ranker's shape; with its fusion it is trained, another may be chosen afterwards.
         reranker: its training.
         plain: the plain ResNet-50 to compare with.
@@ -70,6 +72,7 @@ class Recipe:
         default_factory=lambda: NetworkConfig(ibn=True, v1=True, image_size=(SIDE, SIDE), strips=4)
     )
     embedder: TrainingConfig = EMBEDDER
+    head: HeadTraining | None = field(default_factory=HeadTraining)
     shape: RerankerConfig = field(default_factory=lambda: RerankerConfig(fusion=2.0))
     reranker: RerankerTraining = field(default_factory=RerankerTraining)
     plain: NetworkConfig = field(

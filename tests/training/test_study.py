@@ -15,14 +15,14 @@ from models.preprocessing import InputSpec
 from models.reranker import RerankerConfig
 from tests.training.small import Diary, experiment, small_network
 from training.ablation import Part, identity_folds
+from training.bands import Bands, extract_bands, load_bands, save_bands
 from training.datasets.image import VehicleImage
 from training.datasets.manifest import read_manifest
 from training.measurement import directions, pooled_accuracy
 from training.reranker import RerankerTraining
 from training.snapshot import SnapshotError
-from training.study.bands import Bands, extract_bands, load_bands, save_bands
+from training.striphead import HeadTraining, StripChoice, tokens, train_head
 from training.study.cells import CellMaker
-from training.study.heads import HeadTraining, StripChoice, tokens, train_head
 from training.study.second_stage import SecondStageStudy, line, markdown
 from training.study.variants import OURS, Variant
 

@@ -14,6 +14,7 @@ from models.network import LKAReID
 from models.preprocessing import InputSpec
 from training.ablation import SPACING, Part
 from training.augmentation import Augmentation
+from training.bands import Bands, extract_bands, load_bands, save_bands
 from training.checkpoint import load_embedder, save_embedder
 from training.configuration import ExperimentConfig
 from training.datasets.image import VehicleImage
@@ -21,7 +22,6 @@ from training.experiment import Reporter
 from training.interruption import Interruption
 from training.processes import Process, choose_device
 from training.snapshot import Snapshots
-from training.study.bands import Bands, extract_bands, load_bands, save_bands
 from training.trainer import Trainer
 from training.weights import load_imagenet
 

@@ -15,8 +15,8 @@ from training.featurestore import save_features
 from training.interruption import Interruption
 from training.reranker_choice import Reporter
 from training.snapshot import Snapshots
+from training.striphead import HeadTraining
 from training.study.cells import CellMaker
-from training.study.heads import HeadTraining
 from training.study.variants import OURS, Outcome, Strips, Variant, measure
 
 SHOWN = ("mAP", "R1", "R5")

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from models.reranker import RerankerConfig, StripReranker
+from training.bands import Bands
 from training.features import Features
 from training.interruption import Interruption
 from training.lists import Fold, mine
 from training.measurement import directions, pooled_accuracy
 from training.reranker import RerankerTraining, train_reranker
 from training.reranker_choice import FUSIONS, Choice, Reporter, choose_reranker, with_fusion
-from training.study.bands import Bands
+from training.striphead import HeadTraining, StripChoice, tokens, train_head
 from training.study.cells import CellBands
-from training.study.heads import HeadTraining, StripChoice, tokens, train_head
 
 Mining = Literal["out-of-fold", "augmented", "own"]
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from models.mixers import pooling_matrix
+from models.network import LKAReID
 from models.strips import StripHead
+from training.bands import Bands
 from training.losses import contrastive
-from training.study.bands import Bands
 
 BRANCHES = {"L": (0, 1), "H": (2, 3), "L and H": (0, 1, 2, 3)}
 
@@ -53,6 +54,7 @@ class HeadTraining:
         learning_rate: peak.
         temperature: of the loss.
         seed: of initialisation and batches.
+        views: changed copies of every image, beside the image itself.
     """
 
     steps: int = 300
@@ -60,6 +62,7 @@ class HeadTraining:
     learning_rate: float = 1e-3
     temperature: float = 0.07
     seed: int = 0
+    views: int = 2
 
 
 def train_head(choice: StripChoice, views: Sequence[Bands], config: HeadTraining) -> StripHead:
@@ -99,6 +102,20 @@ def train_head(choice: StripChoice, views: Sequence[Bands], config: HeadTraining
         optimiser.step()
         schedule.step()
     return head.eval()
+
+
+def replace_head(network: LKAReID, head: StripHead) -> None:
+    """Give a network this head's weights, in place.
+
+    Raises:
+        ValueError: the network has no strips, or of another width.
+    """
+    if network.strip_head is None:
+        raise ValueError("the network has no strips")
+    try:
+        network.strip_head.load_state_dict(head.state_dict(), strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"the head does not fit the network: {error}") from None
 
 
 def _two(count: int, source: torch.Generator) -> list[int]:
