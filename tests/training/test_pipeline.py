@@ -23,6 +23,7 @@ from training.reranker import RerankerTraining
 from training.reranker_configuration import RerankerExperimentConfig
 from training.reranker_experiment import RerankerExperiment
 from training.reranker_lists import make_lists
+from training.striphead import HeadTraining
 
 SHAPE: dict[str, Any] = {"width": 8, "depth": (1, 1, 1, 1), "image_size": (64, 64)}
 DEFAULT = Recipe()
@@ -32,6 +33,7 @@ RECIPE = replace(
     views=1,
     network=replace(DEFAULT.network, strips=2, strip_width=16, **SHAPE),
     embedder=shrunk(DEFAULT.embedder),
+    head=HeadTraining(steps=5, vehicles=4, views=1),
     shape=RerankerConfig(strip_width=16, heads=4),
     reranker=RerankerTraining(candidates=4, steps=10, check_every=5, batch=2),
     plain=replace(DEFAULT.plain, **SHAPE),
@@ -75,7 +77,25 @@ def test_the_default_bundles_run_goes_on_in_the_middle_of_an_embedder(
         Run(tmp_path / "b", RECIPE, sources, stopping, stopping.diary.interruption).embedder  # noqa: B018
     again = Run(tmp_path / "b", RECIPE, sources, Stopping())
     assert_same_weights(again.embedder, straight.embedder)
-    assert sorted(p.name for p in (tmp_path / "b").iterdir()) == ["embedder.json", "embedder.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "b").iterdir()) == [
+        "embedder-head.json",
+        "embedder-head.safetensors",
+        "embedder.json",
+        "embedder.safetensors",
+    ]
+
+
+def test_a_head_trained_afterwards_changes_the_strips_and_no_descriptor(
+    sources: Sources, tmp_path: Path
+) -> None:
+    with_it = Run(tmp_path / "a", RECIPE, sources, Stopping()).embedder.eval()
+    without = Run(tmp_path / "b", replace(RECIPE, head=None), sources, Stopping()).embedder.eval()
+    pictures = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        descriptors, strips = with_it(pictures)
+        expected, others = without(pictures)
+    assert torch.equal(descriptors, expected)
+    assert not torch.allclose(strips, others, atol=1e-2)
 
 
 def test_parts_are_made_once_and_refused_under_other_settings(sources: Sources, tmp_path: Path) -> None:
@@ -112,7 +132,7 @@ def test_the_reranker_experiment_learns_from_the_default_bundles_lists(
     given = ExperimentSources(sources.manifest, sources.imagenet)
     run = RerankerExperiment(config, embedder, given, tmp_path / "experiment", Stopping())
     found = make_lists(run.parts, run.roles, None, config.lists, config.training.batch).folds
-    expected = Run(tmp_path / "bundle", RECIPE, sources, Stopping()).folds
+    expected = Run(tmp_path / "bundle", replace(RECIPE, head=None), sources, Stopping()).folds
     for views, wanted in zip(found, expected, strict=True):
         for view, other in zip(views, wanted, strict=True):
             np.testing.assert_array_equal(view.features.descriptors, other.features.descriptors)
