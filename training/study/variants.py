@@ -46,8 +46,8 @@ class Variant:
     group: str = "strips"
 
 
-OURS = Variant("ours: 4 horizontal strips, L and H, width 256", group="ours")
 CUT = StripChoice()
+OURS = Variant("ours: 4 horizontal strips, L and H, width 256, head trained last", CUT, group="ours")
 PAPER = RerankerTraining(
     candidates=30,
     beta=0.1,
@@ -60,7 +60,7 @@ PAPER = RerankerTraining(
 )
 VARIANTS = (
     OURS,
-    Variant("the same, head trained after the embedder", CUT),
+    Variant("the same, head trained beside the embedder"),
     Variant("8 horizontal", replace(CUT, rows=8)),
     Variant("4 vertical", replace(CUT, rows=0, columns=4)),
     Variant("4 horizontal and 4 vertical", replace(CUT, columns=4)),
@@ -68,19 +68,15 @@ VARIANTS = (
     Variant("H branches alone", replace(CUT, branches="H")),
     Variant("width 128", replace(CUT, width=128), RerankerConfig(strip_width=128, fusion=2.0)),
     Variant(
-        "a projection for each direction", shape=RerankerConfig(shared=False, fusion=2.0), group="re-ranker"
+        "a projection for each direction", CUT, RerankerConfig(shared=False, fusion=2.0), group="re-ranker"
     ),
     Variant(
-        "not trained: the strips' own distance",
-        training=RerankerTraining(steps=0),
-        group="re-ranker",
+        "not trained: the strips' own distance", CUT, training=RerankerTraining(steps=0), group="re-ranker"
     ),
-    Variant(
-        "without the first stage's similarity", shape=RerankerConfig(), fusions=(0.0,), group="re-ranker"
-    ),
-    Variant("CarGait's recipe, 400 steps", None, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
-    Variant("lists of changed copies of seen images", mining="augmented", group="mining"),
-    Variant("lists of seen images (leaks)", mining="own", group="mining"),
+    Variant("without the first stage's similarity", CUT, RerankerConfig(), fusions=(0.0,), group="re-ranker"),
+    Variant("CarGait's recipe, 400 steps", CUT, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
+    Variant("lists of changed copies of seen images", CUT, mining="augmented", group="mining"),
+    Variant("lists of seen images (leaks)", CUT, mining="own", group="mining"),
 )
 
 
