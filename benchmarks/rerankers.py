@@ -58,12 +58,16 @@ def quantised(source: Path, folder: Path) -> Path:
     """A copy whose learned products are computed in 8 bits, activations rounded as they come."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    from training.storage import widen
+
+    whole = folder / "reranker-fp32.onnx"
+    widen(source, whole)
     made = folder / "reranker-int8.onnx"
     # It advises, through the root logger, to simplify the file first; the exporter has done so.
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)
     try:
-        quantize_dynamic(source, made, weight_type=QuantType.QInt8)
+        quantize_dynamic(whole, made, weight_type=QuantType.QInt8)
     finally:
         logging.root.setLevel(level)
     return made

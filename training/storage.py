@@ -77,3 +77,22 @@ def _channel_axis(graph: onnx.GraphProto, name: str, consumer: str) -> int | Non
         if name in node.input and node.op_type == "MatMul":
             return 1
     return None
+
+
+def widen(path: Path, target: Path) -> None:
+    """Undo `store_as_half` in a copy: for tools that look for a product's weights among the constants."""
+    model = onnx.load(path)
+    graph = model.graph
+    halves = {tensor.name: tensor for tensor in graph.initializer if tensor.name.endswith(".half")}
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in halves:
+            values = numpy_helper.to_array(halves[node.input[0]]).astype(np.float32)
+            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+            graph.initializer.remove(halves[node.input[0]])
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, target)
