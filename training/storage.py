@@ -38,12 +38,7 @@ def store_as_int8(path: Path) -> None:
         kept.append(numpy_helper.from_array(np.ascontiguousarray(np.moveaxis(levels, 0, axis)), stored))
         kept.append(numpy_helper.from_array(scale, scales))
         nodes.append(helper.make_node("DequantizeLinear", [stored, scales], [tensor.name], axis=axis))
-    rest = list(graph.node)
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
-    graph.node.extend(nodes + rest)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+    _rewrite(model, path, kept, nodes)
 
 
 def store_as_half(path: Path) -> None:
@@ -59,6 +54,14 @@ def store_as_half(path: Path) -> None:
         stored = f"{tensor.name}.half"
         kept.append(numpy_helper.from_array(values.astype(np.float16), stored))
         nodes.append(helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT))
+    _rewrite(model, path, kept, nodes)
+
+
+def _rewrite(
+    model: onnx.ModelProto, path: Path, kept: list[onnx.TensorProto], nodes: list[onnx.NodeProto]
+) -> None:
+    """Save a model with these constants, and these nodes before its own."""
+    graph = model.graph
     rest = list(graph.node)
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(kept)

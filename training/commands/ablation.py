@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 
 from training.commands.progress import err, out, refuse
-
-INTERRUPTED = 130
+from training.commands.running import INTERRUPTED
 
 
 class Row(StrEnum):

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from training.commands.ablation import INTERRUPTED
 from training.commands.progress import err, out, refuse
+from training.commands.running import INTERRUPTED
 
 
 def study(
