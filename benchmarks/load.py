@@ -2,27 +2,24 @@
 
 python -m benchmarks.load [--seconds 20] [--clients 16] [--runtime auto] [--url http://127.0.0.1:8000]
 
-- bare: the embedder alone in this process, one image and full batches, before and after the load.
+- bare: the embedder alone in this process, at every batch size up to 8, before and after the load.
 - closed loop: so many clients, each asks again when it has its answer; what the service can do at most.
-- open loop: queries at random moments (Poisson) at a share of that, whether or not earlier ones are
-  answered; a query's time runs from its moment, so that waiting for a free connection counts.
+- open loop, steady: queries at even distances, at a share of that, whether or not earlier ones are answered;
+- open loop, random: the same number of them at random moments (Poisson), as the same seed draws them.
+- perfect queue: the bare model behind a queue that costs nothing, asked at the very moments of the random
+  phase. Where it is slow, no service around this model on this machine can be quick.
 
-Without --url a service of its own is started with default settings. All runs on this machine: the clients
-take their share of the cores that they measure.
+A query's time runs from its moment, so that waiting for a free connection counts. Without --url a service of
+its own is started with default settings. All runs on this machine: the clients take their share of the cores
+that they measure.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import random
-import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import defaultdict
 from pathlib import Path
 
 import httpx
@@ -32,7 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.asker import Asker
+from benchmarks.loops import Load, closed_loop, open_loop, random_moments, steady_moments
 from benchmarks.query import MANIFEST, serving
+from benchmarks.queueing import perfect_queue
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.preprocessing import decode, prepare
 from models.runtime import Models
@@ -41,100 +40,25 @@ BATCH = 8
 SHARES = (0.5, 0.9)
 
 
-@dataclass(frozen=True)
-class Load:
-    """What a phase of load gave.
+class Bare:
+    """The embedder alone: milliseconds of forward passes by batch size."""
 
-    Attributes:
-        name: of the phase.
-        seconds: it lasted.
-        milliseconds: of every answered query.
-        refused: answers other than 200.
-        batch: mean images in a batch, nan where the service's metrics do not say.
-    """
+    def __init__(self, models: Models, images: list[bytes]) -> None:
+        self._embedder = models.embedder
+        self._images = np.stack([prepare(decode(image), models.embedder.input) for image in images[:BATCH]])
+        self.milliseconds: dict[int, list[float]] = defaultdict(list)
 
-    name: str
-    seconds: float
-    milliseconds: NDArray[np.float64]
-    refused: int
-    batch: float
+    def measure(self, rounds: int) -> None:
+        """So many rounds; in each, half of the passes are of one image, and every other size has one."""
+        for _ in range(rounds):
+            for batch in (*[1] * (BATCH - 1), *range(1, BATCH + 1)):
+                started = time.perf_counter()
+                self._embedder.embed(self._images[:batch])
+                self.milliseconds[batch].append(1000 * (time.perf_counter() - started))
 
-    @property
-    def rate(self) -> float:
-        """Answers a second."""
-        return len(self.milliseconds) / self.seconds
-
-
-def batches_so_far(client: httpx.Client) -> tuple[float, float]:
-    """Images and batches since the service started; zeros where workers count them."""
-    text = client.get("/metrics").text
-    found = [re.search(rf"^lka_reid_batch_images_{kind} (\S+)", text, re.M) for kind in ("sum", "count")]
-    images, batches = (float(match[1]) if match else 0.0 for match in found)
-    return images, batches
-
-
-@contextmanager
-def counting(client: httpx.Client, means: list[float]) -> Iterator[None]:
-    """Append the mean batch size of what happens inside."""
-    before = batches_so_far(client)
-    yield
-    after = batches_so_far(client)
-    batches = after[1] - before[1]
-    means.append((after[0] - before[0]) / batches if batches else float("nan"))
-
-
-def closed_loop(client: httpx.Client, ask: Callable[[], int], clients: int, seconds: float) -> Load:
-    """`clients` threads, each asking again when it has its answer."""
-    spent: list[float] = []
-    refused: list[float] = []
-    means: list[float] = []
-
-    def work(until: float) -> None:
-        while time.perf_counter() < until:
-            started = time.perf_counter()
-            status = ask()
-            (spent if status == 200 else refused).append(1000 * (time.perf_counter() - started))
-
-    with counting(client, means):
-        started = time.perf_counter()
-        threads = [threading.Thread(target=work, args=(started + seconds,)) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        lasted = time.perf_counter() - started
-    return Load(f"closed loop, {clients} clients", lasted, np.array(spent), len(refused), means[0])
-
-
-def open_loop(client: httpx.Client, ask: Callable[[], int], name: str, rate: float, seconds: float) -> Load:
-    """Queries at random moments, `rate` a second on average."""
-    source = random.Random(0)  # noqa: S311
-    spent: list[float] = []
-    refused: list[float] = []
-    means: list[float] = []
-
-    def one(moment: float) -> None:
-        status = ask()
-        (spent if status == 200 else refused).append(1000 * (time.perf_counter() - moment))
-
-    with counting(client, means), ThreadPoolExecutor(64) as pool:
-        started = moment = time.perf_counter()
-        while moment < started + seconds:
-            moment += source.expovariate(rate)
-            time.sleep(max(0.0, moment - time.perf_counter()))
-            pool.submit(one, moment)
-    return Load(name, time.perf_counter() - started, np.array(spent), len(refused), means[0])
-
-
-def bare(models: Models, images: list[bytes], batch: int, repeats: int) -> NDArray[np.float64]:
-    """Milliseconds of forward passes of `batch` images each."""
-    prepared = np.stack([prepare(decode(image), models.embedder.input) for image in images[:batch]])
-    spent = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        models.embedder.embed(prepared)
-        spent.append(1000 * (time.perf_counter() - started))
-    return np.array(spent)
+    def rate(self, batch: int) -> float:
+        """Images a second."""
+        return 1000 * batch / float(np.median(self.milliseconds[batch]))
 
 
 def enrol(client: httpx.Client, rows: list[dict[str, str]], images: dict[str, bytes]) -> None:
@@ -148,27 +72,37 @@ def enrol(client: httpx.Client, rows: list[dict[str, str]], images: dict[str, by
 
 
 def print_results(
-    loads: list[Load], single: NDArray[np.float64], full: NDArray[np.float64], runtime: str
+    bare: Bare, saturated: Load, steady: list[Load], chance: list[Load], perfect: list[NDArray[np.float64]]
 ) -> None:
     """The table, then the ratios against the bare model."""
-    table = Table(title=f"/query under load, runtime of the bare model: {runtime}", title_justify="left")
-    table.add_column("")
+    table = Table(title_justify="left")
+    table.add_column("", no_wrap=True)
     for name in ("a second", "p50 ms", "p95 ms", "p99 ms", "batch", "refused"):
         table.add_column(name, justify="right")
-    for name, batch, spent in (("bare, 1 image", 1, single), (f"bare, {BATCH} images", BATCH, full)):
-        p50, p95, p99 = np.percentile(spent, [50, 95, 99])
-        rate = 1000 * batch / float(np.median(spent))
-        table.add_row(name, f"{rate:.1f}", f"{p50:.1f}", f"{p95:.1f}", f"{p99:.1f}", str(batch), "")
-    for load in loads:
-        times = (f"{value:.1f}" for value in np.percentile(load.milliseconds, [50, 95, 99]))
-        table.add_row(load.name, f"{load.rate:.1f}", *times, f"{load.batch:.1f}", str(load.refused))
+
+    def row(name: str, rate: float, spent: NDArray[np.float64] | list[float], *rest: str) -> None:
+        table.add_row(name, f"{rate:.1f}", *(f"{v:.1f}" for v in np.percentile(spent, [50, 95, 99])), *rest)
+
+    for batch in (1, BATCH):
+        row(f"bare, batch {batch}", bare.rate(batch), bare.milliseconds[batch], str(batch))
+    for load in (saturated, *steady):
+        row(load.name, load.rate, load.milliseconds, f"{load.batch:.1f}", str(load.refused))
+    for load, ideal in zip(chance, perfect, strict=True):
+        row(load.name, load.rate, load.milliseconds, f"{load.batch:.1f}", str(load.refused))
+        row("  the same, perfect queue", len(ideal) / load.seconds, ideal)
     console = Console()
     console.print(table)
-    saturated, half = loads[0], loads[1]
-    most = 1000 * BATCH / float(np.median(full))
-    console.print(f"saturation / bare images a second at batch {BATCH}: {saturated.rate / most:.2f}")
-    p99 = float(np.percentile(half.milliseconds, 99))
-    console.print(f"p99 at half load / p50 of one bare image: {p99 / float(np.median(single)):.2f}")
+    single = float(np.median(bare.milliseconds[1]))
+    lines = {
+        f"saturation / bare images a second at batch {BATCH}": saturated.rate / bare.rate(BATCH),
+        "p99 at half load, steady / p50 of one bare image": steady[0].p99 / single,
+        "p99 at half load, random / p50 of one bare image": chance[0].p99 / single,
+        "the same of the perfect queue": float(np.percentile(perfect[0], 99)) / single,
+        "p99 at half load, random / that of the perfect queue": chance[0].p99
+        / float(np.percentile(perfect[0], 99)),
+    }
+    for name, ratio in lines.items():
+        console.print(f"{name}: {ratio:.2f}")
 
 
 def main() -> None:
@@ -186,9 +120,13 @@ def main() -> None:
     images = {row["path"]: (MANIFEST.parent / row["path"]).read_bytes() for row in rows}
     probes = [images[row["path"]] for row in rows if row["role"] == "probe"]
     models = Models.load(Bundle.load(DEFAULT_BUNDLE), arguments.runtime)
-    single, full = [bare(models, probes, 1, 30)], [bare(models, probes, BATCH, 10)]
+    bare = Bare(models, probes)
+    bare.measure(1)
+    bare.milliseconds.clear()
+    bare.measure(5)
     options = ("--runtime", arguments.runtime)
     started = serving(*options) if arguments.url is None else httpx.Client(base_url=arguments.url, timeout=60)
+    steady, chance, moments = [], [], []
     with started as client:
         enrol(client, rows, images)
         asker = Asker(str(client.base_url), probes)
@@ -196,13 +134,18 @@ def main() -> None:
         def ask() -> int:
             return asker.ask()[0]
 
-        loads = [closed_loop(client, ask, arguments.clients, arguments.seconds)]
+        saturated = closed_loop(client, ask, arguments.clients, arguments.seconds)
         for share in SHARES:
-            name = f"open loop, {share:.0%} of that"
-            loads.append(open_loop(client, ask, name, share * loads[0].rate, arguments.seconds))
-    single.append(bare(models, probes, 1, 30))
-    full.append(bare(models, probes, BATCH, 10))
-    print_results(loads, np.concatenate(single), np.concatenate(full), models.runtime)
+            rate = share * saturated.rate
+            steady.append(
+                open_loop(client, ask, f"{share:.0%} of it, steady", steady_moments(rate, arguments.seconds))
+            )
+            moments.append(random_moments(rate, arguments.seconds))
+            chance.append(open_loop(client, ask, f"{share:.0%} of it, random", moments[-1]))
+    bare.measure(5)
+    perfect = [perfect_queue(each, bare.milliseconds) for each in moments]
+    print(f"/query under load, runtime of the bare model: {models.runtime}")
+    print_results(bare, saturated, steady, chance, perfect)
 
 
 if __name__ == "__main__":
