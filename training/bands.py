@@ -48,6 +48,7 @@ def extract_bands(
     spec: InputSpec,
     *,
     batch: int = 64,
+    bf16: bool = True,
     augmentation: Augmentation | None = None,
     source: random.Random | None = None,
     report: Callable[[int], None] = lambda _: None,
@@ -59,6 +60,7 @@ def extract_bands(
         images: what to embed.
         spec: what it wants to see.
         batch: images at a time.
+        bf16: run under bfloat16 autocast; slower than without on a CPU that does not compute in it.
         augmentation: change the images first, drawing from `source`.
         source: of chance, needed with `augmentation`.
         report: called with the number of images done.
@@ -73,7 +75,7 @@ def extract_bands(
         else:
             pictures = np.stack([augmentation(image, source) for image in decoded])
         given = torch.from_numpy(pictures).to(device)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             maps = network.maps(given)
             descriptors.append(network.describe(network.pool(maps)).float().cpu())
             if network.strip_head is not None:

@@ -190,6 +190,7 @@ class CellMaker:
                     network,
                     images,
                     self.spec,
+                    bf16=self.config.run.precision == "bf16",
                     report=lambda done, before=before, total=total: self.reporter.embedding(  # type: ignore[misc]
                         before + done, total
                     ),
