@@ -1,20 +1,20 @@
 """The second stage: strip cross-attention between a probe and its candidates, after CarGait.
 
-CarGait (Habib et al., ICCV 2025) has no public code; this follows its published description, with
-vehicle strips (`models.strips`) in the place of its body strips.
+CarGait (Habib et al., ICCV 2025) has no public code; its distance follows its published description, with
+vehicle strips (`models.strips`) in the place of its body strips. The distance along the attention is ours: a
+crop that cuts a vehicle off moves every strip, and CarGait compares each with its own place.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 CANDIDATES = 10
-# Mean score of two equal strips in a head, before the softmax, at the start of training.
-SHARPNESS = 4.0
+Distance = Literal["place", "attention"]
 
 
 @dataclass(frozen=True)
@@ -26,41 +26,68 @@ class RerankerConfig:
         heads: of the attention.
         shared: both directions share their weights, which makes the distance symmetric.
         fusion: weight of 1 - similarity of the first stage, added to the strip distance; 0 is CarGait.
+        distance: `place`, CarGait's, compares each strip, mixed with what it looks at, with the one in the
+            same place; `attention` compares it, as it is, with the strips that it looks at.
+        sharpness: mean score of two equal strips in a head, before the softmax, at the start of training.
     """
 
     strip_width: int = 256
     heads: int = 8
     shared: bool = True
     fusion: float = 0.0
+    distance: Distance = "place"
+    sharpness: float = 4.0
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
         return asdict(self)
 
 
-class CrossAttention(nn.Module):
-    """Multi-head attention of one image's strips over another's, plus the strips themselves.
+class Attention(nn.Module):
+    """How much each strip of one image looks at each of another's, in several heads.
 
     Queries and keys start as the strips themselves, scaled: a strip looks at the other image's strips that
     are like it. (Strips have unit length: with weights of the usual size all scores are nearly 0, every
-    strip looks at all others evenly, and training does not get away from there.) The output projection
-    starts at zero: untrained, it leaves the strips as they are, and the distance is the plain distance of
-    the strips.
+    strip looks at all others evenly, and training does not get away from there.)
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, sharpness: float) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"a strip width of {width} does not split into {heads} heads")
         self.heads = heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
         for layer in (self.query, self.key):
             nn.init.eye_(layer.weight)
-            layer.weight.data.mul_((SHARPNESS * heads * (width / heads) ** 0.5) ** 0.5)
+            layer.weight.data.mul_((sharpness * heads * (width / heads) ** 0.5) ** 0.5)
             nn.init.zeros_(layer.bias)
+
+    def attention(self, queries: Tensor, context: Tensor) -> Tensor:
+        """Weights `[..., heads, s, s]` of each query strip over the context's strips; rows sum to 1.
+
+        Leading dimensions broadcast, so that a probe is projected once for all its candidates.
+        """
+        q, k = self._split(self.query(queries)), self._split(self.key(context))
+        scores: Tensor = q @ k.transpose(-2, -1) / (q.shape[-1] ** 0.5)
+        return scores.softmax(dim=-1)
+
+    def _split(self, x: Tensor) -> Tensor:
+        split: Tensor = x.unflatten(-1, (self.heads, -1))
+        return split.transpose(-3, -2)
+
+
+class CrossAttention(Attention):
+    """CarGait's: what the attention gathers of the other image's strips, plus the strips themselves.
+
+    The output projection starts at zero: untrained, it leaves the strips as they are, and the distance is the
+    plain distance of the strips.
+    """
+
+    def __init__(self, width: int, heads: int, sharpness: float) -> None:
+        super().__init__(width, heads, sharpness)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
@@ -79,12 +106,6 @@ class CrossAttention(nn.Module):
         mixed: Tensor = scores.softmax(dim=-1) @ values
         return mixed.transpose(-3, -2).flatten(-2)
 
-    def attention(self, queries: Tensor, context: Tensor) -> Tensor:
-        """Weights `[..., heads, s, s]` of each query strip over the context's strips; rows sum to 1."""
-        q, k = self._split(self.query(queries)), self._split(self.key(context))
-        scores: Tensor = q @ k.transpose(-2, -1) / (q.shape[-1] ** 0.5)
-        return scores.softmax(dim=-1)
-
     def forward(self, queries: Tensor, context: Tensor) -> Tensor:
         """`[..., s, d]` strips and the other image's `[..., s, d]` -> E of the former, `[..., s, d]`.
 
@@ -94,32 +115,35 @@ class CrossAttention(nn.Module):
         out: Tensor = self.output(mixed.transpose(-3, -2).flatten(-2)) + queries
         return out
 
-    def _split(self, x: Tensor) -> Tensor:
-        split: Tensor = x.unflatten(-1, (self.heads, -1))
-        return split.transpose(-3, -2)
-
 
 class StripReranker(nn.Module):
     """Strips of a probe and of its candidates -> distances.
 
-    E_p = MHCA(Q = F_p, K = V = F_c) + F_p, and the other way round for E_c; the distance is the mean
-    over the strips of the Euclidean distance between the two.
+    By place, as in CarGait: E_p = MHCA(Q = F_p, K = V = F_c) + F_p, and the other way round for E_c; the
+    distance is the mean over the strips of the Euclidean distance between the two.
+
+    Along the attention: with the attention a of the probe's strips over the candidate's (mean over the heads)
+    and b the other way round, the mean over both images' strips of the Euclidean distance to what each looks
+    at, (sum_ij a_ij |F_p,i - F_c,j| + sum_ij b_ji |F_p,i - F_c,j|) / 2s.
     """
 
     def __init__(self, config: RerankerConfig | None = None) -> None:
         super().__init__()
         self.config = config or RerankerConfig()
-        self.probe_attention = CrossAttention(self.config.strip_width, self.config.heads)
-        self.candidate_attention = (
-            self.probe_attention
-            if self.config.shared
-            else CrossAttention(self.config.strip_width, self.config.heads)
-        )
+        kind = CrossAttention if self.config.distance == "place" else Attention
+        shape = self.config.strip_width, self.config.heads, self.config.sharpness
+        self.probe_attention: Attention = kind(*shape)
+        self.candidate_attention = self.probe_attention if self.config.shared else kind(*shape)
 
     def embed(self, probes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """Probes `[B, s, d]`, candidates `[B, n, s, d]` -> E_p and E_c, `[B, n, s, d]` each."""
+        """Probes `[B, s, d]`, candidates `[B, n, s, d]` -> E_p and E_c, `[B, n, s, d]` each.
+
+        Raises:
+            ValueError: the distance is taken along the attention, which leaves the strips as they are.
+        """
         probe = probes.unsqueeze(1)
-        return self.probe_attention(probe, candidates), self.candidate_attention(candidates, probe)
+        own, other = _mixing(self.probe_attention), _mixing(self.candidate_attention)
+        return own(probe, candidates), other(candidates, probe)
 
     def forward(self, probes: Tensor, candidates: Tensor, similarities: Tensor) -> Tensor:
         """Distances `[B, n]`, smaller is nearer.
@@ -129,7 +153,9 @@ class StripReranker(nn.Module):
             candidates: `[B, n, s, d]`.
             similarities: `[B, n]`, the first stage's cosine similarities.
         """
-        if self.config.shared:
+        if self.config.distance == "attention":
+            distances = self._along(probes.unsqueeze(1), candidates).mean(dim=-1)
+        elif self.config.shared:
             distances = strip_length(self._difference(probes.unsqueeze(1), candidates))
         else:
             distances = strip_distance(*self.embed(probes, candidates))
@@ -144,23 +170,39 @@ class StripReranker(nn.Module):
 
         Returns:
             The attention of the probe's strips over the candidate's and the other way round,
-            `[B, heads, s, s]` each, and the distance of each strip `[B, s]`; its mean is the strips' part of
-            `forward`.
+            `[B, heads, s, s]` each, and the distance of each of the probe's strips `[B, s]`; its mean is the
+            strips' part of `forward`.
         """
-        e_p, e_c = self.embed(probes, candidates.unsqueeze(1))
+        if self.config.distance == "attention":
+            lengths = self._along(probes, candidates)
+        else:
+            e_p, e_c = self.embed(probes, candidates.unsqueeze(1))
+            lengths = strip_lengths((e_p - e_c).squeeze(1))
         return (
             self.probe_attention.attention(probes, candidates),
             self.candidate_attention.attention(candidates, probes),
-            strip_lengths((e_p - e_c).squeeze(1)),
+            lengths,
         )
+
+    def _along(self, probe: Tensor, candidates: Tensor) -> Tensor:
+        """What each of the probe's strips is from those it looks at and that look at it, `[..., s]`."""
+        looks = self.probe_attention.attention(probe, candidates).mean(dim=-3)
+        is_seen = self.candidate_attention.attention(candidates, probe).mean(dim=-3).transpose(-2, -1)
+        return ((looks + is_seen) / 2 * strip_distances(probe, candidates)).sum(dim=-1)
 
     def _difference(self, probe: Tensor, candidates: Tensor) -> Tensor:
         """E_p - E_c under shared weights: each image is projected once, and one output serves both."""
-        attention = self.probe_attention
+        attention = _mixing(self.probe_attention)
         (q_p, k_p, v_p), (q_c, k_c, v_c) = attention.project(probe), attention.project(candidates)
         mixed = attention.mix(q_p, k_c, v_c) - attention.mix(q_c, k_p, v_p)
         out: Tensor = nn.functional.linear(mixed, attention.output.weight) + (probe - candidates)
         return out
+
+
+def _mixing(attention: Attention) -> CrossAttention:
+    if not isinstance(attention, CrossAttention):
+        raise ValueError("a re-ranker that compares along its attention mixes no strips")
+    return attention
 
 
 def strip_distance(first: Tensor, second: Tensor) -> Tensor:
@@ -178,5 +220,14 @@ def strip_length(difference: Tensor) -> Tensor:
 
 def strip_lengths(difference: Tensor) -> Tensor:
     """The Euclidean length of each strip: `[..., s, d]` -> `[..., s]`; see `strip_distance`."""
-    squared = difference.square().sum(dim=-1)
+    return _root(difference.square().sum(dim=-1))
+
+
+def strip_distances(first: Tensor, second: Tensor) -> Tensor:
+    """From each strip to each: `[..., s, d]` and `[..., t, d]` -> `[..., s, t]`; see `strip_distance`."""
+    lengths = first.square().sum(dim=-1).unsqueeze(-1) + second.square().sum(dim=-1).unsqueeze(-2)
+    return _root((lengths - 2 * first @ second.transpose(-2, -1)).clamp_min(0))
+
+
+def _root(squared: Tensor) -> Tensor:
     return torch.where(squared > 0, squared.clamp_min(1e-12).sqrt(), squared)

@@ -91,9 +91,10 @@ def _message(kind: type[BaseModel], error: dict[str, Any]) -> str:
         return f"{name or 'the file'}: {error['msg'].removeprefix('Value error, ')}{got}"
     keys = [key for key, *_ in describe(kind)]
     known = [*dict.fromkeys(key.split(".")[0] for key in keys), *keys]
-    near = difflib.get_close_matches(name, known, 1, 0.5) or [
-        key for key in known if key.split(".")[-1] == name.split(".")[-1]
-    ]
+    # A key in the wrong section before one that is merely spelt like it.
+    near = [key for key in known if key.split(".")[-1] == name.split(".")[-1]] or difflib.get_close_matches(
+        name, known, 1, 0.5
+    )
     hint = f"did you mean {near[0]}?" if near else f"{KINDS[kind]} lists all keys"
     return f"{name}: no such key; {hint}"
 

@@ -18,7 +18,6 @@ from models.network import LKAReID, NetworkConfig
 from models.preprocessing import InputSpec
 from models.reranker import StripReranker
 from training.augmentation import Augmentation
-from training.bands import extract_bands
 from training.checkpoint import load_embedder, load_reranker, save_embedder, save_reranker
 from training.configuration import TrainingConfig
 from training.datasets.image import VehicleImage
@@ -35,7 +34,7 @@ from training.recipe import Recipe
 from training.reranker import train_reranker
 from training.reranker_choice import choose_reranker, with_fusion
 from training.snapshot import Snapshots
-from training.striphead import StripChoice, replace_head, train_head
+from training.striphead import renew_head
 from training.trainer import Trainer
 from training.weights import load_imagenet
 
@@ -235,23 +234,19 @@ class Run:
         if not self._is_made(f"{name}-head", self.recipe.network, self.recipe.embedder, config):
             self.reporter.part(f"{name}-head")
             height, width = network.config.image_size
-            spec = InputSpec(height=height, width=width)
-            augmentation = Augmentation(spec, self.recipe.embedder.augmentation)
+            augmentation = Augmentation(
+                InputSpec(height=height, width=width), self.recipe.embedder.augmentation
+            )
             source = random.Random(f"{self.recipe.seed}/{name}-head")  # noqa: S311
             total = (config.views + 1) * len(images)
-            views = [
-                extract_bands(
-                    network,
-                    images,
-                    spec,
-                    augmentation=augmentation if view else None,
-                    source=source,
-                    report=self._counting(view * len(images), total),
-                )
-                for view in range(config.views + 1)
-            ]
-            choice = StripChoice(rows=network.config.strips, width=network.config.strip_width)
-            replace_head(network, train_head(choice, views, config))
+            renew_head(
+                network,
+                images,
+                augmentation,
+                source,
+                config,
+                report=lambda done: self.reporter.embedding(done, total),
+            )
             save_embedder(path, network)
         return load_embedder(path)
 

@@ -206,8 +206,15 @@ def _loss(
     number: dict[str, int],
     config: RerankerTraining,
 ) -> Tensor:
-    """Ranking loss plus alpha times the classification loss, of the chosen lists."""
+    """Ranking loss plus alpha times the classification loss, of the chosen lists.
+
+    Along the attention there is nothing to classify: the strips stay what the embedder made of them.
+    """
     probes, candidates, similarities, right = fold.batch(chosen)
+    if model.config.distance == "attention":
+        return ranking_loss(
+            config.scale * model(probes, candidates, similarities), similarities, right, config.beta
+        )
     e_p, e_c = model.embed(probes, candidates)
     distances = config.scale * (strip_distance(e_p, e_c) + model.config.fusion * (1 - similarities))
     loss = ranking_loss(distances, similarities, right, config.beta)

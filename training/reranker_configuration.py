@@ -10,9 +10,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.reranker import RerankerConfig
+from models.reranker import Distance, RerankerConfig
 from training.configuration import BundleConfig, Count, NotNegative, Positive, Probability, Section
 from training.reranker import RerankerTraining
+from training.striphead import HeadTraining
 
 Mining = Literal["out-of-fold", "augmented", "own"]
 CheckpointBy = Literal["vehicles", "folds", "measured", "last"]
@@ -50,6 +51,27 @@ class ListsConfig(Section):
         return self
 
 
+class HeadConfig(Section):
+    """The strips' head, trained anew on the finished maps of the embedder that it belongs to."""
+
+    steps: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="of AdamW along one cycle; 0 keeps the head that was trained beside the embedder",
+    )
+    vehicles: Annotated[int, Field(gt=1)] = Field(
+        default=64, description="vehicles in a batch, two images of each"
+    )
+    learning_rate: Positive = Field(default=1e-3, description="at the peak")
+    temperature: Positive = Field(default=0.07, description="of the contrastive loss")
+    views: Annotated[int, Field(ge=0)] = Field(
+        default=2, description="changed copies of every image, beside the image itself"
+    )
+
+    def build(self, seed: int) -> HeadTraining | None:
+        """How it is trained; None where it is kept."""
+        return HeadTraining(seed=seed, **self.model_dump()) if self.steps else None
+
+
 class RerankerShapeConfig(Section):
     """The shape of the re-ranker (models.reranker); strips and their width are the embedder's."""
 
@@ -57,6 +79,14 @@ class RerankerShapeConfig(Section):
     shared: bool = Field(default=True, description="both directions share their weights")
     fusion: NotNegative = Field(
         default=0.0, description="weight of 1 - similarity of the first stage, added to the strip distance"
+    )
+    distance: Distance = Field(
+        default="place",
+        description="place: CarGait's, each strip and the one in its place; attention: each strip and those "
+        "that it looks at",
+    )
+    sharpness: Positive = Field(
+        default=4.0, description="mean score of two equal strips in a head, before the softmax, untrained"
     )
 
     def build(self, strip_width: int) -> RerankerConfig:
@@ -118,6 +148,7 @@ class RerankerExperimentConfig(Section):
 
     name: str = Field(default="re-ranker", min_length=1, description="of the experiment and of its bundle")
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of initialisation and batches")
+    head: HeadConfig = HeadConfig()
     lists: ListsConfig = ListsConfig()
     shape: RerankerShapeConfig = RerankerShapeConfig()
     training: RerankerTrainingConfig = RerankerTrainingConfig()

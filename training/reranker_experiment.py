@@ -96,6 +96,7 @@ class RerankerExperiment:
             sources,
             config.lists,
             reporter,
+            head=config.head.build(config.lists.seed),
             given=given,
             batch=config.run.batch,
             process=self.process,

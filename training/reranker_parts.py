@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from models.bundle import hash_file
 from models.network import LKAReID
 from training.augmentation import Augmentation
-from training.checkpoint import load_embedder, load_viewpoints
+from training.checkpoint import load_embedder, load_viewpoints, save_embedder
 from training.configuration import ExperimentConfig
 from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
@@ -25,6 +25,7 @@ from training.processes import Process
 from training.provenance import data_hash
 from training.reranker_configuration import ListsConfig
 from training.snapshot import SnapshotError
+from training.striphead import HeadTraining, renew_head
 from training.viewpoints import at_mean_viewpoint
 
 
@@ -56,6 +57,7 @@ class Parts:
         embedder: how all embedders are trained.
         sources: data and weights.
         lists: what the features are for.
+        head: how each embedder's head of strips is trained anew; None keeps the one that it has.
         reporter: told of every step.
         given: folder of a finished embedder run, to be used in the place of one of its own.
         batch: images embedded at a time.
@@ -71,6 +73,7 @@ class Parts:
         lists: ListsConfig,
         reporter: Reporter,
         *,
+        head: HeadTraining | None = None,
         given: Path | None = None,
         batch: int = 64,
         process: Process | None = None,
@@ -82,6 +85,7 @@ class Parts:
         )
         self.sources = sources
         self.lists = lists
+        self.head = head
         self.reporter = reporter
         self.given = given
         self.batch = batch
@@ -127,7 +131,7 @@ class Parts:
         """
         if self.given is not None and not self.experiment.finished:
             raise SnapshotError(f"{self.given}: holds no finished embedder run")
-        return self._frozen(self.experiment)
+        return self._frozen(self.experiment, "embedder")
 
     def fold_embedder(self, number: int, images: list[VehicleImage]) -> Frozen:
         """The embedder of a fold.
@@ -138,17 +142,54 @@ class Parts:
         """
         name = f"{self.config.name}, fold {number + 1} of {self.lists.folds}"
         config = self.config.model_copy(update={"name": name})
-        return self._frozen(self._experiment(config, self.folder / "folds" / str(number), images))
+        experiment = self._experiment(config, self.folder / "folds" / str(number), images)
+        return self._frozen(experiment, f"fold-{number}")
 
-    @staticmethod
-    def _frozen(experiment: Experiment) -> Frozen:
+    def _frozen(self, experiment: Experiment, name: str) -> Frozen:
         path = experiment.settle()
         network, viewpoints = load_embedder(path), load_viewpoints(path)
         if viewpoints is not None:
             network = at_mean_viewpoint(network, viewpoints.numbers(experiment.train))
-        return Frozen(
-            network, {"embedder": hash_file(path), "input": experiment.spec.model_dump(mode="json")}
-        )
+        made_by = {"embedder": hash_file(path), "input": experiment.spec.model_dump(mode="json")}
+        if self.head is None:
+            return Frozen(network, made_by)
+        return self._with_own_head(self.head, Frozen(network, made_by), experiment.train, name)
+
+    def _with_own_head(
+        self, head: HeadTraining, frozen: Frozen, images: list[VehicleImage], name: str
+    ) -> Frozen:
+        """The same embedder with a head of strips that has learned from its finished maps."""
+        path = self.folder / "heads" / f"{name}.safetensors"
+        note = path.with_suffix(".json")
+        changes = {"augmentation": self.config.augmentation.model_dump(mode="json"), "seed": self.lists.seed}
+        made_by = {**frozen.made_by, "head": {**asdict(head), **changes, "data": data_hash(images)}}
+        text = json.dumps(made_by, indent=1) + "\n"
+        if not path.exists():
+            self.reporter.part(f"head of {name}")
+            network = frozen.network.to(self.process.device)
+            total = (head.views + 1) * len(images)
+            renew_head(
+                network,
+                images,
+                Augmentation(self.spec, self.config.augmentation),
+                random.Random(f"{self.lists.seed}/{name}-head"),  # noqa: S311
+                head,
+                bf16=self.lists.precision == "bf16",
+                report=lambda done: self._embedded(done, total),
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(text, encoding="utf-8")
+            save_embedder(path, network.cpu())
+        elif note.read_text(encoding="utf-8") != text:
+            raise SnapshotError(
+                f"{path} was made with other settings ({note}); remove it or choose another folder"
+            )
+        return Frozen(load_embedder(path), made_by)
+
+    def _embedded(self, done: int, total: int) -> None:
+        self.reporter.embedding(done, total)
+        if self.interruption.asked and done < total:
+            raise InterruptedRunError(f"stopped after embedding {done} of {total} images")
 
     def features(
         self, name: str, frozen: Frozen, images: list[VehicleImage], *, views: int = 0
@@ -192,11 +233,6 @@ class Parts:
         augmentation: Augmentation | None,
         source: random.Random,
     ) -> Features:
-        def report(done: int) -> None:
-            self.reporter.embedding(done, len(images))
-            if self.interruption.asked and done < len(images):
-                raise InterruptedRunError(f"stopped after embedding {done} of {len(images)} images")
-
         network = frozen.network.to(self.process.device)
         try:
             return extract(
@@ -207,7 +243,7 @@ class Parts:
                 augmentation=augmentation,
                 source=source if augmentation is not None else None,
                 spec=self.spec,
-                report=report,
+                report=lambda done: self._embedded(done, len(images)),
             )
         finally:
             network.cpu()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,9 @@ from torch import Tensor, nn
 from models.mixers import pooling_matrix
 from models.network import LKAReID
 from models.strips import StripHead
-from training.bands import Bands
+from training.augmentation import Augmentation
+from training.bands import Bands, extract_bands
+from training.datasets.image import VehicleImage
 from training.losses import contrastive
 
 BRANCHES = {"L": (0, 1), "H": (2, 3), "L and H": (0, 1, 2, 3)}
@@ -102,6 +106,49 @@ def train_head(choice: StripChoice, views: Sequence[Bands], config: HeadTraining
         optimiser.step()
         schedule.step()
     return head.eval()
+
+
+def renew_head(
+    network: LKAReID,
+    images: list[VehicleImage],
+    augmentation: Augmentation,
+    source: random.Random,
+    config: HeadTraining,
+    *,
+    bf16: bool = True,
+    report: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Train a network's head of strips anew on its finished maps, in place; no descriptor changes.
+
+    Args:
+        network: with strips, in evaluation mode.
+        images: that it was trained on.
+        augmentation: changes the copies, and says what the network wants to see.
+        source: of their chance.
+        config: of the training.
+        bf16: run the network under bfloat16 autocast.
+        report: called with the number of images and copies embedded.
+    """
+    views: list[Bands] = []
+    for view in range(config.views + 1):
+        before = view * len(images)
+        views.append(
+            extract_bands(
+                network,
+                images,
+                augmentation.spec,
+                bf16=bf16,
+                augmentation=augmentation if view else None,
+                source=source,
+                report=partial(_further, report, before),
+            )
+        )
+    choice = StripChoice(rows=network.config.strips, width=network.config.strip_width)
+    replace_head(network, train_head(choice, views, config))
+
+
+def _further(report: Callable[[int], None], before: int, done: int) -> None:
+    report(before + done)
 
 
 def replace_head(network: LKAReID, head: StripHead) -> None:

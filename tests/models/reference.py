@@ -116,3 +116,25 @@ def strip_distance(probe: Array, candidate: Array, weights: dict[str, Array], he
     e_p = cross_attention(probe, candidate, weights, heads)
     e_c = cross_attention(candidate, probe, weights, heads)
     return float(np.mean([np.linalg.norm(p - c) for p, c in zip(e_p, e_c, strict=True)]))
+
+
+def attention(queries: Array, context: Array, weights: dict[str, Array], heads: int) -> Array:
+    """Mean over the heads of the attention of `[s, d]` over `[s, d]`: `[s, s]`."""
+    q = queries @ weights["query.weight"].T + weights["query.bias"]
+    k = context @ weights["key.weight"].T + weights["key.bias"]
+    width = q.shape[1] // heads
+    parts = [slice(h * width, (h + 1) * width) for h in range(heads)]
+    mean: Array = np.mean([softmax(q[:, p] @ k[:, p].T / math.sqrt(width)) for p in parts], axis=0)
+    return mean
+
+
+def distance_along_attention(probe: Array, candidate: Array, weights: dict[str, Array], heads: int) -> float:
+    """Mean over both images' strips of the distance to what each looks at, one pair of strips at a time."""
+    looks = attention(probe, candidate, weights, heads)
+    looks_back = attention(candidate, probe, weights, heads)
+    strips = len(probe)
+    total = 0.0
+    for i in range(strips):
+        for j in range(strips):
+            total += (looks[i, j] + looks_back[j, i]) * float(np.linalg.norm(probe[i] - candidate[j]))
+    return total / (2 * strips)

@@ -91,7 +91,7 @@ def test_the_default_is_one_block_of_8_heads_and_width_256() -> None:
 
 def test_attention_weights_sum_to_1() -> None:
     probes, others, _ = pairs()
-    weights = CrossAttention(WIDTH, 4).double().attention(probes, others[:, 0])
+    weights = CrossAttention(WIDTH, 4, sharpness=4).double().attention(probes, others[:, 0])
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 4, STRIPS, dtype=torch.float64))
 
 
@@ -105,3 +105,78 @@ def test_the_distance_has_a_gradient_where_two_strips_are_equal() -> None:
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="does not split into 8 heads"):
         StripReranker(RerankerConfig(strip_width=100))
+
+
+def along(*, fusion: float = 0.0, sharpness: float = 20.0, shared: bool = True) -> StripReranker:
+    """A re-ranker that compares along its attention, with queries and keys of their own."""
+    torch.manual_seed(3)
+    config = RerankerConfig(
+        strip_width=WIDTH,
+        heads=4,
+        shared=shared,
+        fusion=fusion,
+        distance="attention",
+        sharpness=sharpness,
+    )
+    return StripReranker(config).double().eval()
+
+
+@pytest.mark.parametrize("fusion", [0.0, 0.7])
+def test_the_distance_along_the_attention_is_that_of_the_written_out_formula(fusion: float) -> None:
+    model = along(fusion=fusion)
+    for layer in (model.probe_attention.query, model.probe_attention.key):
+        torch.nn.init.normal_(layer.weight, std=0.3)
+        torch.nn.init.normal_(layer.bias, std=0.3)
+    weights = {k: v.detach().numpy() for k, v in model.probe_attention.state_dict().items()}
+    probes, others, similarities = pairs()
+    found = model(probes, others, similarities).detach().numpy()
+    for b in range(2):
+        for n in range(5):
+            pair = probes[b].numpy(), others[b, n].numpy()
+            expected = reference.distance_along_attention(*pair, weights, heads=4)
+            expected += fusion * (1 - float(similarities[b, n]))
+            assert found[b, n] == pytest.approx(expected, rel=1e-9)
+
+
+def test_strips_that_have_moved_are_near_along_the_attention_and_far_by_place() -> None:
+    """What a crop that cuts a vehicle off does to its strips."""
+    strips = torch.nn.functional.normalize(torch.eye(STRIPS, WIDTH, dtype=torch.float64), dim=-1).unsqueeze(0)
+    moved = strips.roll(1, dims=1).unsqueeze(1)
+    ones = torch.ones(1, 1, dtype=torch.float64)
+    by_place = StripReranker(RerankerConfig(strip_width=WIDTH, heads=4)).double()
+    assert by_place(strips, moved, ones).item() == pytest.approx(2**0.5)
+    config = RerankerConfig(strip_width=WIDTH, heads=1, distance="attention", sharpness=20)
+    assert StripReranker(config).double()(strips, moved, ones).item() < 1e-4
+
+
+def test_along_the_attention_too_exchanging_the_images_changes_nothing() -> None:
+    probes, others, similarities = pairs(candidates=1)
+    model = along()
+    torch.testing.assert_close(
+        model(probes, others, similarities), model(others[:, 0], probes.unsqueeze(1), similarities)
+    )
+
+
+def test_what_explains_a_distance_along_the_attention_adds_up_to_it() -> None:
+    probes, others, _ = pairs(candidates=1)
+    model = along(shared=False)
+    torch.nn.init.normal_(model.candidate_attention.query.weight, std=0.3)
+    looks, looks_back, lengths = model.explain(probes, others[:, 0])
+    assert looks.shape == looks_back.shape == (2, 4, STRIPS, STRIPS)
+    torch.testing.assert_close(
+        lengths.mean(dim=-1, keepdim=True), model(probes, others, torch.ones(2, 1, dtype=torch.float64))
+    )
+
+
+def test_the_distance_along_the_attention_has_a_gradient_where_two_strips_are_equal() -> None:
+    strips = torch.randn(1, STRIPS, WIDTH, dtype=torch.float64, requires_grad=True)
+    along()(strips, strips.detach().unsqueeze(1), torch.ones(1, 1, dtype=torch.float64)).sum().backward()
+    assert strips.grad is not None
+    assert torch.isfinite(strips.grad).all()
+
+
+def test_along_the_attention_no_strip_is_mixed() -> None:
+    probes, others, _ = pairs()
+    with pytest.raises(ValueError, match="mixes no strips"):
+        along().embed(probes, others)
+    assert {name.split(".")[1] for name in along().state_dict()} == {"query", "key"}

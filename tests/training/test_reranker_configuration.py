@@ -15,10 +15,12 @@ from training.recipe import Recipe
 from training.reranker import RerankerTraining
 from training.reranker_choice import FUSIONS
 from training.reranker_configuration import (
+    HeadConfig,
     RerankerExperimentConfig,
     RerankerShapeConfig,
     RerankerTrainingConfig,
 )
+from training.striphead import HeadTraining
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -32,6 +34,8 @@ def test_every_option_of_shape_and_training_has_a_key() -> None:
     assert set(RerankerTrainingConfig.model_fields) == training - {"candidates", "seed"}
     shape = {field.name for field in dataclasses.fields(RerankerConfig)}
     assert set(RerankerShapeConfig.model_fields) == shape - {"strip_width"}
+    head = {field.name for field in dataclasses.fields(HeadTraining)}
+    assert set(HeadConfig.model_fields) == head - {"seed"}
 
 
 def test_what_is_written_is_read_back_the_same_and_explains_every_key(tmp_path: Path) -> None:
@@ -55,12 +59,14 @@ def test_the_papers_experiment_is_its_recipe_and_the_defaults() -> None:
     assert (training.beta, training.alpha, training.scale) == (0.1, 0.01, 1.0)
     assert (training.candidates, training.steps) == (30, 100_000)
     assert config.shape.build(256) == RerankerConfig()
+    assert config.head.build(0) is None
 
 
 def test_our_experiment_is_the_default_bundles() -> None:
     config, recipe = load("reranker-vehicle-2cam"), Recipe()
     assert config.build() == recipe.reranker
     assert config.shape.build(recipe.network.strip_width) == recipe.shape
+    assert config.head.build(recipe.seed) == recipe.head
     assert (config.lists.folds, config.lists.views, config.lists.seed) == (
         recipe.folds,
         recipe.views,

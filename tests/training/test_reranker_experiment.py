@@ -402,3 +402,43 @@ def test_the_measured_vehicles_choose_only_where_that_is_said(tree: Path, tmp_pa
     metrics = made(tree, tmp_path / "run", chosen).run()
     assert "optimistic" in metrics["checkpoint"]["note"]
     assert metrics["lists"]["validation"]["vehicles"] == 2
+
+
+HEAD = {"steps": 3, "vehicles": 2, "views": 1}
+
+
+def test_a_new_head_changes_strips_alone_and_learns_from_its_embedders_own_vehicles(
+    tree: Path, tmp_path: Path
+) -> None:
+    plain = made(tree, tmp_path / "run", config()).parts
+    renewed = made(tree, tmp_path / "run", config(head=HEAD), parts=tmp_path / "run").parts
+    before, after = plain.embedder, renewed.embedder
+    for name, value in before.network.state_dict().items():
+        if not name.startswith("strip_head."):
+            torch.testing.assert_close(after.network.state_dict()[name], value)
+    old, new = (frozen.network.state_dict()["strip_head.projections.0.weight"] for frozen in (before, after))
+    assert not torch.equal(old, new)
+    assert after.made_by["embedder"] == before.made_by["embedder"]
+    assert after.made_by != before.made_by, "features of the two heads must not be taken for each other"
+
+
+def test_a_head_is_trained_once_and_refused_where_its_settings_have_changed(
+    tree: Path, tmp_path: Path
+) -> None:
+    diary = Diary()
+    first = made(tree, tmp_path / "run", config(head=HEAD), reporter=diary).parts.embedder
+    again = made(tree, tmp_path / "run", config(head=HEAD), reporter=diary).parts.embedder
+    assert diary.parts.count("head of embedder") == 1
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], value)
+    with pytest.raises(SnapshotError, match=r"embedder\.safetensors was made with other settings"):
+        made(tree, tmp_path / "run", config(head={**HEAD, "steps": 4})).parts.embedder  # noqa: B018
+
+
+def test_interrupted_while_a_head_is_made_it_says_so_and_leaves_none(tree: Path, tmp_path: Path) -> None:
+    diary = Diary()
+    made(tree, tmp_path / "run", config()).parts.embedder  # noqa: B018
+    diary.interruption.asked = True
+    with pytest.raises(InterruptedRunError, match="stopped after embedding"):
+        made(tree, tmp_path / "run", config(head={**HEAD, "views": 70}), reporter=diary).parts.embedder  # noqa: B018
+    assert not list((tmp_path / "run" / "heads").glob("*.safetensors"))
