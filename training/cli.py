@@ -16,6 +16,7 @@ from training.commands.ablation import ablation
 from training.commands.calibrate import calibrate
 from training.commands.comparison import compare_rerankers
 from training.commands.evaluate import evaluate
+from training.commands.running import ending
 from training.commands.study import study
 
 app = typer.Typer(no_args_is_help=True, help="Train, measure and export models (needs the [train] extra).")
@@ -60,8 +61,7 @@ def export(
 ) -> None:
     """Write a trained run as a bundle, after proving that ONNX Runtime agrees with torch."""
     from training.console import ConsoleReporter, accuracy_table
-    from training.datasets.image import DatasetError
-    from training.export import ExportError
+    from training.interruption import listening
     from training.pipeline import Run, Sources
     from training.recipe import Recipe
 
@@ -71,14 +71,10 @@ def export(
         f"lka-reid train default-bundle {' '.join(words)}",
         f"lka-reid export {' '.join(words)} --precision {precision}" + " --torch-weights" * torch_weights,
     ]
-    try:
-        with ConsoleReporter(console) as reporter:
-            run = Run(out, Recipe(), Sources(data, weights), reporter)
-            told = [shlex.join(shlex.split(command)) for command in commands]
-            parity = run.export(bundle, name, precision.value, told, torch_weights=torch_weights)
-    except (DatasetError, ExportError, ValueError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", soft_wrap=True)
-        raise typer.Exit(2) from None
+    with ending(), listening() as interruption, ConsoleReporter(console) as reporter:
+        run = Run(out, Recipe(), Sources(data, weights), reporter, interruption)
+        told = [shlex.join(shlex.split(command)) for command in commands]
+        parity = run.export(bundle, name, precision.value, told, torch_weights=torch_weights)
     from models.bundle import Bundle
 
     written = Bundle.load(bundle)
@@ -96,14 +92,10 @@ def demo_gallery(
     probe_camera: Annotated[str, typer.Option(help="Whose pictures are the probes.")] = "cam1",
 ) -> None:
     """Copy the validation vehicles' pictures as the demo's gallery and probes."""
-    from training.datasets.image import DatasetError
     from training.demo_gallery import write_demo_gallery
 
-    try:
+    with ending():
         count = write_demo_gallery(data, folder, probe_camera)
-    except DatasetError as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", soft_wrap=True)
-        raise typer.Exit(2) from None
     Console().print(f"{folder}: {count} pictures")
 
 

@@ -33,7 +33,7 @@ from training.progress import Observer
 from training.recipe import Recipe
 from training.reranker import train_reranker
 from training.reranker_choice import choose_reranker, with_fusion
-from training.snapshot import Snapshots
+from training.snapshot import SnapshotError, Snapshots
 from training.striphead import renew_head
 from training.trainer import Trainer
 from training.weights import load_imagenet
@@ -101,14 +101,14 @@ class Run:
         """Whether a part is there, made with these settings; if not, they are noted for when it is.
 
         Raises:
-            ValueError: it is there, made with others.
+            SnapshotError: it is there, made with others.
         """
         path = self.folder / f"{name}.safetensors"
         note = path.with_suffix(".json")
         text = json.dumps(self._settings(*settings), indent=2) + "\n"
         if path.exists():
             if note.read_text(encoding="utf-8") != text:
-                raise ValueError(
+                raise SnapshotError(
                     f"{path} was made with other settings ({note}); remove it or choose another --out"
                 )
             return True

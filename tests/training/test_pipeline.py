@@ -23,6 +23,7 @@ from training.reranker import RerankerTraining
 from training.reranker_configuration import RerankerExperimentConfig
 from training.reranker_experiment import RerankerExperiment
 from training.reranker_lists import make_lists
+from training.snapshot import SnapshotError
 from training.striphead import HeadTraining
 
 SHAPE: dict[str, Any] = {"width": 8, "depth": (1, 1, 1, 1), "image_size": (64, 64)}
@@ -105,7 +106,7 @@ def test_parts_are_made_once_and_refused_under_other_settings(sources: Sources, 
     assert later.parts == []
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     other = replace(RECIPE, embedder=RECIPE.embedder.model_copy(update={"average": 0.9}))
-    with pytest.raises(ValueError, match="was made with other settings"):
+    with pytest.raises(SnapshotError, match="was made with other settings"):
         Run(tmp_path / "a", other, sources, Stopping()).reranker  # noqa: B018
 
 

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from training.commands.progress import err, out, refuse
-from training.commands.running import INTERRUPTED
+from training.commands.progress import err, out
+from training.commands.running import ending
 
 
 class Row(StrEnum):
@@ -70,15 +70,12 @@ def ablation(
     Recall@1/2/4/8 where no camera is known) with their spread over the seeds.
     """
     from training.ablation import ROWS, Ablation, markdown, summary
-    from training.configfile import ConfigError, load_config
+    from training.configfile import load_config
     from training.console import ConsoleReporter
-    from training.datasets.image import DatasetError
     from training.datasets.layouts import Layout, open_dataset
-    from training.interruption import InterruptedRunError, listening
-    from training.processes import ProcessError, choose_device
+    from training.interruption import listening
+    from training.processes import choose_device
     from training.provenance import command, surroundings
-    from training.snapshot import SnapshotError
-    from training.weights import WeightsError
 
     sizes = {
         "schedule.epochs": epochs,
@@ -86,7 +83,7 @@ def ablation(
         "network.width": width,
         "network.depth": None if depth is None else f"[{depth}]",
     }
-    try:
+    with ending():
         chosen = load_config(
             config, [*(f"{k}={v}" for k, v in sizes.items() if v is not None), *(changes or [])]
         )
@@ -106,18 +103,6 @@ def ablation(
                 interruption=interruption,
             )
             cells = work.run([str(row) for row in rows or []] or list(ROWS), range(seeds))
-    except InterruptedRunError as error:
-        err.print(f"[yellow]{error}; all of it is saved.[/] The same command goes on.")
-        raise typer.Exit(INTERRUPTED) from None
-    except (
-        ConfigError,
-        DatasetError,
-        FloatingPointError,
-        ProcessError,
-        SnapshotError,
-        WeightsError,
-    ) as error:
-        raise refuse(error) from None
     lines = summary(cells, chosen.network.build())
     around = surroundings(device)
     shape = chosen.network

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from training.commands.progress import err, out, refuse
-from training.commands.running import DataSet, Resume, RunFolder, Weights, interrupted, show
+from training.commands.progress import err, out
+from training.commands.running import DataSet, Resume, RunFolder, Weights, ending, show
 
 if TYPE_CHECKING:
     from training.configuration import ExperimentConfig
@@ -84,35 +84,13 @@ def reranker(
     given), snapshot/ (until it is finished), tensorboard/, report/ (metrics.json, curves.png, cmc.png),
     reranker.safetensors and bundle/.
     """
-    from training.checkpoint import CheckpointError
-    from training.configfile import ConfigError, load_as
-    from training.datasets.image import DatasetError
-    from training.export import ExportError
-    from training.featurestore import FeatureStoreError
-    from training.interruption import InterruptedRunError
-    from training.processes import ProcessError
+    from training.configfile import load_as
     from training.reranker_configuration import RerankerExperimentConfig
-    from training.snapshot import SnapshotError
-    from training.weights import WeightsError
 
-    try:
+    with ending(*([] if resume else ["--resume"])):
         experiment = load_as(RerankerExperimentConfig, config, changes or [])
         first = _embedder(embedder_config, embedder_run, embedder_changes or [])
         metrics = _run(experiment, first, data, weights, folder, parts, embedder_run, resume=resume)
-    except InterruptedRunError as error:
-        raise interrupted(error, [] if resume else ["--resume"]) from None
-    except (
-        CheckpointError,
-        ConfigError,
-        DatasetError,
-        ExportError,
-        FeatureStoreError,
-        FloatingPointError,
-        ProcessError,
-        SnapshotError,
-        WeightsError,
-    ) as error:
-        raise refuse(error) from None
     show(metrics, folder)
     for row in metrics["second_stage"]:
         if "won" in row:

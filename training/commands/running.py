@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from training.commands.progress import err, out
+from training.commands.progress import err, out, refuse
 
 INTERRUPTED = 130
 
@@ -34,17 +36,43 @@ Resume = Annotated[
 ]
 
 
-def interrupted(interruption: Exception, more: list[str]) -> typer.Exit:
-    """Say how to go on, once where several processes were stopped, and give what ends the command.
+@contextmanager
+def ending(*more: str) -> Iterator[None]:
+    """End a command that cannot go on: one that was stopped by saying how to, one at fault by saying why.
 
     Args:
-        interruption: says where it was stopped.
-        more: words that the command needs in addition to go on.
+        more: words that the command needs in addition to go on after it was stopped.
     """
-    if os.environ.get("RANK", "0") == "0":
-        err.print(f"[yellow]{interruption}; all of it is saved.[/] Go on with:")
-        err.print(f"  lka-reid {shlex.join([*sys.argv[1:], *more])}", soft_wrap=True, markup=False)
-    return typer.Exit(INTERRUPTED)
+    from training.checkpoint import CheckpointError
+    from training.configfile import ConfigError
+    from training.datasets.image import DatasetError
+    from training.export import ExportError
+    from training.featurestore import FeatureStoreError
+    from training.interruption import InterruptedRunError
+    from training.processes import ProcessError
+    from training.snapshot import SnapshotError
+    from training.weights import WeightsError
+
+    try:
+        yield
+    except InterruptedRunError as error:
+        # Once, where several processes were stopped.
+        if os.environ.get("RANK", "0") == "0":
+            err.print(f"[yellow]{error}; all of it is saved.[/] Go on with:")
+            err.print(f"  lka-reid {shlex.join([*sys.argv[1:], *more])}", soft_wrap=True, markup=False)
+        raise typer.Exit(INTERRUPTED) from None
+    except (
+        CheckpointError,
+        ConfigError,
+        DatasetError,
+        ExportError,
+        FeatureStoreError,
+        FloatingPointError,
+        ProcessError,
+        SnapshotError,
+        WeightsError,
+    ) as error:
+        raise refuse(error) from None
 
 
 def show(metrics: dict[str, Any], folder: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from training.commands.progress import err, out, refuse
+from training.commands.progress import err, out
 from training.commands.reranker import reranker
-from training.commands.running import DataSet, Resume, RunFolder, Weights, interrupted, show
+from training.commands.running import DataSet, Resume, RunFolder, Weights, ending, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,31 +49,11 @@ def embedder(
     --out gets config.yaml (every key as it was used), snapshot/ (until it is finished), tensorboard/,
     report/ (metrics.json, curves.png, cmc.png, hardest.png), embedder.safetensors and bundle/.
     """
-    from training.checkpoint import CheckpointError
-    from training.configfile import ConfigError, load_config
-    from training.datasets.image import DatasetError
-    from training.export import ExportError
-    from training.interruption import InterruptedRunError
-    from training.processes import ProcessError
-    from training.snapshot import SnapshotError
-    from training.weights import WeightsError
+    from training.configfile import load_config
 
-    try:
+    with ending(*([] if resume else ["--resume"])):
         experiment = load_config(config, changes or [])
         metrics = _run(experiment, data, weights, folder, resume=resume)
-    except InterruptedRunError as error:
-        raise interrupted(error, [] if resume else ["--resume"]) from None
-    except (
-        CheckpointError,
-        ConfigError,
-        DatasetError,
-        ExportError,
-        FloatingPointError,
-        ProcessError,
-        SnapshotError,
-        WeightsError,
-    ) as error:
-        raise refuse(error) from None
     if metrics:
         show(metrics, folder)
 
@@ -127,21 +107,13 @@ def default_bundle(
     finished; the same command goes on where it was stopped. `lka-reid export` makes the bundle.
     """
     from training.console import ConsoleReporter, accuracy_table
-    from training.datasets.image import DatasetError
-    from training.interruption import InterruptedRunError, listening
+    from training.interruption import listening
     from training.pipeline import Run, Sources
     from training.recipe import Recipe
-    from training.snapshot import SnapshotError
-    from training.weights import WeightsError
 
-    try:
-        with listening() as interruption, ConsoleReporter(err) as reporter:
-            sources = Sources(data, weights, develop)
-            results = Run(folder, Recipe(), sources, reporter, interruption).measure()
-    except InterruptedRunError as error:
-        raise interrupted(error, []) from None
-    except (DatasetError, WeightsError, SnapshotError, ValueError, FloatingPointError) as error:
-        raise refuse(error) from None
+    with ending(), listening() as interruption, ConsoleReporter(err) as reporter:
+        sources = Sources(data, weights, develop)
+        results = Run(folder, Recipe(), sources, reporter, interruption).measure()
     out.print(accuracy_table(results))
 
 
