@@ -43,6 +43,8 @@ EMBEDDER = TrainingConfig(
 PLAIN_EMBEDDER = EMBEDDER.model_copy(
     update={"losses": LossConfig(cross_entropy=1.0, margin=None, descriptor=0.0, strips=0.0)}
 )
+# One head: strips are compared as a whole. The sharpness was chosen on halves of training vehicles.
+RERANKER = RerankerConfig(heads=1, fusion=1.0, distance="attention", sharpness=20.0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Recipe:
     )
     embedder: TrainingConfig = EMBEDDER
     head: HeadTraining | None = field(default_factory=HeadTraining)
-    shape: RerankerConfig = field(default_factory=lambda: RerankerConfig(fusion=2.0))
+    shape: RerankerConfig = RERANKER
     reranker: RerankerTraining = field(default_factory=RerankerTraining)
     plain: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(

@@ -15,7 +15,7 @@ from training.measurement import directions, pooled_accuracy
 from training.reranker import RerankerTraining, train_reranker
 
 K = TypeVar("K")
-FUSIONS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
+FUSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
 class Reporter(Protocol):

@@ -188,6 +188,7 @@ def outcome(fold: int, seed: int, before: list[int], after: list[int]) -> dict[s
         "ranks_first": before,
         "ranks_both": after,
         "mistaken": 0.5,
+        "choice": {"fusion": 1.0, "mAP": {"0.0": 60.0, "1.0": 64.0}, "first_stage": 61.0},
     }
 
 
@@ -197,3 +198,4 @@ def test_a_lines_spread_is_that_of_the_cells_gains() -> None:
     assert made["gain R1 over cells"] == pytest.approx(0.0)
     assert (made["won"], made["lost"]) == (3, 1)
     assert made["gain R1 over seeds"] is None
+    assert made["gain within"] == pytest.approx(3.0)

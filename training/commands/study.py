@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from training.commands.progress import err, out, refuse
-from training.commands.running import INTERRUPTED
+from training.commands.progress import err, out
+from training.commands.running import ending
 
 
 def study(
@@ -51,20 +51,17 @@ def study(
     are chosen on these halves. What is finished is kept, so the same command goes on where it was stopped.
     """
     from training.ablation import parts
-    from training.configfile import ConfigError, load_config
+    from training.configfile import load_config
     from training.console import ConsoleReporter
-    from training.datasets.image import DatasetError
     from training.datasets.layouts import Layout, open_dataset
-    from training.interruption import InterruptedRunError, listening
-    from training.processes import ProcessError, choose_device
+    from training.interruption import listening
+    from training.processes import choose_device
     from training.provenance import command, origin, surroundings
-    from training.snapshot import SnapshotError
     from training.study.cells import CellMaker
     from training.study.second_stage import SecondStageStudy, markdown
     from training.study.variants import OURS, VARIANTS
-    from training.weights import WeightsError
 
-    try:
+    with ending():
         chosen = load_config(config, changes or [])
         dataset = open_dataset(data, Layout(chosen.data.layout))
         device = choose_device(chosen.run.device)
@@ -74,24 +71,13 @@ def study(
             maker = CellMaker(chosen, weights, folder, reporter, made_of, interruption=interruption)
             work = SecondStageStudy(maker, divided, folder, reporter, interruption)
             outcomes = work.run([OURS] if only_ours else VARIANTS, cell_seeds, seeds)
-    except InterruptedRunError as error:
-        err.print(f"[yellow]{error}; all of it is saved.[/] The same command goes on.")
-        raise typer.Exit(INTERRUPTED) from None
-    except (
-        ConfigError,
-        DatasetError,
-        FloatingPointError,
-        ProcessError,
-        SnapshotError,
-        WeightsError,
-    ) as error:
-        raise refuse(error) from None
     around = surroundings(device)
     side = chosen.network.image_size
     notes = [
         f"{data.stem}: {len(divided)} of {folds} folds by identity; {side[0]}x{side[1]} px, "
         f"{chosen.schedule.epochs} epochs, {'from ' + weights.name if weights else 'from nothing'}",
-        "gain: both stages less the first alone on the same queries, ± standard deviation over the folds",
+        "gain: both stages less the first alone on the same queries, ± standard deviation over the folds; "
+        "inner gain: on the halves of the training vehicles, on which everything is chosen",
         f"`{command(sys.argv[1:])}`",
         f"commit {around['commit']}, torch {around['versions']['torch']}, {around['machine']['device']}",
     ]

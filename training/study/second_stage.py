@@ -11,6 +11,7 @@ import numpy as np
 
 from training.ablation import Part
 from training.checkpoint import save_reranker
+from training.evaluation.significance import mcnemar
 from training.featurestore import save_features
 from training.interruption import Interruption
 from training.reranker_choice import Reporter
@@ -131,7 +132,8 @@ def line(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A variant's figures: means over its cells and seeds, and the spread of the gain over the cells.
 
     A cell's gain is the mean over its seeds; the spread is the standard deviation of the cells' gains, and
-    the spread over the seeds that of the seeds' means over the cells.
+    the spread over the seeds that of the seeds' means over the cells. `gain within` is that of mAP on the
+    inner halves, on which everything is chosen.
     """
     made: dict[str, Any] = {"variant": outcomes[0]["variant"], "outcomes": len(outcomes)}
     for figure in SHOWN:
@@ -151,7 +153,13 @@ def line(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     after = np.concatenate([o["ranks_both"] for o in outcomes]) == 1
     made["won"], made["lost"] = int((~before & after).sum()), int((before & ~after).sum())
     made["mistaken"] = float(np.mean([o["mistaken"] for o in outcomes]))
+    made["gain within"] = float(np.mean([_gain_within(o["choice"]) for o in outcomes]))
     return made
+
+
+def _gain_within(choice: dict[str, Any]) -> float:
+    """The gain in mAP on the inner halves, with what was chosen on them."""
+    return float(choice["mAP"][str(choice["fusion"])] - choice["first_stage"])
 
 
 def markdown(outcomes: Sequence[dict[str, Any]], notes: Sequence[str]) -> str:
@@ -166,16 +174,16 @@ def markdown(outcomes: Sequence[dict[str, Any]], notes: Sequence[str]) -> str:
         if len(names) < 2:
             continue
         rows = [line([o for o in by_name[name] if o["seed"] == 0]) for name in names]
-        text += ["", f"**{title}**", "", "| | mAP | R1 | gain in mAP | gain in R1 | won | lost |"]
-        text.append("|---|---:|---:|---:|---:|---:|---:|")
+        columns = ("mAP", "R1", "gain in mAP", "gain in R1", "won", "lost", "McNemar", "inner gain in mAP")
+        text += ["", f"**{title}**", "", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
         if not any("first stage alone" in existing for existing in text):
-            text.append(
-                f"| first stage alone | {rows[0]['first mAP']:.2f} | {rows[0]['first R1']:.2f} | | | | |"
-            )
+            figures = f"{rows[0]['first mAP']:.2f} | {rows[0]['first R1']:.2f}"
+            text.append(f"| first stage alone | {figures} |{' |' * (len(columns) - 2)}")
         for row in rows:
             cells = [f"{row['mAP']:.2f}", f"{row['R1']:.2f}"]
             cells += [_gain(row, figure) for figure in ("mAP", "R1")]
-            text.append(f"| {row['variant']} | {' | '.join(cells)} | {row['won']} | {row['lost']} |")
+            cells += [str(row["won"]), str(row["lost"]), f"{mcnemar(row['won'], row['lost']):.2g}"]
+            text.append(f"| {row['variant']} | {' | '.join(cells)} | {row['gain within']:+.2f} |")
         if group == "mining":
             text += [
                 "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +14,28 @@ from training.features import Features
 from training.interruption import Interruption
 from training.lists import Fold, mine
 from training.measurement import directions, pooled_accuracy
+from training.recipe import RERANKER
 from training.reranker import RerankerTraining, train_reranker
 from training.reranker_choice import FUSIONS, Choice, Reporter, choose_reranker, with_fusion
 from training.striphead import HeadTraining, StripChoice, tokens, train_head
 from training.study.cells import CellBands
 
 Mining = Literal["out-of-fold", "augmented", "own"]
+
+
+CUT = StripChoice()
+PLACE = RerankerConfig(fusion=1.0)
+UNTRAINED = RerankerTraining(steps=0)
+PAPER = RerankerTraining(
+    candidates=30,
+    beta=0.1,
+    alpha=0.01,
+    scale=1.0,
+    learning_rate=1e-5,
+    weight_decay=1e-2,
+    steps=400,
+    check_every=100,
+)
 
 
 @dataclass(frozen=True)
@@ -34,49 +50,71 @@ class Variant:
         fusions: to choose from on the inner halves.
         mining: where the training lists come from: halves that their embedder has not seen, changed copies
             of images that it has, or just those images.
+        steps: of training, where they are fixed; None for as many as the inner halves' loss says.
         group: the table that the row stands in.
     """
 
     name: str
     strips: StripChoice | None = None
-    shape: RerankerConfig = field(default_factory=lambda: RerankerConfig(fusion=2.0))
-    training: RerankerTraining = field(default_factory=RerankerTraining)
+    shape: RerankerConfig = RERANKER
+    training: RerankerTraining = UNTRAINED
     fusions: tuple[float, ...] = FUSIONS
     mining: Mining = "out-of-fold"
+    steps: int | None = None
     group: str = "strips"
 
 
-CUT = StripChoice()
-OURS = Variant("ours: 4 horizontal strips, L and H, width 256, head trained last", CUT, group="ours")
-PAPER = RerankerTraining(
-    candidates=30,
-    beta=0.1,
-    alpha=0.01,
-    scale=1.0,
-    learning_rate=1e-5,
-    weight_decay=1e-2,
-    steps=400,
-    check_every=100,
+OURS = Variant(
+    "ours: 4 horizontal strips, L and H, width 256, head trained last, along the attention", CUT, group="ours"
 )
 VARIANTS = (
     OURS,
-    Variant("the same, head trained beside the embedder"),
+    Variant("head trained beside the embedder"),
     Variant("8 horizontal", replace(CUT, rows=8)),
     Variant("4 vertical", replace(CUT, rows=0, columns=4)),
     Variant("4 horizontal and 4 vertical", replace(CUT, columns=4)),
     Variant("L branches alone", replace(CUT, branches="L")),
     Variant("H branches alone", replace(CUT, branches="H")),
-    Variant("width 128", replace(CUT, width=128), RerankerConfig(strip_width=128, fusion=2.0)),
+    Variant("width 128", replace(CUT, width=128), replace(RERANKER, strip_width=128)),
+    Variant("8 heads", CUT, replace(RERANKER, heads=8), group="re-ranker"),
+    Variant("queries and keys trained, 120 steps", CUT, training=RerankerTraining(), group="re-ranker"),
+    Variant("without the first stage's similarity", CUT, fusions=(0.0,), group="re-ranker"),
+    Variant("CarGait's distance, not trained", CUT, PLACE, group="re-ranker"),
+    Variant("CarGait's distance, trained, 120 steps", CUT, PLACE, RerankerTraining(), group="re-ranker"),
     Variant(
-        "a projection for each direction", CUT, RerankerConfig(shared=False, fusion=2.0), group="re-ranker"
+        "the same, a projection for each direction",
+        CUT,
+        replace(PLACE, shared=False),
+        RerankerTraining(),
+        group="re-ranker",
     ),
-    Variant(
-        "not trained: the strips' own distance", CUT, training=RerankerTraining(steps=0), group="re-ranker"
-    ),
-    Variant("without the first stage's similarity", CUT, RerankerConfig(), fusions=(0.0,), group="re-ranker"),
     Variant("CarGait's recipe, 400 steps", CUT, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
-    Variant("lists of changed copies of seen images", CUT, mining="augmented", group="mining"),
-    Variant("lists of seen images (leaks)", CUT, mining="own", group="mining"),
+    Variant(
+        "CarGait's distance, lists of unseen images (out-of-fold)",
+        CUT,
+        PLACE,
+        RerankerTraining(),
+        steps=120,
+        group="mining",
+    ),
+    Variant(
+        "the same, lists of changed copies of seen images",
+        CUT,
+        PLACE,
+        RerankerTraining(),
+        mining="augmented",
+        steps=120,
+        group="mining",
+    ),
+    Variant(
+        "the same, lists of seen images (leaks)",
+        CUT,
+        PLACE,
+        RerankerTraining(),
+        mining="own",
+        steps=120,
+        group="mining",
+    ),
 )
 
 
@@ -153,13 +191,13 @@ def measure(
         lists["own"] = [_fold(strips.seen[0], config)]
     chosen = lists[variant.mining]
     reporter.part(variant.name)
-    # Other lists are trained on for as long as ours: their own losses could not be compared.
+    # Other lists are trained on for as long as the inner halves say: their own losses could not be compared.
     trained = train_reranker(
         chosen,
         [],
         variant.shape,
         config,
-        stop=choice.steps,
+        stop=choice.steps if variant.steps is None else variant.steps,
         report=reporter.reranking,
         interruption=interruption,
     )
