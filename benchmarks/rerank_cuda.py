@@ -79,14 +79,15 @@ def report(console: Console, bundle: Path, rounds: int) -> dict[str, Any]:
 
 
 def lively(config: dict[str, Any]) -> StripReranker:
-    """A re-ranker with random weights everywhere: untrained, its attention would count for nothing."""
+    """A re-ranker with random weights everywhere: untrained, CarGait's attention would count for nothing."""
     import torch
 
-    from models.reranker import RerankerConfig, StripReranker
+    from models.reranker import RerankerConfig, StripReranker, mixing
 
     torch.manual_seed(0)
     network = StripReranker(RerankerConfig(**config)).eval().requires_grad_(False)
-    torch.nn.init.normal_(network.probe_attention.output.weight, std=0.05)
+    if network.config.distance == "place":
+        torch.nn.init.normal_(mixing(network.probe_attention).output.weight, std=0.05)
     return network
 
 
@@ -170,14 +171,23 @@ def converted(lists: Lists, precision: str) -> Lists:
 
 
 def bare_products(network: StripReranker, lists: Lists) -> Callable[[], Any]:
-    """The products with learned, shared weights: queries, keys, values of all images, output of all pairs."""
+    """The products with learned, shared weights: queries and keys of all images, and, where strips are mixed,
+    their values and the output of all pairs.
+    """
     import torch
 
+    from models.reranker import mixing
+
     attention = network.probe_attention
-    projection = torch.cat([layer.weight for layer in (attention.query, attention.key, attention.value)]).T
-    output = attention.output.weight.T
     pairs = lists.candidates.flatten(0, 2)
     images = torch.cat([lists.probes.flatten(0, 1), pairs])
+    layers = [attention.query, attention.key]
+    if network.config.distance == "attention":
+        looking = torch.cat([layer.weight for layer in layers]).T
+        return lambda: (images @ looking,)
+    mixed = mixing(attention)
+    projection = torch.cat([layer.weight for layer in (*layers, mixed.value)]).T
+    output = mixed.output.weight.T
 
     def run() -> tuple[Tensor, Tensor]:
         return images @ projection, pairs @ output

@@ -142,7 +142,7 @@ class StripReranker(nn.Module):
             ValueError: the distance is taken along the attention, which leaves the strips as they are.
         """
         probe = probes.unsqueeze(1)
-        own, other = _mixing(self.probe_attention), _mixing(self.candidate_attention)
+        own, other = mixing(self.probe_attention), mixing(self.candidate_attention)
         return own(probe, candidates), other(candidates, probe)
 
     def forward(self, probes: Tensor, candidates: Tensor, similarities: Tensor) -> Tensor:
@@ -192,14 +192,19 @@ class StripReranker(nn.Module):
 
     def _difference(self, probe: Tensor, candidates: Tensor) -> Tensor:
         """E_p - E_c under shared weights: each image is projected once, and one output serves both."""
-        attention = _mixing(self.probe_attention)
+        attention = mixing(self.probe_attention)
         (q_p, k_p, v_p), (q_c, k_c, v_c) = attention.project(probe), attention.project(candidates)
         mixed = attention.mix(q_p, k_c, v_c) - attention.mix(q_c, k_p, v_p)
         out: Tensor = nn.functional.linear(mixed, attention.output.weight) + (probe - candidates)
         return out
 
 
-def _mixing(attention: Attention) -> CrossAttention:
+def mixing(attention: Attention) -> CrossAttention:
+    """An attention as CarGait's.
+
+    Raises:
+        ValueError: it is of a re-ranker that compares along its attention.
+    """
     if not isinstance(attention, CrossAttention):
         raise ValueError("a re-ranker that compares along its attention mixes no strips")
     return attention

@@ -16,6 +16,7 @@ from training.commands.ablation import ablation
 from training.commands.calibrate import calibrate
 from training.commands.comparison import compare_rerankers
 from training.commands.evaluate import evaluate
+from training.commands.exchange import exchange_reranker
 from training.commands.running import ending
 from training.commands.study import study
 
@@ -27,6 +28,7 @@ app.command()(calibrate)
 app.command()(ablation)
 app.command()(study)
 app.command()(compare_rerankers)
+app.command()(exchange_reranker)
 
 Data = Annotated[
     Path,

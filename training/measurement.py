@@ -13,6 +13,11 @@ from training.evaluation import Accuracy, accuracy, rank_gallery
 from training.features import Features
 from training.reranker import rerank
 
+FIRST_STAGE = "LKA-ReID, first stage"
+BOTH_STAGES = "LKA-ReID, both stages"
+SECOND_STAGE = "second stage"
+"""Rows of a bundle's accuracy; the third has the queries won and lost."""
+
 
 @dataclass(frozen=True)
 class Direction:
@@ -83,6 +88,17 @@ def results(found: list[Direction]) -> dict[str, Any]:
     """Accuracy over all directions, and of each one by the camera that asks."""
     each = {d.queries.images[0].camera_id: pooled_accuracy([d]).row() for d in found}
     return {**pooled_accuracy(found).row(), "by_querying_camera": each}
+
+
+def both_stages(features: Features, reranker: StripReranker) -> dict[str, Any]:
+    """The rows of a bundle: its first stage, both stages, and what the second has moved."""
+    first, both = directions(features), directions(features, reranker)
+    won, lost = won_and_lost(first, both)
+    return {
+        FIRST_STAGE: results(first),
+        BOTH_STAGES: results(both),
+        SECOND_STAGE: {"won": won, "lost": lost},
+    }
 
 
 def won_and_lost(before: list[Direction], after: list[Direction]) -> tuple[int, int]:

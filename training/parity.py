@@ -94,6 +94,33 @@ def check_parity(network: LKAReID, reranker: StripReranker | None, folder: Path,
     return Parity(cosine=cosine, **gaps)
 
 
+def check_second_stage(
+    reranker: StripReranker, strips: tuple[int, int], folder: Path, seed: int = 0
+) -> float:
+    """Compare an exported second stage with torch on random strips; the largest difference of a distance.
+
+    Args:
+        reranker: as it was exported.
+        strips: (s, d).
+        folder: with `reranker.onnx` and, if it explains, `explainer.onnx`.
+        seed: of the strips.
+
+    Raises:
+        ParityError: another order of ten candidates, or an explanation that differs.
+    """
+    source = torch.Generator().manual_seed(seed)
+    second = open_session(folder / RERANKER, "cpu", None)
+    explainer = open_session(folder / EXPLAINER, "cpu", None) if (folder / EXPLAINER).exists() else None
+    gap = 0.0
+    for batch in PARITY_BATCHES:
+        probes = nn.functional.normalize(torch.randn(batch, *strips, generator=source), dim=-1)
+        candidates = _candidates(probes, source, batch)
+        gap = max(gap, _reranker_gap(reranker, second, probes, candidates, source))
+        if explainer is not None:
+            gap = max(gap, *_explainer_gaps(reranker, explainer, probes, candidates[:, 0]))
+    return gap
+
+
 def _candidates(strips: Tensor, source: torch.Generator, batch: int) -> Tensor:
     """Ten candidates near each of the strips `[B, s, d]`: `[B, 10, s, d]`."""
     noise = torch.randn((batch, CANDIDATES, *strips.shape[1:]), generator=source) * strips.std()

@@ -27,7 +27,7 @@ from training.export import Precision, export_bundle, for_inference, reranker_fo
 from training.features import Features, extract
 from training.interruption import Interruption
 from training.lists import Fold, mine
-from training.measurement import directions, results, won_and_lost
+from training.measurement import both_stages, directions, results
 from training.parity import Parity
 from training.progress import Observer
 from training.recipe import Recipe
@@ -288,12 +288,7 @@ class Run:
         self.reporter.part("measuring: LKA-ReID")
         features = self._measured(for_inference(embedder, precision), images)
         shipped = reranker_for_inference(reranker, precision)
-        first, both = directions(features), directions(features, shipped)
-        table["LKA-ReID, first stage"] = results(first)
-        table["LKA-ReID, both stages"] = results(both)
-        won, lost = won_and_lost(first, both)
-        table["second stage"] = {"won": won, "lost": lost}
-        return table
+        return table | both_stages(features, shipped)
 
     def _measured(self, network: LKAReID, images: list[VehicleImage]) -> Features:
         return extract(network, images, report=self._counting(0, len(images)))

@@ -17,6 +17,7 @@ from benchmarks.rerank_cpu import Lists, agreement, time_forwards
 from benchmarks.rerankers import AS_SERVED, Rerank, open_rerankers, quantised
 from benchmarks.timing import Timing
 from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.reranker import mixing
 
 STRIPS = (16, 256)
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def test_the_bare_products_are_those_in_the_network() -> None:
     network = rerank_cuda.lively({})
     lists = rerank_cuda.random_lists(2, 3, STRIPS, "cpu")
     projected, output = rerank_cuda.bare_products(network, lists)()
-    attention = network.probe_attention
+    attention = mixing(network.probe_attention)
     bias = torch.cat([layer.bias for layer in (attention.query, attention.key, attention.value)])
     (q_p, k_p, v_p), (q_c, _, _) = attention.project(lists.probes), attention.project(lists.candidates)
     ours = torch.cat([each.transpose(-3, -2).flatten(-2) for each in (q_p, k_p, v_p)], dim=-1)
@@ -64,6 +65,16 @@ def test_the_bare_products_are_those_in_the_network() -> None:
     queries = q_c.transpose(-3, -2).flatten(-2)
     torch.testing.assert_close((projected + bias)[32:, :256].view_as(queries), queries)
     assert output.shape == (2 * 3 * 16, 256)
+
+
+def test_along_the_attention_the_bare_products_are_queries_and_keys() -> None:
+    network = rerank_cuda.lively({"distance": "attention", "heads": 1, "sharpness": 20.0})
+    lists = rerank_cuda.random_lists(2, 3, STRIPS, "cpu")
+    (looking,) = rerank_cuda.bare_products(network, lists)()
+    attention = network.probe_attention
+    expected = torch.cat([attention.query(lists.probes), attention.key(lists.probes)], dim=-1)
+    torch.testing.assert_close(looking[:32].view_as(expected), expected)
+    assert looking.shape == ((2 + 2 * 3) * 16, 512)
 
 
 def test_a_ratio_is_that_of_the_medians() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from models.bundle import Bundle
 from models.network import LKAReID
-from models.reranker import RerankerConfig, StripReranker
+from models.reranker import RerankerConfig, StripReranker, mixing
 from tests.training.conftest import SMALL
 from tests.training.test_export import lively
 from training.export import Precision, export_bundle, for_inference
@@ -23,7 +23,7 @@ def opinionated_reranker(*, shared: bool = True) -> StripReranker:
     for attention in (reranker.probe_attention, reranker.candidate_attention):
         for layer in (attention.query, attention.key):
             nn.init.normal_(layer.weight, std=1.0)
-        nn.init.normal_(attention.output.weight, std=0.2)
+        nn.init.normal_(mixing(attention).output.weight, std=0.2)
     return reranker
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.reranker import CrossAttention, RerankerConfig, StripReranker, strip_distance
+from models.reranker import CrossAttention, RerankerConfig, StripReranker, mixing, strip_distance
 from tests.models import reference
 
 WIDTH, STRIPS = 32, 6
@@ -15,8 +15,9 @@ def reranker() -> StripReranker:
     """With an output projection away from zero, so that attention matters."""
     torch.manual_seed(0)
     model = StripReranker(RerankerConfig(strip_width=WIDTH, heads=4)).double().eval()
-    torch.nn.init.normal_(model.probe_attention.output.weight, std=0.3)
-    torch.nn.init.normal_(model.probe_attention.output.bias, std=0.3)
+    output = mixing(model.probe_attention).output
+    torch.nn.init.normal_(output.weight, std=0.3)
+    torch.nn.init.normal_(output.bias, std=0.3)
     return model
 
 

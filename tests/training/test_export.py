@@ -10,7 +10,7 @@ from torch import nn
 
 from models.bundle import Bundle, BundleError
 from models.network import LKAReID, NetworkConfig
-from models.reranker import RerankerConfig, StripReranker
+from models.reranker import RerankerConfig, StripReranker, mixing
 from models.runtime import Models
 from models.runtimes.ort import open_session
 from tests.training.conftest import SMALL
@@ -41,7 +41,7 @@ def lively(config: NetworkConfig) -> LKAReID:
 def lively_reranker() -> StripReranker:
     torch.manual_seed(1)
     reranker = StripReranker(RerankerConfig(strip_width=16, heads=4, fusion=0.5)).eval()
-    nn.init.normal_(reranker.probe_attention.output.weight, std=0.2)
+    nn.init.normal_(mixing(reranker.probe_attention).output.weight, std=0.2)
     return reranker
 
 
@@ -95,7 +95,7 @@ def test_8_bit_weights_make_the_file_smaller(bundle: Bundle) -> None:
 def test_a_rerankers_weights_in_16_bits_say_what_torch_says_with_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
     reranker = StripReranker(RerankerConfig(strip_width=64, heads=4))
-    nn.init.normal_(reranker.probe_attention.output.weight, std=0.2)
+    nn.init.normal_(mixing(reranker.probe_attention).output.weight, std=0.2)
     shipped = reranker_for_inference(reranker, "int8")
     sizes = []
     for name, store in (("whole", lambda _: None), ("half", store_as_half)):

@@ -43,6 +43,7 @@ def ending(*more: str) -> Iterator[None]:
     Args:
         more: words that the command needs in addition to go on after it was stopped.
     """
+    from models.bundle import BundleError
     from training.checkpoint import CheckpointError
     from training.configfile import ConfigError
     from training.datasets.image import DatasetError
@@ -62,6 +63,7 @@ def ending(*more: str) -> Iterator[None]:
             err.print(f"  lka-reid {shlex.join([*sys.argv[1:], *more])}", soft_wrap=True, markup=False)
         raise typer.Exit(INTERRUPTED) from None
     except (
+        BundleError,
         CheckpointError,
         ConfigError,
         DatasetError,

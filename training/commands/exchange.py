@@ -1,0 +1,77 @@
+"""`lka-reid exchange-reranker`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.measuring import BUNDLE, BundleFolder
+from training.commands.progress import err, out
+from training.commands.running import ending
+
+
+def exchange_reranker(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="CSV manifest with pictures of the bundle's validation vehicles.", show_default=False
+        ),
+    ],
+    folder: Annotated[Path, typer.Option("--out", help="The new bundle's folder.", show_default=False)],
+    bundle: BundleFolder = BUNDLE,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The second stage's experiment; its section `shape` is taken, untrained.",
+            show_default=False,
+        ),
+    ] = None,
+    reranker: Annotated[
+        Path | None,
+        typer.Option(help="In its place: reranker.safetensors of a training.", show_default=False),
+    ] = None,
+) -> None:
+    """Give a bundle another second stage; its embedder stays as it is.
+
+    The new files are proven to agree with torch, and both stages are measured on the bundle's validation
+    vehicles. An untrained re-ranker compares the strips as the embedder makes them.
+    """
+    import torch
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from models.bundle import Bundle
+    from models.reranker import StripReranker
+    from training.checkpoint import load_reranker
+    from training.configfile import ConfigError, load_as
+    from training.console import accuracy_table
+    from training.datasets.layouts import Layout, open_dataset
+    from training.exchange import exchange_reranker as exchange
+    from training.provenance import command
+    from training.reranker_configuration import RerankerExperimentConfig
+
+    with ending():
+        if (config is None) == (reranker is None):
+            raise ConfigError("give the second stage, either by --config or by --reranker")
+        old = Bundle.load(bundle)
+        wanted = set(old.manifest.training.get("validation", ()))
+        images = [i for i in open_dataset(data, Layout.manifest).train if i.vehicle_id in wanted]
+        if reranker is not None:
+            model = load_reranker(reranker)
+        else:
+            shape = load_as(RerankerExperimentConfig, config, []).shape
+            torch.manual_seed(0)
+            model = StripReranker(shape.build((old.manifest.strips or (0, 0))[1])).eval()
+        told = {
+            "shape": model.config.to_dict(),
+            "trained": reranker is not None,
+            "command": command(sys.argv[1:]),
+            "embedder_of": old.fingerprint,
+        }
+        with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=err) as progress:
+            progress.add_task("exporting and measuring")
+            made = exchange(old, folder, model, images, told)
+    out.print(accuracy_table(made.manifest.accuracy["results"]))
+    out.print(f"bundle   {folder}   fingerprint {made.fingerprint[:12]}", soft_wrap=True)
