@@ -96,7 +96,7 @@ def draw(explanation: Explanation, pair: Pair, manifest: Manifest) -> Image.Imag
     sheet = Image.new("RGB", layout.size, PAPER)
     _head(sheet, explanation, manifest)
     _bands(sheet, layout, explanation, pair, manifest)
-    _attention(sheet, layout, explanation)
+    _attention(sheet, layout, explanation, manifest)
     _activations(sheet, layout, explanation, pair)
     return sheet
 
@@ -146,7 +146,7 @@ def _bands(
     panels.colour_bar(sheet, (layout.table, top + high + 16), (bar, 10), "distance", ends)
 
 
-def _attention(sheet: Image.Image, layout: Layout, explanation: Explanation) -> None:
+def _attention(sheet: Image.Image, layout: Layout, explanation: Explanation, manifest: Manifest) -> None:
     draw = ImageDraw.Draw(sheet)
     top = layout.maps
     probe, candidate = explanation.attention("probe"), explanation.attention("candidate")
@@ -162,7 +162,7 @@ def _attention(sheet: Image.Image, layout: Layout, explanation: Explanation) -> 
     ends = (f"{1 / span:.2g} x even", f"even, {even:.3g} %", f"{span:.2f} x even")
     panels.colour_bar(sheet, (left, top), (WORDS - 10, 12), "attention", ends)
     y = float(top + 44)
-    for told in (words.strips(explanation), words.spread(probe, candidate)):
+    for told in (words.strips(explanation, manifest), words.spread(probe, candidate, manifest)):
         y = 8 + paragraph(draw, (left, y), told, min(LINE, sheet.width - MARGIN - left))
 
 

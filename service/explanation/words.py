@@ -61,21 +61,33 @@ def even(attention: Numbers) -> str:
     return f"Attention is even: {low} to {high} a band, where even is {share}. No band stands out."
 
 
-def strips(explanation: Explanation) -> str:
+def strips(explanation: Explanation, manifest: Manifest) -> str:
     """How the maps of attention are to be read."""
-    return (
+    told = (
         f"A strip is a band of a branch: {len(explanation.branches)} x {explanation.bands} of an image, "
         "bands from top to bottom within each branch. Colours show the mean over the heads as a multiple of "
         "an even share; rows add up to 100 %."
     )
+    if compares_along(manifest):
+        told += " A strip's distance is that from the strips that it looks at, and that look at it."
+    return told
 
 
-def spread(probe: Numbers, candidate: Numbers) -> str:
+def compares_along(manifest: Manifest) -> bool:
+    """Whether the bundle's re-ranker compares along its attention, not place by place."""
+    return manifest.reranker is not None and manifest.reranker.config.get("distance") == "attention"
+
+
+def spread(probe: Numbers, candidate: Numbers, manifest: Manifest) -> str:
     """How far two maps of attention `[s, s]` are from even."""
     low, high = (edge([edge(a) for a in (probe, candidate)]) for edge in (np.min, np.max))
     told = f"Here a strip gets {percent(low, 2)} to {percent(high, 2)} of another's attention."
     if high * len(probe) <= EVEN:
-        told += " That is even: the re-ranker takes the other image's mean, and compares strip with strip."
+        told += " That is even: the re-ranker " + (
+            "compares every strip with all of the other image's."
+            if compares_along(manifest)
+            else "takes the other image's mean, and compares strip with strip."
+        )
     return told
 
 

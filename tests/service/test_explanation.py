@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from models.bundle import Threshold
+from models.bundle import RerankerEntry, Threshold
 from service.explanation import colours, lettering, panels, words
 from service.explanation.picture import Layout, Pair, draw, png
 from tests.service.explanations import BRANCHES, explanation, manifest, pair
@@ -88,10 +88,20 @@ def test_even_attention_looks_even_and_is_called_so() -> None:
     assert drawn == 0
     assert sheet.getcolors() == [(sheet.width * sheet.height, colours.PAPER)]
     assert panels.ratio_span(attention) == panels.LEAST_RATIO
-    assert "That is even" in words.spread(attention, attention)
+    assert "That is even: the re-ranker takes" in words.spread(attention, attention, manifest())
     told = dict(words.summary(shown, manifest()))
     assert told["probe looked"].startswith("evenly")
     assert "No band stands out" in words.even(shown.band_attention("probe"))
+
+
+def test_a_re_ranker_that_compares_along_its_attention_says_so() -> None:
+    shown = explanation(sharpness=0.001)
+    entry = RerankerEntry(candidates=10, config={"distance": "attention"})
+    along = manifest().model_copy(update={"reranker": entry})
+    assert "the strips that it looks at" in words.strips(shown, along)
+    assert "the strips that it looks at" not in words.strips(shown, manifest())
+    attention = shown.attention("probe")
+    assert "That is even: the re-ranker compares every strip" in words.spread(attention, attention, along)
 
 
 def test_strong_attention_is_named() -> None:
