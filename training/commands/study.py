@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ import typer
 
 from training.commands.progress import err, out
 from training.commands.running import ending
+
+
+class Group(StrEnum):
+    """A table of the study."""
+
+    strips = "strips"
+    reranker = "re-ranker"
+    mining = "mining"
 
 
 def study(
@@ -38,6 +47,10 @@ def study(
     ] = None,
     cell_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the embedders.")] = 1,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of our re-ranker in each cell.")] = 3,
+    groups: Annotated[
+        list[Group] | None,
+        typer.Option("--group", help="Variants to measure beside ours; may be repeated. Default: all."),
+    ] = None,
     only_ours: Annotated[bool, typer.Option("--only-ours", help="Leave the variants out.")] = False,
     changes: Annotated[
         list[str] | None,
@@ -59,7 +72,7 @@ def study(
     from training.provenance import command, origin, surroundings
     from training.study.cells import CellMaker
     from training.study.second_stage import SecondStageStudy, markdown
-    from training.study.variants import OURS, VARIANTS
+    from training.study.variants import VARIANTS
 
     with ending():
         chosen = load_config(config, changes or [])
@@ -70,7 +83,9 @@ def study(
             made_of = origin(data, dataset.train, weights)
             maker = CellMaker(chosen, weights, folder, reporter, made_of, interruption=interruption)
             work = SecondStageStudy(maker, divided, folder, reporter, interruption)
-            outcomes = work.run([OURS] if only_ours else VARIANTS, cell_seeds, seeds)
+            wanted = {"ours"} if only_ours else {"ours", *(groups or Group)}
+            chosen_variants = [variant for variant in VARIANTS if variant.group in wanted]
+            outcomes = work.run(chosen_variants, cell_seeds, seeds)
     around = surroundings(device)
     side = chosen.network.image_size
     notes = [

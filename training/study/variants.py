@@ -33,7 +33,7 @@ PAPER = RerankerTraining(
     scale=1.0,
     learning_rate=1e-5,
     weight_decay=1e-2,
-    steps=400,
+    steps=200,
     check_every=100,
 )
 
@@ -88,7 +88,7 @@ VARIANTS = (
         RerankerTraining(),
         group="re-ranker",
     ),
-    Variant("CarGait's recipe, 400 steps", CUT, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
+    Variant("CarGait's recipe, 200 steps", CUT, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
     Variant(
         "CarGait's distance, lists of unseen images (out-of-fold)",
         CUT,
