@@ -116,6 +116,21 @@ def test_openvino_agrees_with_onnx_runtime(
         )
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_batch_that_goes_through_in_parts_says_what_its_images_say_alone(
+    bundle: Bundle, count: int
+) -> None:
+    together = Models.load(bundle, "cpu", RuntimeOptions(threads=2)).embedder.embed(images(count))
+    alone = Models.load(bundle, "cpu", RuntimeOptions(threads=1)).embedder
+    assert len(together.descriptors) == count
+    assert together.strips is not None
+    for row, image in enumerate(images(count)):
+        expected = alone.embed(image[None])
+        assert expected.strips is not None
+        np.testing.assert_allclose(together.descriptors[row], expected.descriptors[0], atol=1e-5)
+        np.testing.assert_allclose(together.strips[row], expected.strips[0], atol=2e-3)
+
+
 @pytest.mark.skipif(not OPENVINO, reason="the openvino package is not installed")
 def test_openvino_computes_no_output_that_queries_do_not_need(bundle: Bundle) -> None:
     from models.runtimes.openvino import read_model
