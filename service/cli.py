@@ -29,10 +29,10 @@ app = typer.Typer(
     name="lka-reid",
     cls=RootGroup,
     help="Vehicle re-identification in two stages: enrol images of vehicles, query with others.",
-    epilog="Start with [bold]lka-reid demo[/].",
+    epilog="Start with `lka-reid demo`.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 app.command(rich_help_panel=SERVICE)(demo)

@@ -23,7 +23,7 @@ class PluginGroup(TyperGroup):
         super().__init__(
             name=entry_point.name,
             help=f"Commands of the {package} package; they also stand at the top level.",
-            rich_markup_mode="rich",
+            rich_markup_mode="markdown",
             rich_help_panel=PANEL,
             no_args_is_help=True,
         )

@@ -20,7 +20,11 @@ from training.commands.exchange import exchange_reranker
 from training.commands.running import ending
 from training.commands.study import study
 
-app = typer.Typer(no_args_is_help=True, help="Train, measure and export models (needs the [train] extra).")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Train, measure and export models (needs the [train] extra).",
+)
 app.add_typer(data_command.app, name="data")
 app.add_typer(train_command.app, name="train")
 app.command()(evaluate)

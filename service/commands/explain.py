@@ -29,7 +29,7 @@ def explain(
     """Draw why two images are near or far: which bands looked at which, strip distances, activation maps.
 
     No service is needed: the bundle's models run here, on the CPU. The bundle needs a re-ranker, and the
-    parts that [bold]lka-reid export[/] adds for this.
+    parts that `lka-reid export` adds for this.
     """
     from service.commands.starting import clear_errors, settings_from
 

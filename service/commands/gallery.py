@@ -9,7 +9,11 @@ import typer
 from service.commands.options import BundleDir, DataDir, Runtime, Threads
 from service.console import CommandError, err, failures_table, out, progress
 
-app = typer.Typer(help="Look after a gallery while no service has it open.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look after a gallery while no service has it open.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
 
 @app.callback()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HELP = "Make, list and revoke API keys; a running service sees it at once."
 
-app = typer.Typer(help=HELP, no_args_is_help=True)
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
 
 
 @app.callback(help=HELP)

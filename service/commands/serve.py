@@ -32,7 +32,7 @@ def serve(
     A data directory that does not exist is made, with an empty gallery in it. Exit status 2: it cannot start
     as it is set; 70: the device of its models is lost, start it again.
 
-    Every setting can also come from an LKA_REID_ variable or a .env file: see [bold]lka-reid config[/].
+    Every setting can also come from an LKA_REID_ variable or a .env file: see `lka-reid config`.
     """
     from service import logs
     from service.commands.starting import clear_errors, settings_from

@@ -53,6 +53,23 @@ def test_every_command_explains_itself(command: Command, name: str) -> None:
     assert f"lka-reid {name}" in outcome.out
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gallery re-embed", "until the end, when the new gallery takes the old one's place in one step"),
+        ("train embedder", "on several GPUs, or several machines, start it with torchrun"),
+        ("data check", "duplicates, vehicles in training and test, query vehicles"),
+        ("evaluate", "what is done on top of it (second stage, camera-aware centring, query expansion"),
+    ],
+)
+def test_paragraphs_of_help_flow_as_wide_as_the_terminal(
+    command: Command, monkeypatch: pytest.MonkeyPatch, name: str, sentence: str
+) -> None:
+    """However they are broken in the source."""
+    monkeypatch.setenv("COLUMNS", "400")
+    assert sentence.lower() in command(*name.split(), "--help").out.lower()
+
+
 def test_without_a_command_all_are_listed(command: Command) -> None:
     outcome = command()
     for name in ("serve", "demo", "enroll", "query", "explain", "config", "version", "gallery", "keys"):

@@ -10,7 +10,11 @@ import typer
 from training.commands.progress import bars, out, refuse
 from training.datasets.layouts import Layout
 
-app = typer.Typer(no_args_is_help=True, help="Data sets: what is in them, and what is wrong with them.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Data sets: what is in them, and what is wrong with them.",
+)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from training.commands.running import DataSet, Resume, RunFolder, Weights, endin
 
 app = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     help="Train an embedder or a re-ranker by a configuration file, or all that the default bundle needs.",
 )
 
@@ -44,7 +44,7 @@ def embedder(
     """Train an embedder, measure it, and write a report and a bundle to serve.
 
     Every epoch is saved: Ctrl-C finishes the step under way and tells how to go on. On several GPUs, or
-    several machines, start it with [bold]torchrun --nproc-per-node 8 -m service.cli train embedder ...[/]
+    several machines, start it with `torchrun --nproc-per-node 8 -m service.cli train embedder ...`
 
     --out gets config.yaml (every key as it was used), snapshot/ (until it is finished), tensorboard/,
     report/ (metrics.json, curves.png, cmc.png, hardest.png), embedder.safetensors and bundle/.
