@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems
-from service.batching import Overloaded
+from service.waiting import Overloaded
 
 
 class Places:

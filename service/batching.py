@@ -18,45 +18,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from contextvars import Context, copy_context
+from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
 
 import structlog
 
 from service.faults import EmbedderLostError, is_fatal
-from service.forward import EmbeddingError, Features, ForwardPass
+from service.forward import EmbeddingError, ForwardPass
 from service.protocols import Image
+from service.waiting import Embedded, Overloaded, WaitingImage, WorkerStoppedError
 
 log = structlog.get_logger(__name__)
-
-
-class Overloaded(Exception):  # noqa: N818 - a state of the service, not a fault
-    """Every place is taken; come back later."""
-
-
-class Expired(Exception):  # noqa: N818 - a state of the request, not a fault
-    """The request's deadline passed before its answer was there."""
-
-
-class WorkerStoppedError(Exception):
-    """The worker thread is not running: not started yet, shut down, or dead."""
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """One image's answer.
-
-    Attributes:
-        features: its descriptor and strips.
-        queue_s: s between handing in the image and the start of its batch.
-        embed_s: s that its batch took.
-    """
-
-    features: Features
-    queue_s: float
-    embed_s: float
 
 
 @dataclass(frozen=True)
@@ -76,43 +50,13 @@ class WorkerHealth:
     batch_age_s: float | None
 
 
-@dataclass(eq=False, frozen=True)
-class _Item:
-    image: Image
-    deadline: float
-    queued_at: float
-    future: Future[Embedded]
-    context: Context
-
-    def fail(self, error: Exception) -> None:
-        """Answer with an error, unless there is an answer already."""
-        try:
-            self.future.set_exception(error)
-        except InvalidStateError:
-            return
-
-    def succeed(self, answer: Embedded) -> None:
-        """Answer, unless closing the batcher has already answered in its stead."""
-        try:
-            self.future.set_result(answer)
-        except InvalidStateError:
-            return
-
-    def drop_if_expired(self) -> bool:
-        """Whether the deadline has passed; the future is failed then."""
-        expired = time.monotonic() >= self.deadline
-        if expired:
-            self.fail(Expired("the deadline passed while the image was waiting"))
-        return expired
-
-
 class Place:
     """Room for one image in the batcher, to be used as a context manager; leaving it gives the room back."""
 
     def __init__(self, batcher: Batcher, deadline: float) -> None:
         self._batcher = batcher
         self._deadline = deadline
-        self._item: _Item | None = None
+        self._item: WaitingImage | None = None
 
     def submit(self, image: Image) -> Future[Embedded]:
         """Hand in the image, float32 `[3, H, W]`, once.
@@ -171,8 +115,8 @@ class Batcher:
 
         # Guards everything below but the thread.
         self._changed = threading.Condition()
-        self._waiting: deque[_Item] = deque()
-        self._running: list[_Item] = []
+        self._waiting: deque[WaitingImage] = deque()
+        self._running: list[WaitingImage] = []
         self._running_since: float | None = None
         self._expected = 0
         self._closing = False
@@ -241,12 +185,12 @@ class Batcher:
         if self._abandon(WorkerStoppedError("the embedding worker has ended")):
             self._on_lost(reason)
 
-    def _enqueue(self, image: Image, deadline: float) -> _Item:
+    def _enqueue(self, image: Image, deadline: float) -> WaitingImage:
         if image.shape != self._forward.image_shape:
             raise ValueError(
                 f"an image of shape {image.shape}; the embedder takes {self._forward.image_shape}"
             )
-        item = _Item(image, deadline, time.monotonic(), Future(), copy_context())
+        item = WaitingImage(image, deadline, time.monotonic(), Future(), copy_context())
         with self._changed:
             if not self._alive:
                 raise WorkerStoppedError("the embedding worker is not running")
@@ -261,7 +205,7 @@ class Batcher:
             self._expected -= 1
             self._changed.notify_all()
 
-    def _withdraw(self, item: _Item) -> None:
+    def _withdraw(self, item: WaitingImage) -> None:
         with self._changed:
             if item in self._waiting:
                 self._waiting.remove(item)
@@ -286,7 +230,7 @@ class Batcher:
         finally:
             self._abandon(WorkerStoppedError("the embedding worker has ended"))
 
-    def _next_batch(self) -> list[_Item]:
+    def _next_batch(self) -> list[WaitingImage]:
         """Wait for images and take up to `max_batch` of them; empty when the batcher has closed."""
         while True:
             with self._changed:
@@ -309,7 +253,7 @@ class Batcher:
             or time.monotonic() >= self._waiting[0].queued_at + self._max_wait_s
         )
 
-    def _answer(self, batch: list[_Item]) -> None:
+    def _answer(self, batch: list[WaitingImage]) -> None:
         started = time.monotonic()
         try:
             features = self._forward([item.image for item in batch])

@@ -14,10 +14,11 @@ from typing import Protocol
 from anyio import CapacityLimiter, to_thread
 
 from models.preprocessing import InputSpec, decode, prepare
-from service.batching import Batcher, Expired
+from service.batching import Batcher
 from service.faults import STALL_S
 from service.forward import Features
 from service.protocols import Image
+from service.waiting import Expired
 
 WATCH_S = 1.0
 

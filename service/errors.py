@@ -9,9 +9,9 @@ from index import DuplicateImageError, GalleryClosedError, InvalidEnrolmentError
 from models.preprocessing import ImageError
 from service.access.audit import AuditError
 from service.access.keyfile import KeyFileError
-from service.batching import Expired, Overloaded, WorkerStoppedError
 from service.forward import EmbeddingError
 from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
+from service.waiting import Expired, Overloaded, WorkerStoppedError
 
 
 @dataclass(frozen=True)

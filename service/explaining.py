@@ -15,9 +15,9 @@ from PIL import Image
 from models.bundle import Bundle
 from models.explanation import Explanation, NotExplainableError, check_explainable
 from models.preprocessing import ImageError, decode
-from service.batching import Expired, Overloaded
 from service.errors import NOT_AN_IMAGE, NOT_EXPLAINABLE, FieldFault, ServiceError
 from service.explanation.picture import Pair, draw, png
+from service.waiting import Expired, Overloaded
 
 if TYPE_CHECKING:
     from models.explainer import Explainer

@@ -10,13 +10,13 @@ from anyio import to_thread
 from PIL import Image
 
 from models.preprocessing import InputSpec
-from service.batching import Expired, Overloaded, WorkerStoppedError
 from service.embedding import EmbedderState
 from service.errors import NOT_READY, ServiceError
 from service.forward import EmbeddingError
 from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
 from service.resources import Resources
 from service.schemas import Ready
+from service.waiting import Expired, Overloaded, WorkerStoppedError
 
 PROBE_SECONDS = 10.0
 UNPROVEN = (

@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from service.batching import Expired, Overloaded, WorkerStoppedError
 from service.embedding import EmbeddedImage, EmbedderState
 from service.queue import codec, scripts
 from service.queue.connection import connect_as_set, telling
@@ -21,6 +20,7 @@ from service.queue.keys import GROUP, Keys
 from service.queue.overview import Overview, Watch
 from service.queue.stream import DEAD_LETTERS_KEPT
 from service.settings import Settings
+from service.waiting import Expired, Overloaded, WorkerStoppedError
 
 log = structlog.get_logger(__name__)
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.preprocessing import ImageError
-from service.batching import Expired
 from service.embedding import EmbeddedImage
 from service.forward import EmbeddingError, Features
 from service.queue.errors import DeadLetterError, ForeignBundleError
+from service.waiting import Expired
 
 FEATURES = 0
 ERRORS: dict[int, type[Exception]] = {

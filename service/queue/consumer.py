@@ -13,7 +13,7 @@ import time
 import structlog
 
 from models.preprocessing import ImageError
-from service.batching import Batcher, Expired, WorkerStoppedError
+from service.batching import Batcher
 from service.embedding import EmbeddedImage, ImageEmbedder
 from service.faults import STALL_S
 from service.forward import EmbeddingError
@@ -27,6 +27,7 @@ from service.queue.errors import (
 from service.queue.metrics import WorkerMetrics
 from service.queue.registration import Registration
 from service.queue.stream import Delivery, Leftover, RequestStream
+from service.waiting import Expired, WorkerStoppedError
 
 log = structlog.get_logger(__name__)
 

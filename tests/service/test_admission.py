@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.admission import Places
-from service.batching import Overloaded
+from service.waiting import Overloaded
 from tests.service.commands import serving_process
 from tests.service.fakes import Running, picture, running, write_bundle
 

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.batching import Batcher, Embedded, Expired, Overloaded, WorkerStoppedError
+from service.batching import Batcher
 from service.forward import EmbeddingError, ForwardPass
+from service.waiting import Embedded, Expired, Overloaded, WorkerStoppedError
 from tests.service.fakes import SHAPE, Embeddings
 
 LONG = 3600.0

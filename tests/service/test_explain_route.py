@@ -19,10 +19,10 @@ from PIL import Image
 
 from models.bundle import Bundle
 from service.app import create_app
-from service.batching import Expired, Overloaded
 from service.explaining import PLACES, PairExplainer, Upload
 from service.routes.explain import _wants_json
 from service.settings import Settings
+from service.waiting import Expired, Overloaded
 from tests.models.explainable import write_explainable
 from tests.service.fakes import BLUE, GREEN, RED, Running, picture, serving, wait_until_ready
 from tests.service.test_problems import check

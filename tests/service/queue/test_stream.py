@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from service.batching import Expired, Overloaded, WorkerStoppedError
 from service.forward import EmbeddingError
 from service.queue import codec
 from service.queue.client import QueueClient
@@ -27,6 +26,7 @@ from service.queue.keys import Keys
 from service.queue.registration import Registration
 from service.queue.stream import RequestStream
 from service.settings import Settings
+from service.waiting import Expired, Overloaded, WorkerStoppedError
 from tests.service.redis_server import RedisServer, redis_server
 
 OURS, THEIRS = "a" * 64, "b" * 64
