@@ -14,6 +14,7 @@ from service.embedding import ImageEmbedder
 from service.forward import Features
 from service.protocols import Reranker
 from service.reranking import BatchedReranker, Shortlist
+from service.searching import BatchedSearch
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class TwoStageSearch:
     ) -> None:
         self._embedder = embedder
         self._gallery = gallery
+        self._nearest = BatchedSearch(gallery)
         self._reranker = None if reranker is None else BatchedReranker(reranker, on_rerank)
         self._limiter = limiter
 
@@ -91,7 +93,7 @@ class TwoStageSearch:
         reranker = self._reranker if rerank and probe.strips is not None else None
         started = time.monotonic()
         wanted = top_k if reranker is None else max(top_k, reranker.candidates)
-        found = self._gallery.search(probe.descriptor[np.newaxis], wanted)[0]
+        found = self._nearest(probe.descriptor, wanted)
         size = self._gallery.count()
         searched = time.monotonic()
         distances = [] if reranker is None else self._distances(reranker, probe, found[: reranker.candidates])

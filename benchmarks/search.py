@@ -1,0 +1,165 @@
+"""Concurrent searches of the gallery beside FAISS alone: milliseconds a probe.
+
+python -m benchmarks.search [--images 20000] [--seconds 5]
+
+- FAISS alone: a flat index of its own, asked for one probe, and for as many together as there are clients.
+- gallery: as many threads as clients, each asking for one probe again and again: straight at the gallery, and
+  by way of what the service puts in front of it, which searches for all that wait in one pass.
+
+Random descriptors of 8192 numbers: what is searched takes the same time whatever it shows. A gallery of
+20,000 takes 1.3 GB of memory and as much disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.surroundings import cores, in_words, surroundings
+from benchmarks.timing import Timing, table
+from index import Enrolment, Gallery
+from index.vectors import SPARE
+from service.searching import BatchedSearch
+
+DIM, TOP = 8192, 10
+CHUNK = 500
+
+
+def descriptors(count: int, source: np.random.Generator) -> NDArray[np.float32]:
+    """Random ones of unit length, `[count, 8192]`."""
+    drawn = source.standard_normal((count, DIM), dtype=np.float32)
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
+
+
+def fill(gallery: Gallery, flat: faiss.IndexFlatIP, count: int, source: np.random.Generator) -> None:
+    """Enrol so many images of nothing, and add them to the bare index."""
+    for start in track(range(0, count, CHUNK), f"enrolling {count:,} descriptors"):
+        drawn = descriptors(min(CHUNK, count - start), source)
+        flat.add(drawn)
+        gallery.enrol_many(
+            [
+                Enrolment(
+                    image_id=f"{start + row}", descriptor=one, strips=None, image=b"x", media_type="image/png"
+                )
+                for row, one in enumerate(drawn)
+            ]
+        )
+
+
+def alone(flat: faiss.IndexFlatIP, probes: NDArray[np.float32]) -> Callable[[], object]:
+    """A search of the bare index with the threads that the gallery would take."""
+
+    def run() -> object:
+        faiss.omp_set_num_threads(min(len(probes), cores()))
+        return flat.search(probes, TOP + SPARE)
+
+    return run
+
+
+def repeat(name: str, batch: int, run: Callable[[], object], seconds: float, raw: Timing | None) -> Timing:
+    """One caller, again and again."""
+    timing = Timing(name, batch, raw=raw)
+    run()
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(timing.milliseconds) < 3:
+        started = time.perf_counter()
+        run()
+        timing.add(time.perf_counter() - started)
+    return timing
+
+
+def crowd(
+    name: str, clients: int, run: Callable[[int], object], seconds: float, raw: Timing | None
+) -> Timing:
+    """Many callers at the same time; each value is a round of one probe from every client."""
+    timing = Timing(name, clients, raw=raw)
+    meeting = threading.Barrier(clients + 1)
+    ending = threading.Event()
+
+    def work(number: int) -> None:
+        while True:
+            meeting.wait()
+            if ending.is_set():
+                return
+            run(number)
+            meeting.wait()
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(timing.milliseconds) < 3:
+        started = time.perf_counter()
+        meeting.wait()
+        meeting.wait()
+        timing.add(time.perf_counter() - started)
+    ending.set()
+    meeting.wait()
+    return timing
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=20_000, help="in the gallery")
+    parser.add_argument("--clients", type=int, default=8, help="that ask at the same time")
+    parser.add_argument("--seconds", type=float, default=5, help="of each row")
+    arguments = parser.parse_args()
+    source = np.random.default_rng(0)
+    clients, seconds = arguments.clients, arguments.seconds
+    probes = descriptors(clients, source)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Gallery.open(
+            Path(folder),
+            fingerprint="f",
+            descriptor_dim=DIM,
+            strips_shape=None,
+            snapshot_every=2 * arguments.images,
+        ) as gallery,
+    ):
+        flat = faiss.IndexFlatIP(DIM)
+        fill(gallery, flat, arguments.images, source)
+        together = BatchedSearch(gallery)
+        one = repeat("FAISS alone, 1 probe", 1, alone(flat, probes[:1]), seconds, None)
+        raw = repeat(f"FAISS alone, {clients} probes together", clients, alone(flat, probes), seconds, one)
+        rows = [
+            one,
+            raw,
+            repeat("gallery, 1 client", 1, lambda: together(probes[0], TOP), seconds, one),
+            crowd(
+                f"gallery, {clients} clients, each for itself",
+                clients,
+                lambda number: gallery.search(probes[number : number + 1], TOP),
+                seconds,
+                raw,
+            ),
+            crowd(
+                f"gallery, {clients} clients, as served",
+                clients,
+                lambda number: together(probes[number], TOP),
+                seconds,
+                raw,
+            ),
+        ]
+    console = Console()
+    title = f"search, {arguments.images:,} images of {DIM} numbers, first {TOP}"
+    console.print(table(title, rows, "FAISS alone; its own second row's, to its first"))
+    around = in_words(surroundings(["faiss-cpu", "numpy"]))
+    console.print(around, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
