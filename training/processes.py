@@ -93,6 +93,14 @@ class _Gather(torch.autograd.Function):
         return whole[ctx.rank * ctx.length : (ctx.rank + 1) * ctx.length], None, None
 
 
+def emulates_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed by way of float32 there, which takes about three times as long as that."""
+    if device.type != "cpu":
+        return False
+    known = torch.cpu.get_capabilities()
+    return known.get("architecture") == "x86_64" and not (known["avx512_bf16"] or known["amx_bf16"])
+
+
 def choose_device(name: str, index: int = 0) -> torch.device:
     """The device that `auto`, `cpu` or `cuda` stands for.
 

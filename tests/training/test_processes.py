@@ -20,7 +20,7 @@ from training.batches import Batches
 from training.datasets.image import DatasetError
 from training.datasets.manifest import read_manifest
 from training.embedder import embedder_loss
-from training.processes import Process, ProcessError, choose_device
+from training.processes import Process, ProcessError, choose_device, emulates_bf16
 
 LOSSES = {"descriptor": 1.0, "strips": 1.0}
 ROOT = Path(__file__).parents[2]
@@ -80,3 +80,19 @@ def test_cuda_that_is_not_there_is_an_error_and_nothing_falls_back(monkeypatch: 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto", 1) == torch.device("cuda", 1)
     assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "emulated"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_a_cpu_that_emulates_bf16_is_known(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, object], emulated: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert emulates_bf16(torch.device("cpu")) is emulated
+    assert not emulates_bf16(torch.device("cuda"))

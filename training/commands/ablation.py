@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from training.commands.progress import err, out
-from training.commands.running import ending
+from training.commands.running import advise, ending
 
 
 class Row(StrEnum):
@@ -89,6 +89,7 @@ def ablation(
         )
         dataset = open_dataset(data, Layout(chosen.data.layout))
         device = choose_device(chosen.run.device)
+        advise(chosen.run.precision, device)
         folder.mkdir(parents=True, exist_ok=True)
         with listening() as interruption, ConsoleReporter(err, device) as reporter:
             work = Ablation(

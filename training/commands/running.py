@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from training.commands.progress import err, out, refuse
+
+if TYPE_CHECKING:
+    import torch
 
 INTERRUPTED = 130
 
@@ -75,6 +78,18 @@ def ending(*more: str) -> Iterator[None]:
         WeightsError,
     ) as error:
         raise refuse(error) from None
+
+
+def advise(precision: str, device: torch.device) -> None:
+    """Say so where the precision that is set is slower than float32 on this machine."""
+    from training.processes import emulates_bf16
+
+    if precision == "bf16" and emulates_bf16(device):
+        err.print(
+            "[yellow]This CPU does not compute in bf16:[/] --set run.precision=fp32 is about three times as "
+            "fast here (and another run: its numbers differ).",
+            soft_wrap=True,
+        )
 
 
 def show(metrics: dict[str, Any], folder: Path) -> None:

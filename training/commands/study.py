@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from training.commands.progress import err, out
-from training.commands.running import ending
+from training.commands.running import advise, ending
 
 
 class Group(StrEnum):
@@ -78,6 +78,7 @@ def study(
         chosen = load_config(config, changes or [])
         dataset = open_dataset(data, Layout(chosen.data.layout))
         device = choose_device(chosen.run.device)
+        advise(chosen.run.precision, device)
         divided = parts(dataset, chosen, folds)[:only_folds]
         with listening() as interruption, ConsoleReporter(err, device) as reporter:
             made_of = origin(data, dataset.train, weights)

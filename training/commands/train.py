@@ -11,7 +11,7 @@ import typer
 
 from training.commands.progress import err, out
 from training.commands.reranker import reranker
-from training.commands.running import DataSet, Resume, RunFolder, Weights, ending, show
+from training.commands.running import DataSet, Resume, RunFolder, Weights, advise, ending, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,6 +71,8 @@ def _run(experiment: Any, data: Path, weights: Path | None, folder: Path, *, res
         joined(experiment.run.device) as process,
         ConsoleReporter(err, process.device) if process.first else SilentReporter() as reporter,
     ):
+        if process.first:
+            advise(experiment.run.precision, process.device)
         return Experiment(
             experiment, sources, folder, reporter, process=process, interruption=interruption
         ).run(resume=resume)
