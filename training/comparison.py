@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.reranker import CANDIDATES, StripReranker
+from models.reranker import CANDIDATES, RerankerConfig, StripReranker
 from training.checkpoint import load_reranker
 from training.evaluation.accuracy import rank_gallery
 from training.features import Features
@@ -19,9 +19,11 @@ from training.featurestore import open_features
 from training.measurement import Direction, directions
 from training.peers import PEERS, Collection, Peer
 from training.reranker import rerank
+from training.reranker_choice import FUSIONS
 
 FIRST = "first stage"
 OURS = f"strip cross-attention, first {CANDIDATES}"
+PLACE = "the same strips place by place (CarGait's distance, untrained)"
 VALIDATION = "validation"
 TEST = "test"
 RERANKER = "reranker.safetensors"
@@ -197,6 +199,20 @@ def choose(peer: Peer, validation: Lists) -> Chosen:
     return Chosen(grid[int(np.argmax(accuracy))], tried)
 
 
+def choose_by_place(validation: Lists) -> tuple[StripReranker, list[dict[str, float]]]:
+    """The strips' distance place by place (CarGait's, untrained) with the best fusion, and the whole grid."""
+    strips = validation.first[0].queries.strips
+    if strips is None:
+        raise ComparisonError("the cell's features have no strips")
+    config = RerankerConfig(strip_width=strips.shape[2])
+    models = [StripReranker(replace(config, fusion=fusion)).eval() for fusion in FUSIONS]
+    tried = [
+        {"fusion": model.config.fusion, "mAP": Outcome.of(validation.by_strips(model)).figures()["mAP"]}
+        for model in models
+    ]
+    return models[int(np.argmax([each["mAP"] for each in tried]))], tried
+
+
 Clock = Callable[[Cell, Sequence[Peer]], dict[str, float]]
 """A cell and the chosen peers -> milliseconds a probe by name."""
 
@@ -228,23 +244,32 @@ def measure(
     for peer in peers:
         report(f"{cell.name}: choosing settings of {peer.name}")
         chosen.append(choose(peer, validation))
+    place, fusions = choose_by_place(validation)
     test = cell.features(TEST)
     lists = Lists(test)
     report(f"{cell.name}: measuring")
-    outcomes = {FIRST: Outcome.of(lists.first), OURS: Outcome.of(lists.by_strips(cell.reranker()))}
+    outcomes = {
+        FIRST: Outcome.of(lists.first),
+        OURS: Outcome.of(lists.by_strips(cell.reranker())),
+        PLACE: Outcome.of(lists.by_strips(place)),
+    }
     for each in chosen:
         outcomes[each.peer.name] = Outcome.of(lists.by_peer(each.peer))
     report(f"{cell.name}: timing")
     milliseconds = clock(cell, [each.peer for each in chosen if not each.peer.transductive])
-    tuned = {each.peer.name: each for each in chosen}
+    settings = {each.peer.name: each.peer.settings for each in chosen} | {
+        PLACE: {"fusion": place.config.fusion}
+    }
+    tried = {each.peer.name: each.tried for each in chosen} | {PLACE: fusions}
+    offline = {each.peer.name: each.peer.offline for each in chosen}
     methods = {}
     for name, outcome in outcomes.items():
         methods[name] = {
-            "settings": tuned[name].peer.settings if name in tuned else {},
-            "offline": tuned[name].peer.offline if name in tuned else "none",
+            "settings": settings.get(name, {}),
+            "offline": offline.get(name, "none"),
             "figures": outcome.figures(),
             "milliseconds": milliseconds.get(name),
-            "tried": tuned[name].tried if name in tuned else [],
+            "tried": tried.get(name, []),
             "precision": outcome.precision.tolist(),
             "first_right": outcome.first.tolist(),
         }

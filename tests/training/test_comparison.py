@@ -18,11 +18,13 @@ from training.cli import app
 from training.comparison import (
     FIRST,
     OURS,
+    PLACE,
     Cell,
     ComparisonError,
     Lists,
     Outcome,
     choose,
+    choose_by_place,
     first_stage,
     measure,
 )
@@ -34,6 +36,7 @@ from training.measurement import directions, pooled_accuracy
 from training.peers import AlphaExpansion, Collection, KReciprocal, Peer
 from training.peers.collection import Floats
 from training.peers.peer import Answer, Codes
+from training.reranker_choice import FUSIONS
 from training.stopwatch import time_probes
 
 VEHICLES = 24
@@ -173,7 +176,7 @@ def test_the_best_on_validation_is_chosen_and_the_first_of_equals() -> None:
 def test_a_cell_holds_every_method_on_the_same_queries(tmp_path: Path) -> None:
     cell = written(tmp_path)
     found = measure(cell, no_clock, PEERS)
-    assert list(found["methods"]) == [FIRST, OURS, *(peer.name for peer in PEERS)]
+    assert list(found["methods"]) == [FIRST, OURS, PLACE, *(peer.name for peer in PEERS)]
     for name, method in found["methods"].items():
         assert (
             len(method["precision"]) == len(method["first_right"]) == len(found["vehicles"]) == 2 * VEHICLES
@@ -306,3 +309,12 @@ def test_the_command_says_what_is_wrong_with_a_cell(tmp_path: Path) -> None:
     assert done.exit_code == 2
     twice = CliRunner().invoke(app, ["compare-rerankers", str(cell.folder), str(cell.folder)])
     assert twice.exit_code == 2
+
+
+def test_the_distance_by_place_has_its_fusion_chosen_on_the_validation_features(tmp_path: Path) -> None:
+    cell = written(tmp_path, seed=0, known=True)
+    model, tried = choose_by_place(Lists(cell.features("validation")))
+    assert model.config.distance == "place"
+    assert [each["fusion"] for each in tried] == list(FUSIONS)
+    best = max(tried, key=lambda each: each["mAP"])
+    assert model.config.fusion == best["fusion"]
