@@ -167,6 +167,10 @@ class DataConfig(Section):
     images_per_vehicle: Annotated[int, Field(ge=0)] = Field(
         default=0, description="use at most this many of a vehicle's images, evenly chosen; 0: all"
     )
+    measured_per_vehicle: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="the same for the vehicles set aside to measure on; null: as many as are learned from",
+    )
 
 
 class BranchConfig(Section):

@@ -25,9 +25,11 @@ def divide(dataset: Dataset, config: DataConfig) -> tuple[list[VehicleImage], li
             f"{dataset.root}: is not divided into training and test; "
             "set data.validation_vehicles to how many vehicles to measure on"
         )
-    images = thinned(dataset.train, config.images_per_vehicle)
-    split = split_by_identity(images, config.validation_vehicles, config.split_seed)
-    return split.train, [Task("validation vehicles", split.validation, split.validation)]
+    split = split_by_identity(dataset.train, config.validation_vehicles, config.split_seed)
+    train = thinned(split.train, config.images_per_vehicle)
+    most = config.measured_per_vehicle
+    measured = thinned(split.validation, config.images_per_vehicle if most is None else most)
+    return train, [Task("validation vehicles", measured, measured)]
 
 
 def thinned(images: list[VehicleImage], most: int) -> list[VehicleImage]:

@@ -11,10 +11,11 @@ from models.bundle import Bundle
 from tests.training.small import Diary, assert_same_weights, experiment
 from training.checkpoint import load_embedder
 from training.configfile import load_config
-from training.configuration import ExperimentConfig
+from training.configuration import DataConfig, ExperimentConfig
 from training.console import SilentReporter
+from training.datasets.dataset import Dataset
 from training.datasets.image import DatasetError, VehicleImage
-from training.division import thinned
+from training.division import divide, thinned
 from training.experiment import Experiment, Sources
 from training.interruption import InterruptedRunError, Interruption
 from training.provenance import command
@@ -152,3 +153,18 @@ def test_thinning_keeps_every_vehicle_and_spreads_over_its_images() -> None:
         "2_8.jpg",
     ]
     assert thinned(images, 0) is images
+
+
+def test_vehicles_that_are_measured_may_keep_more_images_than_those_learned_from() -> None:
+    images = [VehicleImage(Path(f"{v}-{n}.jpg"), f"v{v}", "") for v in range(6) for n in range(5)]
+    dataset = Dataset("manifest", Path("tree"), images, [], divided=False)
+
+    def counts(**keys: Any) -> tuple[int, int]:
+        train, (task,) = divide(dataset, DataConfig(validation_vehicles=2, **keys))
+        assert not {i.vehicle_id for i in train} & {i.vehicle_id for i in task.images()}
+        return len(train), len(task.images())
+
+    assert counts() == (20, 10)
+    assert counts(images_per_vehicle=2) == (8, 4)
+    assert counts(images_per_vehicle=2, measured_per_vehicle=0) == (8, 10)
+    assert counts(images_per_vehicle=2, measured_per_vehicle=3) == (8, 6)
