@@ -37,6 +37,8 @@ from models.preprocessing import decode, prepare
 from models.runtime import Models
 
 BATCH = 8
+FEW, MOST = 4, 20
+"""Bare passes of a batch size before the load, and again after it; most of those that ratios are taken of."""
 SHARES = (0.5, 0.9)
 
 
@@ -48,10 +50,11 @@ class Bare:
         self._images = np.stack([prepare(decode(image), models.embedder.input) for image in images[:BATCH]])
         self.milliseconds: dict[int, list[float]] = defaultdict(list)
 
-    def measure(self, rounds: int) -> None:
-        """So many rounds; in each, half of the passes are of one image, and every other size has one."""
-        for _ in range(rounds):
-            for batch in (*[1] * (BATCH - 1), *range(1, BATCH + 1)):
+    def measure(self) -> None:
+        """Passes of every size, those of one size after each other; the first of each finds its weights."""
+        for batch in range(1, BATCH + 1):
+            self._embedder.embed(self._images[:batch])
+            for _ in range(MOST if batch in (1, BATCH) else FEW):
                 started = time.perf_counter()
                 self._embedder.embed(self._images[:batch])
                 self.milliseconds[batch].append(1000 * (time.perf_counter() - started))
@@ -78,7 +81,7 @@ def print_results(
     table = Table(title_justify="left")
     table.add_column("", no_wrap=True)
     for name in ("a second", "p50 ms", "p95 ms", "p99 ms", "batch", "refused"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
 
     def row(name: str, rate: float, spent: NDArray[np.float64] | list[float], *rest: str) -> None:
         table.add_row(name, f"{rate:.1f}", *(f"{v:.1f}" for v in np.percentile(spent, [50, 95, 99])), *rest)
@@ -90,7 +93,8 @@ def print_results(
     for load, ideal in zip(chance, perfect, strict=True):
         row(load.name, load.rate, load.milliseconds, f"{load.batch:.1f}", str(load.refused))
         row("  the same, perfect queue", len(ideal) / load.seconds, ideal)
-    console = Console()
+    # On a narrow terminal too, and in a file: a table of figures is no place for broken words.
+    console = Console(width=max(Console().width, 92))
     console.print(table)
     single = float(np.median(bare.milliseconds[1]))
     lines = {
@@ -121,9 +125,7 @@ def main() -> None:
     probes = [images[row["path"]] for row in rows if row["role"] == "probe"]
     models = Models.load(Bundle.load(DEFAULT_BUNDLE), arguments.runtime)
     bare = Bare(models, probes)
-    bare.measure(1)
-    bare.milliseconds.clear()
-    bare.measure(5)
+    bare.measure()
     options = ("--runtime", arguments.runtime)
     started = serving(*options) if arguments.url is None else httpx.Client(base_url=arguments.url, timeout=60)
     steady, chance, moments = [], [], []
@@ -142,7 +144,7 @@ def main() -> None:
             )
             moments.append(random_moments(rate, arguments.seconds))
             chance.append(open_loop(client, ask, f"{share:.0%} of it, random", moments[-1]))
-    bare.measure(5)
+    bare.measure()
     perfect = [perfect_queue(each, bare.milliseconds) for each in moments]
     print(f"/query under load, runtime of the bare model: {models.runtime}")
     print_results(bare, saturated, steady, chance, perfect)

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import faiss
@@ -28,7 +29,7 @@ from rich.progress import track
 from benchmarks.surroundings import cores, in_words, surroundings
 from benchmarks.timing import Timing, table
 from index import Enrolment, Gallery
-from index.vectors import SPARE
+from index.vectors import PRODUCT_FROM, PRODUCTS, SCANS, SPARE
 from service.searching import BatchedSearch
 
 DIM, TOP = 8192, 10
@@ -57,10 +58,11 @@ def fill(gallery: Gallery, flat: faiss.IndexFlatIP, count: int, source: np.rando
 
 
 def alone(flat: faiss.IndexFlatIP, probes: NDArray[np.float32]) -> Callable[[], object]:
-    """A search of the bare index with the threads that the gallery would take."""
+    """A search of the bare index, as the gallery would have it made."""
 
     def run() -> object:
         faiss.omp_set_num_threads(min(len(probes), cores()))
+        faiss.cvar.distance_compute_blas_threshold = PRODUCTS if len(probes) >= PRODUCT_FROM else SCANS
         return flat.search(probes, TOP + SPARE)
 
     return run
@@ -81,30 +83,25 @@ def repeat(name: str, batch: int, run: Callable[[], object], seconds: float, raw
 def crowd(
     name: str, clients: int, run: Callable[[int], object], seconds: float, raw: Timing | None
 ) -> Timing:
-    """Many callers at the same time; each value is a round of one probe from every client."""
+    """Many callers, each asking again when it has its answer; each value is of as many answers as clients."""
     timing = Timing(name, clients, raw=raw)
-    meeting = threading.Barrier(clients + 1)
-    ending = threading.Event()
+    answered: list[float] = []
+    until = time.perf_counter() + seconds
 
     def work(number: int) -> None:
-        while True:
-            meeting.wait()
-            if ending.is_set():
-                return
+        while time.perf_counter() < until:
             run(number)
-            meeting.wait()
+            answered.append(time.perf_counter())
 
-    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(clients)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until or len(timing.milliseconds) < 3:
-        started = time.perf_counter()
-        meeting.wait()
-        meeting.wait()
-        timing.add(time.perf_counter() - started)
-    ending.set()
-    meeting.wait()
+    for thread in threads:
+        thread.join()
+    # The first round has the clients still arriving, the last has some of them gone.
+    rounds = sorted(answered)[clients:-clients:clients]
+    for before, after in pairwise(rounds):
+        timing.add(after - before)
     return timing
 
 
