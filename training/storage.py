@@ -83,19 +83,30 @@ def _channel_axis(graph: onnx.GraphProto, name: str, consumer: str) -> int | Non
 
 
 def widen(path: Path, target: Path) -> None:
-    """Undo `store_as_half` in a copy: for tools that look for a product's weights among the constants."""
+    """Undo `store_as_half` in a copy, and turn constants where they are turned in the graph.
+
+    For tools that look for a product's weights among the constants.
+    """
     model = onnx.load(path)
     graph = model.graph
-    halves = {tensor.name: tensor for tensor in graph.initializer if tensor.name.endswith(".half")}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
-        if node.op_type == "Cast" and node.input[0] in halves:
-            values = numpy_helper.to_array(halves[node.input[0]]).astype(np.float32)
-            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
-            graph.initializer.remove(halves[node.input[0]])
-        else:
+        source = constants.get(node.input[0]) if node.input else None
+        widened = node.op_type == "Cast" and node.input[0].endswith(".half")
+        if source is None or not (widened or node.op_type == "Transpose"):
             nodes.append(node)
-    del graph.node[:]
+            continue
+        values = numpy_helper.to_array(source)
+        if widened:
+            values = values.astype(np.float32)
+        else:
+            order = [list(a.ints) for a in node.attribute if a.name == "perm"]
+            values = np.ascontiguousarray(values.transpose(order[0] if order else None))
+        constants[node.output[0]] = numpy_helper.from_array(values, node.output[0])
+    used = {name for node in nodes for name in node.input}
+    del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
+    graph.initializer.extend(tensor for name, tensor in constants.items() if name in used)
     onnx.checker.check_model(model)
     onnx.save(model, target)
