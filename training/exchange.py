@@ -21,11 +21,13 @@ from models.reranker import CANDIDATES, StripReranker
 from models.runtime import Models
 from training.datasets.image import DatasetError, VehicleImage
 from training.evaluation.descriptors import describe
-from training.export import ExportError, export_explainer, export_reranker, reranker_for_inference
+from training.export import ExportError, Precision, reranker_for_inference, write_second_stage
 from training.features import Features
 from training.measurement import both_stages
 from training.parity import ParityError, check_second_stage
-from training.storage import store_as_half
+
+PRECISION: Precision = "int8"
+"""As the re-ranker is stored beside 8-bit weights, whatever the embedder's are; it is measured as stored."""
 
 
 def exchange_reranker(
@@ -61,15 +63,12 @@ def exchange_reranker(
             if strange
             else f"there is no picture of a validation vehicle of {bundle.path}"
         )
-    shipped = reranker_for_inference(reranker, "int8")
+    shipped = reranker_for_inference(reranker, PRECISION)
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(bundle.path, draft)
     try:
-        export_reranker(shipped, manifest.strips[0], draft / RERANKER)
-        export_explainer(shipped, manifest.strips[0], draft / EXPLAINER)
-        for name in (RERANKER, EXPLAINER):
-            store_as_half(draft / name)
+        write_second_stage(shipped, manifest.strips[0], draft, PRECISION)
         try:
             check_second_stage(shipped, manifest.strips, draft)
         except ParityError as error:

@@ -131,6 +131,28 @@ def export_explainer(reranker: StripReranker, strips: int, path: Path) -> None:
     _export(AttentionExplainer(reranker).eval(), example, path, list(axes), list(ATTENTION_OUTPUTS), axes)
 
 
+def write_second_stage(
+    reranker: StripReranker, strips: int, folder: Path, precision: Precision, *, explainable: bool = True
+) -> None:
+    """Write a bundle's `reranker.onnx` and, for explanations, `explainer.onnx`.
+
+    Args:
+        reranker: as `reranker_for_inference` gives it.
+        strips: s.
+        folder: of the files.
+        precision: of the bundle's weights; beside 8-bit ones these are stored in 16.
+        explainable: with what `lka-reid explain` needs.
+    """
+    written = [folder / RERANKER]
+    export_reranker(reranker, strips, written[0])
+    if explainable:
+        written.append(folder / EXPLAINER)
+        export_explainer(reranker, strips, written[1])
+    if precision == "int8":
+        for path in written:
+            store_as_half(path)
+
+
 def _export(
     module: nn.Module,
     example: tuple[Tensor, ...],
@@ -222,12 +244,7 @@ def export_bundle(
         strips = network.config.strips * len(network.config.branches)
         if reranker is not None:
             reranker = reranker_for_inference(reranker, precision)
-            export_reranker(reranker, strips, draft / RERANKER)
-            if explainable:
-                export_explainer(reranker, strips, draft / EXPLAINER)
-            for path in (draft / RERANKER, draft / EXPLAINER):
-                if precision == "int8" and path.exists():
-                    store_as_half(path)
+            write_second_stage(reranker, strips, draft, precision, explainable=explainable)
         if torch_weights:
             write_torch_weights(network, draft / WEIGHTS)
         try:
