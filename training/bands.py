@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.network import LKAReID
-from models.preprocessing import InputSpec, decode, prepare
+from models.preprocessing import InputSpec
 from training.augmentation import Augmentation
 from training.datasets.image import VehicleImage
 from training.features import Features
+from training.pictures import prepared
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,17 @@ def extract_bands(
         augmentation: change the images first, drawing from `source`.
         source: of chance, needed with `augmentation`.
         report: called with the number of images done.
+
+    Raises:
+        DatasetError: an image cannot be read; the message names the file.
     """
     network.eval()
     device = next(network.parameters()).device
     descriptors, rows, columns, joint = [], [], [], []
-    for start in range(0, len(images), batch):
-        decoded = [decode(image.path.read_bytes()) for image in images[start : start + batch]]
-        if augmentation is None or source is None:
-            pictures = np.stack([prepare(image, spec) for image in decoded])
-        else:
-            pictures = np.stack([augmentation(image, source) for image in decoded])
-        given = torch.from_numpy(pictures).to(device)
+    done = 0
+    for pictures in prepared(images, spec, batch, augmentation, source):
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            maps = network.maps(given)
+            maps = network.maps(pictures.to(device))
             descriptors.append(network.describe(network.pool(maps)).float().cpu())
             if network.strip_head is not None:
                 joint.append(network.strip_head(maps).half())
@@ -84,7 +82,8 @@ def extract_bands(
             stacked = torch.stack([branch_map.float() for branch_map in maps], dim=1)
             rows.append(stacked.mean(dim=4).transpose(2, 3).half())
             columns.append(stacked.mean(dim=3).transpose(2, 3).half())
-        report(min(start + batch, len(images)))
+        done += len(pictures)
+        report(done)
     return Bands(
         images,
         torch.cat(descriptors),
@@ -107,13 +106,13 @@ def save_bands(path: Path, views: Sequence[Bands]) -> None:
     draft.replace(path)
 
 
-def load_bands(path: Path, images: list[VehicleImage]) -> list[Bands]:
-    """The views that `save_bands` wrote."""
-    tensors = load_file(path)
+def load_bands(path: Path, images: list[VehicleImage], device: torch.device | str = "cpu") -> list[Bands]:
+    """The views that `save_bands` wrote, all but their descriptors on a device."""
+    tensors = load_file(path, device=str(device))
     return [
         Bands(
             images,
-            tensors[f"{number}.descriptors"],
+            tensors[f"{number}.descriptors"].cpu(),
             tensors[f"{number}.rows"],
             tensors[f"{number}.columns"],
             tensors.get(f"{number}.joint"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from models.preprocessing import ImageError, InputSpec, decode
+from models.preprocessing import InputSpec
 from training.augmentation import Augmentation, Changes
 from training.configuration import TrainingConfig
 from training.datasets.image import DatasetError, VehicleImage
+from training.pictures import THREADS, read_picture
 from training.processes import Process
 from training.sampler import PKSampler
 
@@ -202,23 +204,17 @@ class _Pictures(Dataset[NDArray[np.float32]]):
         self._images = images
         self._decoded: list[Image.Image] | None = None
         if cache:
-            self._decoded = [self._decode(i) for i in range(len(images))]
+            with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+                self._decoded = list(pool.map(read_picture, images))
 
     def __getitem__(self, drawn: Drawn) -> NDArray[np.float32]:
         position, changes = drawn
-        image = self._decoded[position] if self._decoded is not None else self._decode(position)
+        image = self._decoded[position] if self._decoded is not None else read_picture(self._images[position])
         return self.augmentation.apply(image, changes)
 
     def batch(self, drawn: list[Drawn]) -> Tensor:
         """`[B, 3, H, W]`."""
         return _stack([self[item] for item in drawn])
-
-    def _decode(self, position: int) -> Image.Image:
-        path = self._images[position].path
-        try:
-            return decode(path.read_bytes())
-        except (ImageError, OSError) as error:
-            raise DatasetError(f"{path}: {error}") from None
 
 
 class _Plan:

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from models.network import LKAReID
-from models.preprocessing import InputSpec, decode, prepare
+from models.preprocessing import InputSpec
 from training.augmentation import Augmentation
 from training.datasets.image import VehicleImage
+from training.pictures import prepared
 
 
 @dataclass(frozen=True)
@@ -73,25 +74,25 @@ def extract(
         spec: what the network wants to see; None for its image size and ImageNet's mean and std.
         viewpoints: of the images, for side information; None for none.
         report: called with the number of images done.
+
+    Raises:
+        DatasetError: an image cannot be read; the message names the file.
     """
     network.eval()
     height, width = network.config.image_size
     spec = spec or InputSpec(height=height, width=width)
     device = next(network.parameters()).device
     descriptors, strips = [], []
-    for start in range(0, len(images), batch):
-        decoded = [decode(image.path.read_bytes()) for image in images[start : start + batch]]
-        if augmentation is None or source is None:
-            pictures = np.stack([prepare(image, spec) for image in decoded])
-        else:
-            pictures = np.stack([augmentation(image, source) for image in decoded])
+    done = 0
+    for pictures in prepared(images, spec, batch, augmentation, source):
         viewpoint = None
         if viewpoints is not None:
-            viewpoint = torch.tensor(viewpoints[start : start + batch], device=device)
+            viewpoint = torch.tensor(viewpoints[done : done + len(pictures)], device=device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            descriptor, tokens = network(torch.from_numpy(pictures).to(device), viewpoint)
+            descriptor, tokens = network(pictures.to(device), viewpoint)
         descriptors.append(descriptor.float().cpu().numpy())
         if tokens is not None:
             strips.append(tokens.float().cpu().numpy())
-        report(min(start + batch, len(images)))
+        done += len(pictures)
+        report(done)
     return Features(images, np.concatenate(descriptors), np.concatenate(strips) if strips else None)

@@ -144,8 +144,9 @@ class CellMaker:
                 save_bands(folder / f"{name}-{part}.safetensors", self._views(network, images, views, seed))
             note.write_text(json.dumps(keeper.settings, indent=1) + "\n", encoding="utf-8")
             keeper.remove()
+        device = choose_device(self.config.run.device)
         return {
-            part: load_bands(folder / f"{name}-{part}.safetensors", images)
+            part: load_bands(folder / f"{name}-{part}.safetensors", images, device)
             for part, (images, _) in wanted.items()
         }
 
