@@ -16,6 +16,7 @@ import torch
 from models.network import Branch, LKAReID, NetworkConfig, branches, count_parameters
 from models.preprocessing import InputSpec
 from training.assessment import assess
+from training.claims import share
 from training.complexity import multiply_accumulates
 from training.configuration import BranchConfig, ExperimentConfig
 from training.datasets.dataset import Dataset, Task
@@ -56,6 +57,26 @@ class Part:
     number: int
     train: list[VehicleImage]
     task: Task
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its measurement.
+
+    Attributes:
+        row: of the table.
+        seed: of the training.
+        part: of the vehicles.
+    """
+
+    row: str
+    seed: int
+    part: Part
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.row}-seed{self.seed}-fold{self.part.number}"
 
 
 def identity_folds(images: Sequence[VehicleImage], folds: int, seed: int = 0) -> Iterator[Part]:
@@ -132,41 +153,46 @@ class Ablation:
         self.origin = origin(data, dataset.train, weights)
 
     def run(self, rows: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
-        """All cells, those already there read from their files.
+        """All cells, those already there read from their files, those that other processes make waited for.
 
         Raises:
             SnapshotError: a cell there was made with other settings.
             InterruptedRunError: it was asked to stop; the same call goes on.
         """
-        cells = [(row, seed, part) for seed in seeds for part in self.parts for row in rows]
-        found = []
-        for number, (row, seed, part) in enumerate(cells, start=1):
-            name = f"{row}-seed{seed}-fold{part.number}"
-            config = self._cell(row, seed)
-            settings = config.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})
-            made_of = {**self.origin, "fold": part.number, "cell": settings}
-            keeper = Snapshots(self.folder / name, made_of, spacing=SPACING)
-            path = self.folder / f"{name}.json"
-            if path.exists():
-                made = json.loads(path.read_text(encoding="utf-8"))
-                keeper.require_same(path, made["settings"])
-            else:
-                self.reporter.part(f"{number}/{len(cells)} {TITLES[row]}, seed {seed}, {part.task.name}")
-                made = {
-                    "row": row,
-                    "seed": seed,
-                    "fold": part.number,
-                    "figures": self._measured(config, part, keeper),
-                    "settings": keeper.settings,
-                }
-                draft = path.with_suffix(".draft")
-                draft.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-                draft.replace(path)
-                keeper.remove()
-            found.append(made)
-        return found
+        cells = [Cell(row, seed, part) for seed in seeds for part in self.parts for row in rows]
+        found: dict[str, dict[str, Any]] = {}
 
-    def _cell(self, row: str, seed: int) -> ExperimentConfig:
+        def make(cell: Cell) -> None:
+            found[cell.name] = self._found_or_made(cell, f"{cells.index(cell) + 1}/{len(cells)}")
+
+        share(cells, lambda cell: self.folder / f"{cell.name}.lock", make, self.interruption)
+        return [found[cell.name] for cell in cells]
+
+    def _found_or_made(self, cell: Cell, place: str) -> dict[str, Any]:
+        config = self._config(cell.row, cell.seed)
+        settings = config.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})
+        made_of = {**self.origin, "fold": cell.part.number, "cell": settings}
+        keeper = Snapshots(self.folder / cell.name, made_of, spacing=SPACING)
+        path = self.folder / f"{cell.name}.json"
+        if path.exists():
+            made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            keeper.require_same(path, made["settings"])
+            return made
+        self.reporter.part(f"{place} {TITLES[cell.row]}, seed {cell.seed}, {cell.part.task.name}")
+        made = {
+            "row": cell.row,
+            "seed": cell.seed,
+            "fold": cell.part.number,
+            "figures": self._measured(config, cell.part, keeper),
+            "settings": keeper.settings,
+        }
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+        keeper.remove()
+        return made
+
+    def _config(self, row: str, seed: int) -> ExperimentConfig:
         mixers = tuple(BranchConfig(mixer=branch.mixer, loss=branch.loss) for branch in ROWS[row])
         network = self.config.network.model_copy(update={"branches": mixers})
         return self.config.model_copy(update={"network": network, "seed": seed})

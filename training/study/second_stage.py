@@ -11,13 +11,14 @@ import numpy as np
 
 from training.ablation import Part
 from training.checkpoint import save_reranker
+from training.claims import share
 from training.evaluation.significance import mcnemar
 from training.featurestore import save_features
 from training.interruption import Interruption
 from training.reranker_choice import Reporter
 from training.snapshot import Snapshots
 from training.striphead import HeadTraining
-from training.study.cells import CellMaker
+from training.study.cells import CellBands, CellMaker
 from training.study.variants import OURS, Outcome, Strips, Variant, measure
 
 SHOWN = ("mAP", "R1", "R5")
@@ -55,7 +56,7 @@ class SecondStageStudy:
         self.interruption = interruption or Interruption()
 
     def run(self, variants: Sequence[Variant], cell_seeds: int, seeds: int) -> list[dict[str, Any]]:
-        """All outcomes as plain JSON types; those already there are read.
+        """All outcomes as plain JSON types; those already there are read, other processes' waited for.
 
         Args:
             variants: to measure; all but ours with the first seed alone.
@@ -66,44 +67,70 @@ class SecondStageStudy:
             SnapshotError: an outcome there was made with other settings.
             InterruptedRunError: it was asked to stop; the same call goes on.
         """
+        found: dict[tuple[int, int], list[dict[str, Any]]] = {}
+
+        def make(cell: tuple[int, Part]) -> None:
+            cell_seed, part = cell
+            found[cell_seed, part.number] = self._measured(cell_seed, part, variants, seeds)
+
+        cells = [(cell_seed, part) for cell_seed in range(cell_seeds) for part in self.parts]
+        share(
+            cells,
+            lambda cell: self.folder / f"seed{cell[0]}-fold{cell[1].number}.lock",
+            make,
+            self.interruption,
+        )
+        return [outcome for seed, part in cells for outcome in found[seed, part.number]]
+
+    def _measured(
+        self, cell_seed: int, part: Part, variants: Sequence[Variant], seeds: int
+    ) -> list[dict[str, Any]]:
+        """All outcomes of a cell."""
+        bands: CellBands | None = None
+        made: dict[Any, Strips] = {}
         found = []
-        for cell_seed in range(cell_seeds):
-            for part in self.parts:
-                cell = self.maker.bands(part, cell_seed)
-                made: dict[Any, Strips] = {}
-                for variant in variants:
-                    for seed in range(seeds if variant == OURS else 1):
-                        name = f"seed{cell_seed}-fold{part.number}/{_file_name(variant)}-{seed}"
-                        keeper = Snapshots(self.folder / name, self._settings(variant, seed))
-                        path = self.folder / f"{name}.json"
-                        if path.exists():
-                            outcome = json.loads(path.read_text(encoding="utf-8"))
-                            keeper.require_same(path, outcome["settings"])
-                        else:
-                            if variant.strips not in made:
-                                made[variant.strips] = Strips(cell, variant.strips, HeadTraining())
-                            strips = made[variant.strips]
-                            measured = measure(strips, variant, seed, self.reporter, self.interruption)
-                            outcome = {
-                                "variant": variant.name,
-                                "group": variant.group,
-                                "cell_seed": cell_seed,
-                                "fold": part.number,
-                                "seed": seed,
-                                **_plain(measured),
-                                "settings": keeper.settings,
-                            }
-                            if variant == OURS:
-                                cell_name = f"fold-{part.number}-seed-{seed}"
-                                self._keep(self.folder / f"cells-{cell_seed}" / cell_name, strips, measured)
-                            draft = path.with_suffix(".draft")
-                            draft.write_text(json.dumps(outcome) + "\n", encoding="utf-8")
-                            draft.replace(path)
-                        found.append(outcome)
+        for variant in variants:
+            for seed in range(seeds if variant == OURS else 1):
+                name = f"seed{cell_seed}-fold{part.number}/{_file_name(variant)}-{seed}"
+                keeper = Snapshots(self.folder / name, self._settings(variant, seed))
+                path = self.folder / f"{name}.json"
+                if path.exists():
+                    outcome = json.loads(path.read_text(encoding="utf-8"))
+                    keeper.require_same(path, outcome["settings"])
+                    found.append(outcome)
+                    continue
+                bands = bands or self.maker.bands(part, cell_seed)
+                if variant.strips not in made:
+                    made[variant.strips] = Strips(bands, variant.strips, HeadTraining())
+                strips = made[variant.strips]
+                measured = measure(strips, variant, seed, self.reporter, self.interruption)
+                outcome = {
+                    "variant": variant.name,
+                    "group": variant.group,
+                    "cell_seed": cell_seed,
+                    "fold": part.number,
+                    "seed": seed,
+                    **_plain(measured),
+                    "settings": keeper.settings,
+                }
+                if variant == OURS:
+                    cell_name = f"fold-{part.number}-seed-{seed}"
+                    self._keep(self.folder / f"cells-{cell_seed}" / cell_name, strips, measured)
+                draft = path.with_suffix(".draft")
+                draft.write_text(json.dumps(outcome) + "\n", encoding="utf-8")
+                draft.replace(path)
+                found.append(outcome)
         return found
 
     def _settings(self, variant: Variant, seed: int) -> dict[str, Any]:
-        return {"variant": repr(variant), "seed": seed, "views": self.maker.views, **self.maker.origin}
+        config = self.maker.config.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})
+        return {
+            "variant": repr(variant),
+            "seed": seed,
+            "views": self.maker.views,
+            "embedder": config,
+            **self.maker.origin,
+        }
 
     def _keep(self, folder: Path, strips: Strips, outcome: Outcome) -> None:
         """What the re-ranker's rivals need to be measured on the same lists."""
