@@ -29,6 +29,7 @@ from training.interruption import Interruption
 from training.lists import Fold, mine
 from training.measurement import both_stages, directions, results
 from training.parity import Parity
+from training.processes import Process, choose_device
 from training.progress import Observer
 from training.recipe import Recipe
 from training.reranker import train_reranker
@@ -84,6 +85,7 @@ class Run:
         self.sources = sources
         self.reporter = reporter
         self.interruption = interruption or Interruption()
+        self.process = Process(choose_device(recipe.embedder.run.device))
         folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
@@ -171,7 +173,7 @@ class Run:
         """
         path = self.folder / "reranker.safetensors"
         recipe = self.recipe
-        settings = (recipe.shape, recipe.reranker, recipe.network, recipe.embedder, recipe.head)
+        settings = (recipe.shape, recipe.reranker, recipe.network, _made_by(recipe.embedder), recipe.head)
         if self._is_made("reranker", *settings):
             return load_reranker(path)
         choice = choose_reranker(
@@ -200,21 +202,23 @@ class Run:
         torch.manual_seed(self.recipe.seed)
         network = LKAReID(config, identities)
         load_imagenet(network, self.sources.imagenet)
-        return network
+        return network.to(self.process.device)
 
     def _embedder(
         self, name: str, shape: NetworkConfig, config: TrainingConfig, images: list[VehicleImage]
     ) -> LKAReID:
         path = self.folder / f"{name}.safetensors"
-        if self._is_made(name, shape, config):
-            return load_embedder(path)
+        settings = (shape, _made_by(config))
+        if self._is_made(name, *settings):
+            return load_embedder(path).to(self.process.device)
         self.reporter.part(name)
         network = self._start(shape, len({image.vehicle_id for image in images}))
         trainer = Trainer(
             network,
             images,
             config,
-            snapshots=self._snapshots(name, shape, config),
+            process=self.process,
+            snapshots=self._snapshots(name, *settings),
             observers=[self.reporter],
             interruption=self.interruption,
         )
@@ -223,7 +227,7 @@ class Run:
         save_embedder(path, trainer.run())
         if trainer.snapshots is not None:
             trainer.snapshots.remove()
-        return load_embedder(path)
+        return load_embedder(path).to(self.process.device)
 
     def _with_own_head(self, name: str, network: LKAReID, images: list[VehicleImage]) -> LKAReID:
         """The network with a head of strips that learned from its finished maps; no descriptor changes."""
@@ -231,7 +235,7 @@ class Run:
         if config is None or not network.config.strips:
             return network
         path = self.folder / f"{name}-head.safetensors"
-        if not self._is_made(f"{name}-head", self.recipe.network, self.recipe.embedder, config):
+        if not self._is_made(f"{name}-head", self.recipe.network, _made_by(self.recipe.embedder), config):
             self.reporter.part(f"{name}-head")
             height, width = network.config.image_size
             augmentation = Augmentation(
@@ -248,7 +252,7 @@ class Run:
                 report=lambda done: self.reporter.embedding(done, total),
             )
             save_embedder(path, network)
-        return load_embedder(path)
+        return load_embedder(path).to(self.process.device)
 
     def _features(
         self, name: str, network: LKAReID, images: list[VehicleImage], views: int
@@ -286,7 +290,7 @@ class Run:
             self.reporter.part(f"measuring: {name}")
             table[name] = results(directions(self._measured(network, images)))
         self.reporter.part("measuring: LKA-ReID")
-        features = self._measured(for_inference(embedder, precision), images)
+        features = self._measured(for_inference(embedder, precision).to(self.process.device), images)
         shipped = reranker_for_inference(reranker, precision)
         return table | both_stages(features, shipped)
 
@@ -318,10 +322,15 @@ class Run:
         return export_bundle(
             folder,
             name=name,
-            network=for_inference(self.embedder, precision),
+            network=for_inference(self.embedder, precision).cpu(),
             reranker=self.reranker,
             precision=precision,
             training=training,
             accuracy={"measured_on": "validation vehicles, both camera directions", "results": accuracy},
             torch_weights=torch_weights,
         )
+
+
+def _made_by(config: TrainingConfig) -> dict[str, Any]:
+    """What an embedder depends on of its training; the machine may change while parts are made."""
+    return config.model_dump(mode="json", exclude={"run"})

@@ -38,7 +38,7 @@ EMBEDDER = TrainingConfig(
     losses=LossConfig(margin=None, descriptor=1.0, strips=1.0),
     augmentation=AugmentationConfig(flip=0.5, crop=0.15, colour=0.25, shrink=0.3, erase=0.5),
     input=InputConfig(mean=InputSpec.model_fields["mean"].default, std=InputSpec.model_fields["std"].default),
-    run=RunConfig(device="cpu", precision="bf16", workers=0, cache=True),
+    run=RunConfig(precision="bf16", workers=0, cache=True),
 )
 PLAIN_EMBEDDER = EMBEDDER.model_copy(
     update={"losses": LossConfig(cross_entropy=1.0, margin=None, descriptor=0.0, strips=0.0)}
