@@ -215,7 +215,8 @@ def recorded_with_answer(run: Callable[[], Any]) -> tuple[Callable[[], None], An
     with torch.cuda.graph(graph):
         answer = run()
 
-    def replay() -> None:
+    def replay(_kept: object = (run, answer)) -> None:
+        # The graph knows addresses, not tensors: what it reads has to live as long as it.
         graph.replay()
 
     return replay, answer
