@@ -77,8 +77,8 @@ class Kept:
         if self.choice is not None:
             told |= {
                 "fusion": self.choice.fusion,
-                "mAP_by_fusion": self.choice.mAP,
-                "mAP_first_stage": self.choice.first_stage,
+                "reciprocal_rank_by_fusion": self.choice.reciprocal_ranks,
+                "reciprocal_rank_first_stage": self.choice.first_stage,
             }
         plain: dict[str, Any] = json.loads(json.dumps(told))
         return plain
@@ -112,7 +112,7 @@ def choose(
         snapshots.require_same(path, kept["settings"])
         found = kept["choice"]
         losses = {int(step): loss for step, loss in found["losses"].items()}
-        by_fusion = {float(fusion): value for fusion, value in found["mAP"].items()}
+        by_fusion = {float(fusion): value for fusion, value in found["reciprocal_ranks"].items()}
         return Choice(found["steps"], found["fusion"], losses, by_fusion, found["first_stage"])
     if not all(image.camera_id for view in lists.all() for image in view.features.images):
         raise DatasetError(

@@ -11,7 +11,7 @@ import numpy as np
 from models.reranker import RerankerConfig, StripReranker
 from training.interruption import Interruption
 from training.lists import Fold
-from training.measurement import directions, pooled_accuracy
+from training.measurement import directions
 from training.reranker import RerankerTraining, train_reranker
 
 K = TypeVar("K")
@@ -34,16 +34,18 @@ class Choice:
 
     Attributes:
         steps: of training, with the lowest mean validation loss.
-        fusion: with the highest mean mAP on the folds left out; the smallest of several.
+        fusion: with the highest mean reciprocal rank on the folds left out; the smallest of several.
         losses: step -> mean ranking loss on the folds left out.
-        mAP: fusion -> mean mAP of both stages on the folds left out.
-        first_stage: mean mAP of the first stage on them.
+        reciprocal_ranks: fusion -> mean reciprocal rank of the first right answer by both stages on the folds
+            left out, in percent. (Not mAP: ten answers re-ordered hardly move it where a query has dozens of
+            right ones. Where it has one, the two are the same.)
+        first_stage: that of the first stage.
     """
 
     steps: int
     fusion: float
     losses: dict[int, float]
-    mAP: dict[float, float]  # noqa: N815 - the field's name
+    reciprocal_ranks: dict[float, float]
     first_stage: float
 
 
@@ -79,15 +81,17 @@ def choose_reranker(
             rest, views[:1], shape, config, report=reporter.reranking, interruption=interruption
         )
         curves.append(trained.losses)
-        accuracies.append([_mean_ap(views[:1], with_fusion(trained.model, fusion)) for fusion in fusions])
-        firsts.append(_mean_ap(views[:1], None))
+        accuracies.append(
+            [_reciprocal_rank(views[:1], with_fusion(trained.model, fusion)) for fusion in fusions]
+        )
+        firsts.append(_reciprocal_rank(views[:1], None))
     losses = {step: float(np.mean([curve[step] for curve in curves])) for step in curves[0]}
     by_fusion = dict(zip(fusions, np.mean(accuracies, axis=0).tolist(), strict=True))
     return Choice(
         steps=min(losses, key=_of(losses)),
         fusion=max(by_fusion, key=_of(by_fusion)),
         losses=losses,
-        mAP=by_fusion,
+        reciprocal_ranks=by_fusion,
         first_stage=float(np.mean(firsts)),
     )
 
@@ -104,5 +108,7 @@ def with_fusion(model: StripReranker, fusion: float) -> StripReranker:
     return other
 
 
-def _mean_ap(views: Sequence[Fold], model: StripReranker | None) -> float:
-    return float(np.mean([pooled_accuracy(directions(view.features, model)).mAP for view in views]))
+def _reciprocal_rank(views: Sequence[Fold], model: StripReranker | None) -> float:
+    found = [direction.first_right() for view in views for direction in directions(view.features, model)]
+    ranks = np.concatenate(found)
+    return float(100 * np.mean(1 / ranks[ranks > 0]))

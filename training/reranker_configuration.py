@@ -130,7 +130,8 @@ class CheckpointConfig(Section):
         default=50, description="vehicles: how many; they are in no training list"
     )
     fusions: tuple[NotNegative, ...] = Field(
-        default=(), description="folds: weights of the first stage to choose from as well, by mAP"
+        default=(),
+        description="folds: weights of the first stage to choose from too, by the first right answer's rank",
     )
 
 

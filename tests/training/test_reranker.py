@@ -101,8 +101,10 @@ def test_steps_and_fusion_are_chosen_by_the_folds_left_out() -> None:
     folds = [[Fold(f, mine(f, 8))] for f in (features(s) for s in range(3))]
     choice = choose_reranker(folds, SHAPE, TRAINING, Silent(), fusions=(0.0, 1.0))
     assert choice.losses[choice.steps] == min(choice.losses.values())
-    assert choice.mAP[choice.fusion] == max(choice.mAP.values())
-    assert set(choice.mAP) == {0.0, 1.0}
+    assert choice.reciprocal_ranks[choice.fusion] == max(choice.reciprocal_ranks.values())
+    assert set(choice.reciprocal_ranks) == {0.0, 1.0}
+    ranks = [rank for (fold,) in folds for each in directions(fold.features) for rank in each.first_right()]
+    assert choice.first_stage == pytest.approx(100 * float(np.mean([1 / rank for rank in ranks])))
 
 
 def test_a_resumed_training_comes_to_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:

@@ -173,14 +173,14 @@ def test_a_study_measures_each_variant_once_and_goes_on(tmp_path: Path, images: 
     assert "| cut |" in table
 
 
-def outcome(fold: int, seed: int, before: list[int], after: list[int]) -> dict[str, Any]:
+def outcome(fold: int, seed: int, before: list[int], after: list[int], cell_seed: int = 0) -> dict[str, Any]:
     def figures(ranks: list[int]) -> dict[str, float]:
         return {name: 100 * float(np.mean(np.array(ranks) == 1)) for name in ("mAP", "R1", "R5")}
 
     return {
         "variant": "v",
         "group": "ours",
-        "cell_seed": 0,
+        "cell_seed": cell_seed,
         "fold": fold,
         "seed": seed,
         "first": figures(before),
@@ -188,7 +188,7 @@ def outcome(fold: int, seed: int, before: list[int], after: list[int]) -> dict[s
         "ranks_first": before,
         "ranks_both": after,
         "mistaken": 0.5,
-        "choice": {"fusion": 1.0, "mAP": {"0.0": 60.0, "1.0": 64.0}, "first_stage": 61.0},
+        "choice": {"fusion": 1.0, "reciprocal_ranks": {"0.0": 60.0, "1.0": 64.0}, "first_stage": 61.0},
     }
 
 
@@ -199,3 +199,15 @@ def test_a_lines_spread_is_that_of_the_cells_gains() -> None:
     assert (made["won"], made["lost"]) == (3, 1)
     assert made["gain R1 over seeds"] is None
     assert made["gain within"] == pytest.approx(3.0)
+
+
+def test_embedders_that_share_their_queries_are_tested_each_for_itself() -> None:
+    gains, loses = ([2] * 8, [1] * 8), ([1] * 8, [1] * 7 + [2])
+    found = [outcome(0, 0, *gains), outcome(0, 0, *loses, cell_seed=1)]
+    made = line(found)
+    assert (made["won"], made["lost"]) == (8, 1)
+    assert made["p"] == pytest.approx(1.0)
+    assert made["gain R1 over embedders"] == pytest.approx(np.std([100.0, -12.5], ddof=1))
+    table = markdown(found, ["a note"])
+    assert "| v | " in table
+    assert "- ours over the embedders' seeds: mAP +43.75 ± 79.55, R1 +43.75 ± 79.55" in table

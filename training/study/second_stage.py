@@ -17,7 +17,7 @@ from training.featurestore import save_features
 from training.interruption import Interruption
 from training.reranker_choice import Reporter
 from training.snapshot import Snapshots
-from training.striphead import HeadTraining
+from training.striphead import HeadTraining, StripChoice
 from training.study.cells import CellBands, CellMaker
 from training.study.variants import OURS, Outcome, Strips, Variant, measure
 
@@ -87,7 +87,7 @@ class SecondStageStudy:
     ) -> list[dict[str, Any]]:
         """All outcomes of a cell."""
         bands: CellBands | None = None
-        made: dict[Any, Strips] = {}
+        made: dict[tuple[StripChoice | None, HeadTraining], Strips] = {}
         found = []
         for variant in variants:
             for seed in range(seeds if variant == OURS else 1):
@@ -100,9 +100,10 @@ class SecondStageStudy:
                     found.append(outcome)
                     continue
                 bands = bands or self.maker.bands(part, cell_seed)
-                if variant.strips not in made:
-                    made[variant.strips] = Strips(bands, variant.strips, HeadTraining())
-                strips = made[variant.strips]
+                cut = variant.strips, variant.head
+                if cut not in made:
+                    made[cut] = Strips(bands, *cut)
+                strips = made[cut]
                 measured = measure(strips, variant, seed, self.reporter, self.interruption)
                 outcome = {
                     "variant": variant.name,
@@ -159,8 +160,9 @@ def line(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A variant's figures: means over its cells and seeds, and the spread of the gain over the cells.
 
     A cell's gain is the mean over its seeds; the spread is the standard deviation of the cells' gains, and
-    the spread over the seeds that of the seeds' means over the cells. `gain within` is that of mAP on the
-    inner halves, on which everything is chosen.
+    the spread over the seeds that of the seeds' means over the cells; `over embedders` is that of the
+    embedders' seeds. `gain within` is that of the reciprocal rank on the inner halves, on which everything is
+    chosen. `p` is McNemar's of the embedders' seed with the weakest case, since seeds share their queries.
     """
     made: dict[str, Any] = {"variant": outcomes[0]["variant"], "outcomes": len(outcomes)}
     for figure in SHOWN:
@@ -170,55 +172,75 @@ def line(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
             (o["cell_seed"], o["fold"], o["seed"]): o["both"][figure] - o["first"][figure] for o in outcomes
         }
         made[f"gain {figure}"] = float(np.mean(list(gains.values())))
-        for spread, key in (("cells", slice(0, 2)), ("seeds", slice(2, 3))):
+        for spread, key in (("cells", slice(0, 2)), ("embedders", slice(1)), ("seeds", slice(2, 3))):
             groups = sorted({cell[key] for cell in gains})
             means = [
                 np.mean([gain for cell, gain in gains.items() if cell[key] == group]) for group in groups
             ]
             made[f"gain {figure} over {spread}"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
-    before = np.concatenate([o["ranks_first"] for o in outcomes]) == 1
-    after = np.concatenate([o["ranks_both"] for o in outcomes]) == 1
-    made["won"], made["lost"] = int((~before & after).sum()), int((before & ~after).sum())
+    found = [
+        _won_and_lost([o for o in outcomes if o["cell_seed"] == seed])
+        for seed in sorted({o["cell_seed"] for o in outcomes})
+    ]
+    made["won"], made["lost"] = (sum(each) for each in zip(*found, strict=True))
+    made["p"] = max(mcnemar(*each) for each in found)
     made["mistaken"] = float(np.mean([o["mistaken"] for o in outcomes]))
     made["gain within"] = float(np.mean([_gain_within(o["choice"]) for o in outcomes]))
     return made
 
 
+def _won_and_lost(outcomes: Sequence[dict[str, Any]]) -> tuple[int, int]:
+    before = np.concatenate([o["ranks_first"] for o in outcomes]) == 1
+    after = np.concatenate([o["ranks_both"] for o in outcomes]) == 1
+    return int((~before & after).sum()), int((before & ~after).sum())
+
+
 def _gain_within(choice: dict[str, Any]) -> float:
-    """The gain in mAP on the inner halves, with what was chosen on them."""
-    return float(choice["mAP"][str(choice["fusion"])] - choice["first_stage"])
+    """The gain in reciprocal rank on the inner halves, with what was chosen on them."""
+    return float(choice["reciprocal_ranks"][str(choice["fusion"])] - choice["first_stage"])
 
 
 def markdown(outcomes: Sequence[dict[str, Any]], notes: Sequence[str]) -> str:
     """A table for each group of variants, ours first in each, with notes below."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for outcome in outcomes:
-        by_name.setdefault(outcome["variant"], []).append(outcome)
+        if outcome["seed"] == 0:
+            by_name.setdefault(outcome["variant"], []).append(outcome)
     groups = {found[0]["variant"]: found[0]["group"] for found in by_name.values()}
+    ours = [name for name in by_name if groups[name] == "ours"]
     text: list[str] = []
     for group, title in GROUPS.items():
-        names = [name for name in by_name if groups[name] in (group, "ours")]
-        if len(names) < 2:
+        variants = [name for name in by_name if groups[name] == group]
+        if not variants:
             continue
-        rows = [line([o for o in by_name[name] if o["seed"] == 0]) for name in names]
-        columns = ("mAP", "R1", "gain in mAP", "gain in R1", "won", "lost", "McNemar", "inner gain in mAP")
-        text += ["", f"**{title}**", "", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-        if not any("first stage alone" in existing for existing in text):
-            figures = f"{rows[0]['first mAP']:.2f} | {rows[0]['first R1']:.2f}"
-            text.append(f"| first stage alone | {figures} |{' |' * (len(columns) - 2)}")
-        for row in rows:
-            cells = [f"{row['mAP']:.2f}", f"{row['R1']:.2f}"]
-            cells += [_gain(row, figure) for figure in ("mAP", "R1")]
-            cells += [str(row["won"]), str(row["lost"]), f"{mcnemar(row['won'], row['lost']):.2g}"]
-            text.append(f"| {row['variant']} | {' | '.join(cells)} | {row['gain within']:+.2f} |")
+        rows = [line(by_name[name]) for name in (*ours, *variants)]
+        text += ["", f"**{title}**", "", *_table(rows, first=not text)]
         if group == "mining":
-            text += [
-                "",
-                "Training lists whose first answer is wrong: "
-                + "; ".join(f"{row['variant']}: {100 * row['mistaken']:.1f} %" for row in rows)
-                + ".",
-            ]
+            mistaken = "; ".join(f"{row['variant']}: {100 * row['mistaken']:.1f} %" for row in rows)
+            text += ["", f"Training lists whose first answer is wrong: {mistaken}."]
+    if not text:
+        text = ["", *_table([line(by_name[name]) for name in by_name], first=True)]
+    for row in (line(by_name[name]) for name in ours):
+        spreads = [(figure, row[f"gain {figure} over embedders"]) for figure in ("mAP", "R1")]
+        if all(spread is not None for _, spread in spreads):
+            told = ", ".join(
+                f"{figure} {row[f'gain {figure}']:+.2f} ± {spread:.2f}" for figure, spread in spreads
+            )
+            notes = [*notes, f"ours over the embedders' seeds: {told}"]
     return "\n".join([*text[1:], "", *(f"- {note}" for note in notes)]) + "\n"
+
+
+def _table(rows: Sequence[dict[str, Any]], *, first: bool) -> list[str]:
+    columns = ("mAP", "R1", "gain in mAP", "gain in R1", "won", "lost", "McNemar", "inner gain")
+    text = [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    if first:
+        figures = f"{rows[0]['first mAP']:.2f} | {rows[0]['first R1']:.2f}"
+        text.append(f"| first stage alone | {figures} |{' |' * (len(columns) - 2)}")
+    for row in rows:
+        cells = [f"{row['mAP']:.2f}", f"{row['R1']:.2f}", *(_gain(row, figure) for figure in ("mAP", "R1"))]
+        cells += [str(row["won"]), str(row["lost"]), f"{row['p']:.2g}", f"{row['gain within']:+.2f}"]
+        text.append(f"| {row['variant']} | {' | '.join(cells)} |")
+    return text
 
 
 def _gain(row: dict[str, Any], figure: str) -> str:

@@ -26,6 +26,7 @@ Mining = Literal["out-of-fold", "augmented", "own"]
 CUT = StripChoice()
 PLACE = RerankerConfig(fusion=1.0)
 UNTRAINED = RerankerTraining(steps=0)
+HEAD = HeadTraining()
 PAPER = RerankerTraining(
     candidates=30,
     beta=0.1,
@@ -52,6 +53,7 @@ class Variant:
             of images that it has, or just those images.
         steps: of training, where they are fixed; None for as many as the inner halves' loss says.
         group: the table that the row stands in.
+        head: how the head of the strips is trained.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Variant:
     mining: Mining = "out-of-fold"
     steps: int | None = None
     group: str = "strips"
+    head: HeadTraining = HEAD
 
 
 OURS = Variant(
@@ -70,6 +73,9 @@ OURS = Variant(
 VARIANTS = (
     OURS,
     Variant("head trained beside the embedder"),
+    Variant("head trained for 100 steps", CUT, head=HeadTraining(steps=100)),
+    Variant("head trained for 1,000 steps", CUT, head=HeadTraining(steps=1000)),
+    Variant("6 horizontal", replace(CUT, rows=6)),
     Variant("8 horizontal", replace(CUT, rows=8)),
     Variant("4 vertical", replace(CUT, rows=0, columns=4)),
     Variant("4 horizontal and 4 vertical", replace(CUT, columns=4)),
@@ -80,6 +86,7 @@ VARIANTS = (
     Variant("queries and keys trained, 120 steps", CUT, training=RerankerTraining(), group="re-ranker"),
     Variant("without the first stage's similarity", CUT, fusions=(0.0,), group="re-ranker"),
     Variant("CarGait's distance, not trained", CUT, PLACE, group="re-ranker"),
+    Variant("CarGait's distance, not trained, 6 horizontal", replace(CUT, rows=6), PLACE, group="re-ranker"),
     Variant("CarGait's distance, trained, 120 steps", CUT, PLACE, RerankerTraining(), group="re-ranker"),
     Variant(
         "the same, a projection for each direction",
@@ -231,7 +238,7 @@ def _plain(choice: Choice) -> dict[str, Any]:
     return {
         "steps": choice.steps,
         "fusion": choice.fusion,
-        "mAP": {str(k): v for k, v in choice.mAP.items()},
+        "reciprocal_ranks": {str(k): v for k, v in choice.reciprocal_ranks.items()},
         "first_stage": choice.first_stage,
         "losses": {str(k): v for k, v in choice.losses.items()},
     }
