@@ -16,6 +16,7 @@ from models.reranker import RerankerConfig
 from tests.training.small import Diary, experiment, small_network
 from training.ablation import Part, identity_folds
 from training.bands import Bands, extract_bands, load_bands, save_bands
+from training.configfile import ConfigError
 from training.datasets.image import VehicleImage
 from training.datasets.manifest import read_manifest
 from training.measurement import directions, pooled_accuracy
@@ -24,7 +25,7 @@ from training.snapshot import SnapshotError
 from training.striphead import HeadTraining, StripChoice, tokens, train_head
 from training.study.cells import CellMaker
 from training.study.second_stage import SecondStageStudy, line, markdown
-from training.study.variants import OURS, Variant
+from training.study.variants import OURS, VARIANTS, Variant, select
 
 TINY = RerankerTraining(candidates=3, batch=2, steps=2, check_every=1)
 SHAPE = RerankerConfig(strip_width=16, heads=2, fusion=1.0)
@@ -211,3 +212,14 @@ def test_embedders_that_share_their_queries_are_tested_each_for_itself() -> None
     table = markdown(found, ["a note"])
     assert "| v | " in table
     assert "- ours over the embedders' seeds: mAP +43.75 ± 79.55, R1 +43.75 ± 79.55" in table
+
+
+def test_variants_are_chosen_by_group_and_by_part_of_their_name() -> None:
+    assert select(["strips", "re-ranker", "mining"], []) == list(VARIANTS)
+    assert select([], []) == [OURS]
+    found = [variant.name for variant in select(["strips"], ["6 hori", "beside"])]
+    assert found == [OURS.name, "head trained beside the embedder", "6 horizontal"]
+    with pytest.raises(
+        ConfigError, match=r"no variant has '9 horizontal' in its name; there are:\n  head tr"
+    ):
+        select(["strips"], ["9 horizontal"])

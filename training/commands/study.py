@@ -51,6 +51,12 @@ def study(
         list[Group] | None,
         typer.Option("--group", help="Variants to measure beside ours; may be repeated. Default: all."),
     ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant", help="Just the variants with this in their name, and ours; may be repeated."
+        ),
+    ] = None,
     only_ours: Annotated[bool, typer.Option("--only-ours", help="Leave the variants out.")] = False,
     changes: Annotated[
         list[str] | None,
@@ -72,11 +78,12 @@ def study(
     from training.provenance import command, origin, surroundings
     from training.study.cells import CellMaker
     from training.study.second_stage import SecondStageStudy, markdown
-    from training.study.variants import VARIANTS
+    from training.study.variants import select
 
     with ending():
         chosen = load_config(config, changes or [])
         dataset = open_dataset(data, Layout(chosen.data.layout))
+        variants = select([] if only_ours else [str(group) for group in groups or Group], names or [])
         device = choose_device(chosen.run.device)
         advise(chosen.run.precision, device)
         divided = parts(dataset, chosen, folds)[:only_folds]
@@ -84,9 +91,7 @@ def study(
             made_of = origin(data, dataset.train, weights)
             maker = CellMaker(chosen, weights, folder, reporter, made_of, interruption=interruption)
             work = SecondStageStudy(maker, divided, folder, reporter, interruption)
-            wanted = {"ours"} if only_ours else {"ours", *(groups or Group)}
-            chosen_variants = [variant for variant in VARIANTS if variant.group in wanted]
-            outcomes = work.run(chosen_variants, cell_seeds, seeds)
+            outcomes = work.run(variants, cell_seeds, seeds)
     around = surroundings(device)
     side = chosen.network.image_size
     notes = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import torch
 
 from models.reranker import RerankerConfig, StripReranker
 from training.bands import Bands
+from training.configfile import ConfigError
 from training.features import Features
 from training.interruption import Interruption
 from training.lists import Fold, mine
@@ -123,6 +125,21 @@ VARIANTS = (
         group="mining",
     ),
 )
+
+
+def select(groups: Sequence[str], names: Sequence[str]) -> list[Variant]:
+    """Ours, and the variants of these groups whose name holds one of these parts (any, where there are none).
+
+    Raises:
+        ConfigError: no variant's name holds one of them; the message lists the names there are.
+    """
+    known = [variant for variant in VARIANTS if variant.group in groups]
+    for name in names:
+        if not any(name in variant.name for variant in known):
+            listed = "\n".join(f"  {variant.name}" for variant in known)
+            raise ConfigError(f"no variant has {name!r} in its name; there are:\n{listed}")
+    wanted = [v for v in known if not names or any(name in v.name for name in names)]
+    return [OURS, *wanted]
 
 
 @dataclass(frozen=True)
