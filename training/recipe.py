@@ -34,14 +34,19 @@ EMBEDDER = TrainingConfig(
     optimiser=OptimiserConfig(
         name="adamw", learning_rate=3.5e-4, weight_decay=5e-4, decay_all=False, clip=10.0
     ),
-    schedule=ScheduleConfig(name="one-cycle", epochs=16, warm_up=3.2, freeze=0),
+    schedule=ScheduleConfig(name="one-cycle", epochs=48, warm_up=9.6, freeze=0),
     losses=LossConfig(margin=None, descriptor=1.0, strips=1.0),
-    augmentation=AugmentationConfig(flip=0.5, crop=0.15, colour=0.25, shrink=0.3, erase=0.5),
+    augmentation=AugmentationConfig(flip=0.5, crop=0.25, colour=0.35, shrink=0.5, erase=0.5),
     input=InputConfig(mean=InputSpec.model_fields["mean"].default, std=InputSpec.model_fields["std"].default),
     run=RunConfig(precision="bf16", workers=0, cache=True),
 )
+# As plain as the first bundle's, whatever becomes of ours: a fixed thing to compare with.
 PLAIN_EMBEDDER = EMBEDDER.model_copy(
-    update={"losses": LossConfig(cross_entropy=1.0, margin=None, descriptor=0.0, strips=0.0)}
+    update={
+        "losses": LossConfig(cross_entropy=1.0, margin=None, descriptor=0.0, strips=0.0),
+        "schedule": ScheduleConfig(name="one-cycle", epochs=16, warm_up=3.2, freeze=0),
+        "augmentation": AugmentationConfig(flip=0.5, crop=0.15, colour=0.25, shrink=0.3, erase=0.5),
+    }
 )
 # One head: strips are compared as a whole. The sharpness was chosen on halves of training vehicles.
 RERANKER = RerankerConfig(heads=1, fusion=1.0, distance="attention", sharpness=20.0)

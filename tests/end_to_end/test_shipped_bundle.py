@@ -71,7 +71,8 @@ def test_an_enrolled_picture_finds_itself_with_similarity_1(
     best = enrolled.query(picture).json()["matches"][0]
     assert best["image_id"] == picture.path
     assert best["similarity"] == pytest.approx(1, abs=1e-4)
-    assert best["rerank_distance"] == pytest.approx(0, abs=0.02)  # strips are kept in half precision
+    # A strip looks a little at the others too, also in its own picture; strips are kept in half precision.
+    assert best["rerank_distance"] == pytest.approx(0, abs=0.05)
 
 
 def test_the_second_stage_only_permutes_the_first_ten(enrolled: Service, pictures: list[Picture]) -> None:
