@@ -76,7 +76,6 @@ VARIANTS = (
     OURS,
     Variant("head trained beside the embedder"),
     Variant("head trained for 100 steps", CUT, head=HeadTraining(steps=100)),
-    Variant("head trained for 1,000 steps", CUT, head=HeadTraining(steps=1000)),
     Variant("6 horizontal", replace(CUT, rows=6)),
     Variant("8 horizontal", replace(CUT, rows=8)),
     Variant("4 vertical", replace(CUT, rows=0, columns=4)),
