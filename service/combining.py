@@ -11,6 +11,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -41,15 +45,19 @@ class Combiner(Generic[Item, Answer]):
     """Runs a function for one item at once where nothing is under way, else for what has collected meanwhile.
 
     Whoever finds it free runs the function in its own thread, for its item alone: nobody waits for company.
-    Those who come meanwhile wait; when a run is done, the first of them runs it for all of them.
+    Those who come meanwhile wait; when a run is done, the first of them runs it for all of them. When a run
+    for several fails, each is tried alone: a bad item harms only itself.
 
     Args:
+        name: of the work, for the log.
         run: as many answers as items, in their order; an exception among them is raised to its caller alone.
-            What it raises itself goes to every caller whose item it was given.
         largest: items that one run is given at most.
     """
 
-    def __init__(self, run: Callable[[Sequence[Item]], Sequence[Answer | Exception]], largest: int) -> None:
+    def __init__(
+        self, name: str, run: Callable[[Sequence[Item]], Sequence[Answer | Exception]], largest: int
+    ) -> None:
+        self._name = name
         self._run = run
         self._largest = largest
         self._lock = threading.Lock()
@@ -108,7 +116,10 @@ class Combiner(Generic[Item, Answer]):
         try:
             outcomes = self._run(items)
         except Exception as error:
-            return [error] * len(items)
+            if len(items) == 1:
+                return [error]
+            log.warning("batch_failed", work=self._name, items=len(items), error=str(error))
+            return [self._outcomes([item])[0] for item in items]
         if len(outcomes) != len(items):
             wrong = CombiningError(f"{len(outcomes)} answers for {len(items)} items")
             return [wrong] * len(items)

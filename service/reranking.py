@@ -6,13 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from service.combining import Combiner
 from service.protocols import Reranker
-
-log = structlog.get_logger(__name__)
 
 MAX_BATCH = 16
 """Probes in one forward pass at most: beyond, a CPU's caches no longer hold what it works on."""
@@ -42,7 +39,7 @@ class BatchedReranker:
 
     A lone one goes through at once and by itself. Those that arrive during a forward pass go through the next
     one together, shorter ones padded; a distance hangs on its own probe and candidate alone, so company
-    changes no answer. When a batch of several fails, each is tried alone: a bad one harms only itself.
+    changes no answer.
 
     Args:
         reranker: the second stage.
@@ -52,7 +49,7 @@ class BatchedReranker:
     def __init__(self, reranker: Reranker, on_batch: Callable[[int], None] = lambda _probes: None) -> None:
         self._reranker = reranker
         self._on_batch = on_batch
-        self._combiner: Combiner[Shortlist, list[float]] = Combiner(self._answers, MAX_BATCH)
+        self._combiner: Combiner[Shortlist, list[float]] = Combiner("re-ranking", self._answers, MAX_BATCH)
 
     @property
     def candidates(self) -> int:
@@ -75,11 +72,10 @@ class BatchedReranker:
     def _answers(self, shortlists: Sequence[Shortlist]) -> Sequence[list[float] | Exception]:
         try:
             rows = self._forward(shortlists)
+        except RerankError:
+            raise
         except Exception as error:
-            if len(shortlists) == 1:
-                return [_as_rerank_error(error)]
-            log.warning("rerank_batch_failed", probes=len(shortlists), error=str(error))
-            return [self._answers([shortlist])[0] for shortlist in shortlists]
+            raise RerankError(f"the re-ranker failed: {error}") from error
         self._on_batch(len(shortlists))
         return [_finite(row[: len(own.candidates)]) for row, own in zip(rows, shortlists, strict=True)]
 
@@ -102,11 +98,3 @@ def _finite(distances: NDArray[np.float32]) -> list[float] | Exception:
     if not np.isfinite(distances).all():
         return RerankError("the re-ranker answered distances that are not finite")
     return [float(distance) for distance in distances]
-
-
-def _as_rerank_error(error: Exception) -> RerankError:
-    if isinstance(error, RerankError):
-        return error
-    wrapped = RerankError(f"the re-ranker failed: {error}")
-    wrapped.__cause__ = error
-    return wrapped

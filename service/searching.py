@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from index import Gallery, Match
 from service.combining import Combiner
-
-log = structlog.get_logger(__name__)
 
 MAX_BATCH = 64
 """Probes in one search at most: beyond, a pass over the gallery is no longer what takes the time."""
@@ -37,7 +34,7 @@ class BatchedSearch:
     A search reads every descriptor once, however many probes it is for, and that is what it takes its time
     for. A lone one goes through at once and by itself; those that arrive during another's go through the next
     one together. Answers do not depend on the company: the gallery's are exact, and the first k of more than
-    k are the k best. When a search for several fails, each is tried alone.
+    k are the k best.
 
     Args:
         gallery: what is searched.
@@ -45,7 +42,7 @@ class BatchedSearch:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._combiner: Combiner[Search, list[Match]] = Combiner(self._answers, MAX_BATCH)
+        self._combiner: Combiner[Search, list[Match]] = Combiner("search", self._answers, MAX_BATCH)
 
     @property
     def waiting(self) -> int:
@@ -56,13 +53,7 @@ class BatchedSearch:
         """The k most similar images to a probe, best first; see `Gallery.search`, also for what it raises."""
         return self._combiner(Search(descriptor, k))
 
-    def _answers(self, searches: Sequence[Search]) -> Sequence[list[Match] | Exception]:
+    def _answers(self, searches: Sequence[Search]) -> Sequence[list[Match]]:
         descriptors = np.stack([search.descriptor for search in searches])
-        try:
-            found = self._gallery.search(descriptors, max(search.k for search in searches))
-        except Exception as error:
-            if len(searches) == 1:
-                return [error]
-            log.warning("search_batch_failed", probes=len(searches), error=str(error))
-            return [self._answers([search])[0] for search in searches]
+        found = self._gallery.search(descriptors, max(search.k for search in searches))
         return [matches[: search.k] for matches, search in zip(found, searches, strict=True)]

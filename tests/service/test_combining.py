@@ -66,7 +66,7 @@ def behind_a_held_run(
 
 def test_a_lone_call_runs_in_its_own_thread_and_waits_for_nobody() -> None:
     run = Doubling()
-    combiner = Combiner(run, largest=4)
+    combiner = Combiner("doubling", run, largest=4)
     assert [combiner(number) for number in range(5)] == [0, 2, 4, 6, 8]
     assert run.batches == [[0], [1], [2], [3], [4]]
     assert run.threads == {threading.get_ident()}
@@ -74,7 +74,7 @@ def test_a_lone_call_runs_in_its_own_thread_and_waits_for_nobody() -> None:
 
 def test_what_arrives_during_a_run_goes_through_the_next_one_together() -> None:
     run = Doubling()
-    combiner = Combiner(run, largest=4)
+    combiner = Combiner("doubling", run, largest=4)
     with ThreadPoolExecutor(8) as pool:
         calls = behind_a_held_run(combiner, run, [1, 2, 3], pool)
         run.open.set()
@@ -85,7 +85,7 @@ def test_what_arrives_during_a_run_goes_through_the_next_one_together() -> None:
 
 def test_more_than_the_largest_run_in_the_order_of_their_arrival() -> None:
     run = Doubling()
-    combiner = Combiner(run, largest=2)
+    combiner = Combiner("doubling", run, largest=2)
     with ThreadPoolExecutor(8) as pool:
         calls = behind_a_held_run(combiner, run, [1, 2, 3, 4, 5], pool)
         run.open.set()
@@ -95,7 +95,7 @@ def test_more_than_the_largest_run_in_the_order_of_their_arrival() -> None:
 
 def test_many_callers_each_get_their_own_answer_and_never_two_runs_at_once() -> None:
     run = Doubling()
-    combiner = Combiner(run, largest=5)
+    combiner = Combiner("doubling", run, largest=5)
 
     def ask(start: int) -> bool:
         return all(combiner(number) == 2 * number for number in range(start, start + 200))
@@ -113,7 +113,7 @@ def test_an_item_is_let_go_with_its_answer() -> None:
     class Large:
         pass
 
-    combiner: Combiner[Large, int] = Combiner(lambda items: [1] * len(items), largest=4)
+    combiner: Combiner[Large, int] = Combiner("counting", lambda items: [1] * len(items), largest=4)
     item = Large()
     gone = weakref.ref(item)
     gc.disable()
@@ -128,7 +128,7 @@ def test_an_item_is_let_go_with_its_answer() -> None:
 def test_an_error_among_the_answers_is_raised_to_its_caller_alone() -> None:
     run = Doubling()
     run.spoil = lambda answers: [ValueError("four") if answer == 4 else answer for answer in answers]
-    combiner = Combiner(run, largest=4)
+    combiner = Combiner("doubling", run, largest=4)
     with ThreadPoolExecutor(8) as pool:
         calls = behind_a_held_run(combiner, run, [1, 2, 3], pool)
         run.open.set()
@@ -137,10 +137,23 @@ def test_an_error_among_the_answers_is_raised_to_its_caller_alone() -> None:
         assert [call.result(PATIENCE) for call in (calls[0], calls[1], calls[3])] == [0, 2, 6]
 
 
-def failing(answers: list[int | Exception]) -> list[int | Exception]:
-    if len(answers) > 1:
-        raise ValueError("all of you")
-    return answers
+def test_when_a_run_for_several_fails_each_is_tried_alone() -> None:
+    run = Doubling()
+
+    def no_four(answers: list[int | Exception]) -> list[int | Exception]:
+        if 4 in answers:
+            raise ValueError("four")
+        return answers
+
+    run.spoil = no_four
+    combiner = Combiner("doubling", run, largest=4)
+    with ThreadPoolExecutor(8) as pool:
+        calls = behind_a_held_run(combiner, run, [1, 2, 3], pool)
+        run.open.set()
+        with pytest.raises(ValueError, match="four"):
+            calls[2].result(PATIENCE)
+        assert [call.result(PATIENCE) for call in (calls[0], calls[1], calls[3])] == [0, 2, 6]
+    assert run.batches == [[0], [1, 2, 3], [1], [2], [3]]
 
 
 def ending(answers: list[int | Exception]) -> list[int | Exception]:
@@ -152,11 +165,10 @@ def ending(answers: list[int | Exception]) -> list[int | Exception]:
 @pytest.mark.parametrize(
     ("spoil", "error"),
     [
-        (failing, ValueError),
         (ending, (CombiningError, SystemExit)),
         (lambda answers: answers[:1], CombiningError),
     ],
-    ids=["raises", "ends its thread", "answers too few"],
+    ids=["ends its thread", "answers too few"],
 )
 def test_a_run_that_fails_answers_all_its_callers_and_the_next_one_is_unharmed(
     spoil: Callable[[list[int | Exception]], Sequence[int | Exception]],
@@ -164,7 +176,7 @@ def test_a_run_that_fails_answers_all_its_callers_and_the_next_one_is_unharmed(
 ) -> None:
     run = Doubling()
     run.spoil = spoil
-    combiner = Combiner(run, largest=3)
+    combiner = Combiner("doubling", run, largest=3)
     with ThreadPoolExecutor(8) as pool:
         calls = behind_a_held_run(combiner, run, [1, 2, 3, 4], pool)
         run.open.set()
