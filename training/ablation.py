@@ -165,7 +165,13 @@ class Ablation:
         def make(cell: Cell) -> None:
             found[cell.name] = self._found_or_made(cell, f"{cells.index(cell) + 1}/{len(cells)}")
 
-        share(cells, lambda cell: self.folder / f"{cell.name}.lock", make, self.interruption)
+        share(
+            cells,
+            lambda cell: self.folder / f"{cell.name}.lock",
+            make,
+            self.reporter.part,
+            self.interruption,
+        )
         return [found[cell.name] for cell in cells]
 
     def _found_or_made(self, cell: Cell, place: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def share(
     pieces: Sequence[Piece],
     lock: Callable[[Piece], Path],
     make: Callable[[Piece], None],
+    report: Callable[[str], None],
     interruption: Interruption,
 ) -> None:
     """Make all pieces that no other process is making, in order, then wait for those of the others.
@@ -50,12 +51,14 @@ def share(
         pieces: of the work.
         lock: the lock file of a piece.
         make: makes a piece, or finds it finished.
+        report: told for whom it waits when there is nothing else to do.
         interruption: asked while there is nothing to do but wait.
 
     Raises:
         InterruptedRunError: it was asked to stop while it waited.
     """
     left = list(pieces)
+    awaited: list[Piece] = []
     while left:
         busy = []
         for piece in left:
@@ -65,6 +68,9 @@ def share(
                 else:
                     busy.append(piece)
         if len(busy) == len(left):
+            if busy != awaited:
+                report(f"waiting for what other processes make: {', '.join(lock(p).stem for p in busy)}")
+                awaited = busy
             if interruption.asked:
                 raise InterruptedRunError(f"stopped; another process is still making {lock(busy[0]).stem}")
             time.sleep(PATIENCE)

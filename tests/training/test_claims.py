@@ -29,7 +29,7 @@ def _work(folder: Path, name: str, seconds: float) -> None:
             log.write(f"{piece} {name}\n")
         path.write_text(name)
 
-    share(PIECES, lambda piece: folder / f"{piece}.lock", make, Interruption())
+    share(PIECES, lambda piece: folder / f"{piece}.lock", make, lambda _: None, Interruption())
 
 
 def _hold(path: Path, seconds: float) -> None:
@@ -89,7 +89,9 @@ def test_waiting_for_another_process_ends_when_asked_to(
     process = _held(tmp_path / "piece.lock")
     interruption = Interruption()
     interruption.asked = True
+    told: list[str] = []
     with pytest.raises(InterruptedRunError, match="still making piece"):
-        share(["piece"], lambda _: tmp_path / "piece.lock", lambda _: None, interruption)
+        share(["piece"], lambda _: tmp_path / "piece.lock", lambda _: None, told.append, interruption)
+    assert told == ["waiting for what other processes make: piece"]
     process.kill()
     process.join()

@@ -66,8 +66,9 @@ def ablation(
     """Train the four mixer settings of the paper's Table II under one budget and write the table.
 
     A cell is one row, seed and fold. Finished cells are kept, so the same command goes on where it was
-    stopped. --out gets table.md and table.json: parameters, multiply-accumulates, and mAP, R1 and R5 (or
-    Recall@1/2/4/8 where no camera is known) with their spread over the seeds.
+    stopped; started again beside itself, it takes the cells that nobody has. --out gets table.md and
+    table.json: parameters, multiply-accumulates, and mAP, R1 and R5 (or Recall@1/2/4/8 where no camera is
+    known) with their spread over the seeds.
     """
     from training.ablation import ROWS, Ablation, markdown, summary
     from training.configfile import load_config

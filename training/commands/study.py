@@ -67,7 +67,8 @@ def study(
 
     For each fold, an embedder learns from the other folds' vehicles; two more learn from halves of those and
     make the re-ranker's training lists of the half that they have not seen. Length of training and fusion
-    are chosen on these halves. What is finished is kept, so the same command goes on where it was stopped.
+    are chosen on these halves. What is finished is kept, so the same command goes on where it was stopped;
+    started again beside itself, it takes the folds that nobody has.
     """
     from training.ablation import parts
     from training.configfile import load_config

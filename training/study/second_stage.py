@@ -78,6 +78,7 @@ class SecondStageStudy:
             cells,
             lambda cell: self.folder / f"seed{cell[0]}-fold{cell[1].number}.lock",
             make,
+            self.reporter.part,
             self.interruption,
         )
         return [outcome for seed, part in cells for outcome in found[seed, part.number]]
