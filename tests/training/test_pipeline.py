@@ -33,12 +33,12 @@ RECIPE = replace(
     validation_vehicles=2,
     views=1,
     network=replace(DEFAULT.network, strips=2, strip_width=16, **SHAPE),
-    embedder=shrunk(DEFAULT.embedder),
+    embedder=shrunk(DEFAULT.embedder, device="cpu"),
     head=HeadTraining(steps=5, vehicles=4, views=1),
     shape=RerankerConfig(strip_width=16, heads=4),
     reranker=RerankerTraining(candidates=4, steps=10, check_every=5, batch=2),
     plain=replace(DEFAULT.plain, **SHAPE),
-    plain_training=shrunk(DEFAULT.plain_training),
+    plain_training=shrunk(DEFAULT.plain_training, device="cpu"),
 )
 
 
@@ -99,12 +99,18 @@ def test_a_head_trained_afterwards_changes_the_strips_and_no_descriptor(
     assert not torch.allclose(strips, others, atol=1e-2)
 
 
-def test_parts_are_made_once_and_refused_under_other_settings(sources: Sources, tmp_path: Path) -> None:
+def test_parts_are_made_once_on_any_machine_and_refused_under_other_settings(
+    sources: Sources, tmp_path: Path
+) -> None:
     first = Run(tmp_path / "a", RECIPE, sources, Stopping()).reranker
     later = Stopping()
     second = Run(tmp_path / "a", RECIPE, sources, later).reranker
     assert later.parts == []
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    elsewhere = replace(RECIPE, embedder=shrunk(DEFAULT.embedder, device="cpu", precision="fp32", workers=3))
+    third = Run(tmp_path / "a", elsewhere, sources, later).reranker
+    assert later.parts == []
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), third.parameters(), strict=True))
     other = replace(RECIPE, embedder=RECIPE.embedder.model_copy(update={"average": 0.9}))
     with pytest.raises(SnapshotError, match="was made with other settings"):
         Run(tmp_path / "a", other, sources, Stopping()).reranker  # noqa: B018
