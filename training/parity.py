@@ -55,8 +55,7 @@ def check_parity(network: LKAReID, reranker: StripReranker | None, folder: Path,
     source = torch.Generator().manual_seed(seed)
     height, width = network.config.image_size
     session = open_session(folder / EMBEDDER, "cpu", None)
-    second = open_session(folder / RERANKER, "cpu", None) if reranker is not None else None
-    explainer = open_session(folder / EXPLAINER, "cpu", None) if (folder / EXPLAINER).exists() else None
+    second = _SecondStage(reranker, folder) if reranker is not None else None
     outputs = [output.name for output in session.get_outputs()]
     gaps = {"strips": 0.0, "distance": 0.0, "attention": 0.0, "activations": 0.0}
     cosine = 1.0
@@ -83,14 +82,10 @@ def check_parity(network: LKAReID, reranker: StripReranker | None, folder: Path,
         if strips is None:
             continue
         note("strips", float(np.abs(strips.numpy() - found["strips"]).max()))
-        if reranker is None:
-            continue
-        candidates = _candidates(strips, source, batch)
-        note("distance", _reranker_gap(reranker, second, strips, candidates, source))
-        if explainer is not None:
-            attention, distance = _explainer_gaps(reranker, explainer, strips, candidates[:, 0])
-            note("attention", attention)
+        if second is not None:
+            distance, attention = second.gaps(strips, source)
             note("distance", distance)
+            note("attention", attention)
     return Parity(cosine=cosine, **gaps)
 
 
@@ -109,16 +104,31 @@ def check_second_stage(
         ParityError: another order of ten candidates, or an explanation that differs.
     """
     source = torch.Generator().manual_seed(seed)
-    second = open_session(folder / RERANKER, "cpu", None)
-    explainer = open_session(folder / EXPLAINER, "cpu", None) if (folder / EXPLAINER).exists() else None
+    second = _SecondStage(reranker, folder)
     gap = 0.0
     for batch in PARITY_BATCHES:
         probes = nn.functional.normalize(torch.randn(batch, *strips, generator=source), dim=-1)
-        candidates = _candidates(probes, source, batch)
-        gap = max(gap, _reranker_gap(reranker, second, probes, candidates, source))
-        if explainer is not None:
-            gap = max(gap, *_explainer_gaps(reranker, explainer, probes, candidates[:, 0]))
+        gap = max(gap, *second.gaps(probes, source))
     return gap
+
+
+class _SecondStage:
+    """A re-ranker in torch beside its exported files."""
+
+    def __init__(self, reranker: StripReranker, folder: Path) -> None:
+        self._reranker = reranker
+        self._session = open_session(folder / RERANKER, "cpu", None)
+        explains = (folder / EXPLAINER).exists()
+        self._explainer = open_session(folder / EXPLAINER, "cpu", None) if explains else None
+
+    def gaps(self, strips: Tensor, source: torch.Generator) -> tuple[float, float]:
+        """The largest differences of a distance and of an attention weight, for probes `[B, s, d]`."""
+        candidates = _candidates(strips, source, len(strips))
+        distance = _reranker_gap(self._reranker, self._session, strips, candidates, source)
+        if self._explainer is None:
+            return distance, 0.0
+        attention, explained = _explainer_gaps(self._reranker, self._explainer, strips, candidates[:, 0])
+        return max(distance, explained), attention
 
 
 def _candidates(strips: Tensor, source: torch.Generator, batch: int) -> Tensor:
