@@ -22,7 +22,7 @@ from training.configuration import BranchConfig, ExperimentConfig
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.division import divide
-from training.experiment import Reporter
+from training.experiment import Reporter, settings
 from training.features import extract
 from training.interruption import Interruption
 from training.processes import Process, choose_device
@@ -160,10 +160,11 @@ class Ablation:
             InterruptedRunError: it was asked to stop; the same call goes on.
         """
         cells = [Cell(row, seed, part) for seed in seeds for part in self.parts for row in rows]
+        place = {cell.name: f"{number}/{len(cells)}" for number, cell in enumerate(cells, start=1)}
         found: dict[str, dict[str, Any]] = {}
 
         def make(cell: Cell) -> None:
-            found[cell.name] = self._found_or_made(cell, f"{cells.index(cell) + 1}/{len(cells)}")
+            found[cell.name] = self._found_or_made(cell, place[cell.name])
 
         share(
             cells,
@@ -176,8 +177,7 @@ class Ablation:
 
     def _found_or_made(self, cell: Cell, place: str) -> dict[str, Any]:
         config = self._config(cell.row, cell.seed)
-        settings = config.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})
-        made_of = {**self.origin, "fold": cell.part.number, "cell": settings}
+        made_of = {**self.origin, "fold": cell.part.number, "cell": settings(config)}
         keeper = Snapshots(self.folder / cell.name, made_of, spacing=SPACING)
         path = self.folder / f"{cell.name}.json"
         if path.exists():

@@ -125,9 +125,26 @@ def test_an_item_is_let_go_with_its_answer() -> None:
         gc.enable()
 
 
-def test_an_error_among_the_answers_is_raised_to_its_caller_alone() -> None:
+def answering_an_error(answers: list[int | Exception]) -> list[int | Exception]:
+    return [ValueError("four") if answer == 4 else answer for answer in answers]
+
+
+def failing(answers: list[int | Exception]) -> list[int | Exception]:
+    if 4 in answers:
+        raise ValueError("four")
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("spoil", "batches"),
+    [(answering_an_error, [[0], [1, 2, 3]]), (failing, [[0], [1, 2, 3], [1], [2], [3]])],
+    ids=["an error among the answers", "a run that fails, each tried alone"],
+)
+def test_an_item_at_fault_harms_its_caller_alone(
+    spoil: Callable[[list[int | Exception]], Sequence[int | Exception]], batches: list[list[int]]
+) -> None:
     run = Doubling()
-    run.spoil = lambda answers: [ValueError("four") if answer == 4 else answer for answer in answers]
+    run.spoil = spoil
     combiner = Combiner("doubling", run, largest=4)
     with ThreadPoolExecutor(8) as pool:
         calls = behind_a_held_run(combiner, run, [1, 2, 3], pool)
@@ -135,25 +152,7 @@ def test_an_error_among_the_answers_is_raised_to_its_caller_alone() -> None:
         with pytest.raises(ValueError, match="four"):
             calls[2].result(PATIENCE)
         assert [call.result(PATIENCE) for call in (calls[0], calls[1], calls[3])] == [0, 2, 6]
-
-
-def test_when_a_run_for_several_fails_each_is_tried_alone() -> None:
-    run = Doubling()
-
-    def no_four(answers: list[int | Exception]) -> list[int | Exception]:
-        if 4 in answers:
-            raise ValueError("four")
-        return answers
-
-    run.spoil = no_four
-    combiner = Combiner("doubling", run, largest=4)
-    with ThreadPoolExecutor(8) as pool:
-        calls = behind_a_held_run(combiner, run, [1, 2, 3], pool)
-        run.open.set()
-        with pytest.raises(ValueError, match="four"):
-            calls[2].result(PATIENCE)
-        assert [call.result(PATIENCE) for call in (calls[0], calls[1], calls[3])] == [0, 2, 6]
-    assert run.batches == [[0], [1, 2, 3], [1], [2], [3]]
+    assert run.batches == batches
 
 
 def ending(answers: list[int | Exception]) -> list[int | Exception]:

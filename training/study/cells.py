@@ -18,7 +18,7 @@ from training.bands import Bands, extract_bands, load_bands, save_bands
 from training.checkpoint import load_embedder, save_embedder
 from training.configuration import ExperimentConfig
 from training.datasets.image import VehicleImage
-from training.experiment import Reporter
+from training.experiment import Reporter, settings
 from training.interruption import Interruption
 from training.processes import Process, choose_device
 from training.snapshot import Snapshots
@@ -125,12 +125,11 @@ class CellMaker:
         seed: int,
     ) -> dict[str, list[Bands]]:
         """Views of the wanted images by an embedder that has learned from `learned`."""
-        settings = self.config.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})
         vehicles = sorted({image.vehicle_id for image in learned})
         made_of = {
             **self.origin,
             "seed": seed,
-            "settings": settings,
+            "settings": settings(self.config),
             "vehicles": vehicles,
             "views": self.views,
         }

@@ -13,6 +13,7 @@ from training.ablation import Part
 from training.checkpoint import save_reranker
 from training.claims import share
 from training.evaluation.significance import mcnemar
+from training.experiment import settings
 from training.featurestore import save_features
 from training.interruption import Interruption
 from training.reranker_choice import Reporter
@@ -125,12 +126,11 @@ class SecondStageStudy:
         return found
 
     def _settings(self, variant: Variant, seed: int) -> dict[str, Any]:
-        config = self.maker.config.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})
         return {
             "variant": repr(variant),
             "seed": seed,
             "views": self.maker.views,
-            "embedder": config,
+            "embedder": settings(self.maker.config),
             **self.maker.origin,
         }
 
