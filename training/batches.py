@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from models.preprocessing import InputSpec
 from training.augmentation import Augmentation, Changes
 from training.configuration import TrainingConfig
 from training.datasets.image import DatasetError, VehicleImage
-from training.pictures import THREADS, read_picture
+from training.pictures import read_picture, readers
 from training.processes import Process
 from training.sampler import PKSampler
 
@@ -204,7 +203,7 @@ class _Pictures(Dataset[NDArray[np.float32]]):
         self._images = images
         self._decoded: list[Image.Image] | None = None
         if cache:
-            with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+            with readers() as pool:
                 self._decoded = list(pool.map(read_picture, images))
 
     def __getitem__(self, drawn: Drawn) -> NDArray[np.float32]:

@@ -103,6 +103,16 @@ def both_stages(features: Features, reranker: StripReranker) -> dict[str, Any]:
 
 def won_and_lost(before: list[Direction], after: list[Direction]) -> tuple[int, int]:
     """Queries whose first answer became right, and those whose first answer became wrong."""
-    first = np.concatenate([d.first_right() for d in before]) == 1
-    second = np.concatenate([d.first_right() for d in after]) == 1
-    return int((~first & second).sum()), int((first & ~second).sum())
+    first, second = (np.concatenate([d.first_right() for d in found]) for found in (before, after))
+    return moved_first(first, second)
+
+
+def moved_first(before: NDArray[np.integer], after: NDArray[np.integer]) -> tuple[int, int]:
+    """How many queries' first right answers came to rank 1, and how many left it.
+
+    Args:
+        before: rank of each query's first right answer `[Q]`.
+        after: the same queries' `[Q]`.
+    """
+    was, is_now = before == 1, after == 1
+    return int((~was & is_now).sum()), int((was & ~is_now).sum())

@@ -21,6 +21,11 @@ from training.datasets.image import DatasetError, VehicleImage
 THREADS = 8
 
 
+def readers() -> ThreadPoolExecutor:
+    """Threads to read pictures with."""
+    return ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
+
+
 def read_picture(image: VehicleImage) -> Image.Image:
     """An image's RGB picture.
 
@@ -52,8 +57,7 @@ def prepared(
     Raises:
         DatasetError: an image cannot be read; the message names the file.
     """
-    threads = min(THREADS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
+    with readers() as pool:
 
         def begun(start: int) -> list[Future[NDArray[np.float32]]]:
             part = images[start : start + batch]

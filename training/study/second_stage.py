@@ -16,6 +16,7 @@ from training.evaluation.significance import mcnemar
 from training.experiment import settings
 from training.featurestore import save_features
 from training.interruption import Interruption
+from training.measurement import moved_first
 from training.reranker_choice import Reporter
 from training.snapshot import Snapshots
 from training.striphead import HeadTraining, StripChoice
@@ -191,9 +192,8 @@ def line(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _won_and_lost(outcomes: Sequence[dict[str, Any]]) -> tuple[int, int]:
-    before = np.concatenate([o["ranks_first"] for o in outcomes]) == 1
-    after = np.concatenate([o["ranks_both"] for o in outcomes]) == 1
-    return int((~before & after).sum()), int((before & ~after).sum())
+    before, after = (np.concatenate([o[key] for o in outcomes]) for key in ("ranks_first", "ranks_both"))
+    return moved_first(before, after)
 
 
 def _gain_within(choice: dict[str, Any]) -> float:
