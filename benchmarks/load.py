@@ -64,7 +64,7 @@ class Bare:
         return 1000 * batch / float(np.median(self.milliseconds[batch]))
 
 
-def enrol(client: httpx.Client, rows: list[dict[str, str]], images: dict[str, bytes]) -> None:
+def enroll(client: httpx.Client, rows: list[dict[str, str]], images: dict[str, bytes]) -> None:
     """The demo's gallery; what is there already stays."""
     for row in rows:
         if row["role"] == "gallery":
@@ -130,7 +130,7 @@ def main() -> None:
     started = serving(*options) if arguments.url is None else httpx.Client(base_url=arguments.url, timeout=60)
     steady, chance, moments = [], [], []
     with started as client:
-        enrol(client, rows, images)
+        enroll(client, rows, images)
         asker = Asker(str(client.base_url), probes)
 
         def ask() -> int:

@@ -23,13 +23,13 @@ from benchmarks.query import MANIFEST
 from benchmarks.rerankers import AS_SERVED, Halves, Rerank, open_rerankers
 from benchmarks.surroundings import surroundings
 from benchmarks.timing import Timing, table
-from index import Enrolment, Gallery
+from index import Enrollment, Gallery
 from models.bundle import Bundle
 from models.preprocessing import decode, prepare
 from models.runtime import Embeddings, Models
 from models.runtimes.forward import Floats
-from service import logs
-from service.app import create_app
+from service.api.app import create_app
+from service.observability import logs
 from service.settings import Settings
 
 BATCHES = (1, 16)
@@ -118,18 +118,18 @@ def report(
 
 
 def fill(gallery: Gallery, models: Models, images: int) -> list[bytes]:
-    """Enrol the demo's gallery and random images up to `images`; the demo's probes."""
+    """Enroll the demo's gallery and random images up to `images`; the demo's probes."""
     with MANIFEST.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     pictures = {row["path"]: (MANIFEST.parent / row["path"]).read_bytes() for row in rows}
     enrolled = [row["path"] for row in rows if row["role"] == "gallery"]
-    gallery.enrol_many([_enrolment(path, _embed(models, pictures[path])) for path in enrolled])
+    gallery.enroll_many([_enrollment(path, _embed(models, pictures[path])) for path in enrolled])
     source = np.random.default_rng(0)
     dimensions, strips = models.embedder.descriptor_dim, models.embedder.strips or (1, 1)
     for first in range(len(enrolled), images, CHUNK):
         chunk = range(first, min(images, first + CHUNK))
-        gallery.enrol_many(
-            [_enrolment(f"random_{number}", _random(source, dimensions, strips)) for number in chunk]
+        gallery.enroll_many(
+            [_enrollment(f"random_{number}", _random(source, dimensions, strips)) for number in chunk]
         )
     return [pictures[row["path"]] for row in rows if row["role"] == "probe"]
 
@@ -250,8 +250,8 @@ def _random(source: np.random.Generator, dimensions: int, strips: tuple[int, int
     return Embeddings(descriptor / np.linalg.norm(descriptor), random.astype(np.float16))
 
 
-def _enrolment(image_id: str, features: Embeddings) -> Enrolment:
-    return Enrolment(
+def _enrollment(image_id: str, features: Embeddings) -> Enrollment:
+    return Enrollment(
         image_id=image_id,
         descriptor=features.descriptors[0],
         strips=None if features.strips is None else features.strips[0],

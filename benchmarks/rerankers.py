@@ -58,7 +58,7 @@ def quantised(source: Path, folder: Path) -> Path:
     """A copy whose learned products are computed in 8 bits, activations rounded as they come."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    from training.storage import widen
+    from training.export.quantise import widen
 
     whole = folder / "reranker-fp32.onnx"
     widen(source, whole)

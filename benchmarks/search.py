@@ -28,9 +28,9 @@ from rich.progress import track
 
 from benchmarks.surroundings import cores, in_words, surroundings
 from benchmarks.timing import Timing, table
-from index import Enrolment, Gallery
+from index import Enrollment, Gallery
 from index.vectors import PRODUCT_FROM, PRODUCTS, SCANS, SPARE
-from service.searching import BatchedSearch
+from service.retrieval.batched_search import BatchedSearch
 
 DIM, TOP = 8192, 10
 CHUNK = 500
@@ -43,13 +43,13 @@ def descriptors(count: int, source: np.random.Generator) -> NDArray[np.float32]:
 
 
 def fill(gallery: Gallery, flat: faiss.IndexFlatIP, count: int, source: np.random.Generator) -> None:
-    """Enrol so many images of nothing, and add them to the bare index."""
+    """Enroll so many images of nothing, and add them to the bare index."""
     for start in track(range(0, count, CHUNK), f"enrolling {count:,} descriptors"):
         drawn = descriptors(min(CHUNK, count - start), source)
         flat.add(drawn)
-        gallery.enrol_many(
+        gallery.enroll_many(
             [
-                Enrolment(
+                Enrollment(
                     image_id=f"{start + row}", descriptor=one, strips=None, image=b"x", media_type="image/png"
                 )
                 for row, one in enumerate(drawn)

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from models.network import LKAReID, NetworkConfig
-from training.ablation import ROWS, TITLES
-from training.embedder import embedder_loss
-from training.processes import choose_device
-from training.provenance import surroundings
+from training.distributed import choose_device
+from training.embedder.branch_losses import embedder_loss
+from training.embedder.optimiser import make_optimiser
 from training.recipe import EMBEDDER
-from training.schedule import make_optimiser
+from training.reporting.provenance import surroundings
+from training.studies.ablation import ROWS, TITLES
 
 WARM_UP = 5
 

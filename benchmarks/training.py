@@ -20,16 +20,16 @@ from rich.console import Console
 from rich.table import Table
 
 from models.network import LKAReID
-from training.configfile import load_config
-from training.configuration import ExperimentConfig
+from training.checkpoints.pretrained import load_imagenet
+from training.config.embedder import ExperimentConfig
+from training.config.files import load_config
 from training.datasets.layouts import Layout, open_dataset
+from training.distributed import Process, choose_device
 from training.division import divide
-from training.embedder import embedder_loss
-from training.processes import Process, choose_device
+from training.embedder.branch_losses import embedder_loss
+from training.embedder.trainer import Trainer
 from training.progress import EpochRow, Progress
-from training.provenance import surroundings
-from training.trainer import Trainer
-from training.weights import load_imagenet
+from training.reporting.provenance import surroundings
 
 
 class Bare:

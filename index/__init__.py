@@ -13,16 +13,16 @@ from index.errors import (
     GalleryLockedError,
     GallerySchemaError,
     GalleryShapeError,
-    InvalidEnrolmentError,
+    InvalidEnrollmentError,
     InvalidProbeError,
     UnknownImageError,
 )
 from index.gallery import Gallery
-from index.record import Enrolment, GalleryHeader, Match, Page, Record
+from index.record import Enrollment, GalleryHeader, Match, Page, Record
 
 __all__ = [
     "DuplicateImageError",
-    "Enrolment",
+    "Enrollment",
     "FingerprintMismatchError",
     "Gallery",
     "GalleryClosedError",
@@ -32,7 +32,7 @@ __all__ = [
     "GalleryLockedError",
     "GallerySchemaError",
     "GalleryShapeError",
-    "InvalidEnrolmentError",
+    "InvalidEnrollmentError",
     "InvalidProbeError",
     "Match",
     "Page",

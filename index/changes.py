@@ -13,7 +13,7 @@ CHUNK = 256  # descriptors in memory at a time while the index is filled; 8 MiB 
 
 
 class Changes:
-    """Every enrolment and deletion has a number: consecutive, never reused, committed with it.
+    """Every enrollment and deletion has a number: consecutive, never reused, committed with it.
 
     It uses the writing connection, so the caller keeps the writer's lock.
     """
@@ -22,7 +22,7 @@ class Changes:
         self._writer = writer
 
     def enrolled(self, record_id: int) -> int:
-        """Log an enrolment inside the caller's transaction; its sequence number."""
+        """Log an enrollment inside the caller's transaction; its sequence number."""
         return self._append(record_id, "enrol")
 
     def deleted(self, record_id: int) -> int:
@@ -58,7 +58,7 @@ class Changes:
         )
 
     def everything(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Ids [n] and descriptors [n, d] of the whole gallery, in pieces, in order of enrolment."""
+        """Ids [n] and descriptors [n, d] of the whole gallery, in pieces, in order of enrollment."""
         return self._descriptors("SELECT record_id, data FROM descriptor ORDER BY record_id")
 
     def ids(self) -> NDArray[np.int64]:

@@ -25,8 +25,8 @@ class UnknownImageError(GalleryError):
         self.image_id = image_id
 
 
-class InvalidEnrolmentError(GalleryError):
-    """A field of an enrolment is not what this gallery stores; nothing was changed."""
+class InvalidEnrollmentError(GalleryError):
+    """A field of an enrollment is not what this gallery stores; nothing was changed."""
 
     def __init__(self, field: str, value: str, expectation: str) -> None:
         super().__init__(f"{field} is {value}, expected {expectation}")

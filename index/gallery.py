@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.folderlock import FolderLock, create_folder
 from index.mirror import Mirror
-from index.record import Enrolment, GalleryHeader, Match, Page, Record
+from index.record import Enrollment, GalleryHeader, Match, Page, Record
 from index.recovery import recover
 from index.snapshot import Manifest, SnapshotFolder
 from index.store import Store, describe
-from index.validation import check_enrolment, check_probes
+from index.validation import check_enrollment, check_probes
 from index.vectors import Ranking
 
 log = logging.getLogger(__name__)
@@ -109,27 +109,27 @@ class Gallery:
         """Fingerprint and shapes that the gallery was opened with."""
         return self._header
 
-    def enrol(self, enrolment: Enrolment) -> Record:
-        """Remember an image. Raises InvalidEnrolmentError or DuplicateImageError."""
-        return self.enrol_many([enrolment])[0]
+    def enroll(self, enrollment: Enrollment) -> Record:
+        """Remember an image. Raises InvalidEnrollmentError or DuplicateImageError."""
+        return self.enroll_many([enrollment])[0]
 
-    def enrol_many(self, enrolments: Sequence[Enrolment]) -> list[Record]:
+    def enroll_many(self, enrollments: Sequence[Enrollment]) -> list[Record]:
         """Remember images in one transaction: all, or none where one cannot be.
 
-        Raises InvalidEnrolmentError or DuplicateImageError, for the first that is at fault.
+        Raises InvalidEnrollmentError or DuplicateImageError, for the first that is at fault.
         """
         self._require_open()
         seen: set[str] = set()
-        for enrolment in enrolments:
-            check_enrolment(enrolment, self._header)
-            if enrolment.image_id in seen:
-                raise DuplicateImageError(enrolment.image_id)
-            seen.add(enrolment.image_id)
-        if not enrolments:
+        for enrollment in enrollments:
+            check_enrollment(enrollment, self._header)
+            if enrollment.image_id in seen:
+                raise DuplicateImageError(enrollment.image_id)
+            seen.add(enrollment.image_id)
+        if not enrollments:
             return []
-        descriptors = np.stack([enrolment.descriptor for enrolment in enrolments])
+        descriptors = np.stack([enrollment.descriptor for enrollment in enrollments])
         inserted = self._mirror.change(
-            lambda: self._store.insert(enrolments, datetime.now(UTC)),
+            lambda: self._store.insert(enrollments, datetime.now(UTC)),
             lambda done: self._vectors.add(done.ids, descriptors, sequence=done.sequence),
         )
         self._snapshot_if_due()
@@ -157,7 +157,7 @@ class Gallery:
         return self._vectors.count
 
     def page(self, after: int | None = None, limit: int = 100) -> Page:
-        """Up to `limit` records in order of enrolment, from the start or after a page's `next`.
+        """Up to `limit` records in order of enrollment, from the start or after a page's `next`.
 
         The cursor is a number that only counts up, not an image: it stays good when the image it
         came from is deleted, and nothing is shown twice or left out. Raises ValueError for a limit
@@ -198,7 +198,7 @@ class Gallery:
     def snapshot(self) -> None:
         """Write the vector index to disk, so that the next opening need not build it.
 
-        Searches go on meanwhile; enrolments and deletions wait while the index is copied out, not
+        Searches go on meanwhile; enrollments and deletions wait while the index is copied out, not
         for the fsync. Raises OSError where it cannot be written; the former snapshot then stays.
         """
         with self._snapshot_lock:
@@ -210,7 +210,7 @@ class Gallery:
         return None if manifest is None else max(0.0, time.time() - manifest.written_at)
 
     def changes_since_snapshot(self) -> int:
-        """Enrolments and deletions that the snapshot on disk does not hold, all where there is none."""
+        """Enrollments and deletions that the snapshot on disk does not hold, all where there is none."""
         manifest = self._manifest
         return (self._vectors.sequence or 0) - (0 if manifest is None else manifest.sequence)
 

@@ -29,12 +29,12 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Enrolment:
+class Enrollment:
     """An image to be remembered, with its embedding.
 
     `descriptor` is float32 [d] of unit length, `strips` is float16 [s, w] or None; d, s and w are
     those the gallery was opened with. `captured_at` must be aware. `enrolled_at` is for re-embedding,
-    which keeps the first enrolment's time; None means now.
+    which keeps the first enrollment's time; None means now.
     """
 
     image_id: str
@@ -60,7 +60,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A stretch of the gallery in order of enrolment.
+    """A stretch of the gallery in order of enrollment.
 
     `next` is the cursor of the page that follows, None on the last one. A cursor stays good whatever
     is enrolled or deleted meanwhile.
@@ -72,7 +72,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class GalleryHeader:
-    """What every enrolment of one gallery has in common.
+    """What every enrollment of one gallery has in common.
 
     `descriptor_dim` is d, `strips_shape` is (s, w), None where the model has no second stage.
     """

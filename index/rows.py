@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from index.record import Enrolment, Record
+from index.record import Enrollment, Record
 
 SELECT = (
     "SELECT id, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type FROM record"
@@ -20,18 +20,18 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def to_row(enrolment: Enrolment, now: datetime) -> tuple[Any, ...]:
+def to_row(enrollment: Enrollment, now: datetime) -> tuple[Any, ...]:
     """The values for INSERT; times become microseconds since 1970, exactly."""
-    captured_at = enrolment.captured_at
+    captured_at = enrollment.captured_at
     return (
-        enrolment.image_id,
-        enrolment.vehicle_id,
-        enrolment.camera_id,
+        enrollment.image_id,
+        enrollment.vehicle_id,
+        enrollment.camera_id,
         None if captured_at is None else _to_microseconds(captured_at),
-        enrolment.view,
-        json.dumps(enrolment.tags, ensure_ascii=False),
-        _to_microseconds(enrolment.enrolled_at or now),
-        enrolment.media_type,
+        enrollment.view,
+        json.dumps(enrollment.tags, ensure_ascii=False),
+        _to_microseconds(enrollment.enrolled_at or now),
+        enrollment.media_type,
     )
 
 

@@ -19,7 +19,7 @@ from index import schema
 from index.changes import Changes
 from index.connections import Connections
 from index.errors import DuplicateImageError, GalleryDamagedError, UnknownImageError
-from index.record import Enrolment, GalleryHeader, Page, Record
+from index.record import Enrollment, GalleryHeader, Page, Record
 from index.rows import INSERT, SELECT, to_record, to_row
 from index.validation import storable
 
@@ -29,7 +29,7 @@ LAST_ID = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Inserted:
-    """What enrolments became: ids [n] and records in the order given, and the sequence after them."""
+    """What enrollments became: ids [n] and records in the order given, and the sequence after them."""
 
     ids: NDArray[np.int64]
     records: list[Record]
@@ -63,16 +63,16 @@ class Store:
         """Wait for readers and close; reading afterwards raises GalleryClosedError."""
         self._connections.close()
 
-    def insert(self, enrolments: Sequence[Enrolment], now: datetime) -> Inserted:
-        """Commit checked enrolments, all or none. Raises DuplicateImageError."""
+    def insert(self, enrollments: Sequence[Enrollment], now: datetime) -> Inserted:
+        """Commit checked enrollments, all or none. Raises DuplicateImageError."""
         ids: list[int] = []
         records: list[Record] = []
         sequence = 0
         with schema.transaction(self._writer):
-            for enrolment in enrolments:
-                row = to_row(enrolment, now)
+            for enrollment in enrollments:
+                row = to_row(enrollment, now)
                 ids.append(self._insert_record(row))
-                self._insert_blobs(ids[-1], enrolment)
+                self._insert_blobs(ids[-1], enrollment)
                 records.append(to_record((ids[-1], *row), self._header.fingerprint))
                 sequence = self.changes.enrolled(ids[-1])
         return Inserted(np.array(ids, dtype=np.int64), records, sequence)
@@ -100,7 +100,7 @@ class Store:
         return data, media_type
 
     def page(self, after: int | None, limit: int) -> Page:
-        """Up to `limit` records in order of enrolment, after the cursor."""
+        """Up to `limit` records in order of enrollment, after the cursor."""
         rows = self._read(SELECT + " WHERE id > ? ORDER BY id LIMIT ?", min(after or 0, LAST_ID), limit + 1)
         shown = rows[:limit]
         records = tuple(to_record(row, self._header.fingerprint) for row in shown)
@@ -137,12 +137,12 @@ class Store:
             raise DuplicateImageError(row[0]) from error
         return int(added[0])
 
-    def _insert_blobs(self, record_id: int, enrolment: Enrolment) -> None:
-        descriptor = enrolment.descriptor.astype("<f4").tobytes()
+    def _insert_blobs(self, record_id: int, enrollment: Enrollment) -> None:
+        descriptor = enrollment.descriptor.astype("<f4").tobytes()
         self._writer.execute("INSERT INTO descriptor VALUES (?, ?)", (record_id, descriptor))
-        self._writer.execute("INSERT INTO image VALUES (?, ?)", (record_id, enrolment.image))
-        if enrolment.strips is not None:
-            strips = enrolment.strips.astype("<f2").tobytes()
+        self._writer.execute("INSERT INTO image VALUES (?, ?)", (record_id, enrollment.image))
+        if enrollment.strips is not None:
+            strips = enrollment.strips.astype("<f2").tobytes()
             self._writer.execute("INSERT INTO strips VALUES (?, ?)", (record_id, strips))
 
     def _one(self, query: str, image_id: str) -> tuple[Any, ...]:

@@ -7,32 +7,32 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import InvalidEnrolmentError, InvalidProbeError
-from index.record import Enrolment, GalleryHeader
+from index.errors import InvalidEnrollmentError, InvalidProbeError
+from index.record import Enrollment, GalleryHeader
 
 UNIT_LENGTH_TOLERANCE = 1e-3
 
 
-def check_enrolment(enrolment: Enrolment, header: GalleryHeader) -> None:
-    """Raises InvalidEnrolmentError naming the first field that does not fit the gallery."""
+def check_enrollment(enrollment: Enrollment, header: GalleryHeader) -> None:
+    """Raises InvalidEnrollmentError naming the first field that does not fit the gallery."""
     for field in ("image_id", "media_type"):
-        value = getattr(enrolment, field)
+        value = getattr(enrollment, field)
         if not (storable(value) and value):
-            raise InvalidEnrolmentError(field, _shown(value), "text that is not empty, without NUL")
+            raise InvalidEnrollmentError(field, _shown(value), "text that is not empty, without NUL")
     for field in ("vehicle_id", "camera_id", "view"):
-        value = getattr(enrolment, field)
+        value = getattr(enrollment, field)
         if value is not None and not storable(value):
-            raise InvalidEnrolmentError(field, _shown(value), "text without NUL, or None")
-    if not isinstance(enrolment.tags, tuple) or not all(storable(tag) for tag in enrolment.tags):
-        raise InvalidEnrolmentError("tags", _shown(enrolment.tags), "a tuple of text without NUL")
+            raise InvalidEnrollmentError(field, _shown(value), "text without NUL, or None")
+    if not isinstance(enrollment.tags, tuple) or not all(storable(tag) for tag in enrollment.tags):
+        raise InvalidEnrollmentError("tags", _shown(enrollment.tags), "a tuple of text without NUL")
     for field in ("captured_at", "enrolled_at"):
-        value = getattr(enrolment, field)
+        value = getattr(enrollment, field)
         if value is not None and not _is_utc_time(value):
-            raise InvalidEnrolmentError(field, _shown(value), "a datetime with a time zone, or None")
-    if not isinstance(enrolment.image, bytes) or not enrolment.image:
-        raise InvalidEnrolmentError("image", _described(enrolment.image), "the image file's bytes")
-    _check_descriptor(enrolment.descriptor, header)
-    _check_strips(enrolment.strips, header)
+            raise InvalidEnrollmentError(field, _shown(value), "a datetime with a time zone, or None")
+    if not isinstance(enrollment.image, bytes) or not enrollment.image:
+        raise InvalidEnrollmentError("image", _described(enrollment.image), "the image file's bytes")
+    _check_descriptor(enrollment.descriptor, header)
+    _check_strips(enrollment.strips, header)
 
 
 def check_probes(descriptors: NDArray[np.float32], header: GalleryHeader) -> None:
@@ -68,26 +68,26 @@ def _check_descriptor(descriptor: object, header: GalleryHeader) -> None:
         or descriptor.dtype != np.float32
         or descriptor.shape != (header.descriptor_dim,)
     ):
-        raise InvalidEnrolmentError("descriptor", _described(descriptor), expected)
+        raise InvalidEnrollmentError("descriptor", _described(descriptor), expected)
     fault = _length_fault(descriptor[np.newaxis])
     if fault is not None:
-        raise InvalidEnrolmentError("descriptor", fault, f"{expected}, finite and of unit length")
+        raise InvalidEnrollmentError("descriptor", fault, f"{expected}, finite and of unit length")
 
 
 def _check_strips(strips: object, header: GalleryHeader) -> None:
     if strips is None:
         return
     if header.strips_shape is None:
-        raise InvalidEnrolmentError("strips", _described(strips), "None: this gallery stores no strips")
+        raise InvalidEnrollmentError("strips", _described(strips), "None: this gallery stores no strips")
     expected = f"float16 {list(header.strips_shape)} or None"
     if (
         not isinstance(strips, np.ndarray)
         or strips.dtype != np.float16
         or strips.shape != header.strips_shape
     ):
-        raise InvalidEnrolmentError("strips", _described(strips), expected)
+        raise InvalidEnrollmentError("strips", _described(strips), expected)
     if not np.isfinite(strips).all():
-        raise InvalidEnrolmentError("strips", "not finite", f"{expected}, without NaN and infinity")
+        raise InvalidEnrollmentError("strips", "not finite", f"{expected}, without NaN and infinity")
 
 
 def _length_fault(descriptors: NDArray[np.float32]) -> str | None:

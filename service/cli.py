@@ -8,15 +8,16 @@ import typer
 
 from service.commands import gallery, keys
 from service.commands.config import config
+from service.commands.console import print_error
 from service.commands.demo import demo
 from service.commands.enroll import enroll
 from service.commands.explain import explain
+from service.commands.plugins import INSTALL_TRAINING, RootGroup
 from service.commands.query import query
 from service.commands.serve import serve
 from service.commands.version import version
 from service.commands.worker import worker
-from service.console import CommandError, print_error
-from service.plugins import INSTALL_TRAINING, RootGroup
+from service.startup import CommandError
 
 SERVICE = "The service"
 CLIENT = "A running service's clients"
@@ -28,7 +29,7 @@ OURS = frozenset({"", "models", "index", "service", "training"})
 app = typer.Typer(
     name="lka-reid",
     cls=RootGroup,
-    help="Vehicle re-identification in two stages: enrol images of vehicles, query with others.",
+    help="Vehicle re-identification in two stages: enroll images of vehicles, query with others.",
     epilog="Start with `lka-reid demo`.",
     no_args_is_help=True,
     add_completion=False,
@@ -41,7 +42,6 @@ app.command(rich_help_panel=SERVICE)(worker)
 app.command(rich_help_panel=SERVICE)(config)
 app.command(rich_help_panel=SERVICE)(version)
 app.command(rich_help_panel=CLIENT)(enroll)
-app.command("enrol", hidden=True)(enroll)
 app.command(rich_help_panel=CLIENT)(query)
 app.command(rich_help_panel=CLOSER)(explain)
 app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)

@@ -11,14 +11,14 @@ from anyio import CapacityLimiter
 
 from index import Gallery
 from models.bundle import Bundle
-from service.batching import Batcher
-from service.embedding import ImageEmbedder, LocalEmbedder
-from service.enrolment import Enroller
-from service.explaining import PairExplainer
-from service.forward import ForwardPass, bucket_sizes, steps_for
-from service.metrics import Metrics
-from service.protocols import Models, Reranker
-from service.search import TwoStageSearch
+from service.inference.batcher import Batcher
+from service.inference.embedder import ImageEmbedder, LocalEmbedder
+from service.inference.forward import ForwardPass, bucket_sizes, steps_for
+from service.inference.protocols import Models, Reranker
+from service.observability.metrics import Metrics
+from service.retrieval.enrollment import Enroller
+from service.retrieval.explainer import PairExplainer
+from service.retrieval.two_stage import TwoStageSearch
 from service.settings import Settings
 
 

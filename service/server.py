@@ -15,10 +15,10 @@ import uvicorn
 
 from service.access.keyring import Keyring
 from service.access.loopback import is_loopback
-from service.app import create_app
-from service.console import CommandError
-from service.faults import LOST, EmbedderLostError
+from service.api.app import create_app
+from service.inference.fatal_errors import LOST, EmbedderLostError
 from service.settings import Settings
+from service.startup import CommandError
 
 log = structlog.get_logger(__name__)
 

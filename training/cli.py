@@ -66,11 +66,11 @@ def export(
     ] = False,
 ) -> None:
     """Write a trained run as a bundle, after proving that ONNX Runtime agrees with torch."""
-    from training.console import ConsoleReporter, accuracy_table
-    from training.interruption import listening
     from training.pipeline import Run, Sources
     from training.recipe import Recipe
+    from training.reporting.terminal import ConsoleReporter, accuracy_table
     from training.shipment import ship
+    from training.signals import listening
 
     console = Console()
     words = [f"--data {data.name}", f"--weights {weights.name}", f"--out {out.name}"]
@@ -99,7 +99,7 @@ def demo_gallery(
     probe_camera: Annotated[str, typer.Option(help="Whose pictures are the probes.")] = "cam1",
 ) -> None:
     """Copy the validation vehicles' pictures as the demo's gallery and probes."""
-    from training.demo_gallery import write_demo_gallery
+    from training.export.demo_gallery import write_demo_gallery
 
     with ending():
         count = write_demo_gallery(data, folder, probe_camera)
@@ -115,7 +115,7 @@ def answer_sheet(
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("docs/ranked-answer.png"),
 ) -> None:
     """Draw ranked answers: probe, first stage, both stages, the right ones marked."""
-    from training.answer_sheet import make_answer_sheet
+    from training.reporting.answer_sheet import make_answer_sheet
 
     make_answer_sheet(bundle, manifest, out)
     Console().print(f"{out} written")
@@ -124,6 +124,6 @@ def answer_sheet(
 @app.command()
 def summary() -> None:
     """Print the four rows of Table II from the network itself: mixers, parameters, multiply-accumulates."""
-    from training.summary import summary_table
+    from training.studies.table2 import summary_table
 
     Console().print(summary_table())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from training.configuration import DataConfig
+from training.config.embedder import DataConfig
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.split import split_by_identity

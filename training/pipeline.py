@@ -17,24 +17,24 @@ from models.bundle import hash_file
 from models.network import LKAReID, NetworkConfig
 from models.preprocessing import InputSpec
 from models.reranker import StripReranker
-from training.augmentation import Augmentation
-from training.checkpoint import load_embedder, load_reranker, save_embedder, save_reranker
-from training.configuration import TrainingConfig
+from training.checkpoints.pretrained import load_imagenet
+from training.checkpoints.resume import SnapshotError, Snapshots
+from training.checkpoints.weights import load_embedder, load_reranker, save_embedder, save_reranker
+from training.config.embedder import TrainingConfig
 from training.datasets.image import VehicleImage
 from training.datasets.manifest import read_manifest
 from training.datasets.split import Split, split_by_identity, vehicle_folds
-from training.features import Features, extract
-from training.interruption import Interruption
-from training.lists import Fold, mine
-from training.processes import Process, choose_device
+from training.distributed import Process, choose_device
+from training.embedder.trainer import Trainer
+from training.features.extract import Features, extract
+from training.loading.augmentation import Augmentation
 from training.progress import Observer
 from training.recipe import Recipe
-from training.reranker import train_reranker
-from training.reranker_choice import choose_reranker, with_fusion
-from training.snapshot import SnapshotError, Snapshots
-from training.striphead import renew_head
-from training.trainer import Trainer
-from training.weights import load_imagenet
+from training.reranker.mining import Fold, mine
+from training.reranker.selection import choose_reranker, with_fusion
+from training.reranker.strip_head import renew_head
+from training.reranker.trainer import train_reranker
+from training.signals import Interruption
 
 
 class Reporter(Observer, Protocol):

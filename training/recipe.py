@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from models.network import PLAIN, NetworkConfig
 from models.preprocessing import InputSpec
 from models.reranker import RerankerConfig
-from training.configuration import (
+from training.config.embedder import (
     AugmentationConfig,
     BatchConfig,
     InputConfig,
@@ -21,8 +21,8 @@ from training.configuration import (
     ScheduleConfig,
     TrainingConfig,
 )
-from training.reranker import RerankerTraining
-from training.striphead import HeadTraining
+from training.reranker.strip_head import HeadTraining
+from training.reranker.trainer import RerankerTraining
 
 VALIDATION_VEHICLES = 81
 SEED = 0

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 from pydantic_core import to_jsonable_python
 
 from models.reranker import StripReranker
+from training.checkpoints.resume import Snapshots
+from training.config.reranker import RerankerExperimentConfig
 from training.datasets.image import DatasetError
-from training.interruption import Interruption
 from training.progress import Progress
-from training.reranker import Trained
-from training.reranker_choice import Choice, choose_reranker, with_fusion
-from training.reranker_configuration import RerankerExperimentConfig
-from training.reranker_lists import LearningLists
-from training.snapshot import Snapshots
+from training.reranker.lists import LearningLists
+from training.reranker.selection import Choice, choose_reranker, with_fusion
+from training.reranker.trainer import Trained
+from training.signals import Interruption
 
 
 class Reporter(Protocol):

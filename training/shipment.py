@@ -8,10 +8,10 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from models.network import LKAReID
-from training.export import Precision, export_bundle, for_inference, reranker_for_inference
-from training.features import Features, extract
-from training.measurement import both_stages, directions, results
-from training.parity import Parity
+from training.evaluation.cross_camera import both_stages, directions, results
+from training.export.bundle import Precision, export_bundle, for_inference, reranker_for_inference
+from training.export.parity import Parity
+from training.features.extract import Features, extract
 from training.pipeline import Run
 
 

@@ -22,8 +22,13 @@ class KeyScope(StrEnum):
     """What a key permits; admin implies the others."""
 
     QUERY = "query"
-    ENROL = "enrol"
+    ENROLL = "enroll"
     ADMIN = "admin"
+
+    @classmethod
+    def _missing_(cls, value: object) -> KeyScope | None:
+        # As key files spelled it before version 0.2.
+        return cls.ENROLL if value == "enrol" else None
 
 
 def _check_name(text: str) -> str:

@@ -53,7 +53,7 @@ ONE_IMAGE = "/gallery/{image_id:path}"
 RULES = (
     Rule("POST", "/query", KeyScope.QUERY, "query"),
     Rule("POST", "/explain", KeyScope.QUERY, "explain"),
-    Rule("POST", "/gallery", KeyScope.ENROL, "enrol"),
+    Rule("POST", "/gallery", KeyScope.ENROLL, "enroll"),
     # Whoever queries sees the images that answer; only an admin sees them all, or makes one go.
     Rule("GET", "/gallery", KeyScope.ADMIN, "list"),
     Rule("GET", f"{ONE_IMAGE}/image", KeyScope.QUERY, "image"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from service.console import err, out, table
+from service.commands.console import err, out, table
 
 
 def config() -> None:
     """Show every setting: its value, where it comes from, and what it accepts. Secrets are masked."""
     from rich.markup import escape
 
-    from service.commands.starting import settings_from
     from service.settings import Settings, accepted, source, unknown_variables, variable
+    from service.startup import settings_from
 
     settings = settings_from()
     shown = table("Settings", "variable!", "value", "from", "meaning")

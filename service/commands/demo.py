@@ -16,8 +16,8 @@ def demo(
 
     Run again, it finds its gallery enrolled already.
     """
-    from service.commands.starting import clear_errors
-    from service.demonstration import run
+    from service.commands.demo_run import run
+    from service.startup import clear_errors
 
     with clear_errors():
         run(port, data_dir)

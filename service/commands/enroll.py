@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from service.commands.console import err, failures_table, out, progress
 from service.commands.options import DEFAULT_URL, Key, Url
-from service.console import CommandError, err, failures_table, out, progress
+from service.startup import CommandError
 
 
 def enroll(
@@ -27,14 +28,14 @@ def enroll(
     camera_id: Annotated[str | None, typer.Option(help="Camera of all images that name none.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Uploads at the same time.")] = 4,
 ) -> None:
-    """Enrol images in a running service.
+    """Enroll images in a running service.
 
     What is enrolled already is left as it is, so an interrupted run is resumed by running it again.
     Exit status 1 when any image failed; each is listed with the reason.
     """
-    from service.client import RefusedError, ServiceClient, ServiceUnreachableError
-    from service.sources import SourceError, find_uploads
-    from service.uploading import upload_all
+    from service.client.bulk_enroll import upload_all
+    from service.client.http import RefusedError, ServiceClient, ServiceUnreachableError
+    from service.client.sources import SourceError, find_uploads
 
     given = {"vehicle_id": vehicle_id, "camera_id": camera_id}
     try:

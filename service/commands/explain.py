@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.commands.console import out
 from service.commands.options import BundleDir, Threads
-from service.console import CommandError, out
+from service.startup import CommandError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +32,7 @@ def explain(
     No service is needed: the bundle's models run here, on the CPU. The bundle needs a re-ranker, and the
     parts that `lka-reid export` adds for this.
     """
-    from service.commands.starting import clear_errors, settings_from
+    from service.startup import clear_errors, settings_from
 
     target = output or Path(f"explained-{probe.stem}-{candidate.stem}.png")
     if target.suffix.lower() != ".png":

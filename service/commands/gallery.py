@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from service.commands.console import err, failures_table, out, progress
 from service.commands.options import BundleDir, DataDir, Runtime, Threads
-from service.console import CommandError, err, failures_table, out, progress
+from service.startup import CommandError
 
 app = typer.Typer(
     help="Look after a gallery while no service has it open.",
@@ -37,14 +38,14 @@ def re_embed(
     Records keep their ids, their times and all else. Stop the service first. Until the end, when the new
     gallery takes the old one's place in one step, the old one stays as it is.
     """
-    from service.commands.starting import clear_errors, settings_from
+    from service.startup import clear_errors, settings_from
 
     settings = settings_from(data_dir=data_dir, bundle=bundle, runtime=runtime, threads=threads)
     with clear_errors():
         from index import Gallery
         from models.bundle import Bundle
-        from service import reembedding
-        from service.forward import ForwardPass
+        from service.commands import reembedding
+        from service.inference.forward import ForwardPass
         from service.resources import load_models
 
         loaded = Bundle.load(settings.bundle)

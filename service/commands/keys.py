@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.access.key import NAME_RULE, KeyScope
+from service.commands.console import err, out, table
 from service.commands.options import DataDir
-from service.console import CommandError, err, out, table
+from service.startup import CommandError
 
 if TYPE_CHECKING:
     from service.access.audit import AuditLog
@@ -32,7 +33,7 @@ def create(
     scope: Annotated[
         list[KeyScope],
         typer.Option(
-            help="What the key permits: query (and to look at single images), enrol, or admin: all that, to "
+            help="What the key permits: query (and to look at single images), enroll, or admin: all that, to "
             "list and to delete. Several may be given."
         ),
     ],
@@ -49,7 +50,7 @@ def create(
 
     from service.access.audit import AuditError, KeyChange
     from service.access.key import new_key
-    from service.commands.starting import clear_errors
+    from service.startup import clear_errors
 
     try:
         secret, key = new_key(name, set(scope), datetime.now(UTC).replace(microsecond=0))
@@ -72,7 +73,7 @@ def list_(data_dir: DataDir = None) -> None:
     """Show id, name, scopes and time of making of each key, and its last four characters."""
     from rich.markup import escape
 
-    from service.commands.starting import clear_errors
+    from service.startup import clear_errors
 
     with clear_errors(), _files(data_dir) as (file, _):
         found = file.read()
@@ -97,7 +98,7 @@ def revoke(
     """
     from service.access.audit import KeyChange
     from service.access.keyfile import UnknownKeyError
-    from service.commands.starting import clear_errors
+    from service.startup import clear_errors
 
     with clear_errors(), _files(data_dir) as (file, audit):
         audit.check()
@@ -113,7 +114,7 @@ def revoke(
 def _files(data_dir: Path | None) -> Iterator[tuple[KeyFile, AuditLog]]:
     from service.access.audit import AuditLog
     from service.access.keyfile import KeyFile
-    from service.commands.starting import settings_from
+    from service.startup import settings_from
 
     settings = settings_from(data_dir=data_dir)
     # The service rotates its audit log; this only adds lines to it.

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from service.commands.console import matches_table, out, timings_line
 from service.commands.options import DEFAULT_URL, Key, Url
-from service.console import CommandError, matches_table, out, timings_line
+from service.startup import CommandError
 
 
 def query(
@@ -22,7 +23,7 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
-    from service.client import RefusedError, ServiceClient, ServiceUnreachableError
+    from service.client.http import RefusedError, ServiceClient, ServiceUnreachableError
 
     try:
         with ServiceClient(url, key) as client:

@@ -34,8 +34,8 @@ def serve(
 
     Every setting can also come from an LKA_REID_ variable or a .env file: see `lka-reid config`.
     """
-    from service import logs
-    from service.commands.starting import clear_errors, settings_from
+    from service.observability import logs
+    from service.startup import clear_errors, settings_from
 
     settings = settings_from(
         host=host,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.console import out
+from service.commands.console import out
 
 
 def version() -> None:

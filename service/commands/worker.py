@@ -38,8 +38,8 @@ def worker(
     it is set; 70: its device is lost, start it again. A parent process, which --processes and --supervise
     start, does so itself, and has what a process that died was working on taken over at once.
     """
-    from service import logs
-    from service.commands.starting import clear_errors, settings_from
+    from service.observability import logs
+    from service.startup import clear_errors, settings_from
 
     settings = settings_from(
         redis_url=redis_url,
@@ -55,10 +55,10 @@ def worker(
     logs.configure(settings.log_format, settings.log_level)
     with clear_errors():
         if (supervise or settings.processes > 1) and not member:
-            from service.queue.supervisor import Supervisor
+            from service.worker.supervisor import Supervisor
 
             Supervisor(settings).run()
             return
-        from service.queue.worker import run
+        from service.worker.process import run
 
         run(settings, is_member=member)

@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from service.embedding import EmbeddedImage, EmbedderState
+from service.inference.embedder import EmbeddedImage, EmbedderState
+from service.inference.request import Expired, Overloaded, WorkerStoppedError
 from service.queue import codec, scripts
 from service.queue.connection import connect_as_set, telling
 from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
@@ -20,7 +21,6 @@ from service.queue.keys import GROUP, Keys
 from service.queue.overview import Overview, Watch
 from service.queue.stream import DEAD_LETTERS_KEPT
 from service.settings import Settings
-from service.waiting import Expired, Overloaded, WorkerStoppedError
 
 log = structlog.get_logger(__name__)
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.preprocessing import ImageError
-from service.embedding import EmbeddedImage
-from service.forward import EmbeddingError, Features
+from service.inference.embedder import EmbeddedImage
+from service.inference.forward import EmbeddingError, Features
+from service.inference.request import Expired
 from service.queue.errors import DeadLetterError, ForeignBundleError
-from service.waiting import Expired
 
 FEATURES = 0
 ERRORS: dict[int, type[Exception]] = {

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from service.embedding import EmbeddedImage, EmbedderState
+from service.inference.embedder import EmbeddedImage, EmbedderState
 from service.queue.client import QueueClient
 from service.settings import Settings
 

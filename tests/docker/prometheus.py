@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.panels import Prometheus
 from tests.docker.files import PROMETHEUS, read_yaml
-from tests.service.commands import free_port
+from tests.service.command_line import free_port
 
 
 def tool(name: str) -> str:

@@ -31,7 +31,7 @@ MAKER = "password"
 SECRET = f"{MAKER}:/run/lka-reid:ro"
 
 every_service = pytest.mark.parametrize("name", SERVICES)
-every_lasting_service = pytest.mark.parametrize("name", SERVICES.keys() - {MAKER})
+every_lasting_service = pytest.mark.parametrize("name", sorted(SERVICES.keys() - {MAKER}))
 
 
 def test_the_stack_is_the_five_services_and_the_one_that_makes_the_password() -> None:

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 from benchmarks.panels import DASHBOARDS, Panel, load, panels
-from service.metrics import Metrics
-from service.queue.metrics import WorkerMetrics
+from service.observability.metrics import Metrics
+from service.worker.metrics import WorkerMetrics
 from tests.docker import grafana
 from tests.docker.files import GRAFANA, PROMETHEUS, ROOT, read_yaml
 

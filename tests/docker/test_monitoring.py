@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 
 class Load:
-    """Enrolments, queries, refusals and deletions, one at a time, until stopped."""
+    """Enrollments, queries, refusals and deletions, one at a time, until stopped."""
 
     def __init__(self, service: Process) -> None:
         self._service = service
@@ -48,7 +48,7 @@ class Load:
 
     def _run(self) -> None:
         for number in itertools.count():
-            self._service.enrol(picture((number % 256, 90, 40)), image_id=f"car_{number}")
+            self._service.enroll(picture((number % 256, 90, 40)), image_id=f"car_{number}")
             for colour in (RED, GREEN, BLUE):
                 self._service.query(picture(colour))
             self._service.query(b"no image")

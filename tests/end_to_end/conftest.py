@@ -51,7 +51,7 @@ class Service:
     process: subprocess.Popen[bytes]
     client: httpx.Client
 
-    def enrol(self, picture: Picture) -> httpx.Response:
+    def enroll(self, picture: Picture) -> httpx.Response:
         fields = {"image_id": picture.path, "vehicle_id": picture.vehicle_id, "camera_id": picture.camera_id}
         return self.client.post("/gallery", data=fields, files={"image": picture.data()})
 

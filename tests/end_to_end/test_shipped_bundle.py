@@ -24,7 +24,7 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) 
     with serving(tmp_path_factory.mktemp("end-to-end") / "data") as service:
         for picture in pictures:
             if picture.role == "gallery":
-                assert service.enrol(picture).status_code == 201
+                assert service.enroll(picture).status_code == 201
         yield service
 
 
@@ -91,7 +91,7 @@ def test_the_second_stage_only_permutes_the_first_ten(enrolled: Service, picture
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, pictures: list[Picture]) -> None:
     kept = pictures[:3]
     with serving(tmp_path / "data") as service:
-        assert all(service.enrol(picture).status_code == 201 for picture in kept)
+        assert all(service.enroll(picture).status_code == 201 for picture in kept)
         assert service.client.delete(f"/gallery/{kept[1].path}").status_code == 204
         service.kill()
     with serving(tmp_path / "data") as service:
@@ -100,7 +100,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, pictures: list[Pi
         assert matches[0]["image_id"] == kept[0].path
         image = service.client.get(f"/gallery/{kept[0].path}/image")
         assert image.content == kept[0].data()
-        again = service.enrol(kept[0])
+        again = service.enroll(kept[0])
         assert again.status_code == 409
         assert again.headers["content-type"] == "application/problem+json"
 

@@ -13,10 +13,10 @@ from structlog.typing import EventDict
 from typer.testing import CliRunner
 
 from models.bundle import Bundle
-from service.app import create_app
+from service.api.app import create_app
 from service.settings import Settings
 from tests.service.fakes import serving, wait_until_ready
-from tests.training.trees import veri776
+from tests.training.datasets.trees import veri776
 from training.cli import app
 
 CONFIGS = Path(__file__).parents[2] / "configs"

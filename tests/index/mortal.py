@@ -28,18 +28,18 @@ from typing import Any
 import faiss
 
 from index import Gallery
-from tests.index.samples import DIM, STRIPS, enrolment
+from tests.index.samples import DIM, STRIPS, enrollment
 
 INDEX = str(Path(__file__).parents[2] / "index")
 ENROLLED_BEFORE = "abx"
 STEPS = (
     ("open", ""),
-    ("enrol", "c"),
+    ("enroll", "c"),
     ("delete", "a"),
-    ("enrol", "de"),
+    ("enroll", "de"),
     ("snapshot", ""),
     ("delete", "d"),
-    ("enrol", "f"),
+    ("enroll", "f"),
     ("close", ""),
 )
 
@@ -52,10 +52,10 @@ def opened(folder: Path) -> Gallery:
 
 
 def listings(before: str) -> list[list[str]]:
-    """The image_ids enrolled before the first step and after each one, in order of enrolment."""
+    """The image_ids enrolled before the first step and after each one, in order of enrollment."""
     listed = [list(before)]
     for action, names in STEPS:
-        if action == "enrol":
+        if action == "enroll":
             listed.append(listed[-1] + list(names))
         elif action == "delete":
             listed.append([name for name in listed[-1] if name not in names])
@@ -79,8 +79,8 @@ class Life:
         gallery = opened(self._folder)
         self._done()
         for action, names in STEPS[1:]:
-            if action == "enrol":
-                gallery.enrol_many([enrolment(name) for name in names])
+            if action == "enroll":
+                gallery.enroll_many([enrollment(name) for name in names])
             elif action == "delete" and names in [r.image_id for r in gallery.page().records]:
                 gallery.delete(names)
             elif action == "snapshot":

@@ -1,4 +1,4 @@
-"""Enrolments whose content follows from their image_id, small enough to make by the hundred."""
+"""Enrollments whose content follows from their image_id, small enough to make by the hundred."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from index import Enrolment, Gallery
+from index import Enrollment, Gallery
 
 DIM = 8
 STRIPS = (2, 3)
@@ -17,8 +17,8 @@ STRIPS = (2, 3)
 Open = Callable[..., Gallery]
 
 
-def enrolment(name: str, **changes: Any) -> Enrolment:
-    """The enrolment of the image_id `name`, with any field changed."""
+def enrollment(name: str, **changes: Any) -> Enrollment:
+    """The enrollment of the image_id `name`, with any field changed."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     descriptor = random.standard_normal(DIM)
     values: dict[str, Any] = {
@@ -33,4 +33,4 @@ def enrolment(name: str, **changes: Any) -> Enrolment:
         "image": random.bytes(50),
         "media_type": "image/png",
     }
-    return Enrolment(**(values | changes))
+    return Enrollment(**(values | changes))

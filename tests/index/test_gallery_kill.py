@@ -13,7 +13,7 @@ import pytest
 
 from index import Gallery
 from tests.index.mortal import ENROLLED_BEFORE, STEPS, listings, opened
-from tests.index.samples import DIM, enrolment
+from tests.index.samples import DIM, enrollment
 
 
 def _lives(folder: Path, template: Path | None) -> dict[str, int]:
@@ -42,7 +42,7 @@ def _assert_whole(gallery: Gallery) -> list[str]:
     records = {record.image_id: record for record in gallery.page().records}
     names = list(records)
     for name, strips in zip(names, gallery.strips(names), strict=True):
-        given = enrolment(name)
+        given = enrollment(name)
         record = records[name]
         assert (record.vehicle_id, record.camera_id, record.captured_at, record.view, record.tags) == (
             given.vehicle_id,
@@ -53,7 +53,7 @@ def _assert_whole(gallery: Gallery) -> list[str]:
         )
         assert gallery.image(name) == (given.image, given.media_type)
         np.testing.assert_array_equal(np.asarray(strips), np.asarray(given.strips))
-    probes = np.array([enrolment(name).descriptor for name in names], np.float32).reshape(-1, DIM)
+    probes = np.array([enrollment(name).descriptor for name in names], np.float32).reshape(-1, DIM)
     for name, matches in zip(names, gallery.search(probes, k=100), strict=True):
         assert matches[0].record == records[name]
         assert matches[0].similarity == pytest.approx(1.0)
@@ -72,9 +72,9 @@ def test_what_was_acknowledged_before_kill_9_is_there_and_the_rest_wholly_or_not
     if begun != "with nothing":
         template, before = tmp_path / "template", ENROLLED_BEFORE
         with opened(template) as gallery:
-            gallery.enrol_many([enrolment(name) for name in before[:-1]])
+            gallery.enroll_many([enrollment(name) for name in before[:-1]])
             assert gallery.snapshot_age_seconds() is not None
-            gallery.enrol(enrolment(before[-1]))
+            gallery.enroll(enrollment(before[-1]))
     lives = _lives(tmp_path / "lives", template)
     expected = listings(before)
     assert set(lives.values()) == set(range(len(STEPS)))

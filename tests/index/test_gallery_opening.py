@@ -21,7 +21,7 @@ from index import (
     GalleryShapeError,
 )
 from index.store import DATABASE
-from tests.index.samples import Open, enrolment
+from tests.index.samples import Open, enrollment
 
 HOLDER = """
 import sys
@@ -46,7 +46,7 @@ def test_another_models_gallery_is_refused_naming_both_and_the_remedy_and_nothin
     open_gallery: Open, folder: Path
 ) -> None:
     with open_gallery() as gallery:
-        gallery.enrol(enrolment("a"))
+        gallery.enroll(enrollment("a"))
         gallery.snapshot()
     before = _files(folder)
     with pytest.raises(FingerprintMismatchError) as caught:

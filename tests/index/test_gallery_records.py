@@ -15,11 +15,11 @@ from index import (
     Gallery,
     GalleryClosedError,
     GalleryHeader,
-    InvalidEnrolmentError,
+    InvalidEnrollmentError,
     Record,
     UnknownImageError,
 )
-from tests.index.samples import Open, enrolment
+from tests.index.samples import Open, enrollment
 
 
 def _contents(gallery: Gallery) -> list[tuple[Record, tuple[bytes, str]]]:
@@ -36,10 +36,10 @@ def _listed(gallery: Gallery, limit: int) -> list[str]:
 
 
 def test_everything_enrolled_is_given_back_unchanged_after_reopening(open_gallery: Open) -> None:
-    given = enrolment("a")
+    given = enrollment("a")
     gallery = open_gallery()
     before = datetime.now(UTC)
-    record = gallery.enrol(given)
+    record = gallery.enroll(given)
     assert before <= record.enrolled_at <= datetime.now(UTC)
     gallery.close()
 
@@ -68,8 +68,8 @@ def test_everything_enrolled_is_given_back_unchanged_after_reopening(open_galler
 
 def test_optional_fields_may_be_absent(open_gallery: Open) -> None:
     gallery = open_gallery()
-    record = gallery.enrol(
-        enrolment("a", vehicle_id=None, camera_id=None, captured_at=None, view=None, tags=(), strips=None)
+    record = gallery.enroll(
+        enrollment("a", vehicle_id=None, camera_id=None, captured_at=None, view=None, tags=(), strips=None)
     )
     assert (record.vehicle_id, record.camera_id, record.captured_at, record.view) == (None,) * 4
     assert record.tags == ()
@@ -79,29 +79,29 @@ def test_optional_fields_may_be_absent(open_gallery: Open) -> None:
 
 def test_times_come_back_in_utc_to_the_microsecond(open_gallery: Open) -> None:
     moment = datetime(1969, 7, 20, 22, 17, 40, 999999, tzinfo=timezone(timedelta(hours=2)))
-    record = open_gallery().enrol(enrolment("a", captured_at=moment, enrolled_at=moment))
+    record = open_gallery().enroll(enrollment("a", captured_at=moment, enrolled_at=moment))
     assert record.captured_at == record.enrolled_at == moment
     assert record.enrolled_at.utcoffset() == timedelta(0)
 
 
 def test_strips_are_given_in_the_order_asked_and_none_for_the_unknown(open_gallery: Open) -> None:
     gallery = open_gallery()
-    given = gallery.enrol_many([enrolment("a"), enrolment("b"), enrolment("c", strips=None)])
+    given = gallery.enroll_many([enrollment("a"), enrollment("b"), enrollment("c", strips=None)])
     gallery.delete("a")
     assert len(given) == 3
     b, deleted, without, again, odd = gallery.strips(["b", "a", "c", "b", "\ud800"])
     assert deleted is without is odd is None
-    np.testing.assert_array_equal(np.asarray(b), np.asarray(enrolment("b").strips))
+    np.testing.assert_array_equal(np.asarray(b), np.asarray(enrollment("b").strips))
     np.testing.assert_array_equal(np.asarray(b), np.asarray(again))
     assert gallery.strips([]) == []
 
 
-def test_pages_follow_the_order_of_enrolment_and_the_last_has_no_next(open_gallery: Open) -> None:
+def test_pages_follow_the_order_of_enrollment_and_the_last_has_no_next(open_gallery: Open) -> None:
     gallery = open_gallery()
     assert gallery.page().records == ()
     assert gallery.page().next is None
     names = [f"{n * 7 % 10}" for n in range(10)]
-    gallery.enrol_many([enrolment(name) for name in names])
+    gallery.enroll_many([enrollment(name) for name in names])
     for limit in (1, 3, 5, 10, 11):
         assert _listed(gallery, limit) == names
     assert gallery.page(after=2**80).records == ()
@@ -111,21 +111,21 @@ def test_pages_follow_the_order_of_enrolment_and_the_last_has_no_next(open_galle
 
 def test_a_cursor_stays_good_when_the_image_it_came_from_is_deleted(open_gallery: Open) -> None:
     gallery = open_gallery()
-    gallery.enrol_many([enrolment(name) for name in "abcd"])
+    gallery.enroll_many([enrollment(name) for name in "abcd"])
     page = gallery.page(limit=2)
     gallery.delete("b")
-    gallery.enrol(enrolment("b"))
+    gallery.enroll(enrollment("b"))
     assert [record.image_id for record in gallery.page(after=page.next).records] == ["c", "d", "b"]
 
 
 def test_a_deleted_image_is_gone_everywhere_and_stays_gone(open_gallery: Open) -> None:
     gallery = open_gallery()
-    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
     gallery.delete("a")
     for _ in range(2):
         assert gallery.count() == 1
         assert _listed(gallery, 10) == ["b"]
-        [matches] = gallery.search(enrolment("a").descriptor[np.newaxis], k=5)
+        [matches] = gallery.search(enrollment("a").descriptor[np.newaxis], k=5)
         assert [match.record.image_id for match in matches] == ["b"]
         for call in (gallery.get, gallery.image, gallery.delete):
             with pytest.raises(UnknownImageError, match="'a' is not enrolled"):
@@ -136,7 +136,7 @@ def test_a_deleted_image_is_gone_everywhere_and_stays_gone(open_gallery: Open) -
 
 def test_no_row_of_a_deleted_image_stays_in_the_database(open_gallery: Open) -> None:
     gallery = open_gallery()
-    gallery.enrol(enrolment("a"))
+    gallery.enroll(enrollment("a"))
     gallery.delete("a")
     for table in ("record", "descriptor", "strips", "image"):
         assert gallery._store._read(f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608
@@ -144,11 +144,11 @@ def test_no_row_of_a_deleted_image_stays_in_the_database(open_gallery: Open) -> 
 
 def test_an_image_id_can_be_enrolled_again_after_deletion_with_new_content(open_gallery: Open) -> None:
     gallery = open_gallery()
-    gallery.enrol(enrolment("a"))
+    gallery.enroll(enrollment("a"))
     gallery.delete("a")
-    gallery.enrol(enrolment("a", descriptor=enrolment("other").descriptor, image=b"new"))
+    gallery.enroll(enrollment("a", descriptor=enrollment("other").descriptor, image=b"new"))
     assert gallery.image("a") == (b"new", "image/png")
-    [[match]] = gallery.search(enrolment("other").descriptor[np.newaxis], k=5)
+    [[match]] = gallery.search(enrollment("other").descriptor[np.newaxis], k=5)
     assert match.similarity == pytest.approx(1.0)
 
 
@@ -162,24 +162,24 @@ def test_image_ids_that_no_database_can_hold_are_unknown_and_not_an_accident(ope
 
 def test_a_duplicate_is_refused_and_leaves_everything_as_it_was(open_gallery: Open) -> None:
     gallery = open_gallery()
-    gallery.enrol(enrolment("a"))
+    gallery.enroll(enrollment("a"))
     before = _contents(gallery)
     with pytest.raises(DuplicateImageError, match="'a' is already enrolled") as caught:
-        gallery.enrol(enrolment("a", image=b"other", descriptor=enrolment("z").descriptor))
+        gallery.enroll(enrollment("a", image=b"other", descriptor=enrollment("z").descriptor))
     assert caught.value.image_id == "a"
     with pytest.raises(DuplicateImageError):
-        gallery.enrol_many([enrolment("b"), enrolment("a"), enrolment("c")])
+        gallery.enroll_many([enrollment("b"), enrollment("a"), enrollment("c")])
     with pytest.raises(DuplicateImageError, match="'c'"):
-        gallery.enrol_many([enrolment("b"), enrolment("c"), enrolment("c")])
+        gallery.enroll_many([enrollment("b"), enrollment("c"), enrollment("c")])
     assert _contents(gallery) == before
-    [matches] = gallery.search(enrolment("z").descriptor[np.newaxis], k=5)
+    [matches] = gallery.search(enrollment("z").descriptor[np.newaxis], k=5)
     assert [match.record.image_id for match in matches] == ["a"]
-    assert gallery.enrol(enrolment("b")).image_id == "b"
+    assert gallery.enroll(enrollment("b")).image_id == "b"
 
 
 def test_enrolling_nothing_is_allowed_and_changes_nothing(open_gallery: Open) -> None:
     gallery = open_gallery()
-    assert gallery.enrol_many([]) == []
+    assert gallery.enroll_many([]) == []
     assert gallery.count() == 0
 
 
@@ -216,12 +216,12 @@ def test_enrolling_nothing_is_allowed_and_changes_nothing(open_gallery: Open) ->
         ("strips", np.full((2, 3), np.nan, np.float16), "without NaN"),
     ],
 )
-def test_an_enrolment_that_does_not_fit_is_refused_by_field_and_changes_nothing(
+def test_an_enrollment_that_does_not_fit_is_refused_by_field_and_changes_nothing(
     open_gallery: Open, field: str, value: Any, expectation: str
 ) -> None:
     gallery = open_gallery()
-    with pytest.raises(InvalidEnrolmentError) as caught:
-        gallery.enrol_many([enrolment("good"), enrolment("bad", **{field: value})])
+    with pytest.raises(InvalidEnrollmentError) as caught:
+        gallery.enroll_many([enrollment("good"), enrollment("bad", **{field: value})])
     assert caught.value.field == field
     assert expectation in caught.value.expectation
     assert len(caught.value.value) <= 100
@@ -231,15 +231,15 @@ def test_an_enrolment_that_does_not_fit_is_refused_by_field_and_changes_nothing(
 
 def test_a_gallery_without_strips_refuses_them_and_takes_none(open_gallery: Open) -> None:
     gallery = open_gallery(strips_shape=None)
-    with pytest.raises(InvalidEnrolmentError, match="stores no strips"):
-        gallery.enrol(enrolment("a"))
-    gallery.enrol(enrolment("a", strips=None))
+    with pytest.raises(InvalidEnrollmentError, match="stores no strips"):
+        gallery.enroll(enrollment("a"))
+    gallery.enroll(enrollment("a", strips=None))
     assert gallery.strips(["a"]) == [None]
 
 
 def test_a_closed_gallery_says_so_and_closing_twice_is_harmless(open_gallery: Open) -> None:
     with open_gallery() as gallery:
-        gallery.enrol(enrolment("a"))
+        gallery.enroll(enrollment("a"))
     gallery.close()
     calls: list[Callable[[], object]] = [
         gallery.count,
@@ -249,9 +249,9 @@ def test_a_closed_gallery_says_so_and_closing_twice_is_harmless(open_gallery: Op
         lambda: gallery.image("a"),
         lambda: gallery.strips(["a"]),
         lambda: gallery.delete("a"),
-        lambda: gallery.enrol(enrolment("b")),
-        lambda: gallery.enrol_many([]),
-        lambda: gallery.search(enrolment("a").descriptor[np.newaxis], k=1),
+        lambda: gallery.enroll(enrollment("b")),
+        lambda: gallery.enroll_many([]),
+        lambda: gallery.search(enrollment("a").descriptor[np.newaxis], k=1),
     ]
     for call in calls:
         with pytest.raises(GalleryClosedError):

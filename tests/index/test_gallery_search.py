@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from index import Gallery, InvalidProbeError
 from index.snapshot import MANIFEST
-from tests.index.samples import Open, enrolment
+from tests.index.samples import Open, enrollment
 
 Vector = NDArray[np.float32]
 
@@ -53,7 +53,7 @@ def _found(gallery: Gallery, probes: Vector, k: int) -> list[list[tuple[str, flo
 
 
 class GalleryMachine(RuleBasedStateMachine):
-    """A gallery beside a dict that says what it must hold, in order of enrolment."""
+    """A gallery beside a dict that says what it must hold, in order of enrollment."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ class GalleryMachine(RuleBasedStateMachine):
         )
 
     @rule(directions=st.lists(DIRECTIONS, min_size=1, max_size=4))
-    def enrol(self, directions: list[list[int]]) -> None:
-        enrolments = []
+    def enroll(self, directions: list[list[int]]) -> None:
+        enrollments = []
         for direction in directions:
             self.named += 1
-            enrolments.append(enrolment(f"image-{self.named}", descriptor=_unit(direction)))
-        self.gallery.enrol_many(enrolments)
-        self.enrolled |= {enrolment.image_id: enrolment.descriptor for enrolment in enrolments}
+            enrollments.append(enrollment(f"image-{self.named}", descriptor=_unit(direction)))
+        self.gallery.enroll_many(enrollments)
+        self.enrolled |= {enrollment.image_id: enrollment.descriptor for enrollment in enrollments}
 
     @precondition(lambda self: self.enrolled)
     @rule(data=st.data())
@@ -85,10 +85,10 @@ class GalleryMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.enrolled)
     @rule(data=st.data(), direction=DIRECTIONS)
-    def enrol_again(self, data: st.DataObject, direction: list[int]) -> None:
+    def enroll_again(self, data: st.DataObject, direction: list[int]) -> None:
         image_id = data.draw(st.sampled_from(list(self.enrolled)))
         self.gallery.delete(image_id)
-        self.gallery.enrol(enrolment(image_id, descriptor=_unit(direction)))
+        self.gallery.enroll(enrollment(image_id, descriptor=_unit(direction)))
         del self.enrolled[image_id]
         self.enrolled[image_id] = _unit(direction)
 
@@ -133,21 +133,21 @@ def test_search_equals_brute_force_over_random_histories() -> None:
 
 
 def test_an_empty_gallery_answers_with_empty_lists(open_gallery: Open) -> None:
-    probe = enrolment("a").descriptor
+    probe = enrollment("a").descriptor
     assert open_gallery().search(np.stack([probe, probe]), k=10) == [[], []]
 
 
 def test_no_probes_make_no_answers(open_gallery: Open) -> None:
     gallery = open_gallery()
-    gallery.enrol(enrolment("a"))
+    gallery.enroll(enrollment("a"))
     assert gallery.search(np.empty((0, 8), np.float32), k=10) == []
 
 
-def test_equal_descriptors_come_in_order_of_enrolment_at_the_last_place_too(open_gallery: Open) -> None:
+def test_equal_descriptors_come_in_order_of_enrollment_at_the_last_place_too(open_gallery: Open) -> None:
     gallery = open_gallery()
     same = _unit(range(1, 9))
     names = [f"{n * 37 % 101}" for n in range(101)]
-    gallery.enrol_many([enrolment(name, descriptor=same) for name in names])
+    gallery.enroll_many([enrollment(name, descriptor=same) for name in names])
     for probe in (same, _unit([1, 1, 0, 0, 0, 0, 0, -1])):
         for k in (1, 10, 90, 101, 200):
             [matches] = gallery.search(probe[np.newaxis], k)
@@ -160,7 +160,9 @@ def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(open_gallery: Op
     gallery = open_gallery(descriptor_dim=257, strips_shape=None)
     enrolled = {f"{n}": _unit(random.standard_normal(257)) for n in range(120)}
     enrolled |= {f"again-{name}": vector for name, vector in list(enrolled.items())[:60]}
-    gallery.enrol_many([enrolment(name, descriptor=vector, strips=None) for name, vector in enrolled.items()])
+    gallery.enroll_many(
+        [enrollment(name, descriptor=vector, strips=None) for name, vector in enrolled.items()]
+    )
     probes = _unit(random.standard_normal((40, 257)))
     together = _found(gallery, probes, 15)
     alone = [_found(gallery, probe[np.newaxis], 15)[0] for probe in probes]
@@ -172,7 +174,9 @@ def test_descriptors_that_float32_sums_cannot_tell_apart_are_still_ranked_right(
     probe = random.standard_normal(257)
     gallery = open_gallery(descriptor_dim=257, strips_shape=None)
     enrolled = {f"{n}": _unit(probe + 1e-7 * random.standard_normal(257)) for n in range(300)}
-    gallery.enrol_many([enrolment(name, descriptor=vector, strips=None) for name, vector in enrolled.items()])
+    gallery.enroll_many(
+        [enrollment(name, descriptor=vector, strips=None) for name, vector in enrolled.items()]
+    )
     [found] = _found(gallery, _unit(probe[np.newaxis]), 10)
     assert found == _brute_force(enrolled, _unit(probe), 10)
 
@@ -195,16 +199,16 @@ def test_probes_that_are_no_descriptors_are_refused(open_gallery: Open, probes: 
 
 def test_a_k_below_one_is_refused(open_gallery: Open) -> None:
     with pytest.raises(ValueError, match="k is 0"):
-        open_gallery().search(enrolment("a").descriptor[np.newaxis], k=0)
+        open_gallery().search(enrollment("a").descriptor[np.newaxis], k=0)
 
 
 def test_a_record_deleted_during_a_search_is_left_out_and_k_are_still_found(
     open_gallery: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery = open_gallery()
-    enrolled = {name: enrolment(name).descriptor for name in "abcdefghij"}
-    gallery.enrol_many([enrolment(name) for name in enrolled])
-    probe = enrolment("probe").descriptor
+    enrolled = {name: enrollment(name).descriptor for name in "abcdefghij"}
+    gallery.enroll_many([enrollment(name) for name in enrolled])
+    probe = enrollment("probe").descriptor
     ranking = [name for name, _ in _brute_force(enrolled, probe, 10)]
     rank = gallery._mirror.rank
 

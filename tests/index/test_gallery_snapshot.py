@@ -16,7 +16,7 @@ import pytest
 from index import Gallery
 from index.snapshot import MANIFEST
 from index.vectors import Vectors
-from tests.index.samples import Open, enrolment
+from tests.index.samples import Open, enrollment
 
 NAMES = "abcdefgh"
 
@@ -25,10 +25,10 @@ NAMES = "abcdefgh"
 def snapshotted(open_gallery: Open, folder: Path) -> Path:
     """A closed gallery that has changed since its snapshot; the snapshot's folder."""
     with open_gallery() as gallery:
-        gallery.enrol_many([enrolment(name) for name in NAMES[:6]])
+        gallery.enroll_many([enrollment(name) for name in NAMES[:6]])
         gallery.delete("b")
         gallery.snapshot()
-        gallery.enrol_many([enrolment(name) for name in NAMES[6:]])
+        gallery.enroll_many([enrollment(name) for name in NAMES[6:]])
         gallery.delete("c")
         gallery.delete("g")
     return folder / "snapshot"
@@ -38,7 +38,7 @@ def _assert_sound(gallery: Gallery, names: str) -> None:
     assert [record.image_id for record in gallery.page().records] == list(names)
     np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
     for name in names:
-        [matches] = gallery.search(enrolment(name).descriptor[np.newaxis], k=20)
+        [matches] = gallery.search(enrollment(name).descriptor[np.newaxis], k=20)
         assert matches[0].record.image_id == name
         assert {match.record.image_id for match in matches} == set(names)
 
@@ -153,17 +153,17 @@ def test_a_snapshot_of_a_history_that_a_backup_undid_is_not_used(
     open_gallery: Open, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_gallery() as gallery:
-        gallery.enrol(enrolment("a"))
+        gallery.enroll(enrollment("a"))
     shutil.copytree(folder, tmp_path / "backup")
     with open_gallery() as gallery:
-        gallery.enrol(enrolment("b"))
+        gallery.enroll(enrollment("b"))
         gallery.snapshot()
     kept = tmp_path / "snapshot"
     (folder / "snapshot").rename(kept)
     shutil.rmtree(folder)
     (tmp_path / "backup").rename(folder)
     with open_gallery() as gallery:
-        gallery.enrol(enrolment("c"))  # the same sequence number and the same id as b had
+        gallery.enroll(enrollment("c"))  # the same sequence number and the same id as b had
     shutil.rmtree(folder / "snapshot")
     kept.rename(folder / "snapshot")
     _assert_sound(open_gallery(), "ac")
@@ -174,7 +174,7 @@ def test_a_gallery_that_never_had_a_snapshot_opens_without_a_warning(
     open_gallery: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_gallery() as gallery:
-        gallery.enrol_many([enrolment(name) for name in NAMES])
+        gallery.enroll_many([enrollment(name) for name in NAMES])
         assert gallery.snapshot_age_seconds() is None
     _assert_sound(open_gallery(), NAMES)
     assert caplog.records == []
@@ -185,7 +185,7 @@ def test_only_the_last_snapshot_is_kept_and_leftovers_are_swept_on_opening(
 ) -> None:
     with open_gallery() as gallery:
         for name in "abc":
-            gallery.enrol(enrolment(name))
+            gallery.enroll(enrollment(name))
             gallery.snapshot()
     snapshot = folder / "snapshot"
     kept = {MANIFEST, _index_file(snapshot).name}
@@ -198,7 +198,7 @@ def test_only_the_last_snapshot_is_kept_and_leftovers_are_swept_on_opening(
 
 def test_snapshots_are_taken_by_themselves_after_so_many_changes(open_gallery: Open, folder: Path) -> None:
     gallery = open_gallery(snapshot_every=3)
-    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
     assert gallery.snapshot_age_seconds() is None
     assert gallery.changes_since_snapshot() == 2
     gallery.delete("a")
@@ -206,7 +206,7 @@ def test_snapshots_are_taken_by_themselves_after_so_many_changes(open_gallery: O
     assert age is not None
     assert age >= 0
     assert gallery.changes_since_snapshot() == 0
-    gallery.enrol(enrolment("c"))
+    gallery.enroll(enrollment("c"))
     assert gallery.changes_since_snapshot() == 1
     assert json.loads((folder / "snapshot" / MANIFEST).read_text())["sequence"] == 3
 
@@ -215,36 +215,36 @@ def test_a_large_gallery_is_snapshotted_after_a_tenth_of_it_has_changed(
     open_gallery: Open, folder: Path
 ) -> None:
     gallery = open_gallery(snapshot_every=2)
-    gallery.enrol_many([enrolment(f"{n}") for n in range(100)])
+    gallery.enroll_many([enrollment(f"{n}") for n in range(100)])
 
     def sequence() -> int:
         return int(json.loads((folder / "snapshot" / MANIFEST).read_text())["sequence"])
 
     assert sequence() == 100
     for n in range(9):
-        gallery.enrol(enrolment(f"more-{n}"))
+        gallery.enroll(enrollment(f"more-{n}"))
     assert sequence() == 100
-    gallery.enrol(enrolment("more"))
-    gallery.enrol(enrolment("yet more"))
+    gallery.enroll(enrollment("more"))
+    gallery.enroll(enrollment("yet more"))
     assert sequence() == 111
 
 
 def test_the_log_of_changes_is_cut_back_to_the_snapshot(open_gallery: Open) -> None:
     gallery = open_gallery()
-    gallery.enrol_many([enrolment(name) for name in NAMES])
+    gallery.enroll_many([enrollment(name) for name in NAMES])
     gallery.snapshot()
     gallery.delete("a")
     assert gallery._store._read("SELECT sequence FROM change") == [(8,), (9,)]
 
 
-def test_a_snapshot_that_cannot_be_written_fails_loudly_but_no_enrolment_with_it(
+def test_a_snapshot_that_cannot_be_written_fails_loudly_but_no_enrollment_with_it(
     open_gallery: Open,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gallery = open_gallery(snapshot_every=2)
-    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
     before = (folder / "snapshot" / MANIFEST).read_bytes()
 
     def full(_: object, file: Any) -> None:
@@ -255,11 +255,11 @@ def test_a_snapshot_that_cannot_be_written_fails_loudly_but_no_enrolment_with_it
         broken.setattr(Vectors, "write", full)
         with pytest.raises(OSError, match="No space left"):
             gallery.snapshot()
-        gallery.enrol_many([enrolment("c"), enrolment("d")])
+        gallery.enroll_many([enrollment("c"), enrollment("d")])
         assert "snapshot of the vector index could not be written" in caplog.text
     assert (folder / "snapshot" / MANIFEST).read_bytes() == before
     assert list((folder / "snapshot").glob("*.tmp")) == []
-    gallery.enrol_many([enrolment("e"), enrolment("f")])
+    gallery.enroll_many([enrollment("e"), enrollment("f")])
     assert (folder / "snapshot" / MANIFEST).read_bytes() != before
     gallery.close()
     caplog.clear()

@@ -11,8 +11,8 @@ import faiss
 import numpy as np
 import pytest
 
-from index import DuplicateImageError, Enrolment, Gallery, GalleryClosedError, UnknownImageError
-from tests.index.samples import Open, enrolment
+from index import DuplicateImageError, Enrollment, Gallery, GalleryClosedError, UnknownImageError
+from tests.index.samples import Open, enrollment
 
 
 def _assert_agreement(gallery: Gallery) -> None:
@@ -21,23 +21,23 @@ def _assert_agreement(gallery: Gallery) -> None:
     assert gallery.count() == gallery._vectors.count
 
 
-def _nearest(gallery: Gallery, enrolment: Enrolment) -> str:
-    [[match]] = gallery.search(enrolment.descriptor[np.newaxis], k=1)
+def _nearest(gallery: Gallery, enrollment: Enrollment) -> str:
+    [[match]] = gallery.search(enrollment.descriptor[np.newaxis], k=1)
     return match.record.image_id
 
 
-def test_enrol_search_and_delete_from_many_threads_stay_right(open_gallery: Open) -> None:
+def test_enroll_search_and_delete_from_many_threads_stay_right(open_gallery: Open) -> None:
     gallery = open_gallery(snapshot_every=20)
-    kept = [enrolment(f"kept-{n}") for n in range(20)]
-    gallery.enrol_many(kept)
+    kept = [enrollment(f"kept-{n}") for n in range(20)]
+    gallery.enroll_many(kept)
     probes = np.stack([one.descriptor for one in kept])
     writing = threading.Event()
     writing.set()
 
     def write(worker: int) -> None:
         for n in range(15):
-            mine = enrolment(f"{worker}-{n}")
-            gallery.enrol(mine)
+            mine = enrollment(f"{worker}-{n}")
+            gallery.enroll(mine)
             assert _nearest(gallery, mine) == mine.image_id
             assert gallery.image(mine.image_id) == (mine.image, mine.media_type)
             if n % 3:
@@ -74,7 +74,7 @@ def test_enrol_search_and_delete_from_many_threads_stay_right(open_gallery: Open
         gallery = open_gallery()
 
 
-def test_of_threads_that_enrol_or_delete_the_same_image_exactly_one_succeeds(open_gallery: Open) -> None:
+def test_of_threads_that_enroll_or_delete_the_same_image_exactly_one_succeeds(open_gallery: Open) -> None:
     gallery = open_gallery()
 
     def attempt(action: Callable[[], object]) -> bool:
@@ -85,7 +85,7 @@ def test_of_threads_that_enrol_or_delete_the_same_image_exactly_one_succeeds(ope
         return True
 
     with ThreadPoolExecutor(8) as threads:
-        enrolled = threads.map(lambda _: attempt(lambda: gallery.enrol(enrolment("a"))), range(8))
+        enrolled = threads.map(lambda _: attempt(lambda: gallery.enroll(enrollment("a"))), range(8))
         assert sum(enrolled) == 1
         _assert_agreement(gallery)
         deleted = threads.map(lambda _: attempt(lambda: gallery.delete("a")), range(8))
@@ -100,9 +100,9 @@ def test_closing_under_use_ends_every_call_properly(open_gallery: Open) -> None:
 
     def use(worker: int) -> None:
         for n in range(100_000):
-            acknowledged.append(gallery.enrol(enrolment(f"{worker}-{n}")).image_id)
+            acknowledged.append(gallery.enroll(enrollment(f"{worker}-{n}")).image_id)
             busy.release()
-            gallery.search(enrolment("probe").descriptor[np.newaxis], k=3)
+            gallery.search(enrollment("probe").descriptor[np.newaxis], k=3)
 
     with ThreadPoolExecutor(4) as threads:
         users = [threads.submit(use, worker) for worker in range(4)]
@@ -121,13 +121,13 @@ def test_searches_go_on_while_a_snapshot_is_written(
     open_gallery: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery = open_gallery()
-    gallery.enrol(enrolment("a"))
+    gallery.enroll(enrollment("a"))
     write = gallery._vectors.write
     searched: list[str] = []
 
     def write_and_search(file: Any) -> None:
         with ThreadPoolExecutor(1) as threads:
-            searched.append(threads.submit(_nearest, gallery, enrolment("a")).result())
+            searched.append(threads.submit(_nearest, gallery, enrollment("a")).result())
         write(file)
 
     monkeypatch.setattr(gallery._vectors, "write", write_and_search)
@@ -135,11 +135,11 @@ def test_searches_go_on_while_a_snapshot_is_written(
     assert searched == ["a"]
 
 
-def test_an_index_that_cannot_add_is_filled_anew_and_the_enrolment_stands(
+def test_an_index_that_cannot_add_is_filled_anew_and_the_enrollment_stands(
     open_gallery: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     gallery = open_gallery()
-    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
     gallery.delete("a")
     add = faiss.IndexIDMap2.add_with_ids
     calls: list[int] = []
@@ -151,31 +151,31 @@ def test_an_index_that_cannot_add_is_filled_anew_and_the_enrolment_stands(
         add(index, *arguments)
 
     monkeypatch.setattr(faiss.IndexIDMap2, "add_with_ids", fail_once)
-    assert gallery.enrol(enrolment("c")).image_id == "c"
+    assert gallery.enroll(enrollment("c")).image_id == "c"
     assert len(calls) == 2
     assert "could not follow" in caplog.text
     _assert_agreement(gallery)
-    assert _nearest(gallery, enrolment("c")) == "c"
+    assert _nearest(gallery, enrollment("c")) == "c"
 
 
 def test_an_index_that_cannot_be_mended_refuses_to_search_until_it_can(
     open_gallery: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery = open_gallery()
-    gallery.enrol(enrolment("a"))
+    gallery.enroll(enrollment("a"))
 
     def fail(*_: Any) -> None:
         raise MemoryError
 
     with monkeypatch.context() as broken:
         broken.setattr(faiss.IndexIDMap2, "add_with_ids", fail)
-        gallery.enrol(enrolment("b"))
+        gallery.enroll(enrollment("b"))
         assert gallery.get("b").image_id == "b"
         with pytest.raises(MemoryError):
-            _nearest(gallery, enrolment("a"))
+            _nearest(gallery, enrollment("a"))
         with pytest.raises(MemoryError):
             gallery.snapshot()
-    assert _nearest(gallery, enrolment("b")) == "b"
+    assert _nearest(gallery, enrollment("b")) == "b"
     _assert_agreement(gallery)
 
 
@@ -183,7 +183,7 @@ def test_an_index_that_holds_less_than_is_deleted_is_filled_anew(
     open_gallery: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     gallery = open_gallery()
-    gallery.enrol_many([enrolment("a"), enrolment("b")])
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
     gallery._vectors.remove(np.array([1]), sequence=gallery._vectors.sequence)
     gallery.delete("a")
     assert "could not follow" in caplog.text
@@ -203,19 +203,19 @@ def test_a_change_interrupted_after_its_commit_reaches_the_index(
     with monkeypatch.context() as broken:
         broken.setattr(gallery._store, "insert", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            gallery.enrol(enrolment("a"))
-    assert _nearest(gallery, enrolment("a")) == "a"
+            gallery.enroll(enrollment("a"))
+    assert _nearest(gallery, enrollment("a")) == "a"
     _assert_agreement(gallery)
 
 
 def test_a_commit_that_fails_changes_nothing(open_gallery: Open) -> None:
     gallery = open_gallery()
-    gallery.enrol(enrolment("a"))
+    gallery.enroll(enrollment("a"))
     connection = gallery._store._connections.writer
     connection.execute("PRAGMA max_page_count = 1")  # as good as a full disk
     with pytest.raises(Exception, match="full"):
-        gallery.enrol_many([enrolment("b", image=bytes(100_000))])
+        gallery.enroll_many([enrollment("b", image=bytes(100_000))])
     connection.execute("PRAGMA max_page_count = 1000000")
     assert gallery.count() == 1
     _assert_agreement(gallery)
-    assert gallery.enrol(enrolment("b")).image_id == "b"
+    assert gallery.enroll(enrollment("b")).image_id == "b"

@@ -11,8 +11,8 @@ from models.bundle import Bundle
 from models.network import LKAReID
 from models.reranker import RerankerConfig, StripReranker, mixing
 from tests.training.conftest import SMALL
-from tests.training.test_export import lively
-from training.export import Precision, export_bundle, for_inference
+from tests.training.export.test_bundle import lively
+from training.export.bundle import Precision, export_bundle, for_inference
 
 
 def opinionated_reranker(*, shared: bool = True) -> StripReranker:

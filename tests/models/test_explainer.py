@@ -20,8 +20,8 @@ from models.runtime import Models
 from models.runtimes import choice
 from models.runtimes.forward import RuntimeOptions
 from tests.models.explainable import networks, write_explainable
-from training.explaining import activations
-from training.export import Precision
+from training.export.bundle import Precision
+from training.export.explainer import activations
 
 
 def photo(seed: int) -> Image.Image:

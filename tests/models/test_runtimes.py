@@ -19,8 +19,8 @@ from models.runtimes.choice import Probe, choose_runtime
 from models.runtimes.forward import Floats, Precision, RuntimeNotAvailableError, RuntimeOptions
 from models.runtimes.ort import tensorrt_options
 from tests.training.conftest import SMALL
-from tests.training.test_export import lively
-from training.export import export_bundle, for_inference
+from tests.training.export.test_bundle import lively
+from training.export.bundle import export_bundle, for_inference
 
 OPENVINO = choice.openvino_is_installed() is None
 

@@ -30,7 +30,7 @@ from models.bundle import (
     write_manifest,
 )
 from models.preprocessing import InputSpec
-from service.app import create_app
+from service.api.app import create_app
 from service.server import listen
 from service.settings import Settings
 
@@ -157,7 +157,7 @@ class Running:
     client: httpx.Client
     url: str
 
-    def enrol(self, image: bytes | None = None, **fields: Any) -> httpx.Response:
+    def enroll(self, image: bytes | None = None, **fields: Any) -> httpx.Response:
         return self.client.post("/gallery", files={"image": ("x", image or picture())}, data=fields)
 
     def query(self, image: bytes | None = None, **fields: Any) -> httpx.Response:

@@ -15,7 +15,7 @@ import pytest
 import redis
 from redis.exceptions import RedisError
 
-from tests.service.commands import free_port
+from tests.service.command_line import free_port
 
 PATIENCE_S = 20.0
 

@@ -11,10 +11,11 @@ import pytest
 import typer
 from pydantic import Field, SecretStr
 
-from service import plugins, resources
+from service import resources
 from service import settings as settings_module
+from service.commands import plugins
 from service.settings import Settings
-from tests.service.commands import Command, command_runner, free_port
+from tests.service.command_line import Command, command_runner, free_port
 from tests.service.fakes import BLUE, GREEN, RED, Running, load_fakes, open_gallery, picture, write_bundle
 
 
@@ -37,7 +38,6 @@ def pictures(folder: str) -> Path:
         "serve",
         "demo",
         "enroll",
-        "enrol",
         "query",
         "explain",
         "config",
@@ -80,7 +80,7 @@ def test_images_are_enrolled_once_and_found(service: Running, command: Command) 
     folder = pictures("images")
     first = command("enroll", folder, "--url", service.url, "--camera-id", "cam1")
     assert (first.code, first.out) == (0, "3 enrolled, 0 already there, 0 failed\n")
-    again = command("enrol", folder, "--url", service.url)
+    again = command("enroll", folder, "--url", service.url)
     assert (again.code, again.out) == (0, "0 enrolled, 3 already there, 0 failed\n")
     assert service.gallery.get("red.png").camera_id == "cam1"
 

@@ -16,10 +16,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.console import CommandError
-from service.faults import LOST
+from service.inference.fatal_errors import LOST
 from service.server import listen
-from tests.service.commands import ROOT, free_port, serving_process
+from service.startup import CommandError
+from tests.service.command_line import ROOT, free_port, serving_process
 from tests.service.fakes import open_gallery, picture, write_bundle
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from models.network import LKAReID, NetworkConfig
-from training.configuration import ExperimentConfig, TrainingConfig
+from training.checkpoints.resume import Snapshots
+from training.config.embedder import ExperimentConfig, TrainingConfig
 from training.datasets.image import VehicleImage
-from training.interruption import Interruption
+from training.embedder.trainer import Trainer
 from training.progress import EpochRow, Progress
-from training.snapshot import Snapshots
-from training.trainer import Trainer
+from training.signals import Interruption
 
 SHAPE = {"width": 4, "depth": [1, 1, 1, 1], "image_size": [32, 32]}
 SMALL = {

@@ -11,11 +11,11 @@ import torch
 from models.network import NetworkConfig
 from models.runtimes.torch_cuda import Graph
 from tests.training.small import Diary, small_network, trainer, training
+from training.checkpoints.resume import Snapshots
 from training.datasets.manifest import read_manifest
-from training.interruption import InterruptedRunError
-from training.processes import Process
-from training.snapshot import Snapshots
-from training.trainer import Trainer
+from training.distributed import Process
+from training.embedder.trainer import Trainer
+from training.signals import InterruptedRunError
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

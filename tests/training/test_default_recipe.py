@@ -13,15 +13,15 @@ from torch import nn
 from models.network import LKAReID, NetworkConfig
 from models.preprocessing import InputSpec, decode
 from tests.training.small import Diary, assert_same_weights
-from training.augmentation import Augmentation
-from training.configfile import load_config
-from training.configuration import TrainingConfig
+from training.config.embedder import TrainingConfig
+from training.config.files import load_config
 from training.datasets.image import VehicleImage
 from training.datasets.manifest import read_manifest
-from training.embedder import embedder_loss
+from training.embedder.branch_losses import embedder_loss
+from training.embedder.trainer import Trainer
+from training.loading.augmentation import Augmentation
+from training.loading.sampler import PKSampler
 from training.recipe import Recipe
-from training.sampler import PKSampler
-from training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHAPE: dict[str, Any] = {"width": 8, "depth": (1, 1, 1, 1), "image_size": (64, 64)}

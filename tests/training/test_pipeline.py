@@ -14,19 +14,19 @@ from models.network import PLAIN, LKAReID, NetworkConfig
 from models.reranker import RerankerConfig
 from tests.training.small import Diary, assert_same_weights
 from tests.training.test_default_recipe import shrunk
-from training.configuration import ExperimentConfig
-from training.console import SilentReporter
-from training.experiment import Sources as ExperimentSources
-from training.interruption import InterruptedRunError
+from training.checkpoints.resume import SnapshotError
+from training.config.embedder import ExperimentConfig
+from training.config.reranker import RerankerExperimentConfig
+from training.embedder.experiment import Sources as ExperimentSources
 from training.pipeline import Run, Sources
 from training.recipe import Recipe
-from training.reranker import RerankerTraining
-from training.reranker_configuration import RerankerExperimentConfig
-from training.reranker_experiment import RerankerExperiment
-from training.reranker_lists import make_lists
+from training.reporting.terminal import SilentReporter
+from training.reranker.experiment import RerankerExperiment
+from training.reranker.lists import make_lists
+from training.reranker.strip_head import HeadTraining
+from training.reranker.trainer import RerankerTraining
 from training.shipment import ship
-from training.snapshot import SnapshotError
-from training.striphead import HeadTraining
+from training.signals import InterruptedRunError
 
 SHAPE: dict[str, Any] = {"width": 8, "depth": (1, 1, 1, 1), "image_size": (64, 64)}
 DEFAULT = Recipe()

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 from tests.training.small import experiment, small_network
 from training.datasets.manifest import read_manifest
-from training.embedder import embedder_loss
-from training.processes import Process, joined
-from training.trainer import Trainer
+from training.distributed import Process, joined
+from training.embedder.branch_losses import embedder_loss
+from training.embedder.trainer import Trainer
 
 
 def loss(process: Process, folder: Path) -> None:

@@ -70,13 +70,13 @@ def ablation(
     table.json: parameters, multiply-accumulates, and mAP, R1 and R5 (or Recall@1/2/4/8 where no camera is
     known) with their spread over the seeds.
     """
-    from training.ablation import ROWS, Ablation, markdown, summary
-    from training.configfile import load_config
-    from training.console import ConsoleReporter
+    from training.config.files import load_config
     from training.datasets.layouts import Layout, open_dataset
-    from training.interruption import listening
-    from training.processes import choose_device
-    from training.provenance import command, surroundings
+    from training.distributed import choose_device
+    from training.reporting.provenance import command, surroundings
+    from training.reporting.terminal import ConsoleReporter
+    from training.signals import listening
+    from training.studies.ablation import ROWS, Ablation, markdown, summary
 
     sizes = {
         "schedule.epochs": epochs,

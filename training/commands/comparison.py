@@ -32,12 +32,12 @@ def compare_rerankers(
     """
     import torch
 
-    from training.checkpoint import CheckpointError
-    from training.comparison import Cell, ComparisonError, measure
-    from training.comparison_table import all_paired, markdown, protocol_notes, summary
-    from training.featurestore import FeatureStoreError
-    from training.provenance import command, surroundings
-    from training.stopwatch import time_alone
+    from training.checkpoints.weights import CheckpointError
+    from training.features.store import FeatureStoreError
+    from training.reporting.provenance import command, surroundings
+    from training.studies.comparison import Cell, ComparisonError, measure
+    from training.studies.comparison_table import all_paired, markdown, protocol_notes, summary
+    from training.studies.latency import time_alone
 
     try:
         found = [Cell.at(path) for path in cells]

@@ -44,13 +44,13 @@ def exchange_reranker(
 
     from models.bundle import Bundle
     from models.reranker import StripReranker
-    from training.checkpoint import load_reranker
-    from training.configfile import ConfigError, load_as
-    from training.console import accuracy_table
+    from training.checkpoints.weights import load_reranker
+    from training.config.files import ConfigError, load_as
+    from training.config.reranker import RerankerExperimentConfig
     from training.datasets.layouts import Layout, open_dataset
-    from training.exchange import exchange_reranker as exchange
-    from training.provenance import command
-    from training.reranker_configuration import RerankerExperimentConfig
+    from training.export.swap_reranker import exchange_reranker as exchange
+    from training.reporting.provenance import command
+    from training.reporting.terminal import accuracy_table
 
     with ending():
         if (config is None) == (reranker is None):

@@ -12,8 +12,8 @@ from training.commands.progress import err, out
 from training.commands.running import DataSet, Resume, RunFolder, Weights, ending, show
 
 if TYPE_CHECKING:
-    from training.configuration import ExperimentConfig
-    from training.reranker_configuration import RerankerExperimentConfig
+    from training.config.embedder import ExperimentConfig
+    from training.config.reranker import RerankerExperimentConfig
 
 
 def reranker(
@@ -84,8 +84,8 @@ def reranker(
     given), snapshot/ (until it is finished), tensorboard/, report/ (metrics.json, curves.png, cmc.png),
     reranker.safetensors and bundle/.
     """
-    from training.configfile import load_as
-    from training.reranker_configuration import RerankerExperimentConfig
+    from training.config.files import load_as
+    from training.config.reranker import RerankerExperimentConfig
 
     with ending(*([] if resume else ["--resume"])):
         experiment = load_as(RerankerExperimentConfig, config, changes or [])
@@ -103,8 +103,8 @@ def _embedder(config: Path | None, run: Path | None, changes: list[str]) -> Expe
     Raises:
         ConfigError: there is none, or more than one.
     """
-    from training.configfile import ConfigError, load_config
-    from training.experiment import CONFIG
+    from training.config.files import ConfigError, load_config
+    from training.embedder.experiment import CONFIG
 
     if (config is None) == (run is None):
         raise ConfigError("give the first stage, either by --embedder-config or by --embedder")
@@ -126,12 +126,12 @@ def _run(
     *,
     resume: bool,
 ) -> dict[str, Any]:
-    from training.console import ConsoleReporter
-    from training.experiment import Sources
-    from training.interruption import listening
-    from training.processes import joined
-    from training.provenance import command
-    from training.reranker_experiment import RerankerExperiment
+    from training.distributed import joined
+    from training.embedder.experiment import Sources
+    from training.reporting.provenance import command
+    from training.reporting.terminal import ConsoleReporter
+    from training.reranker.experiment import RerankerExperiment
+    from training.signals import listening
 
     with (
         listening() as interruption,

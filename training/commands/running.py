@@ -47,15 +47,15 @@ def ending(*more: str) -> Iterator[None]:
         more: words that the command needs in addition to go on after it was stopped.
     """
     from models.bundle import BundleError
-    from training.checkpoint import CheckpointError
-    from training.configfile import ConfigError
+    from training.checkpoints.pretrained import WeightsError
+    from training.checkpoints.resume import SnapshotError
+    from training.checkpoints.weights import CheckpointError
+    from training.config.files import ConfigError
     from training.datasets.image import DatasetError
-    from training.export import ExportError
-    from training.featurestore import FeatureStoreError
-    from training.interruption import InterruptedRunError
-    from training.processes import ProcessError
-    from training.snapshot import SnapshotError
-    from training.weights import WeightsError
+    from training.distributed import ProcessError
+    from training.export.bundle import ExportError
+    from training.features.store import FeatureStoreError
+    from training.signals import InterruptedRunError
 
     try:
         yield
@@ -82,7 +82,7 @@ def ending(*more: str) -> Iterator[None]:
 
 def advise(precision: str, device: torch.device) -> None:
     """Say so where the precision that is set is slower than float32 on this machine."""
-    from training.processes import emulates_bf16
+    from training.distributed import emulates_bf16
 
     if precision == "bf16" and emulates_bf16(device):
         err.print(
@@ -94,7 +94,7 @@ def advise(precision: str, device: torch.device) -> None:
 
 def show(metrics: dict[str, Any], folder: Path) -> None:
     """Print what an experiment has come to."""
-    from training.console import results_table
+    from training.reporting.terminal import results_table
 
     if metrics["results"]:
         out.print(results_table(metrics["results"]))

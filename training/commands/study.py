@@ -70,16 +70,16 @@ def study(
     are chosen on these halves. What is finished is kept, so the same command goes on where it was stopped;
     started again beside itself, it takes the folds that nobody has.
     """
-    from training.ablation import parts
-    from training.configfile import load_config
-    from training.console import ConsoleReporter
+    from training.config.files import load_config
     from training.datasets.layouts import Layout, open_dataset
-    from training.interruption import listening
-    from training.processes import choose_device
-    from training.provenance import command, origin, surroundings
-    from training.study.cells import CellMaker
-    from training.study.second_stage import SecondStageStudy, markdown
-    from training.study.variants import select
+    from training.distributed import choose_device
+    from training.reporting.provenance import command, origin, surroundings
+    from training.reporting.terminal import ConsoleReporter
+    from training.signals import listening
+    from training.studies.ablation import parts
+    from training.studies.cells import CellMaker
+    from training.studies.second_stage import SecondStageStudy, markdown
+    from training.studies.variants import select
 
     with ending():
         chosen = load_config(config, changes or [])

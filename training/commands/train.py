@@ -49,7 +49,7 @@ def embedder(
     --out gets config.yaml (every key as it was used), snapshot/ (until it is finished), tensorboard/,
     report/ (metrics.json, curves.png, cmc.png, hardest.png), embedder.safetensors and bundle/.
     """
-    from training.configfile import load_config
+    from training.config.files import load_config
 
     with ending(*([] if resume else ["--resume"])):
         experiment = load_config(config, changes or [])
@@ -59,11 +59,11 @@ def embedder(
 
 
 def _run(experiment: Any, data: Path, weights: Path | None, folder: Path, *, resume: bool) -> dict[str, Any]:
-    from training.console import ConsoleReporter, SilentReporter
-    from training.experiment import Experiment, Sources
-    from training.interruption import listening
-    from training.processes import joined
-    from training.provenance import command
+    from training.distributed import joined
+    from training.embedder.experiment import Experiment, Sources
+    from training.reporting.provenance import command
+    from training.reporting.terminal import ConsoleReporter, SilentReporter
+    from training.signals import listening
 
     sources = Sources(data, weights, command(sys.argv[1:]))
     with (
@@ -108,11 +108,11 @@ def default_bundle(
     The embedder, its rivals, the folds' embedders and the re-ranker are kept in --out as they are
     finished; the same command goes on where it was stopped. `lka-reid export` makes the bundle.
     """
-    from training.console import ConsoleReporter, accuracy_table
-    from training.interruption import listening
     from training.pipeline import Run, Sources
     from training.recipe import Recipe
+    from training.reporting.terminal import ConsoleReporter, accuracy_table
     from training.shipment import measure
+    from training.signals import listening
 
     with ending(), listening() as interruption, ConsoleReporter(err) as reporter:
         sources = Sources(data, weights, develop)
@@ -138,9 +138,9 @@ def keys(
     from rich.markup import escape
     from rich.table import Table
 
-    from training.configfile import describe
-    from training.configuration import ExperimentConfig
-    from training.reranker_configuration import RerankerExperimentConfig
+    from training.config.embedder import ExperimentConfig
+    from training.config.files import describe
+    from training.config.reranker import RerankerExperimentConfig
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("key", "value", "default", "meaning"):

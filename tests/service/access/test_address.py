@@ -11,11 +11,11 @@ import pytest
 
 from service.access.keyfile import KeyFile
 from service.access.keyring import Keyring
-from service.console import CommandError
 from service.server import check_address, listen
 from service.settings import Settings
+from service.startup import CommandError
 from tests.service.access.holders import make_key
-from tests.service.commands import Command, command_runner, free_port, serving_process
+from tests.service.command_line import Command, command_runner, free_port, serving_process
 from tests.service.fakes import Running, picture, running, write_bundle
 from tests.service.test_server import serve_in_vain
 
@@ -67,7 +67,7 @@ def test_damaged_keys_are_told_at_the_start(tmp_path: Path) -> None:
 
 def test_a_key_is_shown_once_listed_without_itself_and_revoked(command: Command) -> None:
     made = command(
-        "keys", "create", "--scope", "query", "--scope", "enrol", "--name", "gate 3", "--data-dir", "d"
+        "keys", "create", "--scope", "query", "--scope", "enroll", "--name", "gate 3", "--data-dir", "d"
     )
     assert made.code == 0
     secret = made.out.strip()
@@ -76,7 +76,7 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked(command: Command)
     assert secret not in made.err
 
     listed = command("keys", "list", "--data-dir", "d")
-    for told in (key_id, "gate 3", "query, enrol", secret[-4:]):
+    for told in (key_id, "gate 3", "query, enroll", secret[-4:]):
         assert told in listed.out
     assert secret not in listed.out
     [key] = KeyFile(Path("d/keys.json")).read()
@@ -132,7 +132,7 @@ def test_keys_may_stand_elsewhere(command: Command, monkeypatch: pytest.MonkeyPa
 def test_clients_show_the_key_of_the_environment(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = make_key(KeyFile(tmp_path / "keys.json"), "query", "enrol")
+    secret = make_key(KeyFile(tmp_path / "keys.json"), "query", "enroll")
     Path("images").mkdir()
     Path("images/a.png").write_bytes(picture())
     with running(tmp_path) as service:

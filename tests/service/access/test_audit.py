@@ -10,8 +10,8 @@ from typing import Any
 from index import Gallery
 from service.access.audit import AuditError, AuditLog
 from tests.service.access.holders import guarded, showing
+from tests.service.api.test_problems import check
 from tests.service.fakes import BLUE, GREEN, RED, Running, picture, running
-from tests.service.test_problems import check
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
         files = {"image": ("x", picture(RED))}
         sent = {"X-Request-ID": "r-1"}
         client.post(
-            "/gallery", files=files, data={"image_id": "cam/1"}, headers={**it.headers("enrol"), **sent}
+            "/gallery", files=files, data={"image_id": "cam/1"}, headers={**it.headers("enroll"), **sent}
         )
         client.post("/gallery", files=files, data={"image_id": "cam/1"}, headers=admin)
         client.post("/gallery", files={"image": ("x", picture(GREEN))}, data={"image_id": "b"}, headers=admin)
@@ -32,7 +32,7 @@ def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
         client.get("/gallery/cam/1/image", headers=it.headers("query"))
         client.get("/gallery/cam/1", headers=it.headers("query"))
         client.get("/gallery", headers=admin)
-        client.delete("/gallery/b", headers=it.headers("enrol"))
+        client.delete("/gallery/b", headers=it.headers("enroll"))
         client.delete("/gallery/b", headers=admin)
         client.delete("/gallery/b", headers=admin)
         client.get("/metrics", headers=admin)
@@ -41,19 +41,19 @@ def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
         (line["key_name"].split()[1], line["action"], line["status"], line.get("image_id")) for line in found
     ]
     assert told == [
-        ("enrol", "enrol", 201, "cam/1"),
-        ("admin", "enrol", 409, "cam/1"),
-        ("admin", "enrol", 201, "b"),
+        ("enroll", "enroll", 201, "cam/1"),
+        ("admin", "enroll", 409, "cam/1"),
+        ("admin", "enroll", 201, "b"),
         ("query", "query", 200, None),
         ("query", "image", 200, "cam/1"),
         ("query", "record", 200, "cam/1"),
         ("admin", "list", 200, None),
-        ("enrol", "delete", 403, "b"),
+        ("enroll", "delete", 403, "b"),
         ("admin", "delete", 204, "b"),
         ("admin", "delete", 404, "b"),
     ]
     assert found[0]["request_id"] == "r-1"
-    assert found[0]["key_id"] == it.secrets["enrol"].split("_")[1]
+    assert found[0]["key_id"] == it.secrets["enroll"].split("_")[1]
     assert found[0]["time"].endswith("Z")
     assert {line["client"] for line in found} == {"127.0.0.1"}
     assert found[3]["matches"] == ["cam/1", "b"]
@@ -63,7 +63,7 @@ def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
 
 
 def test_whoever_needs_no_key_is_known_by_address(service: Running, tmp_path: Path) -> None:
-    service.enrol(image_id="a")
+    service.enroll(image_id="a")
     [line] = lines(tmp_path / "audit.jsonl")
     assert (line["key_id"], line["key_name"], line["client"]) == (None, "anonymous", "127.0.0.1")
 
@@ -127,12 +127,12 @@ def test_what_cannot_be_written_is_answered_so_and_then_nothing_more_is_done(tmp
     path = tmp_path / "audit.jsonl"
     path.symlink_to("/dev/full")
     with running(tmp_path) as service:
-        first = service.enrol(picture(RED), image_id="a")
+        first = service.enroll(picture(RED), image_id="a")
         check(first, 503, "audit-failed")
         assert str(tmp_path) not in first.text
         size = service.gallery.count()
         for _ in range(3):
-            check(service.enrol(picture(BLUE)), 503, "audit-failed")
+            check(service.enroll(picture(BLUE)), 503, "audit-failed")
             check(service.client.delete("/gallery/a"), 503, "audit-failed")
         assert service.gallery.count() == size
 
@@ -140,16 +140,16 @@ def test_what_cannot_be_written_is_answered_so_and_then_nothing_more_is_done(tmp
         assert service.client.delete("/gallery/a").status_code == 204
         told = [(line["action"], line["status"]) for line in lines(path)]
     # The first line is there though it came late; each refusal is there as what it was.
-    assert told[0] == ("enrol", 201)
+    assert told[0] == ("enroll", 201)
     assert told[-1] == ("delete", 204)
-    assert set(told[1:-1]) <= {("enrol", 503), ("delete", 503)}
+    assert set(told[1:-1]) <= {("enroll", 503), ("delete", 503)}
 
 
 def test_a_log_that_was_taken_away_is_begun_anew(service: Running, tmp_path: Path) -> None:
-    service.enrol(image_id="a")
+    service.enroll(image_id="a")
     (tmp_path / "audit.jsonl").rename(tmp_path / "taken")
     service.client.get("/gallery/a")
-    assert [line["action"] for line in lines(tmp_path / "taken")] == ["enrol"]
+    assert [line["action"] for line in lines(tmp_path / "taken")] == ["enroll"]
     assert [line["action"] for line in lines(tmp_path / "audit.jsonl")] == ["record"]
 
 
@@ -165,5 +165,5 @@ def test_a_log_that_cannot_be_opened_keeps_the_service_from_starting(tmp_path: P
 
 def test_dev_null_is_a_log_for_those_who_want_none(tmp_path: Path) -> None:
     with running(tmp_path, audit_log=Path("/dev/null")) as service:
-        assert service.enrol().status_code == 201
+        assert service.enroll().status_code == 201
     assert not (tmp_path / "audit.jsonl").exists()

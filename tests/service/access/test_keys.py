@@ -75,7 +75,7 @@ def test_a_change_that_fails_leaves_the_keys_and_nothing_else(
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(KeyFileError, match=r"keys\.json cannot be written: No space left"):
-        make_key(file, "enrol")
+        make_key(file, "enroll")
     assert (file.path.read_bytes(), {path.name for path in file.path.parent.iterdir()}) == before
 
 
@@ -105,11 +105,11 @@ def test_a_damaged_file_is_told(file: KeyFile, text: str, told: str) -> None:
 def test_without_a_file_no_key_is_needed_and_with_the_first_one_it_is(file: KeyFile) -> None:
     keyring = Keyring(file)
     assert not keyring.required
-    secret = make_key(file, "enrol")
+    secret = make_key(file, "enroll")
     assert keyring.required
     key = keyring.identify(secret)
     assert key is not None
-    assert key.scopes == (KeyScope.ENROL,)
+    assert key.scopes == (KeyScope.ENROLL,)
 
 
 def test_a_revoked_key_is_not_known_any_more_and_the_last_one_opens_nothing(file: KeyFile) -> None:

@@ -11,19 +11,19 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from service.access.rules import RULES
-from service.app import create_app
+from service.api.app import create_app
 from service.settings import Settings
 from tests.service.access.holders import Guarded, guarded
 from tests.service.fakes import picture
 
-HOLDERS = ("nobody", "stranger", "query", "enrol", "admin")
-EVERYBODY, KEYS = set(HOLDERS), {"query", "enrol", "admin"}
+HOLDERS = ("nobody", "stranger", "query", "enroll", "admin")
+EVERYBODY, KEYS = set(HOLDERS), {"query", "enroll", "admin"}
 
 # A route that is added has to be added here, by somebody who has thought about it.
 LET_IN = {
     "POST /query": {"query", "admin"},
     "POST /explain": {"query", "admin"},
-    "POST /gallery": {"enrol", "admin"},
+    "POST /gallery": {"enroll", "admin"},
     "GET /gallery": {"admin"},
     "GET /gallery/{image_id:path}/image": {"query", "admin"},
     "GET /gallery/{image_id:path}": {"query", "admin"},

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from service import resources
 from service.cli import main
-from service.protocols import Reranker
+from service.inference.protocols import Reranker
 from service.settings import Settings
 from tests.service.fakes import FakeModels, FakeReranker, load_fakes
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.commands import ROOT, free_port
+from tests.service.command_line import ROOT, free_port
 from tests.service.fakes import write_bundle
 from tests.service.redis_server import RedisServer, redis_server
 
@@ -66,7 +66,7 @@ class Process:
     def query(self, image: bytes, **fields: Any) -> httpx.Response:
         return self.client.post("/query", files={"image": ("x", image)}, data=fields)
 
-    def enrol(self, image: bytes, **fields: Any) -> httpx.Response:
+    def enroll(self, image: bytes, **fields: Any) -> httpx.Response:
         return self.client.post("/gallery", files={"image": ("x", image)}, data=fields)
 
     def end(self) -> None:

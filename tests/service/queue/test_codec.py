@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.preprocessing import ImageError
-from service.embedding import EmbeddedImage
-from service.forward import EmbeddingError, Features
+from service.inference.embedder import EmbeddedImage
+from service.inference.forward import EmbeddingError, Features
+from service.inference.request import Expired
 from service.queue import codec
 from service.queue.errors import DeadLetterError, ForeignBundleError
-from service.waiting import Expired
 
 
 @given(

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from service.forward import EmbeddingError
+from service.inference.forward import EmbeddingError
+from service.inference.request import Expired, Overloaded, WorkerStoppedError
 from service.queue import codec
 from service.queue.client import QueueClient
 from service.queue.connection import connect
@@ -23,10 +24,9 @@ from service.queue.errors import (
     RedisUrlError,
 )
 from service.queue.keys import Keys
-from service.queue.registration import Registration
 from service.queue.stream import RequestStream
 from service.settings import Settings
-from service.waiting import Expired, Overloaded, WorkerStoppedError
+from service.worker.registration import Registration
 from tests.service.redis_server import RedisServer, redis_server
 
 OURS, THEIRS = "a" * 64, "b" * 64

@@ -1,0 +1,134 @@
+"""The application: `create_app` puts the pieces together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from index import Gallery
+from service.access.audit import AuditLog
+from service.access.keyfile import KeyFile
+from service.access.keyring import Keyring
+from service.api import docs_page, openapi, problems
+from service.api.lifecycle import Lifecycle
+from service.api.middleware.admission import AdmissionMiddleware, Places
+from service.api.middleware.guard import Guard, Limits
+from service.api.middleware.headers import HeadersMiddleware
+from service.api.middleware.request import REQUEST_ID, BodyMiddleware, RequestMiddleware
+from service.api.readiness import Readiness
+from service.api.routes import explain, health, query
+from service.api.routes import gallery as gallery_routes
+from service.inference.protocols import Models
+from service.observability.metrics import Metrics
+from service.resources import Resources
+from service.settings import Settings, load_settings
+from service.version import VERSION
+
+DESCRIPTION = """
+Vehicle re-identification in two stages. Enroll images of vehicles by `POST /gallery`; send an image to
+`POST /query` and get the most similar enrolled ones, the first of them re-ordered by strip cross-attention.
+
+```sh
+curl -F image=@car.jpg -F vehicle_id=bus_0001 -F camera_id=cam1 http://127.0.0.1:8000/gallery
+curl -F image=@probe.jpg -F top_k=5 http://127.0.0.1:8000/query
+```
+
+Where the service has API keys, add `-H "Authorization: Bearer $KEY"` (or `X-API-Key`).
+
+Every error is `application/problem+json` (RFC 9457): `type` names its kind, `detail` says what to do, and
+`request_id` (also the `X-Request-ID` header, which you may send yourself) finds it in the log.
+"""
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    models: Models | None = None,
+    gallery: Gallery | None = None,
+    on_failure: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """The service as an ASGI application.
+
+    It answers from the first moment, by 503 until its resources are open. `app.state.lifecycle.failure`
+    says why where that fails, and why the embedder is lost where it is.
+
+    Args:
+        settings: read from the environment when not given.
+        models: used in place of the bundle that is set.
+        gallery: used in place of the one in the data directory, and left open at the end.
+        on_failure: told when the resources cannot be opened, or the embedder is lost later.
+
+    Raises:
+        SettingsError: the environment holds a wrong value.
+        KeyFileError: the file of API keys is there and cannot be used.
+    """
+    settings = settings or load_settings()
+    metrics = Metrics()
+    # A batch in the embedder waits no more; the places for those that do are left to them.
+    places = Places(
+        settings.max_queue + settings.max_batch, max(settings.max_held_bytes, settings.max_body_bytes)
+    )
+    metrics.watch_uploads(lambda: places.taken)
+    keyring = Keyring(KeyFile(settings.keys_path))
+    audit = AuditLog(settings.audit_path, settings.audit_max_bytes, settings.audit_backups)
+
+    def open_resources(on_step: Callable[[str], None]) -> Resources:
+        resources = Resources.open(settings, metrics, models, gallery, on_step, lifecycle.lose)
+        try:
+            audit.check()
+        except BaseException:
+            resources.close()
+            raise
+        return resources
+
+    lifecycle = Lifecycle(open_resources, on_failure)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        lifecycle.start()
+        try:
+            yield
+        finally:
+            await lifecycle.stop()
+            audit.close()
+
+    app = FastAPI(
+        title="LKA-ReID",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_tags=openapi.TAGS,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.metrics = metrics
+    app.state.lifecycle = lifecycle
+    app.state.keyring = keyring
+    app.state.readiness = Readiness(settings.ready_max_age_s)
+    app.add_middleware(
+        BodyMiddleware,
+        max_bytes=settings.max_body_bytes,
+        max_seconds=settings.request_deadline_s,
+    )
+    app.add_middleware(AdmissionMiddleware, places=places, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Guard, settings=settings, keyring=keyring, limits=Limits.of(settings), audit=audit)
+    if settings.origins:
+        # Outside the guard: a browser asks whether it may ask before it shows a key.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "Location", "Retry-After"],
+        )
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    app.add_middleware(HeadersMiddleware)
+    problems.install(app)
+    for router in (query.router, explain.router, gallery_routes.router, health.router, docs_page.router):
+        app.include_router(router)
+    openapi.install(app)
+    return app

@@ -1,0 +1,260 @@
+"""The one table of what can go wrong, from error kinds to status codes (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from index import DuplicateImageError, GalleryClosedError, InvalidEnrollmentError, UnknownImageError
+from models.preprocessing import ImageError
+from service.access.audit import AuditError
+from service.access.keyfile import KeyFileError
+from service.inference.forward import EmbeddingError
+from service.inference.request import Expired, Overloaded, WorkerStoppedError
+from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """A kind of error as callers meet it.
+
+    Attributes:
+        name: ends the problem's `type`, and is the `reason` in the metrics.
+        status: HTTP status code.
+        title: the same words for every error of this kind.
+        meaning: for the documentation: when it happens and what to do.
+        retry_after_s: s after which the same request may succeed; None where it will not.
+        causes: exceptions that become this kind.
+    """
+
+    name: str
+    status: int
+    title: str
+    meaning: str
+    retry_after_s: int | None = None
+    causes: tuple[type[Exception], ...] = ()
+
+    @property
+    def type(self) -> str:
+        """The problem type's URI."""
+        return f"urn:lka-reid:problem:{self.name}"
+
+
+@dataclass(frozen=True)
+class FieldFault:
+    """What is wrong with one field of a request, and what it takes."""
+
+    field: str
+    message: str
+
+
+class ServiceError(Exception):
+    """An error of a known kind, told to the caller; `headers` are those of its answer."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        detail: str,
+        faults: Sequence[FieldFault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.headers = dict(headers or {})
+
+
+MALFORMED = ErrorKind(
+    "malformed-request",
+    400,
+    "The request cannot be read",
+    "The body is not the multipart form it claims to be.",
+)
+KEY_REQUIRED = ErrorKind(
+    "key-required",
+    401,
+    "An API key is needed",
+    "Send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`; the detail says whether one was seen.",
+)
+SCOPE_MISSING = ErrorKind(
+    "scope-missing", 403, "The API key does not permit this", "The detail names the scope that is needed."
+)
+FOREIGN_SITE = ErrorKind(
+    "foreign-site",
+    403,
+    "Not for pages of other sites",
+    "Without API keys, what a browser sends in the name of another site is refused.",
+)
+UNKNOWN_IMAGE = ErrorKind(
+    "unknown-image", 404, "No such image", "No image of this id is enrolled.", causes=(UnknownImageError,)
+)
+NO_ROUTE = ErrorKind("no-such-route", 404, "No such route", "Nothing is served at this path; see /docs.")
+METHOD = ErrorKind(
+    "method-not-allowed", 405, "Method not allowed", "The path exists, for other methods; see `Allow`."
+)
+TIMEOUT = ErrorKind(
+    "request-timeout", 408, "The request took too long to arrive", "The body did not arrive in time."
+)
+DUPLICATE = ErrorKind(
+    "duplicate-image",
+    409,
+    "The image id is enrolled already",
+    "Nothing was changed. Delete the enrolled image first, or choose another id.",
+    causes=(DuplicateImageError,),
+)
+TOO_LARGE = ErrorKind("upload-too-large", 413, "The upload is too large", "The detail names the limit.")
+NOT_AN_IMAGE = ErrorKind(
+    "not-an-image",
+    422,
+    "The image cannot be used",
+    "The bytes are no image, damaged, or of a size or format that is not accepted; the detail says which.",
+    causes=(ImageError,),
+)
+BREAKS_WORKER = ErrorKind(
+    "image-breaks-worker",
+    422,
+    "The image ends the worker that embeds it",
+    "As many workers as are let have ended with this image in hand, and it was put aside as a dead letter, "
+    "which the detail names. Do not send it again; tell the operator.",
+    causes=(DeadLetterError,),
+)
+INVALID_FIELDS = ErrorKind(
+    "invalid-fields",
+    422,
+    "Fields of the request are wrong",
+    "`errors` names each field, what is wrong with it and what it takes.",
+    causes=(InvalidEnrollmentError,),
+)
+RATE_LIMITED = ErrorKind(
+    "rate-limited",
+    429,
+    "Too many requests",
+    "This key, or without keys this address, asks faster than is allowed. Try again after `Retry-After` "
+    "seconds.",
+    retry_after_s=1,
+)
+CLIENT_GONE = ErrorKind(
+    "client-closed-request", 499, "The client hung up", "Never seen by a client; it is counted."
+)
+INTERNAL = ErrorKind(
+    "internal-error",
+    500,
+    "The service failed",
+    "A fault of the service; the log has it under the request id.",
+)
+EMBEDDING_FAILED = ErrorKind(
+    "embedding-failed",
+    500,
+    "The model failed on this image",
+    "Other images are not concerned; the log has the cause under the request id.",
+    causes=(EmbeddingError,),
+)
+NOT_EXPLAINABLE = ErrorKind(
+    "not-explainable",
+    501,
+    "The service's bundle explains no match",
+    "It has no re-ranker, or was exported without the parts that explain one; the detail says which. Queries "
+    "are not concerned.",
+)
+OVERLOADED = ErrorKind(
+    "overloaded",
+    503,
+    "The service is at its limit",
+    "As many images are waiting as are let in. Try again after `Retry-After` seconds.",
+    retry_after_s=1,
+    causes=(Overloaded,),
+)
+NOT_READY = ErrorKind(
+    "not-ready",
+    503,
+    "The service is not ready",
+    "It is starting, shutting down, or its model does not answer; the detail says which.",
+    retry_after_s=5,
+    causes=(WorkerStoppedError, GalleryClosedError, ForeignBundleError),
+)
+QUEUE_UNAVAILABLE = ErrorKind(
+    "queue-unavailable",
+    503,
+    "The queue does not answer",
+    "Redis, which stands between the service and its workers, is away, slow, or full; nothing was changed.",
+    retry_after_s=2,
+    causes=(QueueUnavailableError,),
+)
+AUDIT_FAILED = ErrorKind(
+    "audit-failed",
+    503,
+    "The audit log cannot be written",
+    "Nothing is begun that cannot be recorded; what was under way when this happened may have been carried "
+    "out. The service's log has the cause.",
+    retry_after_s=5,
+    causes=(AuditError,),
+)
+KEYS_UNREADABLE = ErrorKind(
+    "keys-unreadable",
+    503,
+    "The API keys cannot be read",
+    "Nobody is let in until they can; the service's log has the cause.",
+    retry_after_s=5,
+    causes=(KeyFileError,),
+)
+DEADLINE = ErrorKind(
+    "deadline-exceeded",
+    504,
+    "No answer within the deadline",
+    "The request waited too long and was dropped; nothing was changed.",
+    retry_after_s=1,
+    causes=(Expired,),
+)
+
+KINDS = (
+    MALFORMED,
+    KEY_REQUIRED,
+    SCOPE_MISSING,
+    FOREIGN_SITE,
+    UNKNOWN_IMAGE,
+    NO_ROUTE,
+    METHOD,
+    TIMEOUT,
+    DUPLICATE,
+    TOO_LARGE,
+    NOT_AN_IMAGE,
+    BREAKS_WORKER,
+    INVALID_FIELDS,
+    RATE_LIMITED,
+    CLIENT_GONE,
+    INTERNAL,
+    EMBEDDING_FAILED,
+    NOT_EXPLAINABLE,
+    OVERLOADED,
+    NOT_READY,
+    QUEUE_UNAVAILABLE,
+    AUDIT_FAILED,
+    KEYS_UNREADABLE,
+    DEADLINE,
+)
+
+BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD, 408: TIMEOUT, 413: TOO_LARGE, 499: CLIENT_GONE}
+"""The kinds of the errors that the framework itself raises."""
+
+# Their messages name files of this machine.
+_TOLD_IN_THE_LOG = (AUDIT_FAILED, KEYS_UNREADABLE)
+
+_BY_CAUSE = {cause: kind for kind in KINDS for cause in kind.causes}
+
+
+def as_service_error(error: Exception) -> ServiceError | None:
+    """The error as callers are told of it; None for one that nobody foresaw."""
+    if isinstance(error, ServiceError):
+        return error
+    kind = next((_BY_CAUSE[cls] for cls in type(error).__mro__ if cls in _BY_CAUSE), None)
+    if kind is None:
+        return None
+    detail = kind.meaning if kind.status == INTERNAL.status or kind in _TOLD_IN_THE_LOG else str(error)
+    if isinstance(error, ImageError):
+        return ServiceError(kind, detail, [FieldFault("image", detail)])
+    if isinstance(error, InvalidEnrollmentError):
+        return ServiceError(
+            kind, detail, [FieldFault(error.field, f"is {error.value}, expected {error.expectation}")]
+        )
+    return ServiceError(kind, detail)

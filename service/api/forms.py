@@ -1,0 +1,62 @@
+"""What a multipart form may hold, checked before its fields are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from fastapi import UploadFile
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from service.api.errors import TOO_LARGE, FieldFault, ServiceError
+from service.api.problems import invalid_fields
+
+REPEATABLE = frozenset({"tags"})
+FILES = ("image", "candidate_image")
+
+
+def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that refuses fields the form does not have, and a second value for one that takes one.
+
+    Raises:
+        ServiceError: INVALID_FIELDS, naming each.
+    """
+
+    async def check(request: Request) -> None:
+        counts = Counter(name for name, _ in (await request.form()).multi_items())
+        takes = ", ".join(form.model_fields)
+        faults = [
+            FieldFault(name, f"is not a field of this form; it takes {takes}")
+            for name in counts
+            if name not in form.model_fields
+        ]
+        faults += [
+            FieldFault(name, f"comes {count} times; send it once")
+            for name, count in counts.items()
+            if count > 1 and name in form.model_fields and name not in REPEATABLE
+        ]
+        faults += [
+            FieldFault(name, f"is text; send it as a file part, as in curl -F {name}=@car.jpg")
+            for name in FILES
+            if isinstance((await request.form()).get(name), str) and name in form.model_fields
+        ]
+        if faults:
+            raise invalid_fields(faults)
+
+    return check
+
+
+async def read_image(upload: UploadFile, max_bytes: int) -> bytes:
+    """The uploaded file; its copy on the way, in memory or on disk, is let go.
+
+    Raises:
+        ServiceError: TOO_LARGE.
+    """
+    if upload.size is not None and upload.size > max_bytes:
+        raise ServiceError(
+            TOO_LARGE, f"the image has {upload.size:,} bytes; {max_bytes:,} are accepted at most"
+        )
+    data = await upload.read()
+    await upload.close()
+    return data

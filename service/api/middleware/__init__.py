@@ -1,0 +1,1 @@
+"""What stands around every route: request ids and logs, admission of uploads, headers, access."""

@@ -1,0 +1,227 @@
+"""The gate before every route: who asks, whether they may, whether too often; and the audit log's line."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.access import rules
+from service.access.audit import AuditEntry, AuditError, AuditLog
+from service.access.key import ApiKey, KeyScope
+from service.access.keyfile import KeyFileError
+from service.access.keyring import Keyring
+from service.access.loopback import is_address, is_loopback, is_same_site, names_this_machine
+from service.access.ratelimit import RateLimiter, address_group
+from service.access.rules import Open, Rule
+from service.api import problems
+from service.api.context import context_of
+from service.api.errors import FOREIGN_SITE, KEY_REQUIRED, RATE_LIMITED, SCOPE_MISSING, ServiceError
+from service.settings import Settings
+
+REALM = 'Bearer realm="lka-reid"'
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+DEFAULT_PER_S = 100.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often: each key, and each address that shows none."""
+
+    keys: RateLimiter
+    addresses: RateLimiter
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The limits that are set: by default for keys, and for addresses beyond this machine."""
+        given, burst = settings.rate_per_s, settings.rate_burst
+        keys = DEFAULT_PER_S if given is None else given
+        addresses = 0.0 if given is None and is_loopback(settings.host) else keys
+        return cls(*(RateLimiter(rate, burst or max(1, math.ceil(2 * rate))) for rate in (keys, addresses)))
+
+
+class Guard:
+    """Lets a request pass to its route, before anything of its body is read.
+
+    The order: who asks (401), how often (429), whether it is served (404, 405), whether they may (403),
+    whether it can be written down (503).
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, keyring: Keyring, limits: Limits, audit: AuditLog
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._keyring = keyring
+        self._limits = limits
+        self._audit = audit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        path = _path(scope)
+        rule = rules.find(scope["method"], path)
+        scope["state"]["rule"] = rule
+        try:
+            key = self._admit(connection, rule)
+            rule = rule or _not_served(path)
+        except Exception as error:
+            await _refuse(error, scope, receive, send)
+            return
+        if rule.action is None:
+            await self._app(scope, receive, send)
+        else:
+            request_id = context_of(connection).request_id
+            image_id = rule.image_id(path)
+            entry = AuditEntry(rule.action, _address(connection), request_id, key, image_id)
+            await self._record(entry, rule, scope, receive, send)
+
+    def _admit(self, connection: HTTPConnection, rule: Rule | None) -> ApiKey | None:
+        """Whoever asks, where they may ask at all; None where no key is needed."""
+        if rule is not None and self._is_open(rule.needs):
+            return None
+        if not self._keyring.required:
+            self._admit_without_key(connection)
+            self._limit(self._limits.addresses, address_group(_address(connection)))
+            return None
+        presented = _presented(connection)
+        key = None if presented is None else self._keyring.identify(presented)
+        if key is None:
+            self._limit(self._limits.addresses, address_group(_address(connection)))
+            raise _unknown(is_presented=presented is not None)
+        self._limit(self._limits.keys, key.id)
+        return key
+
+    def _is_open(self, needs: KeyScope | Open) -> bool:
+        if isinstance(needs, KeyScope):
+            return False
+        return needs is Open.ALWAYS or bool(getattr(self._settings, needs.value))
+
+    def _admit_without_key(self, connection: HTTPConnection) -> None:
+        server = connection.scope.get("server")
+        host = connection.headers.get("host", "")
+        origin = connection.headers.get("origin")
+        if not self._settings.allow_anonymous:
+            # `lka-reid serve` does not listen there; another server under this application may.
+            if server is not None and is_address(server[0]) and not is_loopback(server[0]):
+                raise _unknown(is_presented=False)
+            if not names_this_machine(host):
+                raise ServiceError(
+                    FOREIGN_SITE,
+                    "without API keys, the service answers only to localhost, 127.0.0.1 or [::1] as `Host`",
+                )
+        if (
+            connection.scope["method"] not in SAFE_METHODS
+            and origin is not None
+            and origin not in self._settings.origins
+            and not is_same_site(origin, host)
+        ):
+            raise ServiceError(
+                FOREIGN_SITE, "a page of another site may not do this; allow it by LKA_REID_CORS_ORIGINS"
+            )
+
+    def _limit(self, limiter: RateLimiter, caller: str) -> None:
+        wait = limiter.take(caller)
+        if wait:
+            seconds = math.ceil(wait)
+            raise ServiceError(
+                RATE_LIMITED,
+                f"requests come faster than is allowed; the next one is let in within {seconds} s",
+                headers={"Retry-After": str(seconds)},
+            )
+
+    async def _record(
+        self, entry: AuditEntry, rule: Rule, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        scope["state"]["audit"] = entry
+        answered = failed = False
+
+        async def recorded_send(message: Message) -> None:
+            nonlocal answered, failed
+            if message["type"] == "http.response.start":
+                answered = True
+                try:
+                    self._audit.write(entry.line(message["status"]))
+                except Exception as error:
+                    failed = True
+                    await _refuse(error, scope, receive, send)
+            if not failed:
+                await send(message)
+
+        try:
+            try:
+                _permit(entry.key, rule)
+                self._audit.check()
+            except Exception as error:
+                await _refuse(error, scope, receive, recorded_send)
+                return
+            await self._app(scope, receive, recorded_send)
+        except BaseException:
+            if not answered:
+                self._audit.write(entry.line(500))
+            raise
+
+
+def _path(scope: Scope) -> str:
+    """The path as the routes' templates mean it: without the prefix that the application is served under."""
+    path: str = scope["path"]
+    prefix: str = scope.get("root_path", "").rstrip("/")
+    return path[len(prefix) :] if prefix and path.startswith(prefix + "/") else path
+
+
+def _presented(connection: HTTPConnection) -> str | None:
+    kind, _, credentials = connection.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return credentials.strip()
+    return connection.headers.get("x-api-key")
+
+
+def _unknown(*, is_presented: bool) -> ServiceError:
+    detail = (
+        "the API key is not known, or was revoked"
+        if is_presented
+        else "send an API key as `Authorization: Bearer KEY` or as `X-API-Key: KEY`; "
+        "the operator makes one with `lka-reid keys create`"
+    )
+    challenge = f'{REALM}, error="invalid_token"' if is_presented else REALM
+    return ServiceError(KEY_REQUIRED, detail, headers={"WWW-Authenticate": challenge})
+
+
+def _permit(key: ApiKey | None, rule: Rule) -> None:
+    if key is None or not isinstance(rule.needs, KeyScope) or key.permits(rule.needs):
+        return
+    raise ServiceError(
+        SCOPE_MISSING,
+        f"this needs a key with scope {rule.needs}; this one has {', '.join(key.scopes)}",
+        headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{rule.needs}"'},
+    )
+
+
+def _not_served(path: str) -> Rule:
+    methods = rules.methods(path)
+    if methods:
+        raise HTTPException(405, headers={"Allow": ", ".join(methods)})
+    raise HTTPException(404)
+
+
+def _address(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else "local"
+
+
+async def _refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer by the problem of a foreseen error; raise another one."""
+    if not problems.is_foreseen(error):
+        raise error
+    if isinstance(error, AuditError | KeyFileError):
+        log.error("access_failed", reason=str(error))
+    response = await problems.on_error(Request(scope), error)
+    await response(scope, receive, send)

@@ -1,0 +1,90 @@
+"""What /docs says beyond what the routes say themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+
+from service.access.key import KeyScope
+from service.access.rules import RULES, Open, Rule
+from service.api.errors import (
+    AUDIT_FAILED,
+    FOREIGN_SITE,
+    INTERNAL,
+    KEY_REQUIRED,
+    KEYS_UNREADABLE,
+    RATE_LIMITED,
+    SCOPE_MISSING,
+    ErrorKind,
+)
+from service.api.problems import MEDIA_TYPE, responses
+
+TAGS = [
+    {"name": "query", "description": "Find the images most similar to a probe."},
+    {"name": "gallery", "description": "What is enrolled."},
+    {"name": "health", "description": "Whether the service lives, is ready, and how it fares."},
+]
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the service has any."},
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same keys, for clients that cannot send `Authorization`.",
+    },
+}
+_FOR_A_KEY = (KEY_REQUIRED, FOREIGN_SITE, RATE_LIMITED, KEYS_UNREADABLE)
+_FOR_A_SCOPE = (*_FOR_A_KEY, SCOPE_MISSING, AUDIT_FAILED)
+
+
+def install(app: FastAPI) -> None:
+    """Let the schema say that errors come as problem+json, and what each route needs."""
+    generate: Callable[[], dict[str, Any]] = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            schema["components"]["securitySchemes"] = SCHEMES
+            for rule in RULES:
+                operation = schema["paths"].get(_format(rule.path), {}).get(rule.method.lower())
+                if operation is not None:
+                    _describe_access(operation, rule)
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    for status, response in operation["responses"].items():
+                        if int(status) >= 400:
+                            response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _format(template: str) -> str:
+    return re.sub(r":\w+}", "}", template)
+
+
+def _describe_access(operation: dict[str, Any], rule: Rule) -> None:
+    if rule.needs is Open.ALWAYS:
+        return
+    kinds: tuple[ErrorKind, ...] = _FOR_A_KEY
+    if isinstance(rule.needs, KeyScope):
+        operation["security"] = [{name: [rule.needs.value]} for name in SCHEMES]
+        operation["description"] += f"\n\nNeeds a key with scope `{rule.needs}`, where the service has keys."
+        kinds = _FOR_A_SCOPE
+    else:
+        # The empty one: a setting may open it to everybody.
+        operation["security"] = [{}, *({name: []} for name in SCHEMES)]
+    for status, told in responses(*kinds).items():
+        if status == INTERNAL.status:
+            continue
+        known = operation["responses"].setdefault(
+            str(status), {"content": {"application/json": {"schema": _PROBLEM}}}
+        )
+        known["description"] = "  \n".join(filter(None, (known.get("description"), told["description"])))
+
+
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}

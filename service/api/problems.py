@@ -1,0 +1,102 @@
+"""Errors as they go over the wire: whatever is no success is a problem+json of the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from service.api.context import context_of
+from service.api.errors import (
+    BY_STATUS,
+    INTERNAL,
+    INVALID_FIELDS,
+    KINDS,
+    MALFORMED,
+    ErrorKind,
+    FieldFault,
+    ServiceError,
+    as_service_error,
+)
+from service.api.schemas import FieldError, Problem
+from service.observability.metrics import Metrics
+
+MEDIA_TYPE = "application/problem+json"
+IMAGE_MISSING = "is required: the image as a file part of a multipart form, as in curl -F image=@car.jpg"
+
+
+def install(app: FastAPI) -> None:
+    """Answer every foreseen error, the framework's own included, as a problem."""
+    foreseen = [cause for kind in KINDS for cause in kind.causes]
+    for cause in (ServiceError, HTTPException, RequestValidationError, *foreseen):
+        app.add_exception_handler(cause, on_error)
+
+
+async def on_error(request: Request, error: Exception) -> JSONResponse:
+    """The problem+json for any error; it is counted under its kind."""
+    told = translate(error)
+    kind = told.kind
+    metrics: Metrics = request.app.state.metrics
+    metrics.rejected(kind.name)
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else dict(told.headers)
+    if kind.retry_after_s is not None:
+        headers.setdefault("Retry-After", str(kind.retry_after_s))
+    problem = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=told.detail,
+        instance=request.url.path,
+        request_id=context_of(request).request_id,
+        errors=[FieldError(field=fault.field, message=fault.message) for fault in told.faults] or None,
+    )
+    return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
+
+
+def is_foreseen(error: Exception) -> bool:
+    """Whether an error has a kind of its own, and is not a fault of the service."""
+    return isinstance(error, HTTPException | RequestValidationError) or as_service_error(error) is not None
+
+
+def translate(error: Exception) -> ServiceError:
+    """Any error as callers are told of it; one that nobody foresaw becomes INTERNAL and says nothing."""
+    if isinstance(error, RequestValidationError):
+        return invalid_fields([_fault(item) for item in error.errors()])
+    if isinstance(error, HTTPException):
+        kind = BY_STATUS.get(error.status_code, MALFORMED)
+        return ServiceError(kind, kind.meaning if kind.status in (404, 405) else error.detail)
+    return as_service_error(error) or ServiceError(INTERNAL, INTERNAL.meaning)
+
+
+def invalid_fields(faults: list[FieldFault]) -> ServiceError:
+    """The error that names these fields."""
+    names = ", ".join(dict.fromkeys(fault.field for fault in faults))
+    return ServiceError(INVALID_FIELDS, f"these fields are wrong: {names}", faults)
+
+
+def responses(*kinds: ErrorKind) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of a route's errors; INTERNAL goes without saying it each time."""
+    by_status: dict[int, list[ErrorKind]] = {}
+    for kind in (*kinds, INTERNAL):
+        by_status.setdefault(kind.status, []).append(kind)
+    return {
+        status: {
+            "description": "  \n".join(f"`{kind.type}` {kind.title}. {kind.meaning}" for kind in group),
+            "model": Problem,
+        }
+        for status, group in by_status.items()
+    }
+
+
+def _fault(item: Mapping[str, Any]) -> FieldFault:
+    where = [str(part) for part in item["loc"][1:]]
+    field = ".".join(where) or str(item["loc"][0])
+    if item["type"] == "missing":
+        return FieldFault(field, IMAGE_MISSING if field == "image" else "is required")
+    message = str(item["msg"])
+    return FieldFault(field, message[:1].lower() + message[1:])

@@ -1,0 +1,71 @@
+"""Health, metrics, and the way to the documentation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from service.api.dependencies import MetricsInUse
+from service.api.errors import NOT_READY, ServiceError
+from service.api.lifecycle import Lifecycle
+from service.api.problems import responses
+from service.api.readiness import Readiness
+from service.api.schemas import Live, Ready
+from service.version import VERSION
+
+router = APIRouter(tags=["health"])
+
+
+async def _readiness(request: Request) -> Readiness:
+    readiness: Readiness = request.app.state.readiness
+    return readiness
+
+
+@router.get("/health/live", summary="Whether the process answers")
+async def live() -> Live:
+    """Always 200: that there is an answer is the answer. Restart the process where there is none."""
+    return Live()
+
+
+@router.get("/health/ready", summary="Whether queries can be answered", responses=responses(NOT_READY))
+async def ready(
+    request: Request, readiness: Annotated[Readiness, Depends(_readiness)], metrics: MetricsInUse
+) -> Ready:
+    """Models loaded, gallery open, and a forward pass that succeeded a short while ago.
+
+    Where the last one failed or is too old, one is run now. While starting, the 503 says how far it is.
+    """
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    try:
+        answer = await readiness.check(lifecycle.resources)
+    except ServiceError:
+        metrics.ready(False)
+        raise
+    metrics.ready(True)
+    return answer
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"description": "Prometheus text format", "content": {"text/plain": {}}}},
+)
+async def metrics(metrics: MetricsInUse) -> Response:
+    """A histogram for each stage, the batches, the queue, the gallery, and requests by route and status."""
+    return Response(await to_thread.run_sync(metrics.exposition), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> dict[str, str]:
+    """Where to look."""
+    return {
+        "service": "lka-reid",
+        "version": VERSION,
+        "docs": "/docs",
+        "ready": "/health/ready",
+        "metrics": "/metrics",
+    }

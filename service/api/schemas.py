@@ -1,0 +1,245 @@
+"""What goes over the wire: forms in, answers out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import UploadFile
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from index import Page as GalleryPage
+from index import Record
+from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label
+
+MAX_TOP_K = 100
+MAX_TAGS = 32
+
+ImageFile = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]
+
+
+class EnrollForm(BaseModel):
+    """An image to be remembered, and what is known of it."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    image: ImageFile = Field(
+        description="the image file: JPEG, PNG, WebP or BMP, one vehicle filling most of it"
+    )
+    image_id: ImageId | None = Field(
+        default=None,
+        description=f"{IMAGE_ID_RULE}. Made up, sorting by time, when not given",
+        examples=["cam3/000123.jpg"],
+    )
+    vehicle_id: Label | None = Field(
+        default=None, description=f"the vehicle, where known: {LABEL_RULE}", examples=["bus_0001"]
+    )
+    camera_id: Label | None = Field(default=None, description=f"the camera: {LABEL_RULE}", examples=["cam3"])
+    captured_at: CapturedAt | None = Field(
+        default=None, description=f"when: {CAPTURED_AT_RULE}", examples=["2024-05-17T08:30:00+02:00"]
+    )
+    view: Label | None = Field(
+        default=None, description=f"the side that is seen: {LABEL_RULE}", examples=["front"]
+    )
+    tags: list[Label] = Field(
+        default=[], max_length=MAX_TAGS, description=f"repeat the field for several; each {LABEL_RULE}"
+    )
+
+
+class QueryForm(BaseModel):
+    """A probe, and how to search for it."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    image: ImageFile = Field(description="the probe's image file: JPEG, PNG, WebP or BMP")
+    top_k: int = Field(
+        default=10, ge=1, le=MAX_TOP_K, description="matches wanted; fewer come from a smaller gallery"
+    )
+    rerank: bool = Field(default=True, description="whether the second stage re-orders the first matches")
+
+
+class ExplainForm(BaseModel):
+    """A probe, and the candidate that it is compared with: an enrolled image or another file."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    image: ImageFile = Field(description="the probe's image file: JPEG, PNG, WebP or BMP")
+    candidate_id: ImageId | None = Field(
+        default=None,
+        description="the candidate's image id, where it is enrolled",
+        examples=["cam3/000123.jpg"],
+    )
+    candidate_image: ImageFile | None = Field(
+        default=None, description="the candidate's image file, where `candidate_id` is not given"
+    )
+
+
+class EnrolledRecord(BaseModel):
+    """An enrolled image, without its bytes."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "image_id": "cam3/000123.jpg",
+                    "vehicle_id": "bus_0001",
+                    "camera_id": "cam3",
+                    "captured_at": "2024-05-17T06:30:00Z",
+                    "view": "front",
+                    "tags": ["night"],
+                    "fingerprint": "9f2c0b6f5a1e...",
+                    "enrolled_at": "2024-05-17T06:30:02.123456Z",
+                    "media_type": "image/jpeg",
+                }
+            ]
+        },
+    )
+
+    image_id: str
+    vehicle_id: str | None
+    camera_id: str | None
+    captured_at: datetime | None = Field(description="UTC")
+    view: str | None
+    tags: list[str]
+    fingerprint: str = Field(description="of the model bundle that embedded the image")
+    enrolled_at: datetime = Field(description="UTC")
+    media_type: str
+
+    @classmethod
+    def of(cls, record: Record) -> EnrolledRecord:
+        """The record as it goes over the wire."""
+        return cls.model_validate(record)
+
+
+class RecordPage(BaseModel):
+    """A stretch of the gallery in order of enrollment."""
+
+    records: list[EnrolledRecord]
+    next: int | None = Field(description="pass it as `after` for the next page; null on the last one")
+
+    @classmethod
+    def of(cls, page: GalleryPage) -> RecordPage:
+        """The page as it goes over the wire."""
+        return cls(records=[EnrolledRecord.of(record) for record in page.records], next=page.next)
+
+
+class Match(BaseModel):
+    """One enrolled image that answers a query."""
+
+    rank: int = Field(ge=1, description="final place, 1 is best")
+    first_stage_rank: int = Field(ge=1, description="place by similarity alone")
+    image_id: str
+    vehicle_id: str | None
+    camera_id: str | None
+    captured_at: datetime | None = Field(description="UTC")
+    similarity: float = Field(description="cosine of the two descriptors, 1 at best")
+    is_match: bool | None = Field(
+        description="whether the similarity reaches the bundle's threshold; null for a bundle without one"
+    )
+    rerank_distance: float | None = Field(
+        description="the second stage's distance, less is nearer; null where it did not look"
+    )
+
+
+class Timings(BaseModel):
+    """Where the time went, in ms. `total` counts from the request's arrival and holds all the others."""
+
+    decode: float = Field(description="decoding and resizing the image")
+    queue: float = Field(description="waiting for a batch")
+    embed: float = Field(description="the batch's forward pass")
+    search: float = Field(description="the first stage")
+    rerank: float = Field(description="the second stage, 0 when it was not run")
+    total: float
+
+
+class QueryAnswer(BaseModel):
+    """The matches, best first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "matches": [
+                        {
+                            "rank": 1,
+                            "first_stage_rank": 3,
+                            "image_id": "cam3/000123.jpg",
+                            "vehicle_id": "bus_0001",
+                            "camera_id": "cam3",
+                            "captured_at": "2024-05-17T06:30:00Z",
+                            "similarity": 0.8127,
+                            "is_match": True,
+                            "rerank_distance": 0.2416,
+                        }
+                    ],
+                    "reranked": True,
+                    "gallery_size": 1284,
+                    "timings_ms": {
+                        "decode": 2.1,
+                        "queue": 0.1,
+                        "embed": 81.4,
+                        "search": 0.9,
+                        "rerank": 4.2,
+                        "total": 90.3,
+                    },
+                }
+            ]
+        }
+    )
+
+    matches: list[Match]
+    reranked: bool = Field(
+        description="whether the second stage scored any match; false when it was not asked for, when the "
+        "bundle has none, and when there was nothing to score"
+    )
+    gallery_size: int
+    timings_ms: Timings
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """The service can answer queries: a forward pass succeeded just now or a short while ago."""
+
+    status: Literal["ready"] = "ready"
+    runtime: str = Field(description="what runs the embedder; several where workers differ")
+    bundle: str = Field(description="the model bundle's name")
+    fingerprint: str = Field(description="the model bundle's fingerprint")
+    reranker: bool = Field(description="whether the bundle has a second stage")
+    match_threshold: float | None = Field(
+        description="similarity from which on `is_match` is true; null for a bundle that is not calibrated"
+    )
+    workers: int = Field(description="living embedding workers; 1 where the service embeds by itself")
+    gallery_size: int
+    queue_depth: int = Field(description="images being decoded or waiting")
+    forward_age_s: float = Field(description="s since a forward pass last succeeded")
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(
+        description="names the kind of error", examples=["urn:lka-reid:problem:duplicate-image"]
+    )
+    title: str = Field(
+        description="the kind of error in words", examples=["The image id is enrolled already"]
+    )
+    status: int = Field(examples=[409])
+    detail: str = Field(description="this error in words")
+    instance: str = Field(description="the path that was asked", examples=["/gallery"])
+    request_id: str = Field(description="finds this request in the service's log")
+    errors: list[FieldError] | None = Field(
+        default=None, description="field by field, where fields are wrong"
+    )

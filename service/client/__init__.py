@@ -1,0 +1,1 @@
+"""The client of a running service, and enrolling many images with it."""

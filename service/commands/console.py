@@ -1,0 +1,123 @@
+"""What the command line prints: one look for all commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+MATCH_COLUMNS = (
+    "rank#",
+    "first\nstage#",
+    "",
+    "similarity#",
+    "re-rank\ndistance#",
+    "vehicle!",
+    "camera!",
+    "image id",
+)
+
+
+OTHER_COLUMNS = 70
+"""Characters of a row of matches before the image id, for ids of common length."""
+
+
+def print_error(message: str) -> None:
+    """Print an error as it is, however wide the terminal."""
+    err.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True)
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table in the house's look.
+
+    A column whose name ends in `#` holds numbers; those and one that ends in `!` are never broken.
+    """
+    made = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for column in columns:
+        made.add_column(
+            column.rstrip("#!"),
+            justify="right" if column.endswith("#") else "left",
+            no_wrap=column.endswith(("#", "!")),
+            overflow="fold",
+        )
+    return made
+
+
+def progress() -> Progress:
+    """A progress bar with count and time left, on stderr."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+    )
+
+
+def matches_table(
+    answer: Mapping[str, Any], title: str, vehicle_id: str | None = None, *, one_line: bool = False
+) -> Table:
+    """A query's answer as a table.
+
+    Args:
+        answer: what `POST /query` answered.
+        title: above it.
+        vehicle_id: the probe's vehicle, where known: its matches are marked.
+        one_line: cut long image ids rather than break them.
+    """
+    # A bundle without a threshold says of no match whether it is one.
+    judged = any(match.get("is_match") is not None for match in answer["matches"])
+    made = table(title, *MATCH_COLUMNS[:4], *(["match"] if judged else []), *MATCH_COLUMNS[4:])
+    if one_line:
+        last = made.columns[-1]
+        last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, out.width - OTHER_COLUMNS)
+    for match in answer["matches"]:
+        moved = match["first_stage_rank"] - match["rank"]
+        arrow = f"[green]▲{moved}[/]" if moved > 0 else f"[red]▼{-moved}[/]" if moved < 0 else ""
+        distance = match["rerank_distance"]
+        right = vehicle_id is not None and match["vehicle_id"] == vehicle_id
+        made.add_row(
+            str(match["rank"]),
+            str(match["first_stage_rank"]),
+            arrow,
+            f"{match['similarity']:.4f}",
+            *(["yes" if match["is_match"] else "no"] if judged else []),
+            "-" if distance is None else f"{distance:.4f}",
+            escape(match["vehicle_id"] or "-") + (" ✓" if right else ""),
+            escape(match["camera_id"] or "-"),
+            escape(match["image_id"]),
+            style="bold green" if right else None,
+        )
+    return made
+
+
+def timings_line(answer: Mapping[str, Any]) -> str:
+    """Where a query's time went, in one line."""
+    timings = answer["timings_ms"]
+    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in timings.items() if stage != "total")
+    second = "both stages" if answer["reranked"] else "first stage alone"
+    return f"{second}, {answer['gallery_size']:,} images enrolled, {timings['total']:.0f} ms ({stages})"
+
+
+def failures_table(failures: Iterable[tuple[str, str]]) -> Table:
+    """Paths and why each failed."""
+    made = table("Failed", "path", "reason")
+    for path, reason in failures:
+        made.add_row(escape(path), escape(reason))
+    return made

@@ -1,0 +1,192 @@
+"""The demo: the service on real pictures, from start to a ranked answer."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from models.bundle import DEFAULT_BUNDLE, Bundle
+from service.client.bulk_enroll import upload_all
+from service.client.http import RefusedError, ServiceClient, ServiceUnreachableError
+from service.client.sources import Upload
+from service.commands.console import err, matches_table, out, progress, timings_line
+from service.server import listen
+from service.startup import CommandError
+
+MANIFEST = Path(__file__).parents[1] / "demo" / "manifest.csv"
+SERVE = (sys.executable, "-m", "service.cli", "serve")
+HOST = "127.0.0.1"
+POLL_SECONDS = 0.2
+TOP_K = 10
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A picture to query with, and the vehicle on it."""
+
+    path: Path
+    vehicle_id: str
+    camera_id: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The demo's pictures: what is enrolled and what is asked."""
+
+    uploads: list[Upload]
+    probes: list[Probe]
+
+    @classmethod
+    def load(cls, manifest: Path) -> Pictures:
+        """Read a manifest with the columns path, vehicle_id, camera_id, role (gallery or probe).
+
+        Raises:
+            CommandError: it is not there, or holds no gallery or no probe.
+        """
+        if not manifest.is_file():
+            raise CommandError(f"the demo's pictures are missing: {manifest}; install the whole package")
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        uploads = [
+            Upload(
+                manifest.parent / row["path"],
+                {"image_id": row["path"], "vehicle_id": row["vehicle_id"], "camera_id": row["camera_id"]},
+            )
+            for row in rows
+            if row["role"] == "gallery"
+        ]
+        probes = [
+            Probe(manifest.parent / row["path"], row["vehicle_id"], row["camera_id"])
+            for row in rows
+            if row["role"] == "probe"
+        ]
+        if not (uploads and probes):
+            raise CommandError(f"{manifest} names no picture with role gallery, or none with role probe")
+        return cls(uploads, probes)
+
+
+def run(port: int, data_dir: Path, manifest: Path = MANIFEST, bundle: Path = DEFAULT_BUNDLE) -> None:
+    """Serve the pictures of a manifest until SIGINT or SIGTERM, after one query has been shown.
+
+    Raises:
+        CommandError: what cannot be done and the remedy.
+        BundleError: the shipped bundle is damaged.
+    """
+    pictures = Pictures.load(manifest)
+    # Each bundle's gallery has its own folder: a new bundle starts a new one, and an old one stays good.
+    folder = data_dir / Bundle.load(bundle).fingerprint[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    listen(HOST, port).close()
+    command = [
+        *SERVE,
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--data-dir",
+        str(folder),
+        "--bundle",
+        str(bundle),
+    ]
+    with _stopping_by_signal(), _serving(command, data_dir / "service.log") as service:
+        with ServiceClient(f"http://{HOST}:{port}") as client:
+            _await_ready(client, service, data_dir / "service.log")
+            show(client, pictures)
+        out.print("\n[bold]The service keeps running; Ctrl-C ends it.[/]")
+        code = service.wait()
+    raise CommandError(f"the service ended by itself (status {code}); see {data_dir / 'service.log'}", 1)
+
+
+def show(client: ServiceClient, pictures: Pictures) -> None:
+    """Enroll the gallery, query with the first probe, and say how to go on.
+
+    Raises:
+        CommandError: an image was refused, or the service went away.
+    """
+    try:
+        with progress() as bar:
+            outcome = upload_all(client, pictures.uploads, 4, bar, "Enrolling the demo gallery")
+        if outcome.failures:
+            path, reason = outcome.failures[0]
+            raise CommandError(
+                f"{len(outcome.failures)} images were not enrolled; the first, {path}: {reason}", 1
+            )
+        probe = pictures.probes[0]
+        answer = client.query(probe.path, top_k=TOP_K, rerank=True)
+    except (RefusedError, ServiceUnreachableError) as error:
+        raise CommandError(str(error), 1) from None
+    out.print(f"Gallery: {outcome.enrolled:,} images enrolled, {outcome.already:,} were there already")
+    out.print(
+        f"Probe: {escape(str(_short(probe.path)))}, vehicle {probe.vehicle_id} seen by {probe.camera_id}\n"
+    )
+    out.print(matches_table(answer, "Ranked answer (✓ the probe's vehicle)", probe.vehicle_id, one_line=True))
+    out.print(timings_line(answer))
+    another = pictures.probes[1 % len(pictures.probes)]
+    curl = f"curl -F image=@{shlex.quote(str(_short(another.path)))} -F top_k=5 {client.url}/query"
+    out.print(f"\nThe interface is described at [bold]{client.url}/docs[/]. Query with another picture by:\n")
+    out.print(f"  {escape(curl)}", soft_wrap=True)
+    out.print(f"  lka-reid query {shlex.quote(str(_short(another.path)))} --url {client.url}", soft_wrap=True)
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+@contextmanager
+def _serving(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as file:
+        service = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)  # noqa: S603
+        try:
+            yield service
+        finally:
+            service.terminate()
+            service.wait()
+
+
+def _await_ready(client: ServiceClient, service: subprocess.Popen[bytes], log: Path) -> None:
+    with err.status("Starting the service") as status:
+        while True:
+            try:
+                service.wait(POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                pass
+            else:
+                raise CommandError(f"the service did not start: {_last_words(log)}")
+            try:
+                client.ready()
+            except ServiceUnreachableError:
+                continue
+            except RefusedError as error:
+                status.update(f"Starting the service: {error}")
+                continue
+            return
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    return said[-1] if said else f"see {log}"
+
+
+@contextmanager
+def _stopping_by_signal() -> Iterator[None]:
+    """End by SystemExit(0) on SIGINT and SIGTERM, so that what is open is closed in order."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

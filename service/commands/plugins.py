@@ -1,0 +1,81 @@
+"""Commands of other packages: found by entry point, imported only when one of them is asked for."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import typer.main
+from typer.core import TyperGroup
+
+from service.startup import CommandError
+
+GROUP = "lka_reid.commands"
+PANEL = "From other packages"
+INSTALL_TRAINING = "pip install 'lka-reid[train]'"
+
+
+class PluginGroup(TyperGroup):
+    """The commands of one package, as a group named like its entry point."""
+
+    def __init__(self, entry_point: EntryPoint) -> None:
+        package = entry_point.value.partition(".")[0]
+        super().__init__(
+            name=entry_point.name,
+            help=f"Commands of the {package} package; they also stand at the top level.",
+            rich_markup_mode="markdown",
+            rich_help_panel=PANEL,
+            no_args_is_help=True,
+        )
+        self._entry_point = entry_point
+        self._loaded: TyperGroup | None = None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The package's commands, which are imported for that."""
+        return self._load().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One of the package's commands, or None.
+
+        Raises:
+            CommandError: the package's commands cannot be imported.
+        """
+        return self._load().get_command(ctx, cmd_name)
+
+    def _load(self) -> TyperGroup:
+        if self._loaded is None:
+            try:
+                self._loaded = typer.main.get_group(self._entry_point.load())
+            except ImportError as error:
+                raise CommandError(
+                    f"the commands of {self.name} cannot be loaded ({error}); "
+                    f"install what they need: {INSTALL_TRAINING}"
+                ) from None
+        return self._loaded
+
+
+class RootGroup(TyperGroup):
+    """Our own commands, then those of other packages, which stand at the top level too.
+
+    Help lists another package as one line: naming its commands would import it.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Our own commands and one group for each other package."""
+        return [*super().list_commands(ctx), *self._plugins()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command of our own, a package's group, or a command found in one of them.
+
+        Raises:
+            CommandError: not ours, and a package that might have it cannot be imported.
+        """
+        plugins = self._plugins()
+        own = super().get_command(ctx, cmd_name) or plugins.get(cmd_name)
+        return own or next(
+            filter(None, (plugin.get_command(ctx, cmd_name) for plugin in plugins.values())), None
+        )
+
+    def _plugins(self) -> dict[str, PluginGroup]:
+        found = sorted(entry_points(group=GROUP), key=lambda entry_point: entry_point.name)
+        return {entry_point.name: PluginGroup(entry_point) for entry_point in found}

@@ -1,0 +1,1 @@
+"""From an image to its descriptor and strips: requests, batches and forward passes."""

@@ -1,0 +1,288 @@
+"""The batcher: single images in, batches through the forward pass, single answers out.
+
+A caller holds a `Place` from before its image is decoded until it has its answer; the number of places is
+bounded, so overload is answered at once and memory with it. One worker thread takes what is waiting:
+
+- a batch closes when it is full, when nobody else is on the way (every other place is waiting already), or
+  when its oldest image has waited `max_wait_s`: a lone request never waits;
+- whoever has gone away or is past the deadline is dropped before any compute is spent;
+- when a batch of several fails, each is tried alone, so that one bad image harms only itself.
+
+Whatever ends the worker thread, a lost device among it, everyone waiting gets an error, `health()` says so,
+and `on_lost` is told.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from dataclasses import dataclass
+from types import TracebackType
+
+import structlog
+
+from service.inference.fatal_errors import EmbedderLostError, is_fatal
+from service.inference.forward import EmbeddingError, ForwardPass
+from service.inference.protocols import Image
+from service.inference.request import Embedded, Overloaded, WaitingImage, WorkerStoppedError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class WorkerHealth:
+    """What is known of the worker without asking it anything.
+
+    Attributes:
+        alive: the thread runs and takes images.
+        last_failed: the newest forward pass failed.
+        success_age_s: s since a forward pass last succeeded; None before the first.
+        batch_age_s: s that the batch under way has taken; None between batches.
+    """
+
+    alive: bool
+    last_failed: bool
+    success_age_s: float | None
+    batch_age_s: float | None
+
+
+class Place:
+    """Room for one image in the batcher, to be used as a context manager; leaving it gives the room back."""
+
+    def __init__(self, batcher: Batcher, deadline: float) -> None:
+        self._batcher = batcher
+        self._deadline = deadline
+        self._item: WaitingImage | None = None
+
+    def submit(self, image: Image) -> Future[Embedded]:
+        """Hand in the image, float32 `[3, H, W]`, once.
+
+        The future raises `Expired`, `EmbeddingError` or `WorkerStoppedError`; cancelling it frees the place.
+
+        Raises:
+            WorkerStoppedError: the worker has ended since the place was taken.
+            ValueError: an image of another shape, or a second one.
+        """
+        if self._item is not None:
+            raise ValueError("a place takes one image")
+        self._item = self._batcher._enqueue(image, self._deadline)
+        return self._item.future
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._item is None:
+            self._batcher._forgo()
+        else:
+            self._item.future.cancel()
+
+
+class Batcher:
+    """Collects images into batches for one forward pass, in one worker thread.
+
+    Args:
+        forward: what embeds a batch.
+        max_batch: images in a batch at most; no more than `forward` takes.
+        max_wait_s: s a batch waits at most for images known to be on the way.
+        max_queue: places, that is images being decoded or waiting.
+        on_batch: told `(images, seconds)` of every batch that succeeded.
+        on_lost: told why, once, when images were taken and will not be any more, other than by `close`.
+    """
+
+    def __init__(
+        self,
+        forward: ForwardPass,
+        *,
+        max_batch: int = 8,
+        max_wait_s: float = 0.002,
+        max_queue: int = 256,
+        on_batch: Callable[[int, float], None] = lambda _images, _seconds: None,
+        on_lost: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
+        self._forward = forward
+        self._max_batch = max_batch
+        self._max_wait_s = max_wait_s
+        self._max_queue = max_queue
+        self._on_batch = on_batch
+        self._on_lost = on_lost
+
+        # Guards everything below but the thread.
+        self._changed = threading.Condition()
+        self._waiting: deque[WaitingImage] = deque()
+        self._running: list[WaitingImage] = []
+        self._running_since: float | None = None
+        self._expected = 0
+        self._closing = False
+        self._alive = False
+
+        self._warm: Future[None] = Future()
+        self._thread = threading.Thread(target=self._work, name="embedder", daemon=True)
+
+    @property
+    def depth(self) -> int:
+        """Places taken: images on the way and images waiting."""
+        return self._expected + len(self._waiting)
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds that the image at the head of the queue has waited; 0 where none waits."""
+        with self._changed:
+            return time.monotonic() - self._waiting[0].queued_at if self._waiting else 0.0
+
+    def start(self) -> None:
+        """Start the worker and warm the forward pass up; returns when that is done.
+
+        Raises:
+            EmbeddingError: the embedder failed on a blank image.
+        """
+        self._thread.start()
+        self._warm.result()
+
+    def place(self, deadline: float) -> Place:
+        """Take a place until `deadline` (of `time.monotonic()`, in s).
+
+        Raises:
+            Overloaded: there is none.
+            WorkerStoppedError: the worker does not run.
+        """
+        with self._changed:
+            if self._closing or not self._alive:
+                raise WorkerStoppedError("the embedding worker is not running")
+            if self.depth >= self._max_queue:
+                raise Overloaded(f"all {self._max_queue} places for waiting images are taken")
+            self._expected += 1
+        return Place(self, deadline)
+
+    def health(self) -> WorkerHealth:
+        """The worker's state as known now."""
+        alive = self._alive and self._thread.is_alive()
+        since = self._running_since
+        batch_age_s = None if since is None else time.monotonic() - since
+        return WorkerHealth(alive, self._forward.last_failed, self._forward.success_age_s, batch_age_s)
+
+    def close(self, timeout_s: float = 30.0) -> None:
+        """Take no more places, answer everyone who has one, end the worker.
+
+        Whoever is still without an answer after `timeout_s` gets a `WorkerStoppedError`.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            # A thread that was given up may never come back.
+            self._thread.join(timeout_s if self._alive else 0)
+        self._abandon(WorkerStoppedError("the service is shutting down"))
+
+    def give_up(self, reason: str) -> None:
+        """Wait for the batch under way no longer: everyone gets a `WorkerStoppedError`."""
+        if self._abandon(WorkerStoppedError("the embedding worker has ended")):
+            self._on_lost(reason)
+
+    def _enqueue(self, image: Image, deadline: float) -> WaitingImage:
+        if image.shape != self._forward.image_shape:
+            raise ValueError(
+                f"an image of shape {image.shape}; the embedder takes {self._forward.image_shape}"
+            )
+        item = WaitingImage(image, deadline, time.monotonic(), Future(), copy_context())
+        with self._changed:
+            if not self._alive:
+                raise WorkerStoppedError("the embedding worker is not running")
+            self._expected -= 1
+            self._waiting.append(item)
+            self._changed.notify_all()
+        item.future.add_done_callback(lambda future: self._withdraw(item) if future.cancelled() else None)
+        return item
+
+    def _forgo(self) -> None:
+        with self._changed:
+            self._expected -= 1
+            self._changed.notify_all()
+
+    def _withdraw(self, item: WaitingImage) -> None:
+        with self._changed:
+            if item in self._waiting:
+                self._waiting.remove(item)
+
+    def _work(self) -> None:
+        try:
+            self._forward.warm_up()
+            with self._changed:
+                self._alive = True
+            self._warm.set_result(None)
+            while batch := self._next_batch():
+                self._running_since = time.monotonic()
+                self._answer(batch)
+                self._running_since = None
+        except BaseException as error:
+            # Also SystemExit and the like: a thread that ends in silence leaves its callers waiting.
+            if self._warm.done():
+                log.exception("worker_died")
+                self.give_up(str(error) or type(error).__name__)
+            else:
+                self._warm.set_exception(error)
+        finally:
+            self._abandon(WorkerStoppedError("the embedding worker has ended"))
+
+    def _next_batch(self) -> list[WaitingImage]:
+        """Wait for images and take up to `max_batch` of them; empty when the batcher has closed."""
+        while True:
+            with self._changed:
+                while self._alive and not self._waiting and not (self._closing and self._expected == 0):
+                    self._changed.wait()
+                while self._waiting and not self._is_due():
+                    self._changed.wait(self._waiting[0].queued_at + self._max_wait_s - time.monotonic())
+                taken = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
+                ended = not self._alive or (self._closing and self._expected == 0 and not taken)
+            wanted = [item for item in taken if item.future.set_running_or_notify_cancel()]
+            batch = [item for item in wanted if not item.drop_if_expired()]
+            if batch or ended:
+                self._running = batch
+                return batch
+
+    def _is_due(self) -> bool:
+        return (
+            len(self._waiting) >= self._max_batch
+            or self._expected == 0
+            or time.monotonic() >= self._waiting[0].queued_at + self._max_wait_s
+        )
+
+    def _answer(self, batch: list[WaitingImage]) -> None:
+        started = time.monotonic()
+        try:
+            features = self._forward([item.image for item in batch])
+        except EmbeddingError as error:
+            if is_fatal(error):
+                raise EmbedderLostError(str(error)) from error
+            if len(batch) == 1:
+                # In the caller's context, which knows the request's id.
+                batch[0].context.run(log.warning, "embedding_failed", exc_info=error)
+                batch[0].fail(error)
+                return
+            log.warning("batch_failed", images=len(batch), error=str(error))
+            for item in batch:
+                if not item.drop_if_expired():
+                    self._answer([item])
+            return
+        embed_s = time.monotonic() - started
+        self._on_batch(len(batch), embed_s)
+        for item, its_features in zip(batch, features, strict=True):
+            item.succeed(Embedded(its_features, started - item.queued_at, embed_s))
+
+    def _abandon(self, error: WorkerStoppedError) -> bool:
+        """Fail everyone who is still without an answer, and let no one else in; False where that was so."""
+        with self._changed:
+            was_alive, self._alive = self._alive, False
+            left = [*self._running, *self._waiting]
+            self._waiting.clear()
+            self._running = []
+            self._changed.notify_all()
+        for item in left:
+            item.fail(error)
+        return was_alive

@@ -1,0 +1,155 @@
+"""From the bytes of an upload to its features: by a batcher in this process, or by workers behind Redis.
+
+`LocalEmbedder` is the first way, `service.queue.remote.RemoteEmbedder` the second; the rest of the service
+sees an `ImageEmbedder`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from anyio import CapacityLimiter, to_thread
+
+from models.preprocessing import InputSpec, decode, prepare
+from service.inference.batcher import Batcher
+from service.inference.fatal_errors import STALL_S
+from service.inference.forward import Features
+from service.inference.protocols import Image
+from service.inference.request import Expired
+
+WATCH_S = 1.0
+
+
+@dataclass(frozen=True)
+class EmbeddedImage:
+    """An image's features and where the time went, in s."""
+
+    features: Features
+    decode_s: float
+    queue_s: float
+    embed_s: float
+
+
+@dataclass(frozen=True)
+class EmbedderState:
+    """What is known of an embedder without asking it anything.
+
+    Attributes:
+        fault: why it embeds nothing now; None where it does.
+        runtime: the names of the runtimes in use, with commas between.
+        workers: living ones; 1 for a batcher in this process.
+        depth: images that have a place.
+        oldest_s: s that the oldest image without an answer has waited; 0 where there is none.
+        forward_age_s: s since a forward pass last succeeded; None before the first.
+        last_failed: the newest forward pass failed.
+        queue_up: Redis answers; True without Redis.
+        dead_letters: kept in Redis.
+    """
+
+    fault: str | None
+    runtime: str
+    workers: int
+    depth: int
+    oldest_s: float
+    forward_age_s: float | None
+    last_failed: bool
+    queue_up: bool = True
+    dead_letters: int = 0
+
+
+class ImageEmbedder(Protocol):
+    """Embeds single image files, many at a time."""
+
+    async def start(self) -> None:
+        """Begin; on the event loop that `embed` will be called on."""
+
+    async def stop(self) -> None:
+        """End what `start` began; no one waits for an answer any more."""
+
+    async def embed(self, data: bytes, deadline: float) -> EmbeddedImage:
+        """Embed an image file; cancelling it gives its place in the queue to the next.
+
+        Args:
+            data: the image file.
+            deadline: of `time.monotonic()`, in s.
+
+        Raises:
+            ImageError: the bytes are no usable image.
+            Overloaded: every place in the queue is taken.
+            Expired: the deadline passed.
+            EmbeddingError: the embedder failed on this image.
+            WorkerStoppedError: no embedder runs.
+            QueueUnavailableError: Redis does not answer or is full.
+            ForeignBundleError: the queue is another bundle's.
+            DeadLetterError: the image ends whatever worker takes it.
+        """
+
+    def state(self) -> EmbedderState:
+        """What is known of it now; at once."""
+
+
+class LocalEmbedder:
+    """An `ImageEmbedder` that decodes in threads and embeds by a batcher in this process.
+
+    Args:
+        batcher: started.
+        spec: what the embedder wants to see.
+        threads: images decoded at the same time.
+        runtime: the name of what runs the models.
+    """
+
+    def __init__(self, batcher: Batcher, spec: InputSpec, threads: int, runtime: str) -> None:
+        self._batcher = batcher
+        self._spec = spec
+        self._limiter = CapacityLimiter(threads)
+        self._runtime = runtime
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to look after the batcher, which runs already."""
+        self._watching = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Look after the batcher no more; whoever started it closes it."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+
+    async def embed(self, data: bytes, deadline: float) -> EmbeddedImage:
+        """See `ImageEmbedder.embed`; the errors of the queue do not occur."""
+        with self._batcher.place(deadline) as place:
+            started = time.monotonic()
+            image = await to_thread.run_sync(self._prepare, data, limiter=self._limiter)
+            decode_s = time.monotonic() - started
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    embedded = await asyncio.wrap_future(place.submit(image))
+            except TimeoutError:
+                raise Expired("the deadline passed before the image was embedded") from None
+        return EmbeddedImage(embedded.features, decode_s, embedded.queue_s, embedded.embed_s)
+
+    def state(self) -> EmbedderState:
+        """See `ImageEmbedder.state`."""
+        health = self._batcher.health()
+        return EmbedderState(
+            fault=None if health.alive else "the embedding worker has ended; restart the service",
+            runtime=self._runtime,
+            workers=int(health.alive),
+            depth=self._batcher.depth,
+            oldest_s=self._batcher.oldest_s,
+            forward_age_s=health.success_age_s,
+            last_failed=health.last_failed,
+        )
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            age_s = self._batcher.health().batch_age_s
+            if age_s is not None and age_s > STALL_S:
+                self._batcher.give_up(f"a batch has not come back for {STALL_S:g} s")
+
+    def _prepare(self, data: bytes) -> Image:
+        return prepare(decode(data), self._spec)

@@ -1,0 +1,229 @@
+"""What is measured: one registry per application, so that several can live in one process."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import disk_usage
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from index import Gallery
+from service.inference.embedder import EmbedderState
+from service.observability.gpu import GpuCollector
+from service.version import VERSION
+
+# From 1 ms to 30 s: an index answers within the first, a queue at its limit fills the last.
+STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+# To the largest batch of the second stage, `service.retrieval.batched_reranker.MAX_BATCH`.
+RERANK_BUCKETS = (1, 2, 4, 8, 16)
+STAGES = ("decode", "queue", "embed", "search", "rerank", "explain", "total")
+
+
+class ModelMetrics:
+    """What every process that has to do with the models tells: batches, bundle, build, GPUs, itself."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        GpuCollector.register(self.registry)
+        self._batch_images = Histogram(
+            "lka_reid_batch_images", "Images in a batch.", buckets=BATCH_BUCKETS, registry=self.registry
+        )
+        self._batch_seconds = Histogram(
+            "lka_reid_batch_seconds",
+            "Seconds of a batch in the embedder.",
+            buckets=STAGE_BUCKETS,
+            registry=self.registry,
+        )
+        self._forward_age = Gauge(
+            "lka_reid_forward_age_seconds",
+            "Seconds since a forward pass last succeeded; NaN before the first.",
+            registry=self.registry,
+        )
+        self._forward_age.set(math.nan)
+        self._bundle = Gauge(
+            "lka_reid_bundle_info",
+            "The model bundle and the runtime in use; always 1.",
+            ["name", "fingerprint", "runtime"],
+            registry=self.registry,
+        )
+        Gauge(
+            "lka_reid_build_info",
+            "This build; always 1.",
+            ["version", "python"],
+            registry=self.registry,
+        ).labels(VERSION, platform.python_version()).set(1)
+
+    def batch(self, images: int, seconds: float) -> None:
+        """A batch was embedded."""
+        self._batch_images.observe(images)
+        self._batch_seconds.observe(seconds)
+
+    def bundle(self, name: str, fingerprint: str, runtime: str) -> None:
+        """Which models are served."""
+        self._bundle.labels(name, fingerprint, runtime).set(1)
+
+    def watch_forward(self, age_s: Callable[[], float | None]) -> None:
+        """Read the age of the last forward pass whenever the metrics are asked for."""
+        self._forward_age.set_function(lambda: _or_nan(age_s()))
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class Metrics(ModelMetrics):
+    """The application's counters, gauges and histograms.
+
+    Every label takes few values: routes are templates, reasons are error kinds, stages are named here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stages = Histogram(
+            "lka_reid_stage_seconds",
+            "Seconds of a request in a stage; total runs from its arrival to its answer.",
+            ["stage"],
+            buckets=STAGE_BUCKETS,
+            registry=self.registry,
+        )
+        for stage in STAGES:
+            self._stages.labels(stage)
+        self._requests = Counter(
+            "lka_reid_requests",
+            "Requests answered, by route template and status code.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self._rejected = Counter(
+            "lka_reid_rejected",
+            "Requests answered with an error, by kind.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._in_flight = self._gauge(
+            "requests_in_flight", "Requests under way, health and metrics left out."
+        )
+        self._reranked = Counter(
+            "lka_reid_reranked",
+            "Queries that the second stage looked at, by whether it changed the first answer.",
+            ["first"],
+            registry=self.registry,
+        )
+        for first in ("kept", "changed"):
+            self._reranked.labels(first)
+        self._dead_lettered = Counter(
+            "lka_reid_dead_lettered",
+            "Images put aside at their deadline, after workers had ended with them.",
+            registry=self.registry,
+        )
+        self._rerank_probes = Histogram(
+            "lka_reid_rerank_batch_probes",
+            "Probes in a forward pass of the second stage.",
+            buckets=RERANK_BUCKETS,
+            registry=self.registry,
+        )
+        self._queue_depth = self._reading("queue_depth", "Images that have a place and no answer.")
+        self._queue_limit = self._reading("queue_limit", "Places for images.")
+        self._queue_oldest = self._reading(
+            "queue_oldest_seconds", "Age of the oldest image without an answer."
+        )
+        self._queue_up = self._reading("queue_up", "1 where Redis answers; 1 without Redis.")
+        self._dead_letters = self._reading("dead_letters", "Dead letters kept in Redis.")
+        self._workers = self._reading("workers_up", "Living embedding workers with this service's bundle.")
+        self._gallery_size = self._reading("gallery_images", "Enrolled images.")
+        self._snapshot_age = self._reading(
+            "gallery_snapshot_age_seconds", "Age of the search index on disk; NaN where there is none."
+        )
+        self._snapshot_behind = self._reading(
+            "gallery_changes_since_snapshot", "Changes that the search index on disk does not hold."
+        )
+        self._data_free = self._reading("data_free_bytes", "Free bytes where the data directory lies.")
+        self._data_size = self._reading("data_size_bytes", "All bytes where the data directory lies.")
+        self._ready = self._gauge("ready", "1 when the last readiness check passed.")
+        self._uploads: Callable[[], int] = lambda: 0
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A request spent this long in a stage of `STAGES`."""
+        self._stages.labels(name).observe(seconds)
+
+    def request(self, method: str, route: str, status: int) -> None:
+        """A request was answered; `route` is a template, never a path."""
+        self._requests.labels(method, route, str(status)).inc()
+
+    def rejected(self, reason: str) -> None:
+        """A request was answered with an error of this kind."""
+        self._rejected.labels(reason).inc()
+
+    def ready(self, is_ready: bool) -> None:
+        """What a readiness check found."""
+        self._ready.set(is_ready)
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """A request is under way."""
+        with self._in_flight.track_inprogress():
+            yield
+
+    def dead_lettered(self) -> None:
+        """An image was put aside at its deadline."""
+        self._dead_lettered.inc()
+
+    def reranked(self, changed: bool) -> None:
+        """The second stage looked at a query's matches, and changed the first of them or not."""
+        self._reranked.labels("changed" if changed else "kept").inc()
+
+    def watch_uploads(self, taken: Callable[[], int]) -> None:
+        """Read the places taken by uploads whenever the metrics are asked for."""
+        self._uploads = taken
+
+    def rerank_batch(self, probes: int) -> None:
+        """The second stage looked at the candidates of so many probes in one forward pass."""
+        self._rerank_probes.observe(probes)
+
+    def watch_embedder(self, embedder: Callable[[], EmbedderState], queue_limit: int) -> None:
+        """Read the embedder's state whenever the metrics are asked for."""
+        # An upload under way has a place here, and is nowhere in the queue yet.
+        self._queue_depth.set_function(lambda: max(embedder().depth, self._uploads()))
+        self._queue_limit.set(queue_limit)
+        self._queue_oldest.set_function(lambda: embedder().oldest_s)
+        self._queue_up.set_function(lambda: embedder().queue_up)
+        self._dead_letters.set_function(lambda: embedder().dead_letters)
+        self._workers.set_function(lambda: embedder().workers)
+        self.watch_forward(lambda: embedder().forward_age_s)
+
+    def watch_gallery(self, gallery: Gallery, folder: Path) -> None:
+        """Read the gallery's state, and its disk's, whenever the metrics are asked for."""
+        self._gallery_size.set_function(gallery.count)
+        self._snapshot_age.set_function(lambda: _or_nan(gallery.snapshot_age_seconds()))
+        self._snapshot_behind.set_function(gallery.changes_since_snapshot)
+        self._data_free.set_function(lambda: disk_usage(folder).free)
+        self._data_size.set_function(lambda: disk_usage(folder).total)
+
+    def _reading(self, name: str, meaning: str) -> Gauge:
+        """A gauge that is read when the metrics are asked for; NaN until there is something to read."""
+        gauge = self._gauge(name, meaning)
+        gauge.set(math.nan)
+        return gauge
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"lka_reid_{name}", meaning, registry=self.registry)
+
+
+def _or_nan(seconds: float | None) -> float:
+    return math.nan if seconds is None else seconds

@@ -1,0 +1,140 @@
+"""The two-stage search: the gallery's nearest by descriptor, the first of them re-ordered by their strips."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+
+from index import Gallery, Match
+from service.inference.embedder import ImageEmbedder
+from service.inference.forward import Features
+from service.inference.protocols import Reranker
+from service.retrieval.batched_reranker import BatchedReranker, Shortlist
+from service.retrieval.batched_search import BatchedSearch
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A match in its final place.
+
+    Attributes:
+        match: record and first-stage similarity.
+        first_stage_rank: 1 is best.
+        rerank_distance: the second stage's distance, less is nearer; None where it did not look.
+    """
+
+    match: Match
+    first_stage_rank: int
+    rerank_distance: float | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A query's answer.
+
+    Attributes:
+        matches: best first.
+        reranked: whether the second stage scored any of them.
+        gallery_size: images enrolled.
+        seconds: stage -> s.
+    """
+
+    matches: list[Ranked]
+    reranked: bool
+    gallery_size: int
+    seconds: dict[str, float]
+
+
+class TwoStageSearch:
+    """Probe image -> ranked matches.
+
+    The second stage always looks at the first matches of the first stage, as many as it takes (10 in the
+    paper), however few are asked for: what is asked for must not change what is found.
+
+    Args:
+        embedder: images to features.
+        gallery: what is searched.
+        reranker: the second stage, or None for a bundle without one.
+        limiter: searches under way at the same time.
+        on_rerank: told the number of probes of every forward pass of the second stage.
+    """
+
+    def __init__(
+        self,
+        embedder: ImageEmbedder,
+        gallery: Gallery,
+        reranker: Reranker | None,
+        limiter: CapacityLimiter,
+        on_rerank: Callable[[int], None] = lambda _probes: None,
+    ) -> None:
+        self._embedder = embedder
+        self._gallery = gallery
+        self._nearest = BatchedSearch(gallery)
+        self._reranker = None if reranker is None else BatchedReranker(reranker, on_rerank)
+        self._limiter = limiter
+
+    async def query(self, data: bytes, *, top_k: int, rerank: bool, deadline: float) -> Ranking:
+        """The gallery's images nearest to the one in `data`, at most `top_k`.
+
+        Raises:
+            ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `ImageEmbedder.embed`.
+            RerankError: the second stage failed.
+        """
+        image = await self._embedder.embed(data, deadline)
+        ranking = await to_thread.run_sync(self._rank, image.features, top_k, rerank, limiter=self._limiter)
+        before = {"decode": image.decode_s, "queue": image.queue_s, "embed": image.embed_s}
+        return Ranking(ranking.matches, ranking.reranked, ranking.gallery_size, before | ranking.seconds)
+
+    def _rank(self, probe: Features, top_k: int, rerank: bool) -> Ranking:
+        reranker = self._reranker if rerank and probe.strips is not None else None
+        started = time.monotonic()
+        wanted = top_k if reranker is None else max(top_k, reranker.candidates)
+        found = self._nearest(probe.descriptor, wanted)
+        size = self._gallery.count()
+        searched = time.monotonic()
+        distances = [] if reranker is None else self._distances(reranker, probe, found[: reranker.candidates])
+        ranked = order_matches(found, distances)
+        ended = time.monotonic()
+        return Ranking(
+            ranked[:top_k],
+            reranked=any(distance is not None for distance in distances),
+            gallery_size=size,
+            seconds={"search": searched - started, "rerank": ended - searched if reranker else 0.0},
+        )
+
+    def _distances(
+        self, reranker: BatchedReranker, probe: Features, candidates: list[Match]
+    ) -> list[float | None]:
+        """The second stage's distance of each candidate; None for one without strips."""
+        strips = self._gallery.strips([match.record.image_id for match in candidates])
+        scored = [place for place, its_strips in enumerate(strips) if its_strips is not None]
+        distances: list[float | None] = [None] * len(candidates)
+        if not scored or probe.strips is None:
+            return distances
+        shortlist = Shortlist(
+            probe.strips,
+            np.stack([its_strips for its_strips in strips if its_strips is not None]),
+            np.array([candidates[place].similarity for place in scored], dtype=np.float32),
+        )
+        for place, distance in zip(scored, reranker.distances(shortlist), strict=True):
+            distances[place] = distance
+        return distances
+
+
+def order_matches(found: Sequence[Match], distances: Sequence[float | None]) -> list[Ranked]:
+    """Re-order the first `len(distances)` matches by ascending distance and leave the others where they are.
+
+    A match whose distance is None keeps its place; equal distances keep the first stage's order.
+    """
+    scored = [place for place, distance in enumerate(distances) if distance is not None]
+    order = list(range(len(found)))
+    for place, source in zip(scored, sorted(scored, key=lambda place: distances[place] or 0.0), strict=True):
+        order[place] = source
+    return [
+        Ranked(found[source], source + 1, distances[source] if source < len(distances) else None)
+        for source in order
+    ]

@@ -1,0 +1,67 @@
+"""Start-up: settings, and what may go wrong before there is a service, as one clear line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from service.settings import Settings, SettingsError, load_settings
+
+
+class CommandError(Exception):
+    """Ends a command with one line that says what is wrong and what to do.
+
+    Args:
+        message: for the user.
+        code: exit status: 2 where the command could not do its work at all, 1 where it did some of it.
+    """
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def settings_from(**flags: Any) -> Settings:
+    """The settings, command-line flags first.
+
+    Raises:
+        CommandError: naming every wrong value and what is accepted.
+    """
+    try:
+        return load_settings(**flags)
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn what opening bundle, gallery and models can raise into CommandError; anything else is a bug."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"{error.name} is not installed; install the service with pip install 'lka-reid[cpu]', "
+            "or 'lka-reid[gpu]' for CUDA"
+        ) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise CommandError(f"{where}{error.strerror or error}") from None
+    except Exception as error:
+        if _is_expected(error):
+            raise CommandError(str(error)) from None
+        raise
+
+
+def _is_expected(error: Exception) -> bool:
+    from index import GalleryError
+    from models.bundle import BundleError
+    from models.runtimes.forward import RuntimeNotAvailableError
+    from service.access.audit import AuditError
+    from service.access.keyfile import KeyFileError
+    from service.inference.forward import EmbeddingError
+    from service.queue.errors import RedisUrlError
+
+    models = BundleError | RuntimeNotAvailableError | EmbeddingError
+    ours = GalleryError | models | RedisUrlError | KeyFileError | AuditError
+    return isinstance(error, ours)

@@ -1,0 +1,1 @@
+"""The process that takes images from Redis, embeds them and writes the answers."""

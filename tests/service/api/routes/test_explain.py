@@ -1,0 +1,235 @@
+"""POST /explain: picture and numbers, candidates of both kinds, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.bundle import Bundle
+from service.api.app import create_app
+from service.api.routes.explain import _wants_json
+from service.inference.request import Expired, Overloaded
+from service.retrieval.explainer import PLACES, PairExplainer, Upload
+from service.settings import Settings
+from tests.models.explainable import write_explainable
+from tests.service.api.test_problems import check
+from tests.service.fakes import BLUE, GREEN, RED, Running, picture, serving, wait_until_ready
+
+BYTES = 100_000
+
+
+@dataclass
+class Explaining:
+    """A service on the small bundle, a client of it, and its audit log."""
+
+    client: httpx.Client
+    bundle: Bundle
+    folder: Path
+
+    def explain(
+        self, candidate: bytes | None = None, *, json: bool = False, probe: bytes | None = None, **fields: Any
+    ) -> httpx.Response:
+        files = {"image": ("probe.png", picture(RED) if probe is None else probe)}
+        files |= {} if candidate is None else {"candidate_image": ("candidate.png", candidate)}
+        headers = {"Accept": "application/json" if json else "image/png"}
+        return self.client.post("/explain", files=files, data=fields, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_explainable(tmp_path_factory.mktemp("explainable") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def service(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explaining]:
+    folder = tmp_path_factory.mktemp("data")
+    settings = Settings(data_dir=folder, bundle=bundle.path, runtime="cpu", threads=1, max_upload_bytes=BYTES)
+    with serving(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30) as client:
+        wait_until_ready(client)
+        for name, colour in {"red": RED, "green": GREEN}.items():
+            client.post("/gallery", files={"image": ("x", picture(colour))}, data={"image_id": name})
+        yield Explaining(client, bundle, folder)
+
+
+def opened(response: httpx.Response) -> Image.Image:
+    assert response.status_code == 200, response.text
+    assert response.headers["Content-Type"] == "image/png"
+    return Image.open(io.BytesIO(response.content))
+
+
+def test_the_answer_is_a_picture_that_changes_with_the_candidate(service: Explaining) -> None:
+    one, other = (opened(service.explain(picture(colour))) for colour in (GREEN, BLUE))
+    assert one.size == other.size
+    assert one.width > 1000
+    assert one.convert("RGB").tobytes() != other.convert("RGB").tobytes()
+
+
+def test_an_enrolled_candidate_is_the_same_as_its_file(service: Explaining) -> None:
+    enrolled = service.explain(candidate_id="green", json=True).json()
+    sent = service.explain(picture(GREEN), json=True).json()
+    assert enrolled == sent
+    assert opened(service.explain(candidate_id="green")).size == opened(service.explain(picture(GREEN))).size
+
+
+def test_the_numbers_are_those_of_the_query(service: Explaining) -> None:
+    answer = service.client.post("/query", files={"image": ("x", picture(RED))}).json()
+    match = next(match for match in answer["matches"] if match["image_id"] == "green")
+    told = service.explain(candidate_id="green", json=True).json()
+    assert told["similarity"] == pytest.approx(match["similarity"], abs=1e-4)
+    assert told["rerank_distance"] == pytest.approx(match["rerank_distance"], abs=1e-4)
+    assert told["rerank_distance"] == pytest.approx(told["strips_part"] + told["similarity_part"])
+    assert (told["bundle"], told["fingerprint"]) == ("small", service.bundle.fingerprint)
+    assert (told["branches"], told["bands"], told["is_match"]) == (["L1", "L2", "H1", "H2"], 2, None)
+    assert np.mean(told["strip_distances"]) == pytest.approx(told["strips_part"], abs=1e-5)
+    for attention in told["attention"].values():
+        assert np.array(attention).shape == (8, 8)
+        np.testing.assert_allclose(np.sum(attention, axis=1), 1, atol=1e-4)
+    for maps in told["activations"].values():
+        assert np.array(maps).shape == (4, 4, 4)
+
+
+def test_an_image_is_at_no_distance_from_itself(service: Explaining) -> None:
+    told = service.explain(candidate_id="red", json=True).json()
+    assert told["similarity"] == pytest.approx(1, abs=1e-4)
+    assert np.abs(told["strip_distances"]).max() == pytest.approx(0, abs=1e-4)
+    np.testing.assert_allclose(told["attention"]["probe"], told["attention"]["candidate"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("accept", "as_json"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("image/png", False),
+        ("application/json", True),
+        ("application/*", True),
+        ("application/json, image/png", False),
+        ("application/json, image/png;q=0.5", True),
+        ("application/json;q=0.5, */*;q=0.8", False),
+        ("application/json, */*;q=0.1", True),
+        ("APPLICATION/JSON ; Q=1", True),
+        ("application/json;q=none", False),
+    ],
+)
+def test_the_header_accept_decides(accept: str, as_json: bool) -> None:
+    assert _wants_json(accept) is as_json
+
+
+def test_caches_are_told_what_the_answer_depends_on(service: Explaining) -> None:
+    assert service.explain(picture()).headers["Vary"] == "Accept"
+
+
+def test_one_candidate_is_needed(service: Explaining) -> None:
+    for response in (service.explain(), service.explain(picture(), candidate_id="green")):
+        check(response, 422, "invalid-fields", "candidate_id", "candidate_image")
+
+
+def test_a_candidate_that_is_not_enrolled_is_not_found(service: Explaining) -> None:
+    check(service.explain(candidate_id="nobody"), 404, "unknown-image")
+
+
+@pytest.mark.parametrize("field", ["image", "candidate_image"])
+def test_a_file_that_is_no_image_is_named(service: Explaining, field: str) -> None:
+    files = {"image": picture(), "candidate_image": picture(), field: b"no image"}
+    response = service.explain(files["candidate_image"], probe=files["image"])
+    problem = check(response, 422, "not-an-image", field)
+    assert "no image that is known here" in problem["detail"]
+
+
+@pytest.mark.parametrize("field", ["image", "candidate_image"])
+def test_text_in_the_place_of_a_file_is_named(service: Explaining, field: str) -> None:
+    files = {"image": ("x", picture()), "candidate_image": ("x", picture())}
+    files.pop(field)
+    response = service.client.post("/explain", files=files, data={field: "car.jpg"})
+    problem = check(response, 422, "invalid-fields", field)
+    assert "file" in problem["errors"][0]["message"], problem
+
+
+def test_uploads_have_the_bounds_of_a_query(service: Explaining) -> None:
+    check(service.explain(b"\0" * (BYTES + 1)), 413, "upload-too-large")
+    check(service.explain(picture(), probe=b"\0" * (BYTES + 1)), 413, "upload-too-large")
+    check(service.explain(b"\0" * (3 * BYTES)), 413, "upload-too-large")
+
+
+def test_it_is_counted_and_written_down_as_a_query_is(service: Explaining) -> None:
+    service.explain(candidate_id="green").raise_for_status()
+    lines = (service.folder / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+    entry = json.loads(lines[-1])
+    assert (entry["action"], entry["status"], entry["image_id"]) == ("explain", 200, "green")
+    metrics = service.client.get("/metrics").text
+    assert 'lka_reid_requests_total{method="POST",route="/explain",status="200"}' in metrics
+    assert 'lka_reid_stage_seconds_count{stage="explain"}' in metrics
+    assert "green" not in metrics
+
+
+def test_a_bundle_without_the_parts_says_so_and_still_answers_queries(tmp_path: Path) -> None:
+    old = write_explainable(tmp_path / "old", explainable=False)
+    settings = Settings(data_dir=tmp_path / "data", bundle=old.path, runtime="cpu", threads=1)
+    with serving(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30) as client:
+        wait_until_ready(client)
+        files = {"image": ("x", picture()), "candidate_image": ("x", picture())}
+        problem = check(client.post("/explain", files=files), 501, "not-explainable")
+        assert "export it again with `lka-reid export`" in problem["detail"]
+        assert str(tmp_path) not in problem["detail"]
+        assert client.post("/query", files={"image": ("x", picture())}).status_code == 200
+
+
+def test_a_bundle_without_a_second_stage_says_so(shared_service: Running) -> None:
+    files = {"image": ("x", picture()), "candidate_image": ("x", picture())}
+    problem = check(shared_service.client.post("/explain", files=files), 501, "not-explainable")
+    assert "no re-ranker" in problem["detail"]
+
+
+def slow_explainer(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> tuple[PairExplainer, threading.Event]:
+    going_on = threading.Event()
+
+    def wait(*_: object) -> bytes:
+        going_on.wait(20)
+        return b""
+
+    monkeypatch.setattr(PairExplainer, "_draw", wait)
+    return PairExplainer(bundle, 1), going_on
+
+
+def test_only_so_many_are_let_in(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer, going_on = slow_explainer(bundle, monkeypatch)
+    upload = Upload(picture(), "x", "image")
+
+    async def crowd() -> list[bytes | BaseException]:
+        deadline = time.monotonic() + 20
+        asked = [asyncio.create_task(explainer.picture(upload, upload, deadline)) for _ in range(PLACES + 2)]
+        await asyncio.sleep(0.05)
+        going_on.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = asyncio.run(crowd())
+    assert answers[:PLACES] == [b""] * PLACES
+    assert [type(answer) for answer in answers[PLACES:]] == [Overloaded] * 2
+    assert asyncio.run(explainer.picture(upload, upload, time.monotonic() + 20)) == b""
+
+
+def test_a_deadline_is_kept_while_waiting(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer, going_on = slow_explainer(bundle, monkeypatch)
+    upload = Upload(picture(), "x", "image")
+
+    async def wait() -> None:
+        first = asyncio.create_task(explainer.picture(upload, upload, time.monotonic() + 20))
+        await asyncio.sleep(0.05)
+        with pytest.raises(Expired):
+            await explainer.picture(upload, upload, time.monotonic() + 0.05)
+        going_on.set()
+        assert await first == b""
+
+    asyncio.run(wait())

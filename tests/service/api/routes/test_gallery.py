@@ -1,0 +1,154 @@
+"""/gallery: enroll, list, look at, delete."""
+
+from __future__ import annotations
+
+import re
+import time
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from index import Enrollment
+from tests.service.fakes import DIM, FINGERPRINT, GREEN, RED, Running, picture
+
+
+def test_an_enrolled_image_is_answered_whole(service: Running) -> None:
+    response = service.enroll(
+        picture(RED, "JPEG"),
+        image_id="cam 3/n\u00fcmber#1?.jpg",
+        vehicle_id="bus_0001",
+        camera_id="cam3",
+        captured_at="2024-05-17T08:30:00+02:00",
+        view="front",
+        tags=["night", "rain"],
+    )
+    assert response.status_code == 201
+    record = response.json()
+    assert record.pop("enrolled_at").endswith("Z")
+    assert record == {
+        "image_id": "cam 3/n\u00fcmber#1?.jpg",
+        "vehicle_id": "bus_0001",
+        "camera_id": "cam3",
+        "captured_at": "2024-05-17T06:30:00Z",
+        "view": "front",
+        "tags": ["night", "rain"],
+        "fingerprint": FINGERPRINT,
+        "media_type": "image/jpeg",
+    }
+    location = response.headers["Location"]
+    assert location == "/gallery/" + quote("cam 3/n\u00fcmber#1?.jpg")
+    assert service.client.get(location).json() == response.json()
+
+
+def test_ids_are_made_up_and_sort_by_time(service: Running) -> None:
+    ids = []
+    for _ in range(3):
+        ids.append(service.enroll().json()["image_id"])
+        time.sleep(0.002)
+    assert ids == sorted(ids)
+    assert all(
+        re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", it) for it in ids
+    )
+
+
+def test_empty_fields_count_as_not_given(service: Running) -> None:
+    record = service.enroll(vehicle_id="", captured_at="", image_id="").json()
+    assert (record["vehicle_id"], record["captured_at"]) == (None, None)
+    assert record["image_id"]
+
+
+def test_the_same_id_again_is_refused_before_it_costs_anything(service: Running) -> None:
+    service.enroll(picture(RED), image_id="a", vehicle_id="first")
+    batches = len(service.models.embedder.batches)
+    response = service.enroll(picture(GREEN), image_id="a", vehicle_id="second")
+    assert response.status_code == 409
+    assert response.json()["type"] == "urn:lka-reid:problem:duplicate-image"
+    assert len(service.models.embedder.batches) == batches
+    assert service.client.get("/gallery/a").json()["vehicle_id"] == "first"
+    assert service.gallery.count() == 1
+
+
+def test_the_same_id_enrolled_meanwhile_is_refused_by_the_gallery(service: Running) -> None:
+    def overtake(_images: object) -> None:
+        service.gallery.enroll(
+            Enrollment(
+                image_id="a",
+                vehicle_id="first",
+                descriptor=np.eye(1, DIM, dtype=np.float32)[0],
+                strips=None,
+                image=b"x",
+                media_type="image/png",
+            )
+        )
+
+    service.models.embedder.on_embed = overtake
+    response = service.enroll(image_id="a", vehicle_id="second")
+    assert response.status_code == 409
+    assert response.json()["type"] == "urn:lka-reid:problem:duplicate-image"
+    assert service.client.get("/gallery/a").json()["vehicle_id"] == "first"
+
+
+def test_an_image_comes_back_byte_for_byte_with_its_type(service: Running) -> None:
+    for kind, media_type in {
+        "JPEG": "image/jpeg",
+        "PNG": "image/png",
+        "WEBP": "image/webp",
+        "BMP": "image/bmp",
+    }.items():
+        data = picture(GREEN, kind)
+        assert service.enroll(data, image_id=f"a/{kind}").status_code == 201
+        response = service.client.get(f"/gallery/a/{kind}/image")
+        assert response.content == data
+        assert response.headers["Content-Type"] == media_type
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_deleted_image_is_gone_and_its_id_is_free(service: Running) -> None:
+    service.enroll(image_id="a/b.png")
+    assert service.client.delete("/gallery/a/b.png").status_code == 204
+    for response in (
+        service.client.get("/gallery/a/b.png"),
+        service.client.get("/gallery/a/b.png/image"),
+        service.client.delete("/gallery/a/b.png"),
+    ):
+        assert response.status_code == 404
+        assert response.json()["type"] == "urn:lka-reid:problem:unknown-image"
+    assert service.query().json()["matches"] == []
+    assert service.enroll(image_id="a/b.png").status_code == 201
+
+
+def test_pages_follow_each_other_to_the_end(service: Running) -> None:
+    for number in range(5):
+        service.enroll(image_id=str(number))
+    seen: list[str] = []
+    after: dict[str, int] = {}
+    while True:
+        page = service.client.get("/gallery", params={"limit": 2, **after}).json()
+        seen += [record["image_id"] for record in page["records"]]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert seen == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 1001}, "limit"),
+        ({"after": "x"}, "after"),
+        ({"after": 2**63}, "after"),
+    ],
+)
+def test_a_wrong_page_is_named(shared_service: Running, params: dict[str, int], field: str) -> None:
+    response = shared_service.client.get("/gallery", params=params)
+    assert response.status_code == 422
+    assert [fault["field"] for fault in response.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("path", ["a%00b", "a//b", "..%2Fa", "a/", "%20a", "x" * 513])
+def test_an_illegal_id_in_the_path_is_named(shared_service: Running, path: str) -> None:
+    response = shared_service.client.get("/gallery/" + path)
+    assert response.status_code == 422
+    assert [fault["field"] for fault in response.json()["errors"]] == ["image_id"]

@@ -1,0 +1,83 @@
+"""`lka-reid explain`, as a user meets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from models.bundle import Bundle
+from tests.models.explainable import write_explainable
+from tests.service.command_line import Command, command_runner
+from tests.service.fakes import GREEN, RED, picture
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_explainable(tmp_path_factory.mktemp("explainable") / "bundle")
+
+
+@pytest.fixture(autouse=True)
+def _pictures(tmp_path: Path) -> None:
+    for name, colour in {"red": RED, "green": GREEN}.items():
+        (tmp_path / f"{name}.png").write_bytes(picture(colour))
+
+
+def test_it_draws_and_says_what_it_found(command: Command, bundle: Bundle) -> None:
+    outcome = command("explain", "red.png", "green.png", "-o", "out.png", "--bundle", bundle.path)
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = [line.split(maxsplit=1) for line in outcome.out.splitlines()]
+    assert ["bundle", "small"] in lines
+    assert ["picture", "out.png"] in lines
+    for what in ("similarity", "re-rank distance", "nearest band", "farthest band", "probe looked"):
+        assert any(line.startswith(what) for line in outcome.out.splitlines()), what
+    with Image.open("out.png") as drawn:
+        drawn.load()
+        assert drawn.format == "PNG"
+
+
+def test_without_a_name_the_picture_is_called_after_both_images(command: Command, bundle: Bundle) -> None:
+    assert command("explain", "red.png", "green.png", "--bundle", bundle.path).code == 0
+    assert Path("explained-red-green.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("red.png", "text.jpg"), "text.jpg: these 7 bytes are no image that is known here; send JPEG"),
+        (("missing.png", "red.png"), "missing.png: No such file"),
+        (("red.png", "."), ".: Is a directory"),
+        (("red.png", "green.png", "-o", "out.jpg"), "out.jpg: the picture is a PNG"),
+        (("red.png", "green.png", "-o", "nowhere/out.png"), "nowhere/out.png: No such file"),
+    ],
+)
+def test_a_wrong_path_is_one_clear_line(
+    command: Command, bundle: Bundle, arguments: tuple[str, ...], message: str
+) -> None:
+    Path("text.jpg").write_bytes(b"no image"[:7])
+    outcome = command("explain", *arguments, "--bundle", bundle.path)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"Error: {message}")
+    assert outcome.err.count("\n") == 1
+    assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [("parts", "export it again with `lka-reid export`"), ("re-ranker", "no re-ranker")],
+)
+def test_a_bundle_that_cannot_explain_names_the_remedy(
+    command: Command, tmp_path: Path, lacking: str, message: str
+) -> None:
+    old = write_explainable(tmp_path / "old", explainable=lacking != "parts", rerank=lacking != "re-ranker")
+    outcome = command("explain", "red.png", "green.png", "--bundle", old.path)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"Error: {old.path}: ")
+    assert message in outcome.err
+    assert not Path("explained-red-green.png").exists()

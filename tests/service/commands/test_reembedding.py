@@ -1,0 +1,151 @@
+"""Re-embedding: everything but the features is kept, and until the end nothing is lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from index import Enrollment, FingerprintMismatchError, Gallery, GalleryLockedError
+from models.bundle import Bundle
+from service.commands.reembedding import STAGING, ReembeddingError, re_embed
+from service.inference.forward import ForwardPass
+from tests.service.fakes import (
+    BLUE,
+    DIM,
+    FINGERPRINT,
+    GREEN,
+    RED,
+    SHAPE,
+    STRIPS,
+    FakeEmbedder,
+    make_models,
+    open_gallery,
+    picture,
+)
+
+OLD = "e" * 64
+WHEN = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    return make_models().bundle
+
+
+def fill(folder: Path, images: dict[str, bytes]) -> None:
+    """A gallery that another model with other shapes has embedded."""
+    with Gallery.open(folder, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+        for name, data in images.items():
+            gallery.enroll(
+                Enrollment(
+                    image_id=name,
+                    vehicle_id="v" + name,
+                    camera_id="c",
+                    captured_at=WHEN,
+                    view="front",
+                    tags=("x",),
+                    descriptor=np.array([1, 0], np.float32),
+                    strips=None,
+                    image=data,
+                    media_type="image/png",
+                    enrolled_at=WHEN,
+                )
+            )
+
+
+def forward(embedder: FakeEmbedder | None = None) -> ForwardPass:
+    return ForwardPass((embedder or FakeEmbedder()).embed, SHAPE, 2)
+
+
+def test_records_keep_all_but_their_fingerprint_and_can_be_searched(tmp_path: Path, bundle: Bundle) -> None:
+    images = {"a/1": picture(RED), "a/2": picture(GREEN), "a/3": picture(BLUE)}
+    fill(tmp_path, images)
+    progress: list[tuple[int, int]] = []
+    result = re_embed(
+        tmp_path, bundle, forward(), batch=2, on_progress=lambda done, total: progress.append((done, total))
+    )
+    assert (result.embedded, result.left_out) == (3, [])
+    assert progress == [(2, 3), (3, 3)]
+    assert not (tmp_path / STAGING).exists()
+    with open_gallery(tmp_path) as gallery:
+        assert [record.image_id for record in gallery.page().records] == list(images)
+        record = gallery.get("a/2")
+        assert (record.vehicle_id, record.camera_id, record.view, record.tags) == (
+            "va/2",
+            "c",
+            "front",
+            ("x",),
+        )
+        assert (record.captured_at, record.enrolled_at, record.fingerprint) == (WHEN, WHEN, FINGERPRINT)
+        assert gallery.image("a/2") == (images["a/2"], "image/png")
+        probe = np.eye(1, DIM, dtype=np.float32)
+        assert len(gallery.search(probe, 10)[0]) == 3
+        [strips] = gallery.strips(["a/2"])
+        assert strips is not None
+        assert strips.shape == STRIPS
+
+
+def still_old(folder: Path, count: int) -> bool:
+    with pytest.raises(FingerprintMismatchError):
+        open_gallery(folder)
+    with Gallery.open(folder, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+        return gallery.count() == count
+
+
+def test_an_image_that_cannot_be_embedded_stops_it_and_nothing_changes(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    fill(tmp_path, {"good": picture(), "bad": b"no image"})
+    with pytest.raises(ReembeddingError, match=r"'bad' cannot be embedded .*nothing was changed"):
+        re_embed(tmp_path, bundle, forward())
+    assert still_old(tmp_path, 2)
+
+
+def test_such_images_are_left_out_where_that_is_wanted(tmp_path: Path, bundle: Bundle) -> None:
+    def poison(images: NDArray[np.float32]) -> None:
+        if images.max() > 2.6:
+            raise RuntimeError("poison")
+
+    embedder = FakeEmbedder()
+    embedder.on_embed = poison
+    fill(tmp_path, {"good": picture((100, 100, 100)), "bad": b"no image", "poison": picture((255, 255, 255))})
+    result = re_embed(tmp_path, bundle, forward(embedder), leave_out_failed=True)
+    assert result.embedded == 1
+    assert [image_id for image_id, _ in result.left_out] == ["bad", "poison"]
+    with open_gallery(tmp_path) as gallery:
+        assert [record.image_id for record in gallery.page().records] == ["good"]
+
+
+def test_after_an_interruption_the_old_gallery_stands_and_it_can_be_run_again(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    fill(tmp_path, {str(number): picture() for number in range(4)})
+
+    def interrupt(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        re_embed(tmp_path, bundle, forward(), batch=2, on_progress=interrupt)
+    assert (tmp_path / STAGING).exists()
+    assert still_old(tmp_path, 4)
+    assert re_embed(tmp_path, bundle, forward()).embedded == 4
+
+
+def test_a_gallery_in_use_is_left_alone(tmp_path: Path, bundle: Bundle) -> None:
+    fill(tmp_path, {"a": picture()})
+    with (
+        Gallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None),
+        pytest.raises(GalleryLockedError),
+    ):
+        re_embed(tmp_path, bundle, forward())
+
+
+def test_an_empty_gallery_changes_hands_too(tmp_path: Path, bundle: Bundle) -> None:
+    fill(tmp_path, {})
+    assert re_embed(tmp_path, bundle, forward()).embedded == 0
+    with open_gallery(tmp_path) as gallery:
+        assert gallery.count() == 0

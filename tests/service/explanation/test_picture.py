@@ -1,0 +1,163 @@
+"""The picture of an explanation, and its words."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageChops, ImageDraw
+
+from models.bundle import RerankerEntry, Threshold
+from service.explanation import colours, lettering, panels, words
+from service.explanation.picture import Layout, Pair, draw, png
+from tests.service.explanation.samples import BRANCHES, explanation, manifest, pair
+
+
+@pytest.mark.parametrize(
+    ("bands", "branches", "size"),
+    [
+        (4, BRANCHES, (64, 64)),
+        (8, BRANCHES, (64, 64)),
+        (2, ("CONV1",), (64, 32)),
+        (3, tuple(f"B{number}" for number in range(6)), (32, 64)),
+    ],
+)
+def test_the_picture_is_a_whole_png_of_the_size_that_the_bundle_asks_for(
+    bands: int, branches: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    shown = explanation(bands=bands, branches=branches)
+    told = manifest(width=size[0], height=size[1])
+    with Image.open(io.BytesIO(png(draw(shown, pair(), told)))) as picture:
+        picture.load()
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
+        assert picture.size == Layout.of(shown, told).size
+        # Nothing is drawn up to the edge, so nothing was cut off there.
+        inside = picture.crop((8, 8, picture.width - 8, picture.height - 8))
+        framed = Image.new("RGB", picture.size, colours.PAPER)
+        framed.paste(inside, (8, 8))
+        assert ImageChops.difference(picture, framed).getbbox() is None
+
+
+def test_another_candidate_gives_another_picture() -> None:
+    shown, told = explanation(), manifest()
+    same, again = draw(shown, pair(), told), draw(shown, pair(), told)
+    other = draw(shown, pair(candidate=(10, 10, 240)), told)
+    assert same.tobytes() == again.tobytes()
+    changed = ImageChops.difference(same, other).getbbox()
+    assert changed is not None
+    probe_side = (0, 0, Layout.of(shown, told).picture[0], Layout.of(shown, told).maps - 60)
+    assert ImageChops.difference(same.crop(probe_side), other.crop(probe_side)).getbbox() is None
+
+
+def test_names_of_any_length_and_script_fit() -> None:
+    told = manifest("name " * 60)
+    named = Pair(pair().probe, pair().candidate, "x" * 500, "漢字/\x00\n" + "y" * 500)
+    assert draw(explanation(), named, told).size == draw(explanation(), pair(), manifest()).size
+
+
+def ribbons(attention: list[list[float]]) -> tuple[int, Image.Image]:
+    sheet = Image.new("RGB", (200, 200), colours.PAPER)
+    drawn = panels.ribbons(sheet, (0, 0), sheet.size, np.array(attention))
+    return drawn, sheet
+
+
+def test_a_ribbon_joins_the_bands_whose_attention_exceeds_an_even_share() -> None:
+    drawn, sheet = ribbons([[0.1, 0.9], [0.5, 0.5]])
+    assert drawn == 1
+    assert sheet.getpixel((2, 50)) != colours.PAPER
+    assert sheet.getpixel((197, 150)) != colours.PAPER
+    assert sheet.getpixel((2, 150)) == colours.PAPER
+    assert sheet.getpixel((197, 50)) == colours.PAPER
+
+
+def test_more_attention_makes_a_wider_ribbon() -> None:
+    def ink(row: list[float]) -> int:
+        _, sheet = ribbons([row, [0.0, 1.0]])
+        upper = np.asarray(sheet)[:100, :10]
+        return int((upper != 255).any(axis=2).sum())
+
+    assert ink([0.9, 0.1]) > ink([0.7, 0.3]) > ink([0.55, 0.45]) > ink([0.5, 0.5]) == 0
+
+
+def test_even_attention_looks_even_and_is_called_so() -> None:
+    shown = explanation(sharpness=0.001)
+    attention = shown.attention("probe")
+    drawn, sheet = ribbons(shown.band_attention("probe").tolist())
+    assert drawn == 0
+    assert sheet.getcolors() == [(sheet.width * sheet.height, colours.PAPER)]
+    assert panels.ratio_span(attention) == panels.LEAST_RATIO
+    assert "That is even: the re-ranker takes" in words.spread(attention, attention, manifest())
+    told = dict(words.summary(shown, manifest()))
+    assert told["probe looked"].startswith("evenly")
+    assert "No band stands out" in words.even(shown.band_attention("probe"))
+
+
+def test_a_re_ranker_that_compares_along_its_attention_says_so() -> None:
+    shown = explanation(sharpness=0.001)
+    entry = RerankerEntry(candidates=10, config={"distance": "attention"})
+    along = manifest().model_copy(update={"reranker": entry})
+    assert "the strips that it looks at" in words.strips(shown, along)
+    assert "the strips that it looks at" not in words.strips(shown, manifest())
+    attention = shown.attention("probe")
+    assert "That is even: the re-ranker compares every strip" in words.spread(attention, attention, along)
+
+
+def test_strong_attention_is_named() -> None:
+    shown = explanation()
+    heads = np.full((1, 16, 16), 1 / 32, dtype=np.float32)
+    heads[0, 6, 13] = 17 / 32
+    told = dict(words.summary(dataclasses.replace(shown, probe_attention=heads), manifest()))
+    assert told["probe looked"] == "most from L2 band 3 at H2 band 2: 53.12 %, where even is 6.25 %"
+
+
+def test_the_nearest_and_the_farthest_band_are_named() -> None:
+    distances = np.array([[0.5, 0.2, 0.9, 0.4]] * 4, dtype=np.float32)
+    told = words.summary(dataclasses.replace(explanation(), strip_distances=distances), manifest())
+    assert ("nearest band", "2 of 4 from the top, 0.2000") in told
+    assert ("farthest band", "3 of 4 from the top, 0.9000") in told
+    assert ("re-rank distance", "1.0000") in told
+    assert ("  similarity", "0.5000  (2 x (1 - similarity))") in told
+
+
+@pytest.mark.parametrize(("limit", "word"), [(0.75, "a match"), (0.76, "no match")])
+def test_a_threshold_s_verdict_is_told(limit: float, word: str) -> None:
+    threshold = Threshold(
+        similarity=limit,
+        false_match_rate=0.01,
+        false_match_interval=(0.0, 0.02),
+        true_match_rate=0.9,
+        measured_on="pictures",
+        fingerprint="0" * 64,
+    )
+    told = words.sum_line(explanation(), manifest().model_copy(update={"threshold": threshold}))
+    assert told.endswith(f"the threshold {limit:.3f}: {word}")
+    assert "threshold" not in words.sum_line(explanation(), manifest())
+
+
+@pytest.mark.parametrize("scale", ["distance", "activation"])
+def test_more_is_always_darker_or_always_brighter(scale: str) -> None:
+    pixels = colours.shade(np.linspace(0, 1, 50), scale).astype(float)
+    brightness = np.diff(pixels @ [0.299, 0.587, 0.114])
+    assert (brightness <= 0.5).all() or (brightness >= -0.5).all()
+
+
+def test_beyond_a_scale_s_ends_its_ends_count() -> None:
+    assert colours.colour(-1, "distance") == colours.colour(0, "distance")
+    assert colours.colour(7, "distance") == colours.colour(1, "distance")
+
+
+def test_text_is_cut_in_its_middle_and_shows_what_the_font_has() -> None:
+    assert lettering.printable("car 漢\n1.jpg") == "car ??1.jpg"
+    short = lettering.fit("a" * 100 + "end.jpg", 13, 120)
+    assert short.startswith("aaa")
+    assert short.endswith("end.jpg")
+    assert "..." in short
+    assert lettering.width(short, 13) <= 120
+    lines = lettering.wrap("one two three four five six", 13, 60)
+    assert " ".join(lines) == "one two three four five six"
+    assert all(lettering.width(line, 13) <= 60 for line in lines)
+    sheet = Image.new("RGB", (200, 200), colours.PAPER)
+    below = lettering.paragraph(ImageDraw.Draw(sheet), (0, 0), "one two three four five six", 60)
+    assert below == pytest.approx(len(lines) * round(1.4 * 13))

@@ -1,0 +1,355 @@
+"""The batcher: who waits for whom, who is dropped, and what a failure costs whom."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from service.inference.batcher import Batcher
+from service.inference.forward import EmbeddingError, ForwardPass
+from service.inference.request import Embedded, Expired, Overloaded, WorkerStoppedError
+from tests.service.fakes import SHAPE, Embeddings
+
+LONG = 3600.0
+PATIENCE = 20.0
+POISON = 666.0
+
+
+def image(value: float) -> NDArray[np.float32]:
+    return np.full(SHAPE, value, dtype=np.float32)
+
+
+class Recorder:
+    """Answers each image's first pixel; fails on poison; can be held."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[float]] = []
+        self.open = threading.Event()
+        self.entered = threading.Event()
+        self.open.set()
+
+    def __call__(self, images: NDArray[np.float32]) -> Embeddings:
+        values = images[:, 0, 0, 0]
+        self.batches.append(values.tolist())
+        self.entered.set()
+        assert self.open.wait(PATIENCE)
+        if POISON in values:
+            raise RuntimeError("poison")
+        return Embeddings(values[:, np.newaxis].copy(), None)
+
+    def hold(self) -> None:
+        self.entered.clear()
+        self.open.clear()
+
+
+@contextmanager
+def started(embed: Any, *, max_batch: int = 4, **options: Any) -> Iterator[Batcher]:
+    batcher = Batcher(ForwardPass(embed, SHAPE, max_batch), max_batch=max_batch, **options)
+    batcher.start()
+    if isinstance(embed, Recorder):
+        embed.batches.clear()
+    try:
+        yield batcher
+    finally:
+        if isinstance(embed, Recorder):
+            embed.open.set()
+        batcher.close(PATIENCE)
+
+
+def soon() -> float:
+    return time.monotonic() + LONG
+
+
+def submit(batcher: Batcher, value: float, deadline: float | None = None) -> Future[Embedded]:
+    return batcher.place(deadline if deadline is not None else soon()).submit(image(value))
+
+
+def value_of(future: Future[Embedded]) -> float:
+    return float(future.result(PATIENCE).features.descriptor[0])
+
+
+def hold_worker(batcher: Batcher, embed: Recorder) -> Future[Embedded]:
+    """Keep the worker busy with one image, so that what follows is waiting."""
+    embed.hold()
+    future = submit(batcher, -1)
+    assert embed.entered.wait(PATIENCE)
+    return future
+
+
+def test_a_lone_image_does_not_wait_for_company() -> None:
+    with started(Recorder(), max_wait_s=LONG) as batcher:
+        assert value_of(submit(batcher, 7)) == 7
+
+
+def test_a_batch_waits_for_an_image_that_is_on_the_way() -> None:
+    embed = Recorder()
+    with started(embed, max_wait_s=LONG) as batcher, batcher.place(soon()) as coming:
+        first = submit(batcher, 1)
+        second = coming.submit(image(2))
+        assert [value_of(first), value_of(second)] == [1, 2]
+    assert embed.batches == [[1, 2]]
+
+
+def test_a_batch_goes_when_the_image_on_the_way_does_not_come() -> None:
+    with started(Recorder(), max_wait_s=LONG) as batcher:
+        with batcher.place(soon()):
+            first = submit(batcher, 1)
+        assert value_of(first) == 1
+
+
+def test_a_batch_goes_when_its_wait_is_over() -> None:
+    with started(Recorder(), max_wait_s=0) as batcher, batcher.place(soon()):
+        assert value_of(submit(batcher, 1)) == 1
+
+
+def test_a_full_batch_goes_at_once_and_the_rest_follows() -> None:
+    embed = Recorder()
+    with started(embed, max_wait_s=LONG) as batcher:
+        held = hold_worker(batcher, embed)
+        waiting = [submit(batcher, value) for value in range(5)]
+        with batcher.place(soon()) as late:
+            embed.open.set()
+            assert [value_of(future) for future in waiting[:4]] == [0, 1, 2, 3]
+            last = late.submit(image(5))
+            assert [value_of(waiting[4]), value_of(last), value_of(held)] == [4, 5, -1]
+    assert embed.batches == [[-1], [0, 1, 2, 3], [4, 5]]
+
+
+def test_batches_are_padded_to_a_bucket_and_answers_are_not() -> None:
+    embed = Recorder()
+    seen: list[int] = []
+    with started(embed, on_batch=lambda images, _seconds: seen.append(images)) as batcher:
+        hold_worker(batcher, embed)
+        waiting = [submit(batcher, value) for value in (1, 2, 3)]
+        embed.open.set()
+        assert [value_of(future) for future in waiting] == [1, 2, 3]
+    assert embed.batches[1] == [1, 2, 3, 0]
+    assert seen == [1, 3]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    values=st.lists(st.integers(0, 500), min_size=1, max_size=40),
+    max_batch=st.integers(1, 9),
+    threads=st.integers(1, 8),
+)
+def test_everyone_gets_the_answer_to_his_own_image(values: list[int], max_batch: int, threads: int) -> None:
+    with started(Recorder(), max_batch=max_batch) as batcher, ThreadPoolExecutor(threads) as pool:
+        assert list(pool.map(lambda value: value_of(submit(batcher, value)), values)) == values
+
+
+def test_a_poisonous_image_harms_only_itself() -> None:
+    embed = Recorder()
+    with started(embed) as batcher:
+        hold_worker(batcher, embed)
+        waiting = [submit(batcher, value) for value in (1, POISON, 3)]
+        embed.open.set()
+        assert value_of(waiting[0]) == 1
+        with pytest.raises(EmbeddingError, match="poison"):
+            waiting[1].result(PATIENCE)
+        assert value_of(waiting[2]) == 3
+        assert batcher.health().alive
+
+
+def test_an_answer_that_is_not_finite_harms_only_its_image() -> None:
+    embed = Recorder()
+    with started(embed) as batcher:
+        hold_worker(batcher, embed)
+        waiting = [submit(batcher, value) for value in (1, float("nan"))]
+        embed.open.set()
+        assert value_of(waiting[0]) == 1
+        with pytest.raises(EmbeddingError, match="not finite"):
+            waiting[1].result(PATIENCE)
+
+
+def test_health_tells_of_the_newest_pass() -> None:
+    with started(Recorder()) as batcher:
+        assert not batcher.health().last_failed
+        with pytest.raises(EmbeddingError):
+            submit(batcher, POISON).result(PATIENCE)
+        assert batcher.health().last_failed
+        value_of(submit(batcher, 1))
+        health = batcher.health()
+        assert health.alive
+        assert not health.last_failed
+        assert health.success_age_s is not None
+
+
+def test_a_full_queue_refuses_at_once_and_a_place_given_back_is_free() -> None:
+    embed = Recorder()
+    with started(embed, max_queue=2) as batcher:
+        hold_worker(batcher, embed)
+        waiting = submit(batcher, 1)
+        with batcher.place(soon()):
+            assert batcher.depth == 2
+            with pytest.raises(Overloaded, match="all 2 places"):
+                batcher.place(soon())
+        with batcher.place(soon()) as free:
+            last = free.submit(image(2))
+            embed.open.set()
+            assert [value_of(waiting), value_of(last)] == [1, 2]
+
+
+def test_who_goes_away_frees_the_place_and_is_not_computed() -> None:
+    embed = Recorder()
+    with started(embed, max_queue=1) as batcher:
+        hold_worker(batcher, embed)
+        with batcher.place(soon()) as leaving:
+            left = leaving.submit(image(1))
+        assert left.cancelled()
+        stays = submit(batcher, 2)
+        embed.open.set()
+        assert value_of(stays) == 2
+    assert embed.batches == [[-1], [2]]
+
+
+def test_who_is_past_the_deadline_is_not_computed() -> None:
+    embed = Recorder()
+    with started(embed) as batcher:
+        hold_worker(batcher, embed)
+        late, in_time = submit(batcher, 1, deadline=time.monotonic()), submit(batcher, 2)
+        embed.open.set()
+        with pytest.raises(Expired):
+            late.result(PATIENCE)
+        assert value_of(in_time) == 2
+    assert embed.batches == [[-1], [2]]
+
+
+def test_the_death_of_the_worker_fails_everyone_and_is_seen() -> None:
+    embed = Recorder()
+
+    def mortal(images: NDArray[np.float32]) -> Embeddings:
+        answer = embed(images)
+        if answer.descriptors[0, 0] == -1:
+            raise SystemExit("killed")
+        return answer
+
+    with started(mortal) as batcher:
+        running = hold_worker(batcher, embed)
+        waiting = submit(batcher, 1)
+        with batcher.place(soon()) as coming:
+            embed.open.set()
+            for future in (running, waiting):
+                with pytest.raises(WorkerStoppedError):
+                    future.result(PATIENCE)
+            with pytest.raises(WorkerStoppedError):
+                coming.submit(image(2))
+        assert not batcher.health().alive
+        with pytest.raises(WorkerStoppedError):
+            batcher.place(soon())
+
+
+def test_a_lost_device_fails_everyone_at_once_and_is_told_once() -> None:
+    embed = Recorder()
+    told: list[str] = []
+
+    def losing(images: NDArray[np.float32]) -> Embeddings:
+        answer = embed(images)
+        if POISON + 1 in images:
+            raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+        return answer
+
+    with started(losing, on_lost=told.append) as batcher:
+        held = hold_worker(batcher, embed)
+        waiting = [submit(batcher, value) for value in (1, POISON + 1, 2, 3, 4, 5)]
+        embed.open.set()
+        assert value_of(held) == -1
+        for future in waiting:
+            with pytest.raises(WorkerStoppedError):
+                future.result(PATIENCE)
+        with pytest.raises(WorkerStoppedError):
+            batcher.place(soon())
+    # Nothing is tried again on a device that is lost.
+    assert embed.batches[-2:] == [[-1], [1, POISON + 1, 2, 3]]
+    [reason] = told
+    assert "illegal memory access" in reason
+
+
+def test_a_batch_that_does_not_come_back_can_be_given_up() -> None:
+    embed = Recorder()
+    told: list[str] = []
+    with started(embed, on_lost=told.append) as batcher:
+        futures = [hold_worker(batcher, embed), submit(batcher, 1)]
+        for _ in range(2):
+            batcher.give_up("it stands still")
+        for future in futures:
+            with pytest.raises(WorkerStoppedError):
+                future.result(0)
+        assert told == ["it stands still"]
+        assert not batcher.health().alive
+        # Closing does not wait for it either.
+        batcher.close(timeout_s=LONG)
+
+
+def test_closing_is_no_loss() -> None:
+    told: list[str] = []
+    with started(Recorder(), on_lost=told.append) as batcher:
+        value_of(submit(batcher, 1))
+    assert told == []
+
+
+def test_start_runs_every_batch_size_once() -> None:
+    embed = Recorder()
+    batcher = Batcher(ForwardPass(embed, SHAPE, 6), max_batch=6)
+    batcher.start()
+    batcher.close()
+    assert [len(batch) for batch in embed.batches] == [1, 2, 4, 6]
+
+
+def test_start_fails_where_the_embedder_does() -> None:
+    def broken(_images: NDArray[np.float32]) -> Embeddings:
+        raise RuntimeError("no device")
+
+    batcher = Batcher(ForwardPass(broken, SHAPE, 4), max_batch=4)
+    with pytest.raises(EmbeddingError, match="no device"):
+        batcher.start()
+    assert not batcher.health().alive
+    batcher.close()
+
+
+def test_close_answers_those_who_wait_and_lets_no_one_in() -> None:
+    embed = Recorder()
+    with started(embed, max_wait_s=LONG) as batcher, ThreadPoolExecutor(1) as pool, ExitStack() as places:
+        held = hold_worker(batcher, embed)
+        waiting = [submit(batcher, value) for value in range(6)]
+        coming = places.enter_context(batcher.place(soon()))
+        closing = pool.submit(batcher.close, PATIENCE)
+        while not batcher._closing:
+            time.sleep(0)
+        with pytest.raises(WorkerStoppedError):
+            batcher.place(soon())
+        embed.open.set()
+        last = coming.submit(image(9))
+        closing.result(PATIENCE)
+        assert [value_of(future) for future in [held, *waiting, last]] == [-1, 0, 1, 2, 3, 4, 5, 9]
+
+
+def test_close_fails_those_whom_the_embedder_does_not_answer_in_time() -> None:
+    embed = Recorder()
+    with started(embed) as batcher:
+        futures = [hold_worker(batcher, embed), submit(batcher, 1)]
+        batcher.close(timeout_s=0)
+        for future in futures:
+            with pytest.raises(WorkerStoppedError):
+                future.result(0)
+
+
+def test_a_place_takes_one_image_of_the_right_shape() -> None:
+    with started(Recorder(), max_queue=1) as batcher:
+        with batcher.place(soon()) as place, pytest.raises(ValueError, match="shape"):
+            place.submit(np.zeros((1, 2, 3), dtype=np.float32))
+        with batcher.place(soon()) as place:
+            place.submit(image(1)).result(PATIENCE)
+            with pytest.raises(ValueError, match="one image"):
+                place.submit(image(1))
+        assert batcher.depth == 0

@@ -1,0 +1,118 @@
+"""The first stage in batches: company changes no answer, and an error reaches its own caller alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from index import Enrollment, Gallery, GalleryClosedError, Match
+from service.retrieval.batched_search import MAX_BATCH, BatchedSearch
+
+PATIENCE = 20.0
+DIM = 12
+
+
+def unit(count: int, seed: int) -> NDArray[np.float32]:
+    values = np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
+    return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True), dtype=np.float32)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
+    with Gallery.open(tmp_path, fingerprint="f", descriptor_dim=DIM, strips_shape=None) as opened:
+        for number, descriptor in enumerate(unit(30, 0)):
+            opened.enroll(
+                Enrollment(
+                    image_id=str(number),
+                    descriptor=descriptor,
+                    strips=None,
+                    image=b"x",
+                    media_type="image/png",
+                )
+            )
+        yield opened
+
+
+class Held:
+    """A gallery whose first search waits to be let go, and which notes the probes of every search."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self.probes: list[int] = []
+        self.entered = threading.Event()
+        self.open = threading.Event()
+        self.fault: Callable[[NDArray[np.float32]], Exception | None] = lambda _probes: None
+
+    def search(self, descriptors: NDArray[np.float32], k: int) -> list[list[Match]]:
+        self.probes.append(len(descriptors))
+        self.entered.set()
+        assert self.open.wait(PATIENCE)
+        fault = self.fault(descriptors)
+        if fault is not None:
+            raise fault
+        return self._gallery.search(descriptors, k)
+
+
+def together(held: Held, probes: NDArray[np.float32], ks: list[int]) -> list[Any]:
+    """Answers or errors of probes that arrive while another one is searched for."""
+    search = BatchedSearch(held)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(len(probes) + 1) as pool:
+        begun = pool.submit(search, unit(1, 9)[0], 1)
+        assert held.entered.wait(PATIENCE)
+        calls = []
+        for place, (probe, k) in enumerate(zip(probes, ks, strict=True), start=1):
+            calls.append(pool.submit(search, probe, k))
+            until = time.monotonic() + PATIENCE
+            while search.waiting < place and time.monotonic() < until:
+                time.sleep(0.001)
+        held.open.set()
+        begun.result(PATIENCE)
+        return [call.exception(PATIENCE) or call.result() for call in calls]
+
+
+def test_those_who_arrive_during_a_search_go_through_one_and_get_what_they_would_get_alone(
+    gallery: Gallery,
+) -> None:
+    probes, ks = unit(5, 1), [1, 3, 7, 30, 50]
+    held = Held(gallery)
+    found = together(held, probes, ks)
+    assert held.probes == [1, 5]
+    assert found == [gallery.search(probe[None], k)[0] for probe, k in zip(probes, ks, strict=True)]
+
+
+def test_a_search_for_several_that_fails_is_made_for_each_alone(gallery: Gallery) -> None:
+    probes = unit(3, 2)
+    held = Held(gallery)
+
+    def fault(given: NDArray[np.float32]) -> Exception | None:
+        return RuntimeError("this one") if (given == probes[1]).all(axis=1).any() else None
+
+    held.fault = fault
+    first, second, third = together(held, probes, [2, 2, 2])
+    assert held.probes == [1, 3, 1, 1, 1]
+    assert isinstance(second, RuntimeError)
+    assert [first, third] == [gallery.search(probe[None], 2)[0] for probe in (probes[0], probes[2])]
+
+
+def test_no_search_is_for_more_than_the_largest_batch(gallery: Gallery) -> None:
+    held = Held(gallery)
+    found = together(held, unit(MAX_BATCH + 2, 3), [1] * (MAX_BATCH + 2))
+    assert held.probes == [1, MAX_BATCH, 2]
+    assert all(len(matches) == 1 for matches in found)
+
+
+def test_a_closed_gallery_is_told_to_everyone(gallery: Gallery) -> None:
+    held = Held(gallery)
+    held.fault = lambda given: GalleryClosedError() if len(given) else None
+    search = BatchedSearch(held)  # type: ignore[arg-type]
+    held.open.set()
+    with pytest.raises(GalleryClosedError):
+        search(unit(1, 0)[0], 1)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tests.training.small import assert_same_weights
+from training.checkpoints.weights import load_embedder
+from training.cli import app
+
+ROOT = Path(__file__).parents[2]
+TINY = """
+name: tiny
+data: {validation_vehicles: 4}
+network: {width: 4, depth: [1, 1, 1, 1], image_size: [32, 32]}
+batch: {vehicles: 4, pictures: 2, epoch: vehicles}
+schedule: {epochs: 3, warm_up: 1, freeze: 0, milestones: [2]}
+run: {device: cpu, precision: fp32, workers: 0}
+evaluation: {every: 2}
+bundle: {export: false}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY, encoding="utf-8")
+    return path
+
+
+def train(config: Path, tree: Path, out: Path, *more: str) -> list[str]:
+    return ["train", "embedder", "--config", str(config), "--data", str(tree), "--out", str(out), *more]
+
+
+def test_a_training_prints_a_line_an_epoch_and_the_accuracy(config: Path, tree: Path, tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, train(config, tree, tmp_path / "run"))
+    assert found.exit_code == 0, found.output
+    lines = [line for line in found.output.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 3
+    pattern = (
+        r"epoch 2/3  ce [\d.]+  triplet [\d.]+  lr [\d.e-]+  \d+ images/s  [\d.]+ GiB  left 0:00:\d\d  mAP"
+    )
+    assert re.match(pattern, lines[1])
+    assert "validation vehicles, as served" in found.output
+    assert "report" in found.output
+
+
+def test_an_unknown_key_ends_with_one_line_that_names_the_nearest(
+    config: Path, tree: Path, tmp_path: Path
+) -> None:
+    arguments = train(config, tree, tmp_path / "run", "--set", "optimizer.learning_rate=1")
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 2
+    assert "did you mean optimiser?" in found.output
+    assert "Traceback" not in found.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_keys_are_listed() -> None:
+    found = CliRunner().invoke(app, ["train", "keys"], env={"COLUMNS": "160"})
+    assert found.exit_code == 0
+    for key in ("optimiser.learning_rate", "network.side_information", "losses.margin", "weights.sha256"):
+        assert key in found.output
+
+
+def test_an_ablation_writes_its_table(config: Path, tree: Path, tmp_path: Path) -> None:
+    arguments = ["ablation", "--config", str(config), "--data", str(tree), "--out", str(tmp_path / "a")]
+    arguments += ["--row", "baseline", "--row", "both", "--seeds", "2", "--folds", "2", "--epochs", "2"]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    table = (tmp_path / "a" / "table.md").read_text(encoding="utf-8")
+    assert "| + LKA + HCA | hca, hca, lka, lka |" in table
+    assert "2 of 2 identity folds" in table
+    assert "32x32 px, width 4, depth 1, 1, 1, 1, 2 epochs, from nothing" in table
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in another number of threads round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_ctrl_c_saves_says_how_to_go_on_and_loses_nothing(config: Path, tree: Path, tmp_path: Path) -> None:
+    more = ("--set", "schedule.epochs=24")
+    command = [sys.executable, "-m", "service.cli"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    out = tmp_path / "run"
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, *train(config, tree, out, *more)], stdout=file, stderr=file, env=environment
+        )
+        try:
+            until = time.monotonic() + 240
+            while b"epoch  3/24" not in log.read_bytes():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=120) == 130, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+    said = log.read_text()
+    assert "all of it is saved" in said
+    assert "Traceback" not in said
+    again = said.splitlines()[-1].split()
+    assert again[0] == "lka-reid"
+    assert again[-1] == "--resume"
+    assert CliRunner().invoke(app, again[1:]).exit_code == 0
+    assert CliRunner().invoke(app, train(config, tree, tmp_path / "straight", *more)).exit_code == 0
+    assert_same_weights(
+        load_embedder(out / "embedder.safetensors"),
+        load_embedder(tmp_path / "straight" / "embedder.safetensors"),
+    )

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from models.bundle import Bundle
+from tests.training.small import Diary, assert_same_weights, experiment
+from training.checkpoints.resume import SnapshotError
+from training.checkpoints.weights import load_embedder
+from training.config.embedder import DataConfig, ExperimentConfig
+from training.config.files import load_config
+from training.datasets.dataset import Dataset
+from training.datasets.image import DatasetError, VehicleImage
+from training.division import divide, thinned
+from training.embedder.experiment import Experiment, Sources
+from training.reporting.provenance import command
+from training.reporting.terminal import SilentReporter
+from training.signals import InterruptedRunError, Interruption
+
+CHANGES: dict[str, Any] = {
+    "data": {"validation_vehicles": 4},
+    "schedule": {"epochs": 2, "freeze": 0},
+    "evaluation": {"every": 1, "hardest": 3},
+    "bundle": {"export": False},
+}
+
+
+class Stopping(SilentReporter):
+    """Asks to stop after a step."""
+
+    def __init__(self, after: int) -> None:
+        self.diary = Diary(stop_after=after)
+
+    def step(self, progress: Any) -> None:
+        self.diary.step(progress)
+
+
+def run(config: ExperimentConfig, data: Path, folder: Path, **options: Any) -> dict[str, Any]:
+    return Experiment(config, Sources(data, None, "the command"), folder, SilentReporter()).run(**options)
+
+
+def test_a_run_leaves_configuration_weights_logs_and_report(tree: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    config = experiment(**CHANGES)
+    metrics = run(config, tree, folder)
+    assert load_config(folder / "config.yaml") == config
+    assert load_embedder(folder / "embedder.safetensors").config == config.network.build()
+    assert list((folder / "tensorboard").iterdir())
+    assert not (folder / "snapshot").exists()
+    for name in ("curves.png", "cmc.png", "hardest.png"):
+        with Image.open(folder / "report" / name) as picture:
+            assert min(picture.size) > 300
+    kept = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
+    assert kept == metrics
+    (row,) = kept["results"]
+    assert (row["row"], row["queries"], row["gallery"]) == ("as served", 8, 8)
+    assert 0 <= row["mAP"] <= 100
+    assert kept["command"] == "the command"
+    assert kept["data"]["vehicles"] == 8
+    assert {"commit", "versions", "machine", "configuration", "history", "weights"} <= kept.keys()
+    assert [epoch["epoch"] for epoch in kept["history"]] == [1, 2]
+    assert "mAP" in kept["history"][0]["measured"]
+
+
+def test_an_interrupted_experiment_is_resumed_to_the_same_weights(tree: Path, tmp_path: Path) -> None:
+    config = experiment(**CHANGES)
+    run(config, tree, tmp_path / "straight")
+    reporter = Stopping(after=1)
+    broken = Experiment(
+        config,
+        Sources(tree, None),
+        tmp_path / "broken",
+        reporter,
+        interruption=reporter.diary.interruption,
+    )
+    with pytest.raises(InterruptedRunError):
+        broken.run()
+    with pytest.raises(SnapshotError, match="holds a run; add --resume"):
+        run(config, tree, tmp_path / "broken")
+    run(config, tree, tmp_path / "broken", resume=True)
+    assert_same_weights(
+        load_embedder(tmp_path / "broken" / "embedder.safetensors"),
+        load_embedder(tmp_path / "straight" / "embedder.safetensors"),
+    )
+    with pytest.raises(SnapshotError, match="the run in it is finished"):
+        run(config, tree, tmp_path / "broken", resume=True)
+
+
+def test_how_the_machine_is_used_may_change_between_the_parts_of_a_run(tree: Path, tmp_path: Path) -> None:
+    config = experiment(**CHANGES)
+    reporter = Stopping(after=1)
+    with pytest.raises(InterruptedRunError):
+        Experiment(
+            config, Sources(tree, None), tmp_path / "a", reporter, interruption=reporter.diary.interruption
+        ).run()
+    moved = config.model_copy(update={"run": config.run.model_copy(update={"cache": True})})
+    run(moved, tree, tmp_path / "a", resume=True)
+
+
+def test_the_bundle_sees_what_the_training_saw(tree: Path, tmp_path: Path) -> None:
+    config = experiment(**{**CHANGES, "bundle": {"export": True, "precision": "int8"}, "name": "mine"})
+    run(config, tree, tmp_path / "run")
+    manifest = Bundle.load(tmp_path / "run" / "bundle").manifest
+    assert manifest.name == "mine"
+    assert manifest.input.mean == (0.5, 0.5, 0.5)
+    assert manifest.training["configuration"] == config.model_dump(mode="json")
+    assert manifest.accuracy["results"][0]["row"] == "as served"
+
+
+def test_data_that_is_not_divided_needs_a_number_of_vehicles(tree: Path, tmp_path: Path) -> None:
+    config = experiment(**{**CHANGES, "data": {"validation_vehicles": 0}})
+    with pytest.raises(DatasetError, match=r"set data\.validation_vehicles"):
+        run(config, tree, tmp_path / "run")
+
+
+def test_without_cameras_it_is_judged_by_recall_at_k(tree: Path, tmp_path: Path) -> None:
+    lines = tree.read_text(encoding="utf-8").splitlines()
+    bare = tree.with_name("classes.csv")
+    bare.write_text("\n".join(",".join(line.split(",")[:2]) for line in lines) + "\n", encoding="utf-8")
+    metrics = run(experiment(**CHANGES), bare, tmp_path / "run")
+    assert {"Recall@1", "Recall@2", "Recall@4", "Recall@8"} <= metrics["results"][0].keys()
+    assert "R1" not in metrics["results"][0]
+
+
+def test_side_information_is_measured_with_it_and_as_served(tree: Path, tmp_path: Path) -> None:
+    config = experiment(**CHANGES, network={"side_information": "camera"})
+    metrics = run(config, tree, tmp_path / "run")
+    assert [row["row"] for row in metrics["results"]] == ["as served", "with side information"]
+
+
+def test_a_command_is_kept_without_this_machines_folders() -> None:
+    words = ["train", "embedder", "--data", "/home/me/my data", "--out", "runs/x", "--set", "seed=1"]
+    assert command(words) == "lka-reid train embedder --data 'my data' --out runs/x --set seed=1"
+
+
+def test_nobody_is_asked_to_stop_by_default() -> None:
+    assert not Interruption().asked
+
+
+def test_thinning_keeps_every_vehicle_and_spreads_over_its_images() -> None:
+    images = [VehicleImage(Path(f"{v}_{i}.jpg"), f"v{v}", "") for v in range(3) for i in range(3 + 4 * v)]
+    kept = thinned(images, 4)
+    counts = [sum(image.vehicle_id == f"v{v}" for image in kept) for v in range(3)]
+    assert counts == [3, 4, 4]
+    assert [image.path.name for image in kept if image.vehicle_id == "v2"] == [
+        "2_0.jpg",
+        "2_2.jpg",
+        "2_5.jpg",
+        "2_8.jpg",
+    ]
+    assert thinned(images, 0) is images
+
+
+def test_vehicles_that_are_measured_may_keep_more_images_than_those_learned_from() -> None:
+    images = [VehicleImage(Path(f"{v}-{n}.jpg"), f"v{v}", "") for v in range(6) for n in range(5)]
+    dataset = Dataset("manifest", Path("tree"), images, [], divided=False)
+
+    def counts(**keys: Any) -> tuple[int, int]:
+        train, (task,) = divide(dataset, DataConfig(validation_vehicles=2, **keys))
+        assert not {i.vehicle_id for i in train} & {i.vehicle_id for i in task.images()}
+        return len(train), len(task.images())
+
+    assert counts() == (20, 10)
+    assert counts(images_per_vehicle=2) == (8, 4)
+    assert counts(images_per_vehicle=2, measured_per_vehicle=0) == (8, 10)
+    assert counts(images_per_vehicle=2, measured_per_vehicle=3) == (8, 6)

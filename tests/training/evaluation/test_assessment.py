@@ -1,0 +1,64 @@
+"""Both stages measured as the field measures one: only the first candidates move."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.reranker import CANDIDATES, RerankerConfig, StripReranker
+from tests.training.conftest import pretend
+from training.datasets.dataset import Task
+from training.evaluation.assessment import assess, moved
+from training.features.extract import Features
+
+VEHICLES = 20
+
+
+def features() -> Features:
+    """Descriptors that find a vehicle now and then; strips that always know it."""
+    source = np.random.default_rng(0)
+    own = np.repeat(source.normal(size=(VEHICLES, 12)), 2, axis=0)
+    descriptors = own + 1.5 * source.normal(size=own.shape)
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    strips = np.repeat(source.normal(size=(VEHICLES, 4, 16)), 2, axis=0).astype(np.float16)
+    return Features(pretend(VEHICLES), descriptors.astype(np.float32), strips.astype(np.float32))
+
+
+def all_against_all(found: Features) -> Task:
+    return Task("all", found.images, found.images)
+
+
+def test_a_second_stage_that_knows_all_lifts_what_is_among_the_first_and_nothing_else() -> None:
+    known = features()
+    first = assess(all_against_all(known), known)
+    both = assess(all_against_all(known), known, StripReranker(RerankerConfig(strip_width=16)))
+    assert first.accuracy.cmc[1] < first.accuracy.cmc[CANDIDATES] < 100
+    assert both.accuracy.cmc[1] == both.accuracy.cmc[CANDIDATES] == first.accuracy.cmc[CANDIDATES]
+    for rank in range(CANDIDATES, 40):
+        assert both.accuracy.cmc[rank] == first.accuracy.cmc[rank]
+    won = round((both.accuracy.cmc[1] - first.accuracy.cmc[1]) * 2 * VEHICLES / 100)
+    assert moved(first, both) == {"won": won, "lost": 0}
+
+
+def test_a_second_stage_that_says_what_the_first_says_changes_nothing() -> None:
+    known = features()
+    faithful = StripReranker(RerankerConfig(strip_width=16, fusion=1e6))
+    first, both = assess(all_against_all(known), known), assess(all_against_all(known), known, faithful)
+    assert both.accuracy == first.accuracy
+    assert moved(first, both) == {"won": 0, "lost": 0}
+
+
+def test_drawn_galleries_are_measured_with_both_stages_too() -> None:
+    known = features()
+    task = Task("drawn", known.images, None)
+    first = assess(task, known)
+    both = assess(task, known, StripReranker(RerankerConfig(strip_width=16)))
+    assert both.accuracy.cmc[1] == both.accuracy.cmc[CANDIDATES] == first.accuracy.cmc[CANDIDATES]
+    assert moved(first, both) == {}
+
+
+def test_features_without_strips_cannot_be_reranked() -> None:
+    known = features()
+    bare = Features(known.images, known.descriptors, None)
+    with pytest.raises(ValueError, match="re-ranking needs strips"):
+        assess(all_against_all(known), bare, StripReranker(RerankerConfig(strip_width=16)))

@@ -1,0 +1,195 @@
+"""Threshold calibration: the rate that was asked for, how sure it is, and when it is refused."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from models.bundle import Bundle
+from tests.service.command_line import Command, command_runner
+from tests.training.bundles import write_colour_bundle
+from tests.training.datasets import trees
+from training.evaluation.calibration import (
+    CalibrationError,
+    calibrate,
+    count_pairs,
+    effective_pairs,
+    wilson,
+)
+from training.evaluation.calibration_plot import plot_calibration
+from training.evaluation.retrieval import Side
+from training.evaluation.variants import normalised
+
+
+def images(vehicles: int, seed: int = 0, *, cameras: int = 2, noise: float = 0.5, dim: int = 16) -> Side:
+    """Each vehicle once before each camera."""
+    source = np.random.default_rng(seed)
+    own = np.repeat(source.normal(size=(vehicles, dim)), cameras, axis=0)
+    store = normalised((own + noise * source.normal(size=own.shape)).astype(np.float32))
+    names = np.repeat(np.arange(vehicles), cameras).astype(str)
+    return Side(store, np.arange(len(store)), names, np.tile(np.arange(cameras), vehicles).astype(str))
+
+
+def pairs(side: Side) -> tuple[list[float], list[float]]:
+    """Similarities of pairs of one vehicle and of two, from two cameras, by loops."""
+    same: list[float] = []
+    different: list[float] = []
+    for a, b in combinations(range(len(side)), 2):
+        if side.cameras[a] != side.cameras[b]:
+            kind = same if side.vehicles[a] == side.vehicles[b] else different
+            kind.append(float(np.float32(side.store[a] @ side.store[b])))
+    return same, different
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1, 5000, 2**20]), st.sampled_from([0.1, 0.25, 0.5]))
+@settings(max_examples=25, deadline=None)
+def test_the_threshold_is_the_lowest_with_at_most_the_wanted_rate(
+    seed: int, workspace: int, rate: float
+) -> None:
+    side = images(20, seed, cameras=3)
+    same, different = pairs(side)
+    found, _ = calibrate(side, rate, workspace=workspace)
+    assert (found.negative_pairs, found.positive_pairs) == (len(different), len(same))
+    # Similarities are summed in another order here, so those at the threshold may fall on either side.
+    near = 2 / len(different)
+    assert found.false_match_rate <= rate + near
+    assert found.false_match_rate == pytest.approx(np.mean(np.array(different) >= found.similarity), abs=near)
+    assert np.mean(np.array(different) >= found.similarity - 4e-6) > rate - near
+    assert found.true_match_rate == pytest.approx(
+        np.mean(np.array(same) >= found.similarity), abs=2 / len(same)
+    )
+    low, high = found.false_match_interval
+    assert low <= found.false_match_rate <= high
+    assert found.similarity_interval[0] <= found.similarity <= found.similarity_interval[1]
+
+
+def test_pairs_of_one_camera_do_not_count() -> None:
+    side = images(30)
+    one = Side(side.store, side.rows, side.vehicles, np.full(len(side), "cam1"))
+    curves = count_pairs(one)
+    assert curves.same.sum() == curves.different.sum() == 0
+    both = count_pairs(side)
+    assert (both.same.sum(), both.different.sum()) == (30, 30 * 29)
+
+
+def test_a_rate_that_the_pairs_are_too_few_for_is_refused_with_what_they_can_show() -> None:
+    side = images(40)
+    with pytest.raises(CalibrationError, match=r"1,560 pairs .* at least 30,000 .* show is 1\.9e-02"):
+        calibrate(side, 1e-3)
+    assert calibrate(side, 0.02)[0].false_match_rate <= 0.02
+    with pytest.raises(CalibrationError, match="cannot show any rate"):
+        calibrate(images(3), 1e-3)
+
+
+def test_without_a_vehicle_before_two_cameras_nothing_is_calibrated() -> None:
+    side = images(60)
+    alone = Side(side.store, side.rows, np.arange(len(side)).astype(str), side.cameras)
+    with pytest.raises(CalibrationError, match="no vehicle was seen by two cameras"):
+        calibrate(alone, 0.1)
+
+
+def test_pictures_that_are_all_alike_give_no_threshold() -> None:
+    side = images(30)
+    alike = np.zeros_like(side.store)
+    alike[:, 0] = 1
+    with pytest.raises(CalibrationError, match="have similarity 1"):
+        calibrate(Side(alike, side.rows, side.vehicles, side.cameras), 0.1)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -1.0, 2.0])
+def test_a_rate_outside_0_and_1_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        calibrate(images(5), rate)
+
+
+def test_progress_counts_both_passes() -> None:
+    told: list[int] = []
+    calibrate(images(30), 0.1, report=told.append)
+    assert told == list(range(1, 121))
+
+
+def test_wilsons_interval_is_the_published_one() -> None:
+    # Newcombe (1998), table I: 81 of 263 and 0 of 20, method 3.
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+
+
+def test_pairs_that_share_a_vehicle_count_for_less_than_independent_ones() -> None:
+    totals = np.full(50, 100)
+    spread = np.full(50, 4)
+    # All matches are those of two vehicles with each other and the rest.
+    crowded = np.zeros(50, dtype=np.int64)
+    crowded[:2] = 100
+    assert spread.sum() == crowded.sum()
+    assert effective_pairs(totals, spread) == 2500
+    assert effective_pairs(totals, crowded) < 100
+
+
+def test_the_interval_covers_the_true_rate_as_often_as_it_says() -> None:
+    # The true rate at a fixed threshold comes from many vehicles; samples of 40 are then drawn.
+    covered, draws, rate = 0, 40, 0.1
+    truth = images(700, seed=1)
+    similarities = truth.store[::2] @ truth.store[1::2].T
+    different = similarities[~np.eye(len(similarities), dtype=bool)]
+    for seed in range(draws):
+        chosen = np.random.default_rng(seed).choice(700, 40, replace=False)
+        rows = np.sort(np.concatenate((2 * chosen, 2 * chosen + 1)))
+        found, _ = calibrate(Side(truth.store, rows, truth.vehicles[rows], truth.cameras[rows]), rate)
+        true = float(np.mean(different >= found.similarity))
+        low, high = found.false_match_interval
+        covered += low <= true <= high
+    assert covered >= 0.85 * draws
+
+
+def test_the_plot_is_a_picture(tmp_path: Path) -> None:
+    side = images(40)
+    found, curves = calibrate(side, 0.05)
+    plot_calibration(found, curves, "title", tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        assert picture.width > 1000
+        assert len(picture.convert("RGB").getcolors(2**20) or []) > 20
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+def test_the_command_writes_the_threshold_and_leaves_the_fingerprint(
+    tmp_path: Path, command: Command
+) -> None:
+    bundle = write_colour_bundle(tmp_path / "bundle")
+    before = Bundle.load(bundle)
+    words = ["--bundle", bundle, "--data", trees.manifest(tmp_path / "data", 30), "--false-match-rate", 0.05]
+    words += ["--plot", tmp_path / "plot.png"]
+    outcome = command("calibrate", *words, "--no-write")
+    assert outcome.code == 0
+    assert "left as it is" in outcome.out
+    assert Bundle.load(bundle) == before
+    outcome = command("calibrate", *words, "--json")
+    answer = json.loads(outcome.out)
+    after = Bundle.load(bundle)
+    assert after.fingerprint == before.fingerprint
+    assert after.manifest.threshold is not None
+    assert after.manifest.threshold.similarity == answer["similarity"]
+    assert after.manifest.threshold.false_match_rate <= 0.05
+    assert after.manifest.threshold.measured_on.startswith(
+        "data (manifest), all against all: 60 images of 30"
+    )
+    assert (tmp_path / "plot.png").is_file()
+
+
+def test_the_command_refuses_and_leaves_the_bundle(tmp_path: Path, command: Command) -> None:
+    bundle = write_colour_bundle(tmp_path / "bundle")
+    outcome = command("calibrate", "--bundle", bundle, "--data", trees.manifest(tmp_path / "data", 30))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "too few for a false-match rate of 0.001" in outcome.err
+    assert Bundle.load(bundle).manifest.threshold is None
+    assert not Path("calibration.png").exists()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.network import NetworkConfig
+from tests.training.small import small_network
+from training.checkpoints.weights import load_embedder, load_viewpoints, save_embedder
+from training.datasets.image import DatasetError, VehicleImage
+from training.loading.viewpoints import Viewpoints, at_mean_viewpoint
+
+IMAGES = [
+    VehicleImage(Path(f"{camera}{view}.jpg"), "v", camera, view=view)
+    for camera in ("c2", "c1", "")
+    for view in ("rear", "front", "")
+]
+
+
+def image(camera: str, view: str = "") -> VehicleImage:
+    return VehicleImage(Path("x.jpg"), "v", camera, view=view)
+
+
+def test_a_viewpoint_is_camera_times_views_plus_view_as_in_training() -> None:
+    found = Viewpoints.of(IMAGES, "camera-view")
+    assert found is not None
+    assert len(found) == 4
+    assert found.numbers([image("c1", "front"), image("c1", "rear"), image("c2", "front")]) == [0, 1, 2]
+
+
+def test_what_training_did_not_know_is_minus_one() -> None:
+    both, camera, view = (Viewpoints.of(IMAGES, kind) for kind in ("camera-view", "camera", "view"))
+    assert both is not None
+    assert camera is not None
+    assert view is not None
+    assert both.numbers([image("c3", "front"), image("c1"), image("", "front")]) == [-1, -1, -1]
+    assert camera.numbers([image("c1"), image("c2", "side"), image("")]) == [0, 1, -1]
+    assert view.numbers([image("c9", "rear"), image("", "front"), image("c1")]) == [1, 0, -1]
+    assert Viewpoints.of(IMAGES, "none") is None
+
+
+def test_side_information_without_views_in_the_data_is_an_error() -> None:
+    with pytest.raises(DatasetError, match="no training image has a view"):
+        Viewpoints.of([image("c1")], "camera-view")
+
+
+def test_the_network_adds_a_vector_for_a_known_viewpoint_and_nothing_for_an_unknown_one() -> None:
+    network = small_network(viewpoints=2).eval()
+    assert network.side_information is not None
+    with torch.no_grad():
+        network.side_information[:, 1] = 1.0
+    pictures = torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        maps = network.maps(pictures)
+        plain = network.pool(maps)
+        found = network.pool(maps, torch.tensor([0, 1, -1]))
+    for before, after in zip(plain, found, strict=True):
+        torch.testing.assert_close(
+            after - before, torch.tensor([[0.0], [1.0], [0.0]]).expand(3, before.shape[1])
+        )
+
+
+def test_the_mean_viewpoint_is_built_into_the_necks() -> None:
+    network = small_network(viewpoints=2).eval()
+    assert network.side_information is not None
+    torch.nn.init.normal_(network.side_information)
+    bare = at_mean_viewpoint(network, [0, 0, 0, 1])
+    assert bare.side_information is None
+    pictures = torch.randn(2, 3, 32, 32)
+    mean = network.side_information.detach()[:, 0] * 0.75 + network.side_information.detach()[:, 1] * 0.25
+    with torch.inference_mode():
+        pooled = [p + m for p, m in zip(network.pool(network.maps(pictures)), mean, strict=True)]
+        torch.testing.assert_close(bare(pictures)[0], network.describe(pooled))
+
+
+def test_an_embedder_is_kept_with_the_names_of_its_viewpoints(tmp_path: Path) -> None:
+    names = Viewpoints(("c1", "c2"), ("",))
+    network = small_network(viewpoints=2).eval()
+    assert network.side_information is not None
+    torch.nn.init.normal_(network.side_information)
+    save_embedder(tmp_path / "a.safetensors", network, names)
+    assert load_viewpoints(tmp_path / "a.safetensors") == names
+    again = load_embedder(tmp_path / "a.safetensors")
+    assert again.side_information is not None
+    torch.testing.assert_close(again.side_information, network.side_information)
+    save_embedder(tmp_path / "b.safetensors", small_network())
+    assert load_viewpoints(tmp_path / "b.safetensors") is None
+
+
+def test_gem_of_power_1_is_the_average_and_a_high_power_the_maximum() -> None:
+    network = small_network(
+        shape=NetworkConfig(width=4, depth=(1, 1, 1, 1), image_size=(32, 32), pooling="gem")
+    )
+    pooling = network.poolings[0]
+    maps = torch.rand(2, 5, 4, 4) + 0.1
+    for power, expected in ((1.0, maps.mean(dim=(2, 3))), (400.0, maps.amax(dim=(2, 3)))):
+        with torch.no_grad():
+            pooling.get_parameter("power").fill_(power)
+            torch.testing.assert_close(pooling(maps), expected, rtol=2e-2, atol=1e-4)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.reranker import RerankerConfig, StripReranker
+from tests.training.conftest import pretend
+from training.checkpoints.resume import Snapshots
+from training.evaluation.cross_camera import directions, pooled_accuracy
+from training.features.extract import Features
+from training.reranker.mining import Fold, mine
+from training.reranker.selection import choose_reranker
+from training.reranker.trainer import RerankerTraining, ranking_loss, train_reranker
+from training.signals import InterruptedRunError, Interruption
+
+SHAPE = RerankerConfig(strip_width=16, heads=4)
+TRAINING = RerankerTraining(candidates=8, batch=8, steps=40, check_every=10, learning_rate=3e-3)
+
+
+def features(seed: int, vehicles: int = 16) -> Features:
+    """Strips whose vehicle shows in half of their numbers; the other half is noise."""
+    source = np.random.default_rng(seed)
+    images = pretend(vehicles)
+    own = np.repeat(source.normal(size=(vehicles, 4, 16)), 2, axis=0).astype(np.float32)
+    own[:, :, 8:] = 2 * source.normal(size=(2 * vehicles, 4, 8))
+    descriptors = np.repeat(source.normal(size=(vehicles, 12)), 2, axis=0)
+    descriptors += 0.8 * source.normal(size=descriptors.shape)
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    return Features(images, descriptors.astype(np.float32), own / np.float32(8))
+
+
+def test_lists_hold_other_cameras_images_best_first() -> None:
+    known = features(0)
+    lists = mine(known, 8)
+    for probe, candidates, similarities, right in zip(
+        lists.probes, lists.candidates, lists.similarities, lists.right, strict=True
+    ):
+        assert (known.cameras[candidates] != known.cameras[probe]).all()
+        assert (np.diff(similarities) <= 0).all()
+        np.testing.assert_array_equal(right, known.vehicles[candidates] == known.vehicles[probe])
+        assert right.any()
+        assert not right.all()
+
+
+def test_a_set_without_a_mixed_list_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no probe has a right and a wrong answer among its first 1"):
+        mine(features(0), 1)
+
+
+def test_the_ranking_loss_is_that_of_the_written_out_loops() -> None:
+    source = np.random.default_rng(0)
+    distances, similarities = source.random((2, 5)), source.random((2, 5))
+    right = np.array([[True, False, True, False, False], [False, False, False, True, False]])
+    total = 0.0
+    for i in range(2):
+        pairs = []
+        for p in np.flatnonzero(right[i]):
+            for n in np.flatnonzero(~right[i]):
+                loss = -math.log(1 / (1 + math.exp(-(distances[i, n] - distances[i, p]))))
+                pairs.append(loss * (0.1 if similarities[i, p] > similarities[i, n] else 1.0))
+        total += sum(pairs) / len(pairs)
+    found = ranking_loss(
+        torch.from_numpy(distances), torch.from_numpy(similarities), torch.from_numpy(right), beta=0.1
+    )
+    assert float(found) == pytest.approx(total / 2)
+
+
+def test_training_lowers_the_loss_on_vehicles_it_has_not_seen() -> None:
+    folds = [Fold(f, mine(f, 8)) for f in (features(s) for s in range(8))]
+    longer = replace(TRAINING, steps=200, check_every=50, learning_rate=1e-2)
+    trained = train_reranker(folds[:3] + folds[4:], folds[3:4], SHAPE, longer)
+    assert min(trained.losses.values()) < trained.losses[0]
+    known = folds[3].features
+    before = pooled_accuracy(directions(known, StripReranker(SHAPE))).mAP
+    after = pooled_accuracy(directions(known, trained.model)).mAP
+    assert after > before
+
+
+def test_training_is_the_same_under_the_same_seed_and_stops_where_it_is_told_to() -> None:
+    folds = [Fold(f, mine(f, 8)) for f in (features(0),)]
+    steps: list[int] = []
+    first = train_reranker(folds, [], SHAPE, TRAINING, stop=6, report=lambda step, _: steps.append(step))
+    again = train_reranker(folds, [], SHAPE, TRAINING, stop=6)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    for a, b in zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+class Silent:
+    def part(self, name: str) -> None: ...
+
+    def reranking(self, step: int, loss: float) -> None: ...
+
+
+def test_steps_and_fusion_are_chosen_by_the_folds_left_out() -> None:
+    folds = [[Fold(f, mine(f, 8))] for f in (features(s) for s in range(3))]
+    choice = choose_reranker(folds, SHAPE, TRAINING, Silent(), fusions=(0.0, 1.0))
+    assert choice.losses[choice.steps] == min(choice.losses.values())
+    assert choice.reciprocal_ranks[choice.fusion] == max(choice.reciprocal_ranks.values())
+    assert set(choice.reciprocal_ranks) == {0.0, 1.0}
+    ranks = [rank for (fold,) in folds for each in directions(fold.features) for rank in each.first_right()]
+    assert choice.first_stage == pytest.approx(100 * float(np.mean([1 / rank for rank in ranks])))
+
+
+def test_a_resumed_training_comes_to_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
+    known, other = features(0), features(1)
+    folds, validation = [Fold(known, mine(known, 8))], [Fold(other, mine(other, 8))]
+    straight = train_reranker(folds, validation, SHAPE, TRAINING)
+    snapshots, interruption = Snapshots(tmp_path / "run", {}), Interruption()
+
+    def stop(step: int, _: float) -> None:
+        interruption.asked = step == 17
+
+    with pytest.raises(InterruptedRunError, match="after step 17"):
+        train_reranker(
+            folds, validation, SHAPE, TRAINING, report=stop, snapshots=snapshots, interruption=interruption
+        )
+    torch.manual_seed(99)
+    rest = train_reranker(folds, validation, SHAPE, TRAINING, snapshots=snapshots)
+    assert rest.losses == straight.losses
+    expected, found = straight.model.state_dict(), rest.model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.network import NetworkConfig
+from tests.training.small import Diary, experiment
+from training.checkpoints.resume import SnapshotError
+from training.datasets.image import DatasetError
+from training.datasets.layouts import open_dataset
+from training.datasets.manifest import read_manifest
+from training.reporting.terminal import SilentReporter
+from training.signals import InterruptedRunError
+from training.studies.ablation import ROWS, Ablation, identity_folds, markdown, summary
+
+CONFIG = experiment(schedule={"epochs": 2, "freeze": 0}, batch={"vehicles": 3})
+
+
+class Stopping(SilentReporter):
+    """Notes the parts; asks to stop after a step."""
+
+    def __init__(self, after: int = 0) -> None:
+        self.diary = Diary(stop_after=after)
+        self.parts: list[str] = []
+
+    def part(self, name: str) -> None:
+        self.parts.append(name)
+
+    def step(self, progress: Any) -> None:
+        self.diary.step(progress)
+
+
+def ablation(tree: Path, folder: Path, reporter: Stopping, config: Any = CONFIG, **options: Any) -> Ablation:
+    folder.mkdir(exist_ok=True)
+    options = {"folds": 2, "measured": 1, "interruption": reporter.diary.interruption, **options}
+    return Ablation(config, tree, open_dataset(tree), None, folder, reporter, **options)
+
+
+def test_every_vehicle_is_measured_in_one_fold_and_trained_on_in_the_others(tree: Path) -> None:
+    images = read_manifest(tree)
+    parts = list(identity_folds(images, 3))
+    measured = [image.vehicle_id for part in parts for image in part.task.queries]
+    assert sorted(measured) == sorted(image.vehicle_id for image in images)
+    for part in parts:
+        own = {image.vehicle_id for image in part.task.queries}
+        assert own.isdisjoint(image.vehicle_id for image in part.train)
+        assert len(own) == 4
+        # A third of the vehicles are trucks, in every fold too.
+        assert 1 <= len({i.vehicle_id for i in part.task.queries if i.vehicle_type == "truck"}) <= 2
+    with pytest.raises(DatasetError, match="13 folds of 12 vehicles"):
+        list(identity_folds(images, 13))
+
+
+def test_the_rows_are_table_2s() -> None:
+    mixers = {row: [branch.mixer for branch in own] for row, own in ROWS.items()}
+    assert mixers == {
+        "baseline": ["conv", "conv", "mhsa", "mhsa"],
+        "lka": ["conv", "conv", "lka", "lka"],
+        "hca": ["hca", "hca", "mhsa", "mhsa"],
+        "both": ["hca", "hca", "lka", "lka"],
+    }
+
+
+def test_cells_are_made_once_and_an_interrupted_one_goes_on(tree: Path, tmp_path: Path) -> None:
+    straight = ablation(tree, tmp_path / "a", Stopping()).run(["baseline", "both"], [0])
+    stopping = Stopping(after=3)
+    with pytest.raises(InterruptedRunError):
+        ablation(tree, tmp_path / "b", stopping).run(["baseline", "both"], [0])
+    rest = Stopping()
+    found = ablation(tree, tmp_path / "b", rest).run(["baseline", "both"], [0])
+    assert [cell["figures"] for cell in found] == [cell["figures"] for cell in straight]
+    again = Stopping()
+    ablation(tree, tmp_path / "b", again).run(["baseline", "both"], [0])
+    assert again.parts == []
+    assert sorted(path.suffix for path in (tmp_path / "b").iterdir()) == [".json", ".json"]
+
+
+def test_cells_of_another_budget_are_refused(tree: Path, tmp_path: Path) -> None:
+    ablation(tree, tmp_path / "a", Stopping()).run(["both"], [0])
+    other = CONFIG.model_copy(update={"schedule": CONFIG.schedule.model_copy(update={"epochs": 3})})
+    with pytest.raises(SnapshotError, match=r"cell\.schedule\.epochs: now 3, then 2"):
+        ablation(tree, tmp_path / "a", Stopping(), other).run(["both"], [0])
+
+
+def test_the_table_has_the_papers_costs_and_the_spread_over_the_seeds() -> None:
+    cells = [
+        {
+            "row": row,
+            "seed": seed,
+            "fold": fold,
+            "figures": {"mAP": 80.0 + seed + 2 * fold, "R1": 90.0, "R5": 95.0},
+        }
+        for row in ROWS
+        for seed in (0, 1, 2)
+        for fold in (0, 1)
+    ]
+    lines = summary(cells, NetworkConfig())
+    counts = [round(line["parameters"] / 1e6, 3) for line in lines]
+    assert counts == [61.448, 61.577, 47.293, 47.422]
+    assert lines[-1]["multiply_accumulates"] / 1e9 == pytest.approx(13.66, abs=0.01)
+    assert lines[0]["mAP"] == pytest.approx(82.0)
+    assert lines[0]["mAP spread"] == pytest.approx(1.0)
+    text = markdown(lines, ["a note"])
+    assert "| + LKA + HCA | hca, hca, lka, lka | 47.422 | 13.66" in text
+    assert "82.00 ± 1.00" in text
+    assert "- a note" in text
+    columns = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert columns == {8}
+
+
+def test_class_retrieval_gets_its_recalls() -> None:
+    figures = {"Recall@1": 50.0, "Recall@2": 60.0, "Recall@4": 70.0, "Recall@8": 80.0, "mAP": 20.0}
+    cells = [{"row": "both", "seed": 0, "fold": 0, "figures": figures}]
+    text = markdown(summary(cells, NetworkConfig(width=4, depth=(1, 1, 1, 1), image_size=(32, 32))), [])
+    assert "| Recall@1 | Recall@2 | Recall@4 | Recall@8 | mAP |" in text
+    assert "| 50.00 | 60.00 | 70.00 | 80.00 | 20.00 |" in text
+    assert "±" not in text
+    json.dumps(cells)

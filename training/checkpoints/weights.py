@@ -1,0 +1,96 @@
+"""Networks on disk: safetensors with the configuration in the header, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from models.network import LKAReID, NetworkConfig
+from models.reranker import RerankerConfig, StripReranker
+from training.loading.viewpoints import Viewpoints
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the message names the file."""
+
+
+def save(path: Path, module: nn.Module, kind: str, config: dict[str, Any]) -> None:
+    """Write a module's weights and configuration; a crash leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    # Shared weights (a re-ranker's two directions) are stored under both their names.
+    tensors = {name: value.detach().clone().contiguous() for name, value in module.state_dict().items()}
+    save_file(tensors, draft, metadata={"kind": kind, "config": json.dumps(config)})
+    draft.replace(path)
+
+
+def _config(path: Path, kind: str) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    if metadata.get("kind") != kind:
+        raise CheckpointError(f"{path}: is no {kind} checkpoint (kind: {metadata.get('kind')})")
+    config: dict[str, Any] = json.loads(metadata["config"])
+    return config
+
+
+def save_embedder(path: Path, network: LKAReID, viewpoints: Viewpoints | None = None) -> None:
+    """Write an embedder without its classifiers: they belong to the training vehicles.
+
+    Args:
+        path: of the file.
+        network: the embedder.
+        viewpoints: the names of its side information's vectors, if it has any.
+    """
+    bare = LKAReID(network.config, viewpoints=len(viewpoints) if viewpoints else 0)
+    state = {k: v for k, v in network.state_dict().items() if ".classifier." not in k}
+    bare.load_state_dict(state, strict=True)
+    known = {"viewpoints": viewpoints.to_dict()} if viewpoints else {}
+    save(path, bare, "embedder", network.config.to_dict() | known)
+
+
+def load_embedder(path: Path) -> LKAReID:
+    """Read an embedder, in evaluation mode.
+
+    Raises:
+        CheckpointError: no such file, or not an embedder.
+    """
+    config = _config(path, "embedder")
+    config.pop("viewpoints", None)
+    viewpoints = load_viewpoints(path)
+    network = LKAReID(NetworkConfig.from_dict(config), viewpoints=len(viewpoints) if viewpoints else 0)
+    network.load_state_dict(load_file(path), strict=True)
+    return network.eval()
+
+
+def load_viewpoints(path: Path) -> Viewpoints | None:
+    """The cameras and views that an embedder's side information knows, or None without any.
+
+    Raises:
+        CheckpointError: no such file, or not an embedder.
+    """
+    known = _config(path, "embedder").get("viewpoints")
+    return Viewpoints(tuple(known["cameras"]), tuple(known["views"])) if known else None
+
+
+def save_reranker(path: Path, reranker: StripReranker) -> None:
+    """Write a re-ranker."""
+    save(path, reranker, "re-ranker", reranker.config.to_dict())
+
+
+def load_reranker(path: Path) -> StripReranker:
+    """Read a re-ranker, in evaluation mode.
+
+    Raises:
+        CheckpointError: no such file, or not a re-ranker.
+    """
+    reranker = StripReranker(RerankerConfig(**_config(path, "re-ranker")))
+    reranker.load_state_dict(load_file(path), strict=True)
+    return reranker.eval()

@@ -1,0 +1,1 @@
+"""Experiments as typed configurations, and their YAML files."""

@@ -1,0 +1,172 @@
+"""Everything that can be set of the second stage's training, each key typed and described.
+
+The defaults are CarGait's (Habib et al., ICCV 2025), apart from `lists.mining`. A file
+`configs/reranker-*.yaml` is one `RerankerExperimentConfig`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.reranker import Distance, RerankerConfig
+from training.config.embedder import BundleConfig, Count, NotNegative, Positive, Probability, Section
+from training.reranker.strip_head import HeadTraining
+from training.reranker.trainer import RerankerTraining
+
+Mining = Literal["out-of-fold", "augmented", "own"]
+CheckpointBy = Literal["vehicles", "folds", "measured", "last"]
+
+
+class ListsConfig(Section):
+    """What it learns from: the first answers of a frozen embedder to every training image."""
+
+    mining: Mining = Field(
+        default="out-of-fold",
+        description="whose answers: out-of-fold: those of embedders that have not seen the fold's vehicles; "
+        "augmented: the embedder's own, to changed copies of its training images; own: its own, to these "
+        "images as they are, which leaks and is for comparison",
+    )
+    folds: Annotated[int, Field(gt=1)] = Field(
+        default=2, description="out-of-fold: parts of the training vehicles, each with an embedder of its own"
+    )
+    views: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="changed copies of every image: more lists, and in augmented mining the only probes; "
+        "changed as the embedder's training changes images",
+    )
+    candidates: Annotated[int, Field(gt=1)] = Field(default=30, description="v, length of a list")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="of the embedder's forward pass (autocast)"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="of the folds, the changed copies and the vehicles set aside"
+    )
+
+    @model_validator(mode="after")
+    def _has_probes(self) -> Self:
+        if self.mining == "augmented" and not self.views:
+            raise ValueError("augmented mining has changed copies as probes; set views to 1 or more")
+        return self
+
+
+class HeadConfig(Section):
+    """The strips' head, trained anew on the finished maps of the embedder that it belongs to."""
+
+    steps: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="of AdamW along one cycle; 0 keeps the head that was trained beside the embedder",
+    )
+    vehicles: Annotated[int, Field(gt=1)] = Field(
+        default=64, description="vehicles in a batch, two images of each"
+    )
+    learning_rate: Positive = Field(default=1e-3, description="at the peak")
+    temperature: Positive = Field(default=0.07, description="of the contrastive loss")
+    views: Annotated[int, Field(ge=0)] = Field(
+        default=2, description="changed copies of every image, beside the image itself"
+    )
+
+    def build(self, seed: int) -> HeadTraining | None:
+        """How it is trained; None where it is kept."""
+        return HeadTraining(seed=seed, **self.model_dump()) if self.steps else None
+
+
+class RerankerShapeConfig(Section):
+    """The shape of the re-ranker (models.reranker); strips and their width are the embedder's."""
+
+    heads: Count = Field(default=8, description="of the attention")
+    shared: bool = Field(default=True, description="both directions share their weights")
+    fusion: NotNegative = Field(
+        default=0.0, description="weight of 1 - similarity of the first stage, added to the strip distance"
+    )
+    distance: Distance = Field(
+        default="place",
+        description="place: CarGait's, each strip and the one in its place; attention: each strip and those "
+        "that it looks at",
+    )
+    sharpness: Positive = Field(
+        default=4.0, description="mean score of two equal strips in a head, before the softmax, untrained"
+    )
+
+    def build(self, strip_width: int) -> RerankerConfig:
+        """The re-ranker's own configuration."""
+        return RerankerConfig(strip_width=strip_width, **self.model_dump())
+
+
+class RerankerTrainingConfig(Section):
+    """How it is trained: AdamW along a cosine to 0."""
+
+    steps: Count = Field(default=100_000, description="length of the training")
+    batch: Count = Field(default=16, description="lists a step")
+    learning_rate: Positive = Field(default=1e-5, description="at the beginning")
+    weight_decay: NotNegative = Field(default=1e-2, description="of AdamW")
+    beta: Probability = Field(
+        default=0.1, description="weight of a pair that the first stage has in order already"
+    )
+    alpha: NotNegative = Field(default=0.01, description="weight of the classification loss")
+    scale: Positive = Field(default=1.0, description="the distances' factor in the ranking loss")
+    check_every: Count = Field(
+        default=1000, description="steps between two looks at the validation loss, and two snapshots"
+    )
+
+    @model_validator(mode="after")
+    def _ends_with_a_check(self) -> Self:
+        if self.steps % self.check_every:
+            raise ValueError(f"steps ({self.steps}) must be a multiple of check_every ({self.check_every})")
+        return self
+
+
+class CheckpointConfig(Section):
+    """Whose ranking loss says which step's weights are kept."""
+
+    by: CheckpointBy = Field(
+        default="vehicles",
+        description="vehicles: training vehicles set aside; folds: each fold, left out in turn, and then all "
+        "of them trained on for as long; measured: the vehicles that are measured, whose figures are then "
+        "optimistic; last: nothing, the last step's are kept",
+    )
+    vehicles: Annotated[int, Field(gt=1)] = Field(
+        default=50, description="vehicles: how many; they are in no training list"
+    )
+    fusions: tuple[NotNegative, ...] = Field(
+        default=(),
+        description="folds: weights of the first stage to choose from too, by the first right answer's rank",
+    )
+
+
+class RerankerRunConfig(Section):
+    """How the machine is used."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: cuda where there is one; the embedders are trained there too"
+    )
+    batch: Count = Field(default=64, description="images embedded at a time")
+
+
+class RerankerExperimentConfig(Section):
+    """One experiment with the second stage."""
+
+    name: str = Field(default="re-ranker", min_length=1, description="of the experiment and of its bundle")
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of initialisation and batches")
+    head: HeadConfig = HeadConfig()
+    lists: ListsConfig = ListsConfig()
+    shape: RerankerShapeConfig = RerankerShapeConfig()
+    training: RerankerTrainingConfig = RerankerTrainingConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    run: RerankerRunConfig = RerankerRunConfig()
+    bundle: BundleConfig = BundleConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.checkpoint.by == "folds" and self.lists.mining != "out-of-fold":
+            raise ValueError(f"checkpoint.by folds needs folds, which {self.lists.mining} mining has not")
+        if self.checkpoint.fusions and self.checkpoint.by != "folds":
+            raise ValueError("checkpoint.fusions are chosen from by folds alone; set checkpoint.by to folds")
+        return self
+
+    def build(self) -> RerankerTraining:
+        """How the re-ranker is trained, as `train_reranker` takes it."""
+        return RerankerTraining(
+            candidates=self.lists.candidates, seed=self.seed, **self.training.model_dump()
+        )

@@ -1,0 +1,1 @@
+"""The training of an embedder: its losses, optimiser, trainer and experiment."""

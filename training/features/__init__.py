@@ -1,0 +1,1 @@
+"""Descriptors, strips and bands of many images, and where they are kept."""

@@ -1,0 +1,83 @@
+"""Features on disk, memory-mapped: computed once by a frozen embedder, read by everything that re-ranks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.datasets.image import VehicleImage
+from training.features.extract import Features
+
+DESCRIPTORS = "descriptors.npy"
+STRIPS = "strips.npy"
+IMAGES = "images.json"
+
+
+class FeatureStoreError(ValueError):
+    """The folder holds no features, or other ones than were asked for."""
+
+
+def save_features(folder: Path, features: Features, made_by: dict[str, Any]) -> None:
+    """Write features into a folder; the list of images is written last and marks it as whole.
+
+    Args:
+        folder: is made.
+        features: to keep; strips are kept as float16, as galleries keep them.
+        made_by: what they depend on (embedder, input, data), of JSON types.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / IMAGES).unlink(missing_ok=True)
+    np.save(folder / DESCRIPTORS, features.descriptors.astype(np.float32), allow_pickle=False)
+    if features.strips is not None:
+        np.save(folder / STRIPS, features.strips.astype(np.float16), allow_pickle=False)
+    rows = [
+        {
+            "path": str(image.path),
+            "vehicle_id": image.vehicle_id,
+            "camera_id": image.camera_id,
+            "vehicle_type": image.vehicle_type,
+        }
+        for image in features.images
+    ]
+    text = json.dumps({"made_by": made_by, "strips": features.strips is not None, "images": rows}, indent=1)
+    draft = folder / f"{IMAGES}.draft"
+    draft.write_text(text + "\n", encoding="utf-8")
+    draft.replace(folder / IMAGES)
+
+
+def features_exist(folder: Path) -> bool:
+    """Whether whole features lie in the folder."""
+    return (folder / IMAGES).is_file()
+
+
+def open_features(folder: Path, made_by: dict[str, Any] | None = None) -> Features:
+    """The features in a folder; descriptors and strips stay on disk until they are read.
+
+    Args:
+        folder: as `save_features` wrote it.
+        made_by: refuse features that were made by something else; None takes any.
+
+    Raises:
+        FeatureStoreError: nothing is there, it is damaged, or it was made by something else.
+    """
+    try:
+        note = json.loads((folder / IMAGES).read_text(encoding="utf-8"))
+        descriptors = np.load(folder / DESCRIPTORS, mmap_mode="r", allow_pickle=False)
+        strips = np.load(folder / STRIPS, mmap_mode="r", allow_pickle=False) if note["strips"] else None
+        images = [VehicleImage(**{**row, "path": Path(row["path"])}) for row in note["images"]]
+    except FileNotFoundError as error:
+        raise FeatureStoreError(f"{folder} holds no whole features: {error.filename} is missing") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise FeatureStoreError(f"{folder} is damaged ({error}); remove it and compute it anew") from None
+    if made_by is not None and note["made_by"] != made_by:
+        raise FeatureStoreError(
+            f"{folder} was made by another embedder or data; remove it or use another folder"
+        )
+    if len(descriptors) != len(images) or (strips is not None and len(strips) != len(images)):
+        raise FeatureStoreError(
+            f"{folder} is damaged: {len(descriptors)} descriptors of {len(images)} images"
+        )
+    return Features(images, descriptors, strips)

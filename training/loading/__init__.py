@@ -1,0 +1,1 @@
+"""From files to batches: decoding, augmentation, samplers and loaders."""

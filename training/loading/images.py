@@ -1,0 +1,81 @@
+"""Pictures of a set of images, decoded and prepared by threads while the network looks at those before."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from models.preprocessing import ImageError, InputSpec, decode, prepare
+from training.datasets.image import DatasetError, VehicleImage
+from training.loading.augmentation import Augmentation, Changes
+
+THREADS = 8
+
+
+def readers() -> ThreadPoolExecutor:
+    """Threads to read pictures with."""
+    return ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
+
+
+def read_picture(image: VehicleImage) -> Image.Image:
+    """An image's RGB picture.
+
+    Raises:
+        DatasetError: it cannot be read; the message names the file.
+    """
+    try:
+        return decode(image.path.read_bytes())
+    except (ImageError, OSError) as error:
+        raise DatasetError(f"{image.path}: {error}") from None
+
+
+def prepared(
+    images: Sequence[VehicleImage],
+    spec: InputSpec,
+    batch: int,
+    augmentation: Augmentation | None = None,
+    source: random.Random | None = None,
+) -> Iterator[Tensor]:
+    """Batch after batch of the images, `[B, 3, H, W]`, the next one in the making.
+
+    Args:
+        images: what to read, in this order.
+        spec: what the network wants to see.
+        batch: images at a time.
+        augmentation: change the images first, drawing from `source`: the same for any number of threads.
+        source: of chance, needed with `augmentation`.
+
+    Raises:
+        DatasetError: an image cannot be read; the message names the file.
+    """
+    with readers() as pool:
+
+        def begun(start: int) -> list[Future[NDArray[np.float32]]]:
+            part = images[start : start + batch]
+            if augmentation is None or source is None:
+                return [pool.submit(_prepared, image, spec) for image in part]
+            drawn = [augmentation.draw(source) for _ in part]
+            change = partial(_changed, augmentation)
+            return [pool.submit(change, image, changes) for image, changes in zip(part, drawn, strict=True)]
+
+        ahead = begun(0)
+        for start in range(0, len(images), batch):
+            ready, ahead = ahead, begun(start + batch)
+            yield torch.from_numpy(np.stack([each.result() for each in ready]))
+
+
+def _prepared(image: VehicleImage, spec: InputSpec) -> NDArray[np.float32]:
+    return prepare(read_picture(image), spec)
+
+
+def _changed(augmentation: Augmentation, image: VehicleImage, changes: Changes) -> NDArray[np.float32]:
+    return augmentation.apply(read_picture(image), changes)

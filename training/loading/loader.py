@@ -1,0 +1,237 @@
+"""Batches of changed pictures, prepared ahead by a thread or by processes; the numbers are the same."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from models.preprocessing import InputSpec
+from training.config.embedder import TrainingConfig
+from training.datasets.image import DatasetError, VehicleImage
+from training.distributed import Process
+from training.loading.augmentation import Augmentation, Changes
+from training.loading.images import read_picture, readers
+from training.loading.sampler import PKSampler
+
+Drawn = tuple[int, Changes]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of one process learns from.
+
+    Attributes:
+        pictures: `[B, 3, H, W]`.
+        labels: `[B]` identities.
+        viewpoints: `[B]`, or None without side information.
+        positions: `[B]`, of the pictures among the training images.
+    """
+
+    pictures: Tensor
+    labels: Tensor
+    viewpoints: Tensor | None
+    positions: list[int]
+
+    def to(self, device: torch.device, memory_format: torch.memory_format) -> Batch:
+        """The same on another device."""
+        return replace(
+            self,
+            pictures=self.pictures.to(device, non_blocking=True).contiguous(memory_format=memory_format),
+            labels=self.labels.to(device, non_blocking=True),
+            viewpoints=None if self.viewpoints is None else self.viewpoints.to(device, non_blocking=True),
+        )
+
+
+class Batches:
+    """Batches of augmented images.
+
+    Args:
+        images: the training images.
+        sampler: of the whole batches; each process takes its share of the vehicles of each.
+        augmentation: of the pictures.
+        seed: of the augmentation.
+        viewpoints: of the images, for side information.
+        workers: processes that prepare; 0 for a thread that is one batch ahead.
+        cache: decode everything now and keep it.
+        process: this one.
+
+    Raises:
+        DatasetError: P cannot be shared among the processes, or an image cannot be read (cache).
+    """
+
+    def __init__(
+        self,
+        images: list[VehicleImage],
+        sampler: PKSampler,
+        augmentation: Augmentation,
+        seed: int,
+        *,
+        viewpoints: Sequence[int] | None = None,
+        workers: int = 0,
+        cache: bool = False,
+        process: Process | None = None,
+    ) -> None:
+        self.sampler = sampler
+        self.seed = seed
+        self.process = process or Process()
+        if sampler.vehicles % self.process.count:
+            raise DatasetError(
+                f"batch.vehicles = {sampler.vehicles} cannot be shared by {self.process.count} processes"
+            )
+        self.vehicles = sorted({image.vehicle_id for image in images})
+        number = {vehicle: i for i, vehicle in enumerate(self.vehicles)}
+        self._labels = torch.tensor([number[image.vehicle_id] for image in images])
+        self._viewpoints = torch.tensor(viewpoints) if viewpoints is not None else None
+        self._pictures = _Pictures(images, augmentation, cache=cache)
+        self._planned = _Plan()
+        self._loader: DataLoader[Any] | None = None
+        if workers:
+            self._loader = DataLoader(
+                self._pictures,
+                batch_sampler=self._planned,
+                num_workers=workers,
+                collate_fn=_stack,
+                worker_init_fn=_leave_interruption_to_the_parent,
+                persistent_workers=True,
+                pin_memory=self.process.device.type == "cuda",
+            )
+
+    @classmethod
+    def of(
+        cls,
+        images: list[VehicleImage],
+        config: TrainingConfig,
+        image_size: tuple[int, int],
+        *,
+        viewpoints: Sequence[int] | None = None,
+        process: Process | None = None,
+    ) -> Batches:
+        """As a configuration says.
+
+        Args:
+            images: the training images.
+            config: of the training.
+            image_size: (height, width) in px.
+            viewpoints: of the images, for side information.
+            process: this one.
+
+        Raises:
+            DatasetError: too few vehicles, or P cannot be shared among the processes.
+        """
+        height, width = image_size
+        spec = InputSpec(height=height, width=width, mean=config.input.mean, std=config.input.std)
+        batch = config.batch
+        return cls(
+            images,
+            PKSampler(
+                images,
+                batch.vehicles,
+                batch.pictures,
+                config.seed,
+                by_type=batch.by_type,
+                epoch=batch.epoch,
+            ),
+            Augmentation(spec, config.augmentation),
+            config.seed,
+            viewpoints=viewpoints,
+            workers=config.run.workers,
+            cache=config.run.cache,
+            process=process,
+        )
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return len(self.sampler)
+
+    def epoch(self, number: int, done: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, the same for the same seed and number.
+
+        Args:
+            number: of the epoch.
+            done: leave out this many batches, which a run that was broken off has seen.
+
+        Raises:
+            DatasetError: an image cannot be read; the message names it.
+        """
+        plan = self._plan(number)[done:]
+        for drawn, pictures in zip(plan, self._prepared(plan), strict=True):
+            positions = [position for position, _ in drawn]
+            viewpoints = self._viewpoints[positions] if self._viewpoints is not None else None
+            yield Batch(pictures, self._labels[positions], viewpoints, positions)
+
+    def _plan(self, number: int) -> list[list[Drawn]]:
+        """This process's part of the epoch's batches, with the changes of each picture."""
+        source = random.Random(f"{self.seed}/augmentation/{number}")  # noqa: S311
+        draw = self._pictures.augmentation.draw
+        whole = [[(i, draw(source)) for i in batch] for batch in self.sampler.epoch(number)]
+        size = self.sampler.vehicles * self.sampler.pictures // self.process.count
+        start = self.process.rank * size
+        return [batch[start : start + size] for batch in whole]
+
+    def _prepared(self, plan: list[list[Drawn]]) -> Iterator[Tensor]:
+        if self._loader is not None:
+            self._planned.batches = plan
+            yield from self._loader
+            return
+        if not plan:
+            return
+        with ThreadPoolExecutor(1) as thread:
+            ahead = thread.submit(self._pictures.batch, plan[0])
+            for following in [*plan[1:], None]:
+                ready = ahead.result()
+                if following is not None:
+                    ahead = thread.submit(self._pictures.batch, following)
+                yield ready
+
+
+class _Pictures(Dataset[NDArray[np.float32]]):
+    """Pictures by position and changes."""
+
+    def __init__(self, images: list[VehicleImage], augmentation: Augmentation, *, cache: bool) -> None:
+        self.augmentation = augmentation
+        self._images = images
+        self._decoded: list[Image.Image] | None = None
+        if cache:
+            with readers() as pool:
+                self._decoded = list(pool.map(read_picture, images))
+
+    def __getitem__(self, drawn: Drawn) -> NDArray[np.float32]:
+        position, changes = drawn
+        image = self._decoded[position] if self._decoded is not None else read_picture(self._images[position])
+        return self.augmentation.apply(image, changes)
+
+    def batch(self, drawn: list[Drawn]) -> Tensor:
+        """`[B, 3, H, W]`."""
+        return _stack([self[item] for item in drawn])
+
+
+class _Plan:
+    """The batches that the loader's processes are to prepare next."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Drawn]] = []
+
+    def __iter__(self) -> Iterator[list[Drawn]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _stack(pictures: list[NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.stack(pictures))
+
+
+def _leave_interruption_to_the_parent(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

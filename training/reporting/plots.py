@@ -1,0 +1,161 @@
+"""Pictures of a run: its curves, its CMC, and the queries that went worst."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from training.evaluation.assessment import Assessment, HardQuery
+from training.progress import CheckRow, EpochRow
+from training.reporting.answer_sheet import PROBE, RIGHT, WRONG, show_picture
+
+COLOURS = ("#2166ac", "#d6604d", "#1a9850", "#762a83", "#bf812d")
+STYLES = ("-", "--", ":")
+DPI = 130
+TICKS = (1, 5, 10, 20, 30, 40, 50)
+
+
+def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path) -> None:
+    """Losses, learning rate and accuracy over the epochs, below each other.
+
+    Args:
+        history: all epochs.
+        final: accuracy after the last one, by name.
+        out: the PNG.
+    """
+    epochs = [row.epoch for row in history]
+    measured = {row.epoch: row.measured for row in history if row.measured}
+    if final:
+        measured[epochs[-1]] = final
+    panels = 3 if measured else 2
+    figure = Figure(figsize=(7.5, 2.5 * panels), dpi=DPI, layout="constrained")
+    axes = list(figure.subplots(panels, 1, sharex=True))
+    totals = [sum(row.losses.values()) for row in history]
+    lines = {name: [row.losses[name] for row in history] for name in history[0].losses}
+    if len(lines) > 1:
+        axes[0].plot(epochs, totals, color="#444444", linewidth=2, label="all", marker=_marker(epochs))
+    for (name, values), colour in zip(lines.items(), COLOURS, strict=False):
+        axes[0].plot(epochs, values, color=colour, label=name.replace("_", " "), marker=_marker(epochs))
+    axes[0].set_ylabel("loss, weighted")
+    axes[0].set_ylim(bottom=0)
+    axes[1].plot(epochs, [row.learning_rate for row in history], color="#444444", marker=_marker(epochs))
+    axes[1].set_ylabel("learning rate")
+    axes[1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    axes[1].set_ylim(bottom=0)
+    if measured:
+        names = list(next(iter(measured.values())))
+        for name, colour in zip(names, COLOURS, strict=False):
+            points = {epoch: values[name] for epoch, values in measured.items() if name in values}
+            axes[2].plot(list(points), list(points.values()), color=colour, marker="o", ms=4, label=name)
+        axes[2].set_ylabel("accuracy, %")
+        axes[2].set_ylim(0, 102)
+    for panel in axes:
+        _plain(panel)
+        if panel.get_legend_handles_labels()[1]:
+            panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    axes[-1].set_xlabel("epoch")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(out, facecolor="white")
+
+
+def draw_ranking_curves(
+    history: Sequence[CheckRow], validation: Mapping[int, float], kept: int, out: Path
+) -> None:
+    """A re-ranker's losses and learning rate over its steps, below each other.
+
+    Args:
+        history: every look at the losses.
+        validation: step -> ranking loss on the validation lists; may go beyond the steps that were trained.
+        kept: the step whose weights are used.
+        out: the PNG.
+    """
+    steps = [row.step for row in history]
+    lines = {
+        "training loss": dict(zip(steps, [row.loss for row in history], strict=True)),
+        "ranking loss,\nvalidation": dict(validation),
+        "learning rate": dict(zip(steps, [row.learning_rate for row in history], strict=True)),
+    }
+    shown = {name: points for name, points in lines.items() if points}
+    figure = Figure(figsize=(7.5, 2.5 * max(1, len(shown))), dpi=DPI, layout="constrained")
+    panels = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, (name, points), colour in zip(panels, shown.items(), COLOURS, strict=False):
+        panel.plot(list(points), list(points.values()), color=colour, marker=_marker(list(points)))
+        panel.set_ylabel(name)
+    for panel in panels:
+        panel.axvline(kept, color="#444444", linewidth=1, linestyle=":", label=f"kept: step {kept:,}")
+        _plain(panel)
+    panels[0].legend(loc="upper right", frameon=False, fontsize=9)
+    panels[-1].set_xlabel("step")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(out, facecolor="white")
+
+
+def _marker(epochs: Sequence[int]) -> str:
+    """Points where a line alone would hide how few there are."""
+    return "o" if len(epochs) < 5 else ""
+
+
+def draw_cmc(assessments: dict[str, Assessment], out: Path) -> None:
+    """The cumulative matching characteristic of each, one line each."""
+    figure = Figure(figsize=(6.5, 4), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    lowest, longest = 100.0, 1
+    for number, (name, assessment) in enumerate(assessments.items()):
+        curve = assessment.accuracy.cmc
+        last = min(max(curve), max(2, assessment.gallery - 1))
+        ranks = [rank for rank in curve if rank <= last]
+        axes.plot(
+            ranks,
+            [curve[rank] for rank in ranks],
+            color=COLOURS[number % len(COLOURS)],
+            linestyle=STYLES[number // len(COLOURS) % len(STYLES)],
+            marker="o" if len(ranks) < 20 else "",
+            ms=4,
+            label=f"{name}: R1 {curve[1]:.1f}, mAP {assessment.accuracy.mAP:.1f}",
+        )
+        lowest, longest = min(lowest, curve[1]), max(longest, last)
+    axes.set_xlabel("rank")
+    axes.set_ylabel("queries with a right answer, %")
+    axes.set_ylim(max(0, lowest - 10), 101)
+    axes.set_xlim(left=1)
+    axes.set_xticks([rank for rank in TICKS if rank <= longest])
+    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    _plain(axes)
+    figure.savefig(out, facecolor="white")
+
+
+def draw_hardest(queries: Sequence[HardQuery], out: Path) -> None:
+    """A line for each query: its picture, the first answers, and where the first right one stands."""
+    shown = max(len(query.answers) for query in queries)
+    columns = shown + 3
+    figure = Figure(figsize=(1.5 * columns, 1.95 * len(queries) + 0.4), dpi=110)
+    grid = figure.add_gridspec(
+        len(queries), columns, width_ratios=[1.15, 0.2, *[1] * shown, 1.15], wspace=0.08, hspace=0.42
+    )
+    for line, hard in enumerate(queries):
+        top = line == 0
+        label = f"{hard.query.vehicle_id}\nAP {100 * hard.precision:.1f} %"
+        axes = figure.add_subplot(grid[line, 0])
+        show_picture(axes, hard.query.path, "query" if top else "", PROBE, label)
+        for place, (answer, right) in enumerate(zip(hard.answers, hard.right, strict=True)):
+            show_picture(
+                figure.add_subplot(grid[line, 2 + place]),
+                answer.path,
+                "first answers" if top and place == 0 else "",
+                RIGHT if right else WRONG,
+                f"{place + 1}{' ✓' if right else ''}",
+            )
+        last = figure.add_subplot(grid[line, columns - 1])
+        show_picture(last, hard.first_right.path, "first right" if top else "", RIGHT, f"rank {hard.best}")
+    figure.savefig(out, bbox_inches="tight", facecolor="white")
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(visible=True, color="#e0e0e0", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

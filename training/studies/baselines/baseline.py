@@ -1,0 +1,70 @@
+"""What a re-ranker of descriptors can do; all of them answer the same lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.studies.baselines.collection import Collection, Floats
+
+Codes = NDArray[np.intp]
+Answer = Callable[[Floats], Codes]
+"""Descriptor of one probe `[d]` -> `[G]` gallery positions, best first."""
+
+
+class Peer(Protocol):
+    """A re-ranker with its settings; descriptors are L2-normalised throughout."""
+
+    @property
+    def name(self) -> str:
+        """With its mode, where it has two."""
+
+    @property
+    def transductive(self) -> bool:
+        """Whether `rank` lets the probes see each other, which a service that answers one by one cannot."""
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """By name."""
+
+    @property
+    def offline(self) -> str:
+        """The work on the gallery alone, done before any probe comes."""
+
+    def grid(self) -> Sequence[Peer]:
+        """The settings to choose from, in the same mode."""
+
+    def prepared(self, gallery: Collection) -> Answer:
+        """Do the offline work; what is returned answers one probe at a time, whatever the mode of `rank`."""
+
+    def rank(self, queries: Floats, gallery: Collection) -> Codes:
+        """Probes `[Q, d]` -> `[Q, G]` gallery positions, best first."""
+
+    def rank_others(self, images: Collection) -> Codes:
+        """Each of N images as a probe with all others as its gallery: `[N, N - 1]` positions.
+
+        The probe and its gallery together are all N images whichever asks. So both modes are one here.
+        """
+
+
+def ordered(scores: Floats, similarities: Floats) -> Codes:
+    """Positions by falling score; equal scores by the first stage, then in gallery order.
+
+    Graph methods give most of a gallery the score zero. Publications leave the order of those open.
+    """
+    found: Codes = np.lexsort((-similarities, -scores))
+    return found
+
+
+def one_by_one(answer: Answer, queries: Floats) -> Codes:
+    """`[Q, d]` -> `[Q, G]`, each query alone with the gallery."""
+    return np.stack([answer(query) for query in queries])
+
+
+def without_own(order: Codes, own: int) -> Codes:
+    """An order `[N]` of all images without the probe itself: `[N - 1]`."""
+    kept: Codes = order[order != own]
+    return kept

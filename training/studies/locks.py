@@ -1,0 +1,77 @@
+"""Who makes a piece of work that several processes could make: the one that holds its lock file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from training.signals import InterruptedRunError, Interruption
+
+Piece = TypeVar("Piece")
+# Seconds between two looks at pieces that others are making.
+PATIENCE = 1.0
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether the lock file at `path` is this process's until the block ends; the process's end frees it too.
+
+    A block that ends well takes the file away, so its work must be found finished by whoever asks next: one
+    who had the file open meanwhile gets the lock of a file that is gone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(file)
+
+
+def share(
+    pieces: Sequence[Piece],
+    lock: Callable[[Piece], Path],
+    make: Callable[[Piece], None],
+    report: Callable[[str], None],
+    interruption: Interruption,
+) -> None:
+    """Make all pieces that no other process is making, in order, then wait for those of the others.
+
+    Args:
+        pieces: of the work.
+        lock: the lock file of a piece.
+        make: makes a piece, or finds it finished.
+        report: told for whom it waits when there is nothing else to do.
+        interruption: asked while there is nothing to do but wait.
+
+    Raises:
+        InterruptedRunError: it was asked to stop while it waited.
+    """
+    left = list(pieces)
+    awaited: list[Piece] = []
+    while left:
+        busy = []
+        for piece in left:
+            with claimed(lock(piece)) as own:
+                if own:
+                    make(piece)
+                else:
+                    busy.append(piece)
+        if len(busy) == len(left):
+            if busy != awaited:
+                report(f"waiting for what other processes make: {', '.join(lock(p).stem for p in busy)}")
+                awaited = busy
+            if interruption.asked:
+                raise InterruptedRunError(f"stopped; another process is still making {lock(busy[0]).stem}")
+            time.sleep(PATIENCE)
+        left = busy
