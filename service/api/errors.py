@@ -12,6 +12,7 @@ from service.access.keyfile import KeyFileError
 from service.inference.forward import EmbeddingError
 from service.inference.request import Expired, Overloaded, WorkerStoppedError
 from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
+from service.retrieval.enrollment import AlreadyEnrolledError
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,12 @@ class FieldFault:
 
 
 class ServiceError(Exception):
-    """An error of a known kind, told to the caller; `headers` are those of its answer."""
+    """An error of a known kind, told to the caller.
+
+    Attributes:
+        headers: of its answer.
+        differs: of DUPLICATE, see `AlreadyEnrolledError`.
+    """
 
     def __init__(
         self,
@@ -57,12 +63,14 @@ class ServiceError(Exception):
         detail: str,
         faults: Sequence[FieldFault] = (),
         headers: Mapping[str, str] | None = None,
+        differs: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.faults = tuple(faults)
         self.headers = dict(headers or {})
+        self.differs = differs
 
 
 MALFORMED = ErrorKind(
@@ -100,7 +108,8 @@ DUPLICATE = ErrorKind(
     "duplicate-image",
     409,
     "The image id is enrolled already",
-    "Nothing was changed. Delete the enrolled image first, or choose another id.",
+    "Nothing was changed. `differs` names what was sent and is not as enrolled; where it is empty, the image "
+    "is there as it was sent. To replace it, delete the enrolled image first, or choose another id.",
     causes=(DuplicateImageError,),
 )
 TOO_LARGE = ErrorKind("upload-too-large", 413, "The upload is too large", "The detail names the limit.")
@@ -253,6 +262,8 @@ def as_service_error(error: Exception) -> ServiceError | None:
     detail = kind.meaning if kind.status == INTERNAL.status or kind in _TOLD_IN_THE_LOG else str(error)
     if isinstance(error, ImageError):
         return ServiceError(kind, detail, [FieldFault("image", detail)])
+    if isinstance(error, AlreadyEnrolledError):
+        return ServiceError(kind, detail, differs=error.differs)
     if isinstance(error, InvalidEnrollmentError):
         return ServiceError(
             kind, detail, [FieldFault(error.field, f"is {error.value}, expected {error.expectation}")]

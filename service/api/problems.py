@@ -54,6 +54,7 @@ async def on_error(request: Request, error: Exception) -> JSONResponse:
         instance=request.url.path,
         request_id=context_of(request).request_id,
         errors=[FieldError(field=fault.field, message=fault.message) for fault in told.faults] or None,
+        differs=None if told.differs is None else list(told.differs),
     )
     return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
 

@@ -243,3 +243,8 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = Field(
         default=None, description="field by field, where fields are wrong"
     )
+    differs: list[str] | None = Field(
+        default=None,
+        description="of an image id that is enrolled already: the fields sent that are not as enrolled, "
+        "`image` among them where the file has other bytes; empty where all is as enrolled",
+    )

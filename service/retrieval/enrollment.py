@@ -16,6 +16,7 @@ MEDIA_TYPES = (
     (b"RIFF", "image/webp"),
     (b"BM", "image/bmp"),
 )
+FIELDS = ("vehicle_id", "camera_id", "captured_at", "view", "tags")
 
 
 def media_type(data: bytes) -> str:
@@ -33,6 +34,24 @@ class Description:
     captured_at: datetime | None = None
     view: str | None = None
     tags: tuple[str, ...] = ()
+
+
+class AlreadyEnrolledError(DuplicateImageError):
+    """The image id is enrolled already; nothing was changed.
+
+    Attributes:
+        differs: what was sent and is not as enrolled: `image` for the bytes of the file, and names of
+            fields. Empty where all is as enrolled, None where that is not known.
+    """
+
+    def __init__(self, image_id: str, differs: tuple[str, ...] | None) -> None:
+        super().__init__(image_id)
+        self.differs = differs
+        if differs is not None:
+            how = (
+                f"with another {', '.join(differs)}; delete it first to replace it" if differs else "as sent"
+            )
+            self.args = (f"image_id {image_id!r} is already enrolled, {how}",)
 
 
 class Enroller:
@@ -55,11 +74,12 @@ class Enroller:
         """Embed and remember an image; the record is durable when this returns.
 
         Raises:
-            DuplicateImageError: the id is enrolled already; most often found before the embedder is bothered.
+            AlreadyEnrolledError: most often found before the embedder is bothered.
             ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `ImageEmbedder.embed`.
         """
-        if await to_thread.run_sync(self._is_enrolled, description.image_id, limiter=self._limiter):
-            raise DuplicateImageError(description.image_id)
+        differs = await to_thread.run_sync(self._differences, data, description, limiter=self._limiter)
+        if differs is not None:
+            raise AlreadyEnrolledError(description.image_id, differs)
         image = await self._embedder.embed(data, deadline)
         enrollment = Enrollment(
             image_id=description.image_id,
@@ -73,12 +93,25 @@ class Enroller:
             image=data,
             media_type=media_type(data),
         )
-        record = await to_thread.run_sync(self._gallery.enroll, enrollment, limiter=self._limiter)
+        try:
+            record = await to_thread.run_sync(self._gallery.enroll, enrollment, limiter=self._limiter)
+        except DuplicateImageError as error:
+            # Another request was first.
+            differs = await to_thread.run_sync(self._differences, data, description, limiter=self._limiter)
+            raise AlreadyEnrolledError(description.image_id, differs) from error
         return record, image
 
-    def _is_enrolled(self, image_id: str) -> bool:
+    def _differences(self, data: bytes, description: Description) -> tuple[str, ...] | None:
+        """What of an enrollment is not as enrolled already; None where its id is not enrolled.
+
+        A field that was not sent does not differ.
+        """
         try:
-            self._gallery.get(image_id)
+            record = self._gallery.get(description.image_id)
+            image, _ = self._gallery.image(description.image_id)
         except UnknownImageError:
-            return False
-        return True
+            return None
+        fields = (
+            name for name in FIELDS if (sent := getattr(description, name)) and sent != getattr(record, name)
+        )
+        return (*(("image",) if image != data else ()), *fields)

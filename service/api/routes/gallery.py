@@ -77,7 +77,7 @@ async def enroll(
     """Remember an image with what is known of it. Empty fields count as not given.
 
     An image id that is enrolled already is answered by 409 and nothing changes, so that an upload whose
-    answer was lost can be sent again under the same id.
+    answer was lost can be sent again under the same id: `differs` is empty then.
     """
     data = await read_image(form.image, settings.max_upload_bytes)
     description = Description(

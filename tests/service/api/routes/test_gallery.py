@@ -69,6 +69,35 @@ def test_the_same_id_again_is_refused_before_it_costs_anything(service: Running)
     assert service.gallery.count() == 1
 
 
+ENROLLED = {
+    "image_id": "a",
+    "vehicle_id": "bus 9",
+    "captured_at": "2024-05-17T08:30:00+02:00",
+    "tags": ["night", "rain"],
+}
+
+
+@pytest.mark.parametrize(
+    ("sent", "differs"),
+    [
+        (ENROLLED, []),
+        ({"image_id": "a"}, []),
+        ({**ENROLLED, "captured_at": "2024-05-17T06:30:00Z"}, []),
+        ({**ENROLLED, "vehicle_id": "bus 8", "camera_id": "gate 3"}, ["vehicle_id", "camera_id"]),
+        ({**ENROLLED, "captured_at": "2024-05-17T08:30:01+02:00"}, ["captured_at"]),
+        ({**ENROLLED, "tags": ["night"]}, ["tags"]),
+    ],
+)
+def test_an_id_that_is_enrolled_is_answered_with_what_differs(
+    service: Running, sent: dict[str, object], differs: list[str]
+) -> None:
+    assert service.enroll(picture(RED), **ENROLLED).status_code == 201
+    for image, told in ((picture(RED), differs), (picture(GREEN), ["image", *differs])):
+        problem = service.enroll(image, **sent).json()
+        assert (problem["status"], problem["differs"]) == (409, told)
+        assert all(name in problem["detail"] for name in told)
+
+
 def test_the_same_id_enrolled_meanwhile_is_refused_by_the_gallery(service: Running) -> None:
     def overtake(_images: object) -> None:
         service.gallery.enroll(
@@ -86,6 +115,7 @@ def test_the_same_id_enrolled_meanwhile_is_refused_by_the_gallery(service: Runni
     response = service.enroll(image_id="a", vehicle_id="second")
     assert response.status_code == 409
     assert response.json()["type"] == "urn:lka-reid:problem:duplicate-image"
+    assert response.json()["differs"] == ["image", "vehicle_id"]
     assert service.client.get("/gallery/a").json()["vehicle_id"] == "first"
 
 
