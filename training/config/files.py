@@ -20,6 +20,8 @@ KINDS: dict[type[BaseModel], str] = {
     ExperimentConfig: "`lka-reid train keys`",
     RerankerExperimentConfig: "`lka-reid train keys reranker`",
 }
+RENAMED = {"batch.pictures": "batch.images"}
+"""Keys of earlier versions and what they are called now: refused with the new name."""
 C = TypeVar("C", bound=BaseModel)
 
 
@@ -89,6 +91,8 @@ def _message(kind: type[BaseModel], error: dict[str, Any]) -> str:
     if error["type"] != "extra_forbidden":
         got = f", not {error['input']!r}" if not isinstance(error["input"], dict) else ""
         return f"{name or 'the file'}: {error['msg'].removeprefix('Value error, ')}{got}"
+    if name in RENAMED:
+        return f"{name}: no such key; it is called {RENAMED[name]} now"
     keys = [key for key, *_ in describe(kind)]
     known = [*dict.fromkeys(key.split(".")[0] for key in keys), *keys]
     # A key in the wrong section before one that is merely spelt like it.

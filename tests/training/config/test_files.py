@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.network import NetworkConfig, count_parameters
+from training.config import files
 from training.config.embedder import ExperimentConfig, ShapeConfig
 from training.config.files import ConfigError, describe, load_config, write_config
 
@@ -91,6 +92,13 @@ def test_what_cannot_be_is_refused_and_the_nearest_key_named(
     path.write_text("seed: 1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_config(path, [override])
+
+
+def test_a_renamed_key_is_refused_with_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(files.RENAMED, "optimiser.rate", "optimiser.learning_rate")
+    message = "optimiser.rate: no such key; it is called optimiser.learning_rate now"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(None, ["optimiser.rate=1"])
 
 
 def test_overrides_take_numbers_lists_and_nothing(tmp_path: Path) -> None:
