@@ -10,7 +10,7 @@ from training.config import files
 from training.config.embedder import ExperimentConfig, ShapeConfig
 from training.config.files import ConfigError, describe, load_config, write_config
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def test_what_is_written_is_read_back_the_same_and_explains_every_key(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from training.reranker.selection import FUSIONS
 from training.reranker.strip_head import HeadTraining
 from training.reranker.trainer import RerankerTraining
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def load(name: str, *changes: str) -> RerankerExperimentConfig:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-IMAGES = Path(__file__).parents[2] / "service" / "demo" / "images"
+IMAGES = Path(__file__).parents[3] / "service" / "demo" / "images"
 VERI_LABELS = """<?xml version="1.0" encoding="gb2312"?>
 <TrainingImages Version="1.0">
   <!-- 训练集 -->
