@@ -33,7 +33,8 @@ from benchmarks.loops import Load, closed_loop, open_loop, random_moments, stead
 from benchmarks.query import MANIFEST, serving
 from benchmarks.queueing import perfect_queue
 from models.bundle import DEFAULT_BUNDLE, Bundle
-from models.preprocessing import decode, prepare
+from models.decoding import decode
+from models.preprocessing import prepare
 from models.runtime import Models
 
 BATCH = 8

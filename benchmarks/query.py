@@ -31,7 +31,8 @@ from rich.table import Table
 
 from benchmarks.asker import Asker
 from models.bundle import DEFAULT_BUNDLE, Bundle
-from models.preprocessing import decode, prepare
+from models.decoding import decode
+from models.preprocessing import prepare
 from models.runtime import Models
 
 BLOCK = 20

@@ -25,7 +25,8 @@ from benchmarks.surroundings import surroundings
 from benchmarks.timing import Timing, table
 from index import Enrollment, Gallery
 from models.bundle import Bundle
-from models.preprocessing import decode, prepare
+from models.decoding import decode
+from models.preprocessing import prepare
 from models.runtime import Embeddings, Models
 from models.runtimes.forward import Floats
 from service.api.app import create_app

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 
 MANIFEST = "manifest.json"
 EMBEDDER = "embedder.onnx"

@@ -41,7 +41,7 @@ class Explainer:
         self._explainer = open_session(explainer, "cpu", 1)
 
     def explain(self, probe: Image.Image, candidate: Image.Image) -> Explanation:
-        """Compare two RGB images of any size, as `models.preprocessing.decode` gives them."""
+        """Compare two RGB images of any size, as `models.decoding.decode` gives them."""
         spec = self.bundle.manifest.input
         images = np.stack([prepare(image, spec) for image in (probe, candidate)])
         wanted = ["descriptor", "strips", "activations"]

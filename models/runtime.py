@@ -10,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, BundleError
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 from models.runtimes.choice import choose_runtime
 from models.runtimes.forward import Floats, Forward, RuntimeOptions
 from models.runtimes.ort import load as load_onnxruntime

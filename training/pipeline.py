@@ -14,8 +14,8 @@ import torch
 from pydantic_core import to_jsonable_python
 
 from models.bundle import hash_file
+from models.inputspec import InputSpec
 from models.network import LKAReID, NetworkConfig
-from models.preprocessing import InputSpec
 from models.reranker import StripReranker
 from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import SnapshotError, Snapshots

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from models.inputspec import InputSpec
 from models.network import PLAIN, NetworkConfig
-from models.preprocessing import InputSpec
 from models.reranker import RerankerConfig
 from training.config.embedder import (
     AugmentationConfig,

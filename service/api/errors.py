@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from index import DuplicateImageError, GalleryClosedError, InvalidEnrollmentError, UnknownImageError
-from models.preprocessing import ImageError
+from models.decoding import ImageError
 from service.access.audit import AuditError
 from service.access.keyfile import KeyFileError
 from service.inference.forward import EmbeddingError

@@ -9,7 +9,7 @@ import time
 from anyio import to_thread
 from PIL import Image
 
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 from service.api.errors import NOT_READY, ServiceError
 from service.api.schemas import Ready
 from service.inference.embedder import EmbedderState

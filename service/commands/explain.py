@@ -64,7 +64,7 @@ def _decoded(path: Path) -> Image.Image:
         CommandError: the file is no usable picture.
         OSError: it cannot be read.
     """
-    from models.preprocessing import ImageError, decode
+    from models.decoding import ImageError, decode
 
     try:
         return decode(path.read_bytes())

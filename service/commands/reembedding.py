@@ -17,7 +17,9 @@ from index import Enrollment, Gallery, Record
 from index.folderlock import FolderLock
 from index.store import DATABASE
 from models.bundle import Bundle
-from models.preprocessing import ImageError, InputSpec, decode, prepare
+from models.decoding import ImageError, decode
+from models.inputspec import InputSpec
+from models.preprocessing import prepare
 from service.inference.forward import EmbeddingError, Features, ForwardPass
 
 STAGING = "re-embedding"

@@ -13,7 +13,9 @@ from typing import Protocol
 
 from anyio import CapacityLimiter, to_thread
 
-from models.preprocessing import InputSpec, decode, prepare
+from models.decoding import decode
+from models.inputspec import InputSpec
+from models.preprocessing import prepare
 from service.inference.batcher import Batcher
 from service.inference.fatal_errors import STALL_S
 from service.inference.forward import Features

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.preprocessing import ImageError
+from models.decoding import ImageError
 from service.inference.embedder import EmbeddedImage
 from service.inference.forward import EmbeddingError, Features
 from service.inference.request import Expired

@@ -13,8 +13,8 @@ from anyio import CapacityLimiter, to_thread
 from PIL import Image
 
 from models.bundle import Bundle
+from models.decoding import ImageError, decode
 from models.explanation import Explanation, check_explainable
-from models.preprocessing import ImageError, decode
 from service.explanation.picture import Pair, draw, png
 from service.inference.request import Expired, Overloaded
 

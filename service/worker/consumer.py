@@ -12,7 +12,7 @@ import time
 
 import structlog
 
-from models.preprocessing import ImageError
+from models.decoding import ImageError
 from service.inference.batcher import Batcher
 from service.inference.embedder import EmbeddedImage, ImageEmbedder
 from service.inference.fatal_errors import STALL_S

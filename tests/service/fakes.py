@@ -29,7 +29,7 @@ from models.bundle import (
     hash_file,
     write_manifest,
 )
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 from service.api.app import create_app
 from service.server import listen
 from service.settings import Settings

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from models.bundle import EMBEDDER, FileEntry, Manifest, hash_file, write_manifest
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 
 SIDE = 32
 DIM = 12

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from models.decoding import decode
+from models.inputspec import InputSpec
 from models.network import LKAReID, NetworkConfig
-from models.preprocessing import InputSpec, decode
 from tests.training.small import Diary, assert_same_weights
 from training.config.embedder import TrainingConfig
 from training.config.files import load_config

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-from models.preprocessing import ImageError, decode
+from models.decoding import ImageError, decode
 from training.datasets.dataset import Dataset, Task
 from training.datasets.findings import Finding, Severity
 from training.datasets.image import VehicleImage

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import torch
 
+from models.inputspec import InputSpec
 from models.network import LKAReID
-from models.preprocessing import InputSpec
 from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import SnapshotError, Snapshots
 from training.checkpoints.weights import load_embedder, save_embedder

@@ -10,7 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocessing import ImageError, InputSpec, decode, prepare
+from models.decoding import ImageError, decode
+from models.inputspec import InputSpec
+from models.preprocessing import prepare
 from training.datasets.image import DatasetError, VehicleImage
 from training.evaluation.retrieval import Change, Side, storage
 from training.evaluation.variants import add_flipped

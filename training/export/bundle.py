@@ -26,8 +26,8 @@ from models.bundle import (
     hash_file,
     write_manifest,
 )
+from models.inputspec import InputSpec
 from models.network import LKAReID
-from models.preprocessing import InputSpec
 from models.reranker import CANDIDATES, StripReranker
 from models.runtimes.torch_cuda import WEIGHTS
 from models.trunk import Bottleneck

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.inputspec import InputSpec
 from models.network import LKAReID
-from models.preprocessing import InputSpec
 from training.datasets.image import VehicleImage
 from training.features.extract import Features
 from training.loading.augmentation import Augmentation

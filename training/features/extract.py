@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.inputspec import InputSpec
 from models.network import LKAReID
-from models.preprocessing import InputSpec
 from training.datasets.image import VehicleImage
 from training.loading.augmentation import Augmentation
 from training.loading.images import prepared

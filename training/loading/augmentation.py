@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from models.preprocessing import InputSpec, normalise
+from models.inputspec import InputSpec
+from models.preprocessing import normalise
 from training.config.embedder import AugmentationConfig
 
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.preprocessing import ImageError, InputSpec, decode, prepare
+from models.decoding import ImageError, decode
+from models.inputspec import InputSpec
+from models.preprocessing import prepare
 from training.datasets.image import DatasetError, VehicleImage
 from training.loading.augmentation import Augmentation, Changes
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 from training.config.embedder import TrainingConfig
 from training.datasets.image import DatasetError, VehicleImage
 from training.distributed import Process

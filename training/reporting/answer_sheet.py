@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.bundle import Bundle
-from models.preprocessing import decode, prepare
+from models.decoding import decode
+from models.preprocessing import prepare
 from models.runtime import Embeddings, Models
 
 SHOWN = 5

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.inputspec import InputSpec
 from models.network import Branch, LKAReID, NetworkConfig, branches, count_parameters
-from models.preprocessing import InputSpec
 from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import Snapshots
 from training.config.embedder import BranchConfig, ExperimentConfig

@@ -8,7 +8,7 @@ from PIL import Image
 
 from models.bundle import Manifest
 from models.explanation import Explanation
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 from service.explanation.picture import Pair
 
 BRANCHES = ("L1", "L2", "H1", "H2")

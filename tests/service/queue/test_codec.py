@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.preprocessing import ImageError
+from models.decoding import ImageError
 from service.inference.embedder import EmbeddedImage
 from service.inference.forward import EmbeddingError, Features
 from service.inference.request import Expired

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from index import Enrollment
 from models.bundle import DEFAULT_BUNDLE, Bundle
-from models.preprocessing import decode, prepare
+from models.decoding import decode
+from models.preprocessing import prepare
 from models.runtime import load_reranker
 from service.inference.protocols import Reranker
 from service.retrieval.batched_reranker import MAX_BATCH, BatchedReranker, RerankError, Shortlist

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 from tests.service.command_line import Command, command_runner
 from tests.training.bundles import write_colour_bundle
 from tests.training.datasets import trees

@@ -5,7 +5,8 @@ import random
 import numpy as np
 from PIL import Image
 
-from models.preprocessing import InputSpec, prepare
+from models.inputspec import InputSpec
+from models.preprocessing import prepare
 from training.config.embedder import AugmentationConfig
 from training.loading.augmentation import Augmentation, Changes
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.preprocessing import InputSpec, prepare
+from models.inputspec import InputSpec
+from models.preprocessing import prepare
 from training.config.embedder import AugmentationConfig
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.manifest import read_manifest

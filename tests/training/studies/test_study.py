@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.preprocessing import InputSpec
+from models.inputspec import InputSpec
 from models.reranker import RerankerConfig
 from tests.training.small import Diary, experiment, small_network
 from training.checkpoints.resume import SnapshotError
