@@ -23,7 +23,7 @@ from benchmarks.query import MANIFEST
 from benchmarks.rerankers import AS_SERVED, Halves, Rerank, open_rerankers
 from benchmarks.surroundings import surroundings
 from benchmarks.timing import Timing, table
-from index import Enrollment, Gallery
+from index import Enrollment, Gallery, LocalGallery
 from models.bundle import Bundle
 from models.decoding import decode
 from models.preprocessing import prepare
@@ -232,8 +232,8 @@ def _print_rest(
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _open_gallery(folder: Path, bundle: Bundle) -> Gallery:
-    return Gallery.open(
+def _open_gallery(folder: Path, bundle: Bundle) -> LocalGallery:
+    return LocalGallery.open(
         folder / "gallery",
         fingerprint=bundle.fingerprint,
         descriptor_dim=bundle.manifest.descriptor_dim,

@@ -28,7 +28,7 @@ from rich.progress import track
 
 from benchmarks.surroundings import cores, in_words, surroundings
 from benchmarks.timing import Timing, table
-from index import Enrollment, Gallery
+from index import Enrollment, Gallery, LocalGallery
 from index.vectors import PRODUCT_FROM, PRODUCTS, SCANS, SPARE
 from service.retrieval.batched_search import BatchedSearch
 
@@ -119,7 +119,7 @@ def main() -> None:
     probes = descriptors(clients, source)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Gallery.open(
+        LocalGallery.open(
             Path(folder),
             fingerprint="f",
             descriptor_dim=DIM,

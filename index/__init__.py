@@ -1,7 +1,8 @@
 """What is remembered: the gallery of enrolled images, durable and searchable.
 
-SQLite holds the truth; the FAISS index is derived from it and rebuilt whenever in doubt.
-It knows nothing of models or HTTP: descriptors and strips come in as arrays, matches go out.
+`Gallery` is what the service uses; `LocalGallery` keeps it in a folder: SQLite holds the truth, the FAISS
+index is derived from it and rebuilt whenever in doubt. Neither knows of models or HTTP: descriptors and
+strips come in as arrays, matches go out.
 """
 
 from index.errors import (
@@ -18,6 +19,7 @@ from index.errors import (
     UnknownImageError,
 )
 from index.gallery import Gallery
+from index.local import LocalGallery
 from index.record import Enrollment, GalleryHeader, Match, Page, Record
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "GalleryShapeError",
     "InvalidEnrollmentError",
     "InvalidProbeError",
+    "LocalGallery",
     "Match",
     "Page",
     "Record",

@@ -9,7 +9,7 @@ from typing import Self
 
 from anyio import CapacityLimiter
 
-from index import Gallery
+from index import Gallery, LocalGallery
 from models.bundle import Bundle
 from service.inference.batcher import Batcher
 from service.inference.embedder import ImageEmbedder, LocalEmbedder
@@ -106,7 +106,7 @@ def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
     Raises:
         GalleryError: locked, damaged, or embedded by another bundle.
     """
-    return Gallery.open(
+    return LocalGallery.open(
         settings.data_dir,
         fingerprint=bundle.fingerprint,
         descriptor_dim=bundle.manifest.descriptor_dim,

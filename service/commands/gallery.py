@@ -42,7 +42,7 @@ def re_embed(
 
     settings = settings_from(data_dir=data_dir, bundle=bundle, runtime=runtime, threads=threads)
     with clear_errors():
-        from index import Gallery
+        from index import LocalGallery
         from models.bundle import Bundle
         from service.commands import reembedding
         from service.inference.forward import ForwardPass
@@ -50,7 +50,7 @@ def re_embed(
 
         loaded = Bundle.load(settings.bundle)
         try:
-            header = Gallery.describe(settings.data_dir)
+            header = LocalGallery.describe(settings.data_dir)
         except FileNotFoundError:
             raise CommandError(
                 f"there is no gallery in {settings.data_dir}; name its folder with --data-dir"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from index import Enrollment, Gallery, Record
+from index import Enrollment, Gallery, LocalGallery, Record
 from index.folderlock import FolderLock
 from index.store import DATABASE
 from models.bundle import Bundle
@@ -62,11 +62,11 @@ def re_embed(
         FileNotFoundError: there is no gallery.
         GalleryError: it is damaged or in use.
     """
-    header = Gallery.describe(folder)
+    header = LocalGallery.describe(folder)
     staging = folder / STAGING
     failed: list[tuple[str, str]] = []
     done = 0
-    with Gallery.open(
+    with LocalGallery.open(
         folder,
         fingerprint=header.fingerprint,
         descriptor_dim=header.descriptor_dim,
@@ -74,7 +74,7 @@ def re_embed(
     ) as old:
         # Left by a run that was interrupted.
         shutil.rmtree(staging, ignore_errors=True)
-        with Gallery.open(
+        with LocalGallery.open(
             staging,
             fingerprint=bundle.fingerprint,
             descriptor_dim=bundle.manifest.descriptor_dim,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from index import Gallery
+from index import LocalGallery
 from tests.index.samples import DIM, STRIPS, Open
 
 
@@ -20,16 +20,16 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def open_gallery(folder: Path) -> Iterator[Open]:
     """Opens the gallery in `folder`, with any setting changed; what is left open is closed at the end."""
-    opened: list[Gallery] = []
+    opened: list[LocalGallery] = []
 
-    def open_it(path: Path = folder, **changes: Any) -> Gallery:
+    def open_it(path: Path = folder, **changes: Any) -> LocalGallery:
         settings: dict[str, Any] = {
             "fingerprint": "model-a",
             "descriptor_dim": DIM,
             "strips_shape": STRIPS,
             "snapshot_every": 1000,
         }
-        opened.append(Gallery.open(path, **(settings | changes)))
+        opened.append(LocalGallery.open(path, **(settings | changes)))
         return opened[-1]
 
     yield open_it

@@ -27,7 +27,7 @@ from typing import Any
 
 import faiss
 
-from index import Gallery
+from index import LocalGallery
 from tests.index.samples import DIM, STRIPS, enrollment
 
 INDEX = str(Path(__file__).parents[2] / "index")
@@ -44,9 +44,9 @@ STEPS = (
 )
 
 
-def opened(folder: Path) -> Gallery:
+def opened(folder: Path) -> LocalGallery:
     """The gallery of every life; it takes a snapshot by itself in the step after the explicit one."""
-    return Gallery.open(
+    return LocalGallery.open(
         folder, fingerprint="model-a", descriptor_dim=DIM, strips_shape=STRIPS, snapshot_every=2
     )
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from index import Enrollment, Gallery
+from index import Enrollment, LocalGallery
 
 DIM = 8
 STRIPS = (2, 3)
 
-Open = Callable[..., Gallery]
+Open = Callable[..., LocalGallery]
 
 
 def enrollment(name: str, **changes: Any) -> Enrollment:

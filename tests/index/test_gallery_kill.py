@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import Gallery
+from index import LocalGallery
 from tests.index.mortal import ENROLLED_BEFORE, STEPS, listings, opened
 from tests.index.samples import DIM, enrollment
 
@@ -37,7 +37,7 @@ def _lives(folder: Path, template: Path | None) -> dict[str, int]:
     }
 
 
-def _assert_whole(gallery: Gallery) -> list[str]:
+def _assert_whole(gallery: LocalGallery) -> list[str]:
     """Each image is there with all that belongs to it, and nothing beside; the listing."""
     records = {record.image_id: record for record in gallery.page().records}
     names = list(records)

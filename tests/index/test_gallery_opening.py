@@ -14,11 +14,11 @@ import pytest
 
 from index import (
     FingerprintMismatchError,
-    Gallery,
     GalleryDamagedError,
     GalleryLockedError,
     GallerySchemaError,
     GalleryShapeError,
+    LocalGallery,
 )
 from index.store import DATABASE
 from tests.index.samples import Open, enrollment
@@ -26,9 +26,9 @@ from tests.index.samples import Open, enrollment
 HOLDER = """
 import sys
 from pathlib import Path
-from index import Gallery
+from index import LocalGallery
 
-with Gallery.open(Path(sys.argv[1]), fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3)):
+with LocalGallery.open(Path(sys.argv[1]), fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3)):
     print("open", flush=True)
     sys.stdin.read()
 """
@@ -76,7 +76,7 @@ def test_a_newer_schema_is_refused_with_both_versions_named(open_gallery: Open, 
     connection = sqlite3.connect(folder / DATABASE)
     connection.execute("PRAGMA user_version = 2")
     connection.close()
-    for attempt in (open_gallery, lambda: Gallery.describe(folder)):
+    for attempt in (open_gallery, lambda: LocalGallery.describe(folder)):
         with pytest.raises(GallerySchemaError, match=r"version is 2, .* up to 1"):
             attempt()
 
@@ -97,7 +97,7 @@ def test_a_database_that_is_no_gallery_is_refused_and_left_as_it_was(
 def test_a_damaged_database_is_called_damaged(open_gallery: Open, folder: Path) -> None:
     open_gallery().close()
     (folder / DATABASE).write_bytes(b"not a database at all" * 500)
-    for attempt in (open_gallery, lambda: Gallery.describe(folder)):
+    for attempt in (open_gallery, lambda: LocalGallery.describe(folder)):
         with pytest.raises(GalleryDamagedError, match="restore it from a backup"):
             attempt()
 

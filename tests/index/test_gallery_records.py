@@ -12,21 +12,21 @@ import pytest
 
 from index import (
     DuplicateImageError,
-    Gallery,
     GalleryClosedError,
     GalleryHeader,
     InvalidEnrollmentError,
+    LocalGallery,
     Record,
     UnknownImageError,
 )
 from tests.index.samples import Open, enrollment
 
 
-def _contents(gallery: Gallery) -> list[tuple[Record, tuple[bytes, str]]]:
+def _contents(gallery: LocalGallery) -> list[tuple[Record, tuple[bytes, str]]]:
     return [(record, gallery.image(record.image_id)) for record in gallery.page(limit=1000).records]
 
 
-def _listed(gallery: Gallery, limit: int) -> list[str]:
+def _listed(gallery: LocalGallery, limit: int) -> list[str]:
     page = gallery.page(limit=limit)
     listed = [record.image_id for record in page.records]
     while page.next is not None:
@@ -262,7 +262,7 @@ def test_a_gallery_can_be_described_while_it_is_open_or_closed(open_gallery: Ope
     header = GalleryHeader("model-a", 8, (2, 3))
     with open_gallery() as gallery:
         assert gallery.header == header
-        assert Gallery.describe(folder) == header
-    assert Gallery.describe(folder) == header
+        assert LocalGallery.describe(folder) == header
+    assert LocalGallery.describe(folder) == header
     with pytest.raises(FileNotFoundError, match="no gallery"):
-        Gallery.describe(folder / "elsewhere")
+        LocalGallery.describe(folder / "elsewhere")

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from numpy.typing import NDArray
 
-from index import Gallery, InvalidProbeError
+from index import InvalidProbeError, LocalGallery
 from index.snapshot import MANIFEST
 from tests.index.samples import Open, enrollment
 
@@ -45,7 +45,7 @@ def _brute_force(enrolled: dict[str, Vector], probe: Vector, k: int) -> list[tup
     return [(names[row], float(similarities[row])) for row in best]
 
 
-def _found(gallery: Gallery, probes: Vector, k: int) -> list[list[tuple[str, float]]]:
+def _found(gallery: LocalGallery, probes: Vector, k: int) -> list[list[tuple[str, float]]]:
     return [
         [(match.record.image_id, match.similarity) for match in matches]
         for matches in gallery.search(probes, k)
@@ -62,8 +62,8 @@ class GalleryMachine(RuleBasedStateMachine):
         self.named = 0
         self.gallery = self.opened()
 
-    def opened(self) -> Gallery:
-        return Gallery.open(
+    def opened(self) -> LocalGallery:
+        return LocalGallery.open(
             self.folder, fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3), snapshot_every=7
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index import Gallery
+from index import LocalGallery
 from index.snapshot import MANIFEST
 from index.vectors import Vectors
 from tests.index.samples import Open, enrollment
@@ -34,7 +34,7 @@ def snapshotted(open_gallery: Open, folder: Path) -> Path:
     return folder / "snapshot"
 
 
-def _assert_sound(gallery: Gallery, names: str) -> None:
+def _assert_sound(gallery: LocalGallery, names: str) -> None:
     assert [record.image_id for record in gallery.page().records] == list(names)
     np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
     for name in names:

@@ -11,17 +11,17 @@ import faiss
 import numpy as np
 import pytest
 
-from index import DuplicateImageError, Enrollment, Gallery, GalleryClosedError, UnknownImageError
+from index import DuplicateImageError, Enrollment, GalleryClosedError, LocalGallery, UnknownImageError
 from tests.index.samples import Open, enrollment
 
 
-def _assert_agreement(gallery: Gallery) -> None:
+def _assert_agreement(gallery: LocalGallery) -> None:
     np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
     assert gallery._vectors.sequence == gallery._store.changes.last()
     assert gallery.count() == gallery._vectors.count
 
 
-def _nearest(gallery: Gallery, enrollment: Enrollment) -> str:
+def _nearest(gallery: LocalGallery, enrollment: Enrollment) -> str:
     [[match]] = gallery.search(enrollment.descriptor[np.newaxis], k=1)
     return match.record.image_id
 

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
 
-from index import Gallery
+from index import LocalGallery
 from models.bundle import (
     EMBEDDER,
     RERANKER,
@@ -129,8 +129,8 @@ def load_fakes(settings: Settings, bundle: Bundle) -> FakeModels:
     return FakeModels(bundle, FakeEmbedder(), FakeReranker(), runtime)
 
 
-def open_gallery(path: Path, *, fingerprint: str = FINGERPRINT, strips: bool = True) -> Gallery:
-    return Gallery.open(
+def open_gallery(path: Path, *, fingerprint: str = FINGERPRINT, strips: bool = True) -> LocalGallery:
+    return LocalGallery.open(
         path, fingerprint=fingerprint, descriptor_dim=DIM, strips_shape=STRIPS if strips else None
     )
 
@@ -153,7 +153,7 @@ class Running:
 
     app: FastAPI
     models: FakeModels
-    gallery: Gallery
+    gallery: LocalGallery
     client: httpx.Client
     url: str
 

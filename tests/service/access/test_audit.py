@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from index import Gallery
+from index import LocalGallery
 from service.access.audit import AuditError, AuditLog
 from tests.service.access.holders import guarded, showing
 from tests.service.api.test_problems import check
@@ -72,7 +72,7 @@ def test_an_unforeseen_failure_is_written_down(service: Running, tmp_path: Path,
     def fail(_self: object, _image_id: str) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(Gallery, "delete", fail)
+    monkeypatch.setattr(LocalGallery, "delete", fail)
     assert service.client.delete("/gallery/a").status_code == 500
     assert [line["status"] for line in lines(tmp_path / "audit.jsonl")] == [500]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index import Enrollment, FingerprintMismatchError, Gallery, GalleryLockedError
+from index import Enrollment, FingerprintMismatchError, GalleryLockedError, LocalGallery
 from models.bundle import Bundle
 from service.commands.reembedding import STAGING, ReembeddingError, re_embed
 from service.inference.forward import ForwardPass
@@ -38,7 +38,7 @@ def bundle() -> Bundle:
 
 def fill(folder: Path, images: dict[str, bytes]) -> None:
     """A gallery that another model with other shapes has embedded."""
-    with Gallery.open(folder, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+    with LocalGallery.open(folder, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
         for name, data in images.items():
             gallery.enroll(
                 Enrollment(
@@ -92,7 +92,7 @@ def test_records_keep_all_but_their_fingerprint_and_can_be_searched(tmp_path: Pa
 def still_old(folder: Path, count: int) -> bool:
     with pytest.raises(FingerprintMismatchError):
         open_gallery(folder)
-    with Gallery.open(folder, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+    with LocalGallery.open(folder, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
         return gallery.count() == count
 
 
@@ -138,7 +138,7 @@ def test_after_an_interruption_the_old_gallery_stands_and_it_can_be_run_again(
 def test_a_gallery_in_use_is_left_alone(tmp_path: Path, bundle: Bundle) -> None:
     fill(tmp_path, {"a": picture()})
     with (
-        Gallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None),
+        LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None),
         pytest.raises(GalleryLockedError),
     ):
         re_embed(tmp_path, bundle, forward())

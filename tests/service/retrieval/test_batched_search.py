@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index import Enrollment, Gallery, GalleryClosedError, Match
+from index import Enrollment, Gallery, GalleryClosedError, LocalGallery, Match
 from service.retrieval.batched_search import MAX_BATCH, BatchedSearch
 
 PATIENCE = 20.0
@@ -27,7 +27,7 @@ def unit(count: int, seed: int) -> NDArray[np.float32]:
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
-    with Gallery.open(tmp_path, fingerprint="f", descriptor_dim=DIM, strips_shape=None) as opened:
+    with LocalGallery.open(tmp_path, fingerprint="f", descriptor_dim=DIM, strips_shape=None) as opened:
         for number, descriptor in enumerate(unit(30, 0)):
             opened.enroll(
                 Enrollment(

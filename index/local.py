@@ -1,0 +1,275 @@
+"""The gallery on this machine: the database and the vector index as one thing that many threads may use."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import DuplicateImageError, GalleryClosedError
+from index.folderlock import FolderLock, create_folder
+from index.mirror import Mirror
+from index.record import Enrollment, GalleryHeader, Match, Page, Record
+from index.recovery import recover
+from index.snapshot import Manifest, SnapshotFolder
+from index.store import Store, describe
+from index.validation import check_enrollment, check_probes
+from index.vectors import Ranking
+
+log = logging.getLogger(__name__)
+
+
+class LocalGallery:
+    """A `Gallery` in a folder of this machine. Open one with `LocalGallery.open`.
+
+    A change is acknowledged (its method returns) once SQLite has committed it and the vector index
+    has followed; if the index cannot follow, it is filled anew from the database before it is
+    searched again. What needs the database raises GalleryClosedError after `close`. sqlite3.Error
+    passes through where the disk fails or is full; the change was not made then.
+    """
+
+    def __init__(
+        self,
+        header: GalleryHeader,
+        mirror: Mirror,
+        snapshots: SnapshotFolder,
+        manifest: Manifest | None,
+        snapshot_every: int,
+        lock: FolderLock,
+    ) -> None:
+        self._header = header
+        self._mirror = mirror
+        self._store = mirror.store
+        self._vectors = mirror.vectors
+        self._snapshots = snapshots
+        self._manifest = manifest
+        self._snapshot_every = snapshot_every
+        self._snapshot_from = 0 if manifest is None else manifest.sequence
+        self._snapshot_lock = threading.Lock()  # taken before the mirror's, never within it
+        self._lock = lock
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        fingerprint: str,
+        descriptor_dim: int,
+        strips_shape: tuple[int, int] | None,
+        snapshot_every: int = 1000,
+    ) -> LocalGallery:
+        """Open the gallery in the folder `path`, which is created if absent.
+
+        It belongs to the model with this fingerprint, whose descriptors are float32 [descriptor_dim]
+        and whose strips are float16 `strips_shape`, None without a second stage. A snapshot of the
+        index is taken by itself after `snapshot_every` changes, or after as many as make a tenth of
+        the gallery if that is more: it costs a write of all descriptors.
+
+        Raises FingerprintMismatchError, GalleryShapeError, GallerySchemaError, GalleryDamagedError,
+        GalleryLockedError; what the gallery holds is then left as it was.
+        """
+        if snapshot_every < 1:
+            raise ValueError(f"snapshot_every is {snapshot_every}, expected 1 or more")
+        header = GalleryHeader(
+            fingerprint, descriptor_dim, None if strips_shape is None else (strips_shape[0], strips_shape[1])
+        )
+        create_folder(path)
+        with ExitStack() as undo:
+            lock = FolderLock(path)
+            undo.callback(lock.release)
+            store = Store(path, header)
+            undo.callback(store.close)
+            snapshots = SnapshotFolder(path / "snapshot")
+            recovered = recover(store.changes, snapshots, header)
+            mirror = Mirror(store, recovered.vectors)
+            gallery = cls(header, mirror, snapshots, recovered.manifest, snapshot_every, lock)
+            gallery._snapshot_if_due(at_once=recovered.rejected)
+            undo.pop_all()
+        return gallery
+
+    @staticmethod
+    def describe(path: Path) -> GalleryHeader:
+        """Fingerprint and shapes of the gallery in `path`, for opening it as what it is.
+
+        Raises FileNotFoundError, GallerySchemaError or GalleryDamagedError.
+        """
+        return describe(path)
+
+    @property
+    def header(self) -> GalleryHeader:
+        """Fingerprint and shapes that the gallery was opened with."""
+        return self._header
+
+    def enroll(self, enrollment: Enrollment) -> Record:
+        """Remember an image. Raises InvalidEnrollmentError or DuplicateImageError."""
+        return self.enroll_many([enrollment])[0]
+
+    def enroll_many(self, enrollments: Sequence[Enrollment]) -> list[Record]:
+        """Remember images in one transaction: all, or none where one cannot be.
+
+        Raises InvalidEnrollmentError or DuplicateImageError, for the first that is at fault.
+        """
+        self._require_open()
+        seen: set[str] = set()
+        for enrollment in enrollments:
+            check_enrollment(enrollment, self._header)
+            if enrollment.image_id in seen:
+                raise DuplicateImageError(enrollment.image_id)
+            seen.add(enrollment.image_id)
+        if not enrollments:
+            return []
+        descriptors = np.stack([enrollment.descriptor for enrollment in enrollments])
+        inserted = self._mirror.change(
+            lambda: self._store.insert(enrollments, datetime.now(UTC)),
+            lambda done: self._vectors.add(done.ids, descriptors, sequence=done.sequence),
+        )
+        self._snapshot_if_due()
+        return inserted.records
+
+    def delete(self, image_id: str) -> None:
+        """Forget an image and all that belongs to it. Raises UnknownImageError."""
+        self._mirror.change(
+            lambda: self._store.delete(image_id),
+            lambda done: self._vectors.remove(np.array([done[0]], np.int64), sequence=done[1]),
+        )
+        self._snapshot_if_due()
+
+    def get(self, image_id: str) -> Record:
+        """The record of an image. Raises UnknownImageError."""
+        return self._store.record(image_id)
+
+    def image(self, image_id: str) -> tuple[bytes, str]:
+        """The image file's bytes as enrolled, and its media type. Raises UnknownImageError."""
+        return self._store.image(image_id)
+
+    def count(self) -> int:
+        """How many images are enrolled."""
+        self._require_open()
+        return self._vectors.count
+
+    def page(self, after: int | None = None, limit: int = 100) -> Page:
+        """Up to `limit` records in order of enrollment, from the start or after a page's `next`.
+
+        The cursor is a number that only counts up, not an image: it stays good when the image it
+        came from is deleted, and nothing is shown twice or left out. Raises ValueError for a limit
+        below 1.
+        """
+        if limit < 1:
+            raise ValueError(f"limit is {limit}, expected 1 or more")
+        return self._store.page(after, limit)
+
+    def strips(self, image_ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
+        """Strips float16 [s, w] of each image; None for one that has none or is not enrolled."""
+        return self._store.strips(image_ids)
+
+    def search(self, descriptors: NDArray[np.float32], k: int) -> list[list[Match]]:
+        """The k most similar images for each of the probes [B, d], best first.
+
+        Exact; of equally similar images the one enrolled first comes first. A list is shorter than k
+        only where the gallery has fewer images. Raises InvalidProbeError, and ValueError for k
+        below 1.
+        """
+        self._require_open()
+        if k < 1:
+            raise ValueError(f"k is {k}, expected 1 or more")
+        check_probes(descriptors, self._header)
+        wanted = k
+        while True:
+            rankings = self._mirror.rank(descriptors, wanted)
+            records = self._store.records({int(i) for ranking in rankings for i in ranking.ids})
+            answers = [_matches(ranking, records, k) for ranking in rankings]
+            # Records deleted since the ranking are missing: look further down, if there is more.
+            if all(
+                len(answer) == k or len(ranking.ids) < wanted
+                for answer, ranking in zip(answers, rankings, strict=True)
+            ):
+                return answers
+            wanted = 2 * wanted
+
+    def snapshot(self) -> None:
+        """Write the vector index to disk, so that the next opening need not build it.
+
+        Searches go on meanwhile; enrollments and deletions wait while the index is copied out, not
+        for the fsync. Raises OSError where it cannot be written; the former snapshot then stays.
+        """
+        with self._snapshot_lock:
+            self._take_snapshot()
+
+    def snapshot_age_seconds(self) -> float | None:
+        """Seconds since the snapshot on disk was written, None where there is none."""
+        manifest = self._manifest
+        return None if manifest is None else max(0.0, time.time() - manifest.written_at)
+
+    def changes_since_snapshot(self) -> int:
+        """Enrollments and deletions that the snapshot on disk does not hold, all where there is none."""
+        manifest = self._manifest
+        return (self._vectors.sequence or 0) - (0 if manifest is None else manifest.sequence)
+
+    def close(self) -> None:
+        """Finish what is under way, close every connection and let the next process in. Idempotent."""
+        with self._snapshot_lock:
+            if not self._mirror.closed:
+                self._mirror.close()
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _snapshot_if_due(self, at_once: bool = False) -> None:
+        pending = (self._vectors.sequence or 0) - self._snapshot_from
+        due = pending >= max(self._snapshot_every, self._vectors.count // 10)
+        if not (due or at_once) or not self._snapshot_lock.acquire(blocking=False):
+            return
+        try:
+            self._take_snapshot()
+        except GalleryClosedError:
+            pass
+        except Exception:
+            # The change itself stands; the next attempt waits for as many changes again.
+            self._snapshot_from = self._vectors.sequence or 0
+            log.exception("the snapshot of the vector index could not be written")
+        finally:
+            self._snapshot_lock.release()
+
+    def _take_snapshot(self) -> None:
+        with self._mirror.settled():
+            sequence, count = self._store.changes.last(), self._vectors.count
+            token = self._store.changes.token(sequence)
+            staged = self._snapshots.stage(self._vectors.write)
+        self._manifest = self._snapshots.publish(
+            staged,
+            sequence=sequence,
+            token=token or 0,
+            count=count,
+            descriptor_dim=self._header.descriptor_dim,
+            fingerprint=self._header.fingerprint,
+        )
+        self._snapshot_from = sequence
+        with self._mirror.settled():
+            self._store.changes.forget_before(sequence)
+
+    def _require_open(self) -> None:
+        if self._mirror.closed:
+            raise GalleryClosedError
+
+
+def _matches(ranking: Ranking, records: dict[int, Record], k: int) -> list[Match]:
+    found = zip(ranking.ids.tolist(), ranking.similarities.tolist(), strict=True)
+    return [Match(records[i], similarity) for i, similarity in found if i in records][:k]
