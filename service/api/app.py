@@ -59,7 +59,7 @@ def create_app(
         settings: read from the environment when not given.
         models: used in place of the bundle that is set.
         gallery: used in place of the one in the data directory, and left open at the end.
-        on_failure: told when the resources cannot be opened, or the embedder is lost later.
+        on_failure: called when the resources cannot be opened, or the embedder is lost later.
 
     Raises:
         SettingsError: the environment holds a wrong value.

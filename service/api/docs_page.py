@@ -14,7 +14,7 @@ ASSETS = {
     "swagger-ui.css": "text/css",
     "favicon.png": "image/png",
 }
-# Swagger UI styles its elements in line, and its pictures are data: URLs; its scripts are files.
+# Swagger UI styles its elements in line, and its images are data: URLs; its scripts are files.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

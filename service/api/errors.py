@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ class FieldFault:
 
 
 class ServiceError(Exception):
-    """An error of a known kind, told to the caller.
+    """An error of a known kind; its detail goes to the caller.
 
     Attributes:
         headers: of its answer.
@@ -246,20 +247,23 @@ KINDS = (
 BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD, 408: TIMEOUT, 413: TOO_LARGE, 499: CLIENT_GONE}
 """The kinds of the errors that the framework itself raises."""
 
-# Their messages name files of this machine.
-_TOLD_IN_THE_LOG = (AUDIT_FAILED, KEYS_UNREADABLE)
+# Their messages are for the operator.
+_IN_THE_LOG_ONLY = (AUDIT_FAILED, KEYS_UNREADABLE)
+
+_PATH = re.compile(r"(?<![\w.~:/-])~?(?:/[^\s/'\"`,;:()<>]+)+/?")
 
 _BY_CAUSE = {cause: kind for kind in KINDS for cause in kind.causes}
 
 
 def as_service_error(error: Exception) -> ServiceError | None:
-    """The error as callers are told of it; None for one that nobody foresaw."""
+    """The error as it is answered; None for one that nobody foresaw."""
     if isinstance(error, ServiceError):
         return error
     kind = next((_BY_CAUSE[cls] for cls in type(error).__mro__ if cls in _BY_CAUSE), None)
     if kind is None:
         return None
-    detail = kind.meaning if kind.status == INTERNAL.status or kind in _TOLD_IN_THE_LOG else str(error)
+    is_for_the_log = kind.status == INTERNAL.status or kind in _IN_THE_LOG_ONLY
+    detail = kind.meaning if is_for_the_log else without_paths(str(error))
     if isinstance(error, ImageError):
         return ServiceError(kind, detail, [FieldFault("image", detail)])
     if isinstance(error, AlreadyEnrolledError):
@@ -269,3 +273,8 @@ def as_service_error(error: Exception) -> ServiceError | None:
             kind, detail, [FieldFault(error.field, f"is {error.value}, expected {error.expectation}")]
         )
     return ServiceError(kind, detail)
+
+
+def without_paths(text: str) -> str:
+    """The text with "..." for each absolute path: callers learn nothing of this machine."""
+    return _PATH.sub("...", text)

@@ -24,8 +24,8 @@ class Lifecycle:
     """Opens the resources in the background and closes them at the end.
 
     Args:
-        open_resources: opens them, telling the callback each step.
-        on_failure: told when that fails, or the embedder is lost later; `failure` holds the error then.
+        open_resources: opens them; its argument is called with each step.
+        on_failure: called when that fails, or the embedder is lost later; `failure` holds the error then.
     """
 
     def __init__(
@@ -78,8 +78,9 @@ class Lifecycle:
             await resources.embedder.start()
         except Exception as error:
             self.failure = error
-            self._step = f"the service could not start: {error}"
-            log.error("start_failed", error=type(error).__name__)
+            # The reason is for the operator: it names files of this machine.
+            self._step = "the service could not start; its log says why"
+            log.error("start_failed", error=type(error).__name__, reason=str(error))
             self._on_failure()
             return
         self._resources = resources

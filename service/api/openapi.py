@@ -78,13 +78,13 @@ def _describe_access(operation: dict[str, Any], rule: Rule) -> None:
     else:
         # The empty one: a setting may open it to everybody.
         operation["security"] = [{}, *({name: []} for name in SCHEMES)]
-    for status, told in responses(*kinds).items():
+    for status, response in responses(*kinds).items():
         if status == INTERNAL.status:
             continue
         known = operation["responses"].setdefault(
             str(status), {"content": {"application/json": {"schema": _PROBLEM}}}
         )
-        known["description"] = "  \n".join(filter(None, (known.get("description"), told["description"])))
+        known["description"] = "  \n".join(filter(None, (known.get("description"), response["description"])))
 
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}

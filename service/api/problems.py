@@ -39,22 +39,22 @@ def install(app: FastAPI) -> None:
 
 async def on_error(request: Request, error: Exception) -> JSONResponse:
     """The problem+json for any error; it is counted under its kind."""
-    told = translate(error)
-    kind = told.kind
+    known = translate(error)
+    kind = known.kind
     metrics: Metrics = request.app.state.metrics
     metrics.rejected(kind.name)
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else dict(told.headers)
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else dict(known.headers)
     if kind.retry_after_s is not None:
         headers.setdefault("Retry-After", str(kind.retry_after_s))
     problem = Problem(
         type=kind.type,
         title=kind.title,
         status=kind.status,
-        detail=told.detail,
+        detail=known.detail,
         instance=request.url.path,
         request_id=context_of(request).request_id,
-        errors=[FieldError(field=fault.field, message=fault.message) for fault in told.faults] or None,
-        differs=None if told.differs is None else list(told.differs),
+        errors=[FieldError(field=fault.field, message=fault.message) for fault in known.faults] or None,
+        differs=None if known.differs is None else list(known.differs),
     )
     return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
 
@@ -65,7 +65,7 @@ def is_foreseen(error: Exception) -> bool:
 
 
 def translate(error: Exception) -> ServiceError:
-    """Any error as callers are told of it; one that nobody foresaw becomes INTERNAL and says nothing."""
+    """Any error as it is answered; one that nobody foresaw becomes INTERNAL and says nothing of its cause."""
     if isinstance(error, RequestValidationError):
         return invalid_fields([_fault(item) for item in error.errors()])
     if isinstance(error, HTTPException):

@@ -10,7 +10,7 @@ from anyio import to_thread
 from PIL import Image
 
 from models.inputspec import InputSpec
-from service.api.errors import NOT_READY, ServiceError
+from service.api.errors import NOT_READY, ServiceError, without_paths
 from service.api.schemas import Ready
 from service.inference.embedder import EmbedderState
 from service.inference.forward import EmbeddingError
@@ -70,7 +70,7 @@ class Readiness:
     def _proven(self, state: EmbedderState) -> float | None:
         """The age in s of a forward pass that is proof; None where one has to be run."""
         if state.fault is not None:
-            raise ServiceError(NOT_READY, state.fault)
+            raise ServiceError(NOT_READY, without_paths(state.fault))
         age = state.forward_age_s
         return None if age is None or age > self._max_age_s or state.last_failed else age
 
@@ -80,7 +80,8 @@ class Readiness:
                 blank(resources.bundle.manifest.input), time.monotonic() + PROBE_SECONDS
             )
         except UNPROVEN as error:
-            raise ServiceError(NOT_READY, f"the embedder does not answer: {error}") from error
+            reason = without_paths(str(error))
+            raise ServiceError(NOT_READY, f"the embedder does not answer: {reason}") from error
 
 
 def blank(spec: InputSpec) -> bytes:

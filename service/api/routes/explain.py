@@ -1,4 +1,4 @@
-"""POST /explain: why a probe and a candidate are near or far, as a picture or in numbers."""
+"""POST /explain: why a probe and a candidate are near or far, as a figure or in numbers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ router = APIRouter(tags=["query"])
         ),
         200: {
             "model": ExplanationAnswer,
-            "description": "The picture; with `Accept: application/json`, its numbers",
+            "description": "The figure; with `Accept: application/json`, its numbers",
             "content": {PNG: {"schema": {"type": "string", "format": "binary"}}},
         },
     },
@@ -102,7 +102,7 @@ async def explain(
 
 @contextmanager
 def _translated(bundle: Bundle) -> Iterator[None]:
-    """What the explainer raises, as callers are told of it: without a path, and with the field at fault."""
+    """What the explainer raises, as it is answered: without a path, and with the field at fault."""
     try:
         yield
     except NotExplainableError as error:
@@ -121,8 +121,8 @@ async def _uploads(form: ExplainForm, resources: Resources, max_bytes: int) -> t
         UnknownImageError: the candidate is not enrolled.
     """
     if (form.candidate_id is None) == (form.candidate_image is None):
-        told = "send one candidate: either candidate_id, or candidate_image as a file part"
-        raise invalid_fields([FieldFault("candidate_id", told), FieldFault("candidate_image", told)])
+        message = "send one candidate: either candidate_id, or candidate_image as a file part"
+        raise invalid_fields([FieldFault("candidate_id", message), FieldFault("candidate_image", message)])
     probe = Upload(await read_image(form.image, max_bytes), form.image.filename or "probe", "image")
     if form.candidate_image is not None:
         data = await read_image(form.candidate_image, max_bytes)
@@ -133,7 +133,7 @@ async def _uploads(form: ExplainForm, resources: Resources, max_bytes: int) -> t
 
 
 def _wants_json(accept: str) -> bool:
-    """Whether JSON is preferred to a PNG (RFC 9110, 12.5.1); what accepts both alike gets the picture."""
+    """Whether JSON is preferred to a PNG (RFC 9110, 12.5.1); what accepts both alike gets the figure."""
     return _weight(accept, JSON) > _weight(accept, PNG)
 
 
