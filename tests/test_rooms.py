@@ -1,0 +1,43 @@
+"""The import rule of pyproject.toml, and where tests lie."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).parents[1]
+# What tests may be about beside our packages; `cases` are inputs that failed once, `end_to_end` the whole.
+OTHER_FOLDERS = ("cases", "docker", "docs", "end_to_end")
+
+
+def packages() -> set[str]:
+    return {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+
+def test_folders_import_downwards_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    status = lint_imports(no_cache=True, no_logo=True)
+    assert status == 0, capsys.readouterr().out
+
+
+def test_the_import_rule_covers_every_package() -> None:
+    rule = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    assert packages() == set(rule["root_packages"])
+
+
+def test_tests_lie_in_the_folder_of_what_they_test() -> None:
+    tests = ROOT / "tests"
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    misplaced = [
+        str(folder)
+        for folder in sorted(folders)
+        if folder.parts
+        and folder.parts[0] not in OTHER_FOLDERS
+        and not (ROOT / folder / "__init__.py").exists()
+    ]
+    assert not misplaced, f"tests/ has folders that are not in the repository: {misplaced}"
