@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.mixers import MIXERS, make_mixer
+from models.mixers import MIXERS
+from models.pooling import POOLINGS
 from models.strips import StripHead
 from models.trunk import EXPANSION, Bottleneck, Trunk
 
 Loss = Literal["cross_entropy", "triplet", "both"]
 Pooling = Literal["average", "gem"]
 LOSSES = ("cross_entropy", "triplet", "both")
-POOLINGS = ("average", "gem")
-SHORTCUT_BIAS = frozenset({"mhsa", "lka"})
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,7 @@ class Branch:
     loss: Loss
 
     def __post_init__(self) -> None:
-        if self.mixer not in MIXERS:
-            raise ValueError(f"unknown mixer {self.mixer!r}; there are {', '.join(MIXERS)}")
+        MIXERS.named(self.mixer)
         if self.loss not in LOSSES:
             raise ValueError(f"unknown loss {self.loss!r}; there are {', '.join(LOSSES)}")
 
@@ -120,29 +118,6 @@ class NetworkConfig:
         return cls(**values)
 
 
-class GeM(nn.Module):
-    """Generalised mean with a learned power, 3 at first (Radenovic et al., 2019); 1 is the average."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.power = nn.Parameter(torch.tensor(3.0))
-
-    def forward(self, branch_map: Tensor) -> Tensor:
-        """`[B, F, H, W]` -> `[B, F]`, computed in float32."""
-        with torch.autocast(branch_map.device.type, enabled=False):
-            positive = branch_map.float().clamp_min(1e-6)
-            pooled: Tensor = positive.pow(self.power).mean(dim=(2, 3)).pow(1 / self.power)
-            return pooled
-
-
-class Average(nn.Module):
-    """Global average, `[B, F, H, W]` -> `[B, F]`."""
-
-    def forward(self, branch_map: Tensor) -> Tensor:
-        """`[B, F, H, W]` -> `[B, F]`."""
-        return branch_map.mean(dim=(2, 3))
-
-
 class Head(nn.Module):
     """BNNeck: batch norm with a frozen zero bias, and a classifier without bias in CE branches."""
 
@@ -195,9 +170,7 @@ class LKAReID(nn.Module):
         self.heads = nn.ModuleList(
             Head(config.features, branch.loss, identities) for branch in config.branches
         )
-        self.poolings = nn.ModuleList(
-            GeM() if config.pooling == "gem" else Average() for _ in config.branches
-        )
+        self.poolings = nn.ModuleList(POOLINGS[config.pooling]() for _ in config.branches)
         self.side_information = (
             nn.Parameter(torch.zeros(len(config.branches), viewpoints, config.features))
             if viewpoints
@@ -211,7 +184,8 @@ class LKAReID(nn.Module):
             else None
         )
 
-    def _stage4(self, mixer: str) -> nn.Sequential:
+    def _stage4(self, name: str) -> nn.Sequential:
+        mixer = MIXERS.named(name)
         planes = 8 * self.config.width
         inputs = self.trunk.channels
         layers = []
@@ -221,10 +195,10 @@ class LKAReID(nn.Module):
                 Bottleneck(
                     inputs,
                     planes,
-                    make_mixer(mixer, planes, self.config.map_size),
+                    mixer.make(planes, self.config.map_size),
                     stride=stride,
                     first_stride=stride,
-                    shortcut_bias=mixer in SHORTCUT_BIAS,
+                    shortcut_bias=mixer.shortcut_bias,
                 )
             )
             inputs = EXPANSION * planes

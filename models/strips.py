@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.mixers import pooling_matrix
+from models.pooling import pooling_matrix
 
 
 class StripHead(nn.Module):

@@ -6,8 +6,14 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 Array = NDArray[np.float64]
+
+
+def weights_of(module: nn.Module) -> dict[str, Array]:
+    """What a module has learned, by name."""
+    return {name: value.detach().double().numpy() for name, value in module.state_dict().items()}
 
 
 def pointwise(x: Array, weight: Array, bias: Array) -> Array:

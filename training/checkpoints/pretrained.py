@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.bundle import hash_file
+from models.mixers import MIXERS, Mixer
 from models.network import LKAReID
 
 Layout = Literal["resnet50", "resnet50-v1", "resnet50-ibn-a"]
@@ -38,9 +39,10 @@ def load_imagenet(
 
     Stages 1-3 go to the trunk. Where that has IBN and the weights are plain, the affine parameters and
     statistics of a norm are copied channel for channel into both halves. Stage 4 goes to every branch, its
-    3x3 convolutions only to `conv` mixers: other mixers, necks, classifiers and strips keep their own
-    initialisation. A bottleneck whose mixer has no published weights starts as its shortcut and a constant
-    (the scale of its last norm is zero): what its last convolution learned belongs behind another mixer.
+    3x3 convolutions only to mixers that are one (`Mixer.pretrained`): other mixers, necks, classifiers and
+    strips keep their own initialisation. A bottleneck whose mixer has no published weights starts as its
+    shortcut and a constant (the scale of its last norm is zero): what its last convolution learned belongs
+    behind another mixer.
 
     Args:
         network: gets them.
@@ -75,7 +77,7 @@ def load_imagenet(
         for part, first in ((".IN.", True), (".BN.", False)):
             if part in name and plain:
                 name, half = name.replace(part, "."), first
-        if key.startswith("branches.") and ".conv2." in key and _mixer(network, key) != "conv":
+        if key.startswith("branches.") and ".conv2." in key and not _mixer(network, key).pretrained:
             continue
         if key.startswith("branches.") and (
             key.endswith("downsample.0.bias") or _starts_silent(network, key)
@@ -151,16 +153,15 @@ def _source_key(key: str) -> str | None:
     return None
 
 
-def _mixer(network: LKAReID, key: str) -> str:
-    return network.config.branches[int(key.split(".")[1])].mixer
+def _mixer(network: LKAReID, key: str) -> Mixer:
+    return MIXERS.named(network.config.branches[int(key.split(".")[1])].mixer)
 
 
 def _starts_silent(network: LKAReID, key: str) -> bool:
-    return key.endswith(".bn3.weight") and _mixer(network, key) != "conv"
+    return key.endswith(".bn3.weight") and not _mixer(network, key).pretrained
 
 
 def _may_be_unused(network: LKAReID, key: str) -> bool:
-    mixers = {branch.mixer for branch in network.config.branches}
-    return (key.startswith("layer4.") and ".conv2." in key and "conv" not in mixers) or fnmatch.fnmatchcase(
-        key, COUNTS
-    )
+    taken = any(MIXERS.named(branch.mixer).pretrained for branch in network.config.branches)
+    mixed = key.startswith("layer4.") and ".conv2." in key
+    return (mixed and not taken) or fnmatch.fnmatchcase(key, COUNTS)

@@ -176,7 +176,7 @@ class DataConfig(Section):
 class BranchConfig(Section):
     """One branch."""
 
-    mixer: str = Field(description=f"what mixes its stage 4: {', '.join(MIXERS)}")
+    mixer: str = Field(description=f"what mixes its stage 4: {MIXERS.names}")
     loss: Loss = Field(description="what trains it")
 
 

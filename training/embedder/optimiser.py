@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from models.mixers import MIXERS
 from models.network import LKAReID
 from training.config.embedder import OptimiserConfig, ScheduleConfig
 
@@ -39,7 +40,7 @@ def make_optimiser(network: LKAReID, config: OptimiserConfig) -> torch.optim.Opt
 
 def _is_new(network: LKAReID, name: str) -> bool:
     if name.startswith("branches.") and ".conv2." in name:
-        return network.config.branches[int(name.split(".")[1])].mixer != "conv"
+        return not MIXERS.named(network.config.branches[int(name.split(".")[1])].mixer).pretrained
     return name.startswith(NEW)
 
 

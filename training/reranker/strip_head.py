@@ -10,8 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from models.mixers import pooling_matrix
 from models.network import LKAReID
+from models.pooling import pooling_matrix
 from models.strips import StripHead
 from training.datasets.image import VehicleImage
 from training.embedder.losses import contrastive

@@ -78,7 +78,10 @@ def test_the_veri_experiments_are_the_papers_with_and_without_side_information(n
         ),
         ("schedule.epochs=10", "schedule: a warm_up of 10 leaves nothing of 10 epochs"),
         ("network.image_size=[100, 96]", "image_size must be positive multiples of 16 px"),
-        ("network.branches=[{mixer: foo, loss: triplet}]", "unknown mixer 'foo'; there are conv, mhsa, lka"),
+        (
+            "network.branches=[{mixer: foo, loss: triplet}]",
+            "unknown mixer 'foo'; there are conv, hca, lka, mhsa",
+        ),
         ("optimiser=3", "optimiser: Input should be a valid dictionary"),
         ("seed.a=2", "--set seed.a=2: seed is a value and has no keys of its own"),
         ("seed", "--set seed: expected section.key=value"),
