@@ -23,7 +23,7 @@ from benchmarks.query import MANIFEST
 from benchmarks.rerankers import AS_SERVED, Halves, Rerank, open_rerankers
 from benchmarks.surroundings import surroundings
 from benchmarks.timing import Timing, table
-from index import Enrollment, Gallery, LocalGallery
+from index import Enrollment, LocalGallery
 from models.bundle import Bundle
 from models.decoding import decode
 from models.preprocessing import prepare
@@ -45,7 +45,7 @@ PACKAGES = ("numpy", "onnxruntime", "openvino", "onnx", "faiss-cpu", "fastapi")
 
 @dataclass(frozen=True)
 class Lists:
-    """What the second stage is given for each of P probes, and which images of the gallery these are.
+    """What the second stage is given for each of P probes, and which records of the gallery these are.
 
     Attributes:
         probes: `[P, s, w]`.
@@ -57,7 +57,7 @@ class Lists:
     probes: Halves
     candidates: Halves
     similarities: Floats
-    ids: list[list[str]]
+    ids: list[list[int]]
 
     def places(self, batch: int, turn: int) -> NDArray[np.int64]:
         """Which `[repetitions, batch]` probes a turn takes: others in every turn, about `BLOCK` in all."""
@@ -118,7 +118,7 @@ def report(
     }
 
 
-def fill(gallery: Gallery, models: Models, images: int) -> list[bytes]:
+def fill(gallery: LocalGallery, models: Models, images: int) -> list[bytes]:
     """Enroll the demo's gallery and random images up to `images`; the demo's probes."""
     with MANIFEST.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -135,12 +135,12 @@ def fill(gallery: Gallery, models: Models, images: int) -> list[bytes]:
     return [pictures[row["path"]] for row in rows if row["role"] == "probe"]
 
 
-def first_stage(gallery: Gallery, models: Models, probes: list[bytes]) -> Lists:
+def first_stage(gallery: LocalGallery, models: Models, probes: list[bytes]) -> Lists:
     """What the gallery finds for the probes."""
     wanted = models.reranker.candidates if models.reranker is not None else 0
     embedded = [_embed(models, probe) for probe in probes]
     found = gallery.search(np.concatenate([each.descriptors for each in embedded]), wanted)
-    ids = [[match.record.image_id for match in matches] for matches in found]
+    ids = [[match.record_id for match in matches] for matches in found]
     return Lists(
         np.concatenate([each.strips for each in embedded if each.strips is not None]),
         np.stack([_fetch(gallery, its_ids) for its_ids in ids]),
@@ -159,7 +159,7 @@ def time_forwards(timing: Timing, rerank: Rerank, lists: Lists, turn: int) -> No
         timing.add(time.perf_counter() - started)
 
 
-def time_fetches(timing: Timing, rerank: Rerank, gallery: Gallery, lists: Lists, turn: int) -> None:
+def time_fetches(timing: Timing, rerank: Rerank, gallery: LocalGallery, lists: Lists, turn: int) -> None:
     """A turn of forward passes over strips that come from the gallery, probe by probe."""
     time.sleep(SETTLE_S)
     for chosen in lists.places(timing.batch, turn):
@@ -261,6 +261,6 @@ def _enrollment(image_id: str, features: Embeddings) -> Enrollment:
     )
 
 
-def _fetch(gallery: Gallery, ids: list[str]) -> Halves:
-    """Strips `[n, s, w]` of images that have some."""
+def _fetch(gallery: LocalGallery, ids: list[int]) -> Halves:
+    """Strips `[n, s, w]` of records that have some."""
     return np.stack([strips for strips in gallery.strips(ids) if strips is not None])

@@ -15,16 +15,20 @@ from index.errors import (
     GallerySchemaError,
     GalleryShapeError,
     InvalidEnrollmentError,
+    InvalidFilterError,
     InvalidProbeError,
     UnknownImageError,
 )
+from index.filter import ALL, Filter
 from index.gallery import Gallery
 from index.local import LocalGallery
 from index.record import Enrollment, GalleryHeader, Match, Page, Record
 
 __all__ = [
+    "ALL",
     "DuplicateImageError",
     "Enrollment",
+    "Filter",
     "FingerprintMismatchError",
     "Gallery",
     "GalleryClosedError",
@@ -35,6 +39,7 @@ __all__ = [
     "GallerySchemaError",
     "GalleryShapeError",
     "InvalidEnrollmentError",
+    "InvalidFilterError",
     "InvalidProbeError",
     "LocalGallery",
     "Match",

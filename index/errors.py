@@ -44,6 +44,15 @@ class InvalidProbeError(GalleryError):
         self.expectation = expectation
 
 
+class InvalidFilterError(GalleryError):
+    """A search's filter asks for what this gallery cannot tell apart."""
+
+    def __init__(self, value: str, expectation: str) -> None:
+        super().__init__(f"the filter is {value}, expected {expectation}")
+        self.value = value
+        self.expectation = expectation
+
+
 class FingerprintMismatchError(GalleryError):
     """The gallery was filled by another model: its descriptors mean nothing to this one."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from index.filter import ALL, Filter
 from index.record import Enrollment, Match, Page, Record
 
 
@@ -68,19 +69,32 @@ class Gallery(Protocol):
             ValueError: the limit is below 1.
         """
 
-    def search(self, descriptors: NDArray[np.float32], k: int) -> list[list[Match]]:
+    def search(
+        self,
+        descriptors: NDArray[np.float32],
+        k: int,
+        *,
+        where: Filter = ALL,
+        strips: int = 0,
+    ) -> list[list[Match]]:
         """The k most similar images for each of the probes `[B, d]`, best first.
 
         Of equally similar images the one enrolled first comes first. A list is shorter than k only where the
-        gallery has fewer images.
+        filter lets fewer images through. The record, similarity and strips of a match are of one enrollment,
+        whatever is deleted and enrolled meanwhile, under the same image_id too; an image that is enrolled or
+        deleted during the call may be found or not.
+
+        Args:
+            descriptors: of the probes.
+            k: matches wanted for each.
+            where: what is searched.
+            strips: so many of the first matches in each list come with their strips.
 
         Raises:
             InvalidProbeError: the descriptors are not of this gallery's model.
-            ValueError: k is below 1.
+            InvalidFilterError: the filter has conditions that this gallery does not know.
+            ValueError: k is below 1, or `strips` below 0.
         """
-
-    def strips(self, image_ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
-        """Strips `[s, w]` of each image; None for one that has none or is not enrolled."""
 
     def snapshot_age_seconds(self) -> float | None:
         """Seconds since the snapshot of the vector index was written, None where there is none."""

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import DuplicateImageError, GalleryClosedError
+from index.filter import ALL, Filter
 from index.folderlock import FolderLock, create_folder
 from index.mirror import Mirror
 from index.record import Enrollment, GalleryHeader, Match, Page, Record
 from index.recovery import recover
 from index.snapshot import Manifest, SnapshotFolder
 from index.store import Store, describe
-from index.validation import check_enrollment, check_probes
+from index.validation import check_enrollment, check_filter, check_probes
 from index.vectors import Ranking
 
 log = logging.getLogger(__name__)
@@ -167,33 +168,45 @@ class LocalGallery:
             raise ValueError(f"limit is {limit}, expected 1 or more")
         return self._store.page(after, limit)
 
-    def strips(self, image_ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
-        """Strips float16 [s, w] of each image; None for one that has none or is not enrolled."""
-        return self._store.strips(image_ids)
-
-    def search(self, descriptors: NDArray[np.float32], k: int) -> list[list[Match]]:
-        """The k most similar images for each of the probes [B, d], best first.
-
-        Exact; of equally similar images the one enrolled first comes first. A list is shorter than k
-        only where the gallery has fewer images. Raises InvalidProbeError, and ValueError for k
-        below 1.
-        """
+    def search(
+        self,
+        descriptors: NDArray[np.float32],
+        k: int,
+        *,
+        where: Filter = ALL,
+        strips: int = 0,
+    ) -> list[list[Match]]:
+        """The k most similar images for each of the probes [B, d], best first, exactly; see `Gallery`."""
         self._require_open()
         if k < 1:
             raise ValueError(f"k is {k}, expected 1 or more")
+        if strips < 0:
+            raise ValueError(f"strips is {strips}, expected 0 or more")
         check_probes(descriptors, self._header)
+        check_filter(where)
         wanted = k
         while True:
             rankings = self._mirror.rank(descriptors, wanted)
-            records = self._store.records({int(i) for ranking in rankings for i in ranking.ids})
-            answers = [_matches(ranking, records, k) for ranking in rankings]
-            # Records deleted since the ranking are missing: look further down, if there is more.
-            if all(
-                len(answer) == k or len(ranking.ids) < wanted
-                for answer, ranking in zip(answers, rankings, strict=True)
-            ):
-                return answers
+            with self._store.moment() as moment:
+                records = moment.records({int(i) for ranking in rankings for i in ranking.ids})
+                found = [_enrolled(ranking, records, k) for ranking in rankings]
+                # Records deleted since the ranking are missing: look further down, if there is more.
+                if all(
+                    len(matches) == k or len(ranking.ids) < wanted
+                    for matches, ranking in zip(found, rankings, strict=True)
+                ):
+                    its_strips = moment.strips({i for matches in found for i, _ in matches[:strips]})
+                    return [
+                        [Match(i, records[i], similarity, its_strips.get(i)) for i, similarity in matches]
+                        for matches in found
+                    ]
             wanted = 2 * wanted
+
+    def strips(self, record_ids: Sequence[int]) -> list[NDArray[np.float16] | None]:
+        """Strips float16 [s, w] of records, as a search adds them; None for one without or of the past."""
+        with self._store.moment() as moment:
+            found = moment.strips(set(record_ids))
+        return [found.get(record_id) for record_id in record_ids]
 
     def snapshot(self) -> None:
         """Write the vector index to disk, so that the next opening need not build it.
@@ -270,6 +283,7 @@ class LocalGallery:
             raise GalleryClosedError
 
 
-def _matches(ranking: Ranking, records: dict[int, Record], k: int) -> list[Match]:
+def _enrolled(ranking: Ranking, records: dict[int, Record], k: int) -> list[tuple[int, float]]:
+    """Ids and similarities of the first k that are among the records."""
     found = zip(ranking.ids.tolist(), ranking.similarities.tolist(), strict=True)
-    return [Match(records[i], similarity) for i, similarity in found if i in records][:k]
+    return [(i, similarity) for i, similarity in found if i in records][:k]

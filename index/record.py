@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -52,10 +52,21 @@ class Enrollment:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A record found by a search; `similarity` is the cosine of the two descriptors, 1 at best."""
+    """A record found by a search.
 
+    Attributes:
+        record_id: the gallery's own number for the record. It is never given again: an image that is deleted
+            and enrolled anew has another one.
+        record: what the gallery knows of the image.
+        similarity: cosine of the two descriptors, 1 at best.
+        strips: of the image, float16 `[s, w]`; None where it has none, or where the search was not asked for
+            them.
+    """
+
+    record_id: int
     record: Record
     similarity: float
+    strips: NDArray[np.float16] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from index.validation import storable
 
 DATABASE = "gallery.sqlite"
 LAST_ID = 2**63 - 1
+SELECT_IDS = SELECT + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - two constants
+SELECT_STRIPS = "SELECT record_id, data FROM strips WHERE record_id IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,31 @@ class Inserted:
     ids: NDArray[np.int64]
     records: list[Record]
     sequence: int
+
+
+class Moment:
+    """The database as it is at one moment."""
+
+    def __init__(self, connection: sqlite3.Connection, header: GalleryHeader) -> None:
+        self._connection = connection
+        self._header = header
+
+    def records(self, ids: set[int]) -> dict[int, Record]:
+        """The records of those of the ids that are enrolled."""
+        rows = self._rows(SELECT_IDS, ids)
+        return {row[0]: to_record(row, self._header.fingerprint) for row in rows}
+
+    def strips(self, ids: set[int]) -> dict[int, NDArray[np.float16]]:
+        """Strips float16 [s, w] of those of the ids that have some."""
+        rows = self._rows(SELECT_STRIPS, ids)
+        shape = self._header.strips_shape or (0, 0)
+        return {
+            row[0]: np.frombuffer(row[1], dtype="<f2").reshape(shape).astype(np.float16, copy=False)
+            for row in rows
+        }
+
+    def _rows(self, query: str, ids: set[int]) -> sqlite3.Cursor:
+        return self._connection.execute(query, (json.dumps(sorted(ids)),))
 
 
 class Store:
@@ -106,27 +133,15 @@ class Store:
         records = tuple(to_record(row, self._header.fingerprint) for row in shown)
         return Page(records, shown[-1][0] if len(rows) > limit else None)
 
-    def records(self, ids: set[int]) -> dict[int, Record]:
-        """The records of those of the ids that are enrolled."""
-        rows = self._read(
-            SELECT + " WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608 - two constants
-            json.dumps(sorted(ids)),
-        )
-        return {row[0]: to_record(row, self._header.fingerprint) for row in rows}
-
-    def strips(self, image_ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
-        """Strips float16 [s, w] of each image; None for one that has none or is not enrolled."""
-        rows = self._read(
-            "SELECT image_id, data FROM record JOIN strips ON record_id = id "
-            "WHERE image_id IN (SELECT value FROM json_each(?))",
-            json.dumps([image_id for image_id in image_ids if storable(image_id)]),
-        )
-        shape = self._header.strips_shape or (0, 0)
-        found = {
-            image_id: np.frombuffer(data, dtype="<f2").reshape(shape).astype(np.float16)
-            for image_id, data in rows
-        }
-        return [found.get(image_id) for image_id in image_ids]
+    @contextmanager
+    def moment(self) -> Iterator[Moment]:
+        """What is committed now, however long it is looked at and whatever changes meanwhile."""
+        with self._connections.reader() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield Moment(connection, self._header)
+            finally:
+                connection.rollback()
 
     def _insert_record(self, row: tuple[Any, ...]) -> int:
         try:

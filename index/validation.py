@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import InvalidEnrollmentError, InvalidProbeError
+from index.errors import InvalidEnrollmentError, InvalidFilterError, InvalidProbeError
+from index.filter import Filter
 from index.record import Enrollment, GalleryHeader
 
 UNIT_LENGTH_TOLERANCE = 1e-3
@@ -48,6 +49,13 @@ def check_probes(descriptors: NDArray[np.float32], header: GalleryHeader) -> Non
     fault = _length_fault(descriptors)
     if fault is not None:
         raise InvalidProbeError(fault, f"{expected}, finite and of unit length")
+
+
+def check_filter(where: object) -> None:
+    """Raises InvalidFilterError for a filter with conditions that this gallery would not apply."""
+    # Of the very class: a condition that a subclass added would be ignored, and too much be found.
+    if type(where) is not Filter:
+        raise InvalidFilterError(_described(where), "a Filter")
 
 
 def storable(text: object) -> bool:

@@ -1,4 +1,4 @@
-"""Combining: calls of many threads, answered by as few calls of one function as their arrival allows.
+"""Coalescing: calls of many threads, answered by as few calls of one function as their arrival allows.
 
 Flat combining (Hendler, Incze, Shavit and Tzafrir, SPAA 2010) without a thread of its own: nothing to start,
 to watch or to close, and a lone call pays no hand-over.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import structlog
@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-class CombiningError(Exception):
+class CoalescingError(Exception):
     """The call that ran for several was ended, or answered another number of them."""
 
 
@@ -41,25 +41,33 @@ class _Call(Generic[Item, Answer]):
         self.woken.set()
 
 
-class Combiner(Generic[Item, Answer]):
+class Coalescer(Generic[Item, Answer]):
     """Runs a function for one item at once where nothing is under way, else for what has collected meanwhile.
 
     Whoever finds it free runs the function in its own thread, for its item alone: nobody waits for company.
     Those who come meanwhile wait; when a run is done, the first of them runs it for all of them. When a run
     for several fails, each is tried alone: a bad item harms only itself.
 
+    With `alike`, only items of equal keys share a run; the one that has waited longest is always in the next.
+
     Args:
         name: of the work, for the log.
         run: as many answers as items, in their order; an exception among them is raised to its caller alone.
         largest: items that one run is given at most.
+        alike: the key of an item.
     """
 
     def __init__(
-        self, name: str, run: Callable[[Sequence[Item]], Sequence[Answer | Exception]], largest: int
+        self,
+        name: str,
+        run: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        largest: int,
+        alike: Callable[[Item], Hashable] = lambda _item: None,
     ) -> None:
         self._name = name
         self._run = run
         self._largest = largest
+        self._alike = alike
         self._lock = threading.Lock()
         self._waiting: deque[_Call[Item, Answer]] = deque()
         self._busy = False
@@ -73,7 +81,7 @@ class Combiner(Generic[Item, Answer]):
         """The answer to one item.
 
         Raises:
-            CombiningError: see there.
+            CoalescingError: see there.
             Exception: what `run` raised or answered for it.
         """
         call: _Call[Item, Answer] = _Call(item)
@@ -96,7 +104,7 @@ class Combiner(Generic[Item, Answer]):
     def _lead(self, batch: list[_Call[Item, Answer]]) -> None:
         """Run for a batch, and hand on to the first of those who have come meanwhile."""
         # Stands only where the run ends its thread, by SystemExit for instance.
-        outcomes: Sequence[Answer | Exception] = [CombiningError("the call was ended")] * len(batch)
+        outcomes: Sequence[Answer | Exception] = [CoalescingError("the call was ended")] * len(batch)
         try:
             outcomes = self._outcomes([call.item for call in batch])
         finally:
@@ -106,11 +114,20 @@ class Combiner(Generic[Item, Answer]):
 
     def _hand_on(self) -> None:
         with self._lock:
-            size = min(self._largest, len(self._waiting))
-            following = [self._waiting.popleft() for _ in range(size)]
+            following = self._next()
             self._busy = bool(following)
         if following:
             following[0].lead(following)
+
+    def _next(self) -> list[_Call[Item, Answer]]:
+        """Take the call that has waited longest, and those of its key behind it, out of those that wait."""
+        taken: list[_Call[Item, Answer]] = []
+        left: deque[_Call[Item, Answer]] = deque()
+        for call in self._waiting:
+            fits = not taken or self._alike(call.item) == self._alike(taken[0].item)
+            (taken if fits and len(taken) < self._largest else left).append(call)
+        self._waiting = left
+        return taken
 
     def _outcomes(self, items: Sequence[Item]) -> Sequence[Answer | Exception]:
         try:
@@ -121,6 +138,6 @@ class Combiner(Generic[Item, Answer]):
             log.warning("batch_failed", work=self._name, items=len(items), error=str(error))
             return [self._outcomes([item])[0] for item in items]
         if len(outcomes) != len(items):
-            wrong = CombiningError(f"{len(outcomes)} answers for {len(items)} items")
+            wrong = CoalescingError(f"{len(outcomes)} answers for {len(items)} items")
             return [wrong] * len(items)
         return outcomes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.coalescing import Combiner
+from service.inference.coalescing import Coalescer
 from service.inference.protocols import Reranker
 
 MAX_BATCH = 16
@@ -49,7 +49,7 @@ class BatchedReranker:
     def __init__(self, reranker: Reranker, on_batch: Callable[[int], None] = lambda _probes: None) -> None:
         self._reranker = reranker
         self._on_batch = on_batch
-        self._combiner: Combiner[Shortlist, list[float]] = Combiner("re-ranking", self._answers, MAX_BATCH)
+        self._coalescer: Coalescer[Shortlist, list[float]] = Coalescer("re-ranking", self._answers, MAX_BATCH)
 
     @property
     def candidates(self) -> int:
@@ -59,7 +59,7 @@ class BatchedReranker:
     @property
     def waiting(self) -> int:
         """Shortlists that wait for the forward pass under way to end."""
-        return self._combiner.waiting
+        return self._coalescer.waiting
 
     def distances(self, shortlist: Shortlist) -> list[float]:
         """The second stage's distance of each candidate, less is nearer.
@@ -67,7 +67,7 @@ class BatchedReranker:
         Raises:
             RerankError: the second stage failed on this shortlist.
         """
-        return self._combiner(shortlist)
+        return self._coalescer(shortlist)
 
     def _answers(self, shortlists: Sequence[Shortlist]) -> Sequence[list[float] | Exception]:
         try:

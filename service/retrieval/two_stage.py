@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 
-from index import Gallery, Match
+from index import ALL, Filter, Gallery, Match
 from service.inference.embedder import ImageEmbedder
 from service.inference.forward import Features
 from service.inference.protocols import Reranker
@@ -77,26 +77,39 @@ class TwoStageSearch:
         self._reranker = None if reranker is None else BatchedReranker(reranker, on_rerank)
         self._limiter = limiter
 
-    async def query(self, data: bytes, *, top_k: int, rerank: bool, deadline: float) -> Ranking:
-        """The gallery's images nearest to the one in `data`, at most `top_k`.
+    async def query(
+        self,
+        data: bytes,
+        *,
+        top_k: int,
+        rerank: bool,
+        deadline: float,
+        where: Filter = ALL,
+    ) -> Ranking:
+        """The images nearest to the one in `data` among those that the filter lets through, at most `top_k`.
 
         Raises:
             ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `ImageEmbedder.embed`.
+            InvalidFilterError: the gallery does not know the filter's conditions.
             RerankError: the second stage failed.
         """
         image = await self._embedder.embed(data, deadline)
-        ranking = await to_thread.run_sync(self._rank, image.features, top_k, rerank, limiter=self._limiter)
+        ranking = await to_thread.run_sync(
+            self._rank, image.features, top_k, rerank, where, limiter=self._limiter
+        )
         before = {"decode": image.decode_s, "queue": image.queue_s, "embed": image.embed_s}
         return Ranking(ranking.matches, ranking.reranked, ranking.gallery_size, before | ranking.seconds)
 
-    def _rank(self, probe: Features, top_k: int, rerank: bool) -> Ranking:
+    def _rank(self, probe: Features, top_k: int, rerank: bool, where: Filter) -> Ranking:
         reranker = self._reranker if rerank and probe.strips is not None else None
         started = time.monotonic()
-        wanted = top_k if reranker is None else max(top_k, reranker.candidates)
-        found = self._nearest(probe.descriptor, wanted)
+        candidates = 0 if reranker is None else reranker.candidates
+        # The strips come with the matches, as of one moment: an image that is deleted, or deleted and
+        # enrolled anew, between the stages is ranked as the one that was found.
+        found = self._nearest(probe.descriptor, max(top_k, candidates), where=where, strips=candidates)
         size = self._gallery.count()
         searched = time.monotonic()
-        distances = [] if reranker is None else self._distances(reranker, probe, found[: reranker.candidates])
+        distances = [] if reranker is None else _distances(reranker, probe, found[:candidates])
         ranked = order_matches(found, distances)
         ended = time.monotonic()
         return Ranking(
@@ -106,23 +119,21 @@ class TwoStageSearch:
             seconds={"search": searched - started, "rerank": ended - searched if reranker else 0.0},
         )
 
-    def _distances(
-        self, reranker: BatchedReranker, probe: Features, candidates: list[Match]
-    ) -> list[float | None]:
-        """The second stage's distance of each candidate; None for one without strips."""
-        strips = self._gallery.strips([match.record.image_id for match in candidates])
-        scored = [place for place, its_strips in enumerate(strips) if its_strips is not None]
-        distances: list[float | None] = [None] * len(candidates)
-        if not scored or probe.strips is None:
-            return distances
-        shortlist = Shortlist(
-            probe.strips,
-            np.stack([its_strips for its_strips in strips if its_strips is not None]),
-            np.array([candidates[place].similarity for place in scored], dtype=np.float32),
-        )
-        for place, distance in zip(scored, reranker.distances(shortlist), strict=True):
-            distances[place] = distance
+
+def _distances(reranker: BatchedReranker, probe: Features, candidates: list[Match]) -> list[float | None]:
+    """The second stage's distance of each candidate; None for one without strips."""
+    scored = [place for place, match in enumerate(candidates) if match.strips is not None]
+    distances: list[float | None] = [None] * len(candidates)
+    if not scored or probe.strips is None:
         return distances
+    shortlist = Shortlist(
+        probe.strips,
+        np.stack([match.strips for match in candidates if match.strips is not None]),
+        np.array([candidates[place].similarity for place in scored], dtype=np.float32),
+    )
+    for place, distance in zip(scored, reranker.distances(shortlist), strict=True):
+        distances[place] = distance
+    return distances
 
 
 def order_matches(found: Sequence[Match], distances: Sequence[float | None]) -> list[Ranked]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from hypothesis.stateful import (
 )
 from numpy.typing import NDArray
 
-from index import InvalidProbeError, LocalGallery
+from index import ALL, Filter, InvalidFilterError, InvalidProbeError, LocalGallery
 from index.snapshot import MANIFEST
+from index.store import Moment
 from tests.index.samples import Open, enrollment
 
 Vector = NDArray[np.float32]
@@ -181,6 +183,40 @@ def test_descriptors_that_float32_sums_cannot_tell_apart_are_still_ranked_right(
     assert found == _brute_force(enrolled, _unit(probe), 10)
 
 
+def test_so_many_of_the_first_matches_come_with_strips(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.enroll_many([enrollment(name) for name in "abcde"])
+    probes = np.stack([enrollment(name).descriptor for name in "ab"])
+    for first in (0, 2, 5, 9):
+        for matches in gallery.search(probes, k=5, strips=first):
+            given = [match.strips for match in matches]
+            # One that is among the first for another probe of the batch may have them too.
+            assert all(strips is not None for strips in given[:first])
+            for match in matches:
+                if match.strips is not None:
+                    np.testing.assert_array_equal(
+                        match.strips, np.asarray(enrollment(match.record.image_id).strips)
+                    )
+    assert all(match.strips is None for match in gallery.search(probes[:1], k=5, strips=2)[0][2:])
+    with pytest.raises(ValueError, match="strips is -1"):
+        gallery.search(probes, k=5, strips=-1)
+
+
+@dataclass(frozen=True)
+class _Unknown(Filter):
+    camera_id: str
+
+
+@pytest.mark.parametrize("where", [None, "camera-7", _Unknown("camera-7")])
+def test_a_filter_whose_conditions_would_be_ignored_is_refused(open_gallery: Open, where: Any) -> None:
+    with pytest.raises(InvalidFilterError, match="expected a Filter"):
+        open_gallery().search(enrollment("a").descriptor[np.newaxis], k=1, where=where)
+
+
+def test_equal_filters_are_one_key() -> None:
+    assert len({ALL, Filter()}) == 1
+
+
 @pytest.mark.parametrize(
     "probes",
     [
@@ -223,3 +259,48 @@ def test_a_record_deleted_during_a_search_is_left_out_and_k_are_still_found(
     monkeypatch.setattr(gallery._mirror, "rank", rank_then_delete)
     [matches] = gallery.search(probe[np.newaxis], k=4)
     assert [match.record.image_id for match in matches] == ranking[3:7]
+
+
+@pytest.mark.parametrize("between", ["ranking and records", "records and strips"])
+def test_an_image_enrolled_anew_during_a_search_lends_nothing_to_the_one_that_was_found(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch, between: str
+) -> None:
+    gallery = open_gallery()
+    gallery.enroll_many([enrollment(name) for name in "abcde"])
+    old, new = enrollment("a"), enrollment("a", **_embedding("z"), vehicle_id="another")
+    changed: list[bool] = []
+
+    def change() -> None:
+        if not changed:
+            changed.append(True)
+            gallery.delete("a")
+            gallery.enroll(new)
+
+    rank, strips = gallery._mirror.rank, Moment.strips
+
+    def rank_then_change(probes: Vector, k: int) -> Any:
+        found = rank(probes, k)
+        change()
+        return found
+
+    def change_then_fetch(moment: Moment, ids: set[int]) -> Any:
+        change()
+        return strips(moment, ids)
+
+    if between == "ranking and records":
+        monkeypatch.setattr(gallery._mirror, "rank", rank_then_change)
+    else:
+        monkeypatch.setattr(Moment, "strips", change_then_fetch)
+    [matches] = gallery.search(old.descriptor[np.newaxis], k=5, strips=5)
+    assert len(matches) == 5
+    [match] = [match for match in matches if match.record.image_id == "a"]
+    # Ranked again, the new one is found as itself; fetched later, the old one is still itself.
+    expected = new if between == "ranking and records" else old
+    assert match.record.vehicle_id == expected.vehicle_id
+    assert match.similarity == pytest.approx(float(old.descriptor @ expected.descriptor))
+    np.testing.assert_array_equal(np.asarray(match.strips), np.asarray(expected.strips))
+
+
+def _embedding(name: str) -> dict[str, Any]:
+    other = enrollment(name)
+    return {"descriptor": other.descriptor, "strips": other.strips}

@@ -74,6 +74,47 @@ def test_enroll_search_and_delete_from_many_threads_stay_right(open_gallery: Ope
         gallery = open_gallery()
 
 
+def test_matches_are_of_one_enrollment_while_their_images_are_deleted_and_enrolled_anew(
+    open_gallery: Open,
+) -> None:
+    gallery = open_gallery()
+    rounds = 40
+    probe = enrollment("probe").descriptor
+    names = "abc"
+    done = threading.Event()
+
+    def numbered(name: str, number: int) -> Enrollment:
+        other = enrollment(f"{name} {number}")
+        return enrollment(name, vehicle_id=str(number), descriptor=other.descriptor, strips=other.strips)
+
+    def churn(name: str) -> None:
+        for number in range(1, rounds):
+            gallery.delete(name)
+            gallery.enroll(numbered(name, number))
+
+    def search() -> int:
+        seen = set()
+        while not done.is_set():
+            [matches] = gallery.search(probe[np.newaxis], k=5, strips=5)
+            for match in matches:
+                given = numbered(match.record.image_id, int(match.record.vehicle_id or 0))
+                assert match.similarity == pytest.approx(float(probe @ given.descriptor), abs=1e-6)
+                np.testing.assert_array_equal(np.asarray(match.strips), np.asarray(given.strips))
+                seen.add(match.record_id)
+        return len(seen)
+
+    gallery.enroll_many([numbered(name, 0) for name in names])
+    with ThreadPoolExecutor(5) as threads:
+        searching = [threads.submit(search) for _ in range(2)]
+        churning = [threads.submit(churn, name) for name in names]
+        try:
+            for churned in churning:
+                churned.result()
+        finally:
+            done.set()
+        assert all(searched.result() > len(names) for searched in searching)
+
+
 def test_of_threads_that_enroll_or_delete_the_same_image_exactly_one_succeeds(open_gallery: Open) -> None:
     gallery = open_gallery()
 

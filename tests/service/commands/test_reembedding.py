@@ -83,10 +83,9 @@ def test_records_keep_all_but_their_fingerprint_and_can_be_searched(tmp_path: Pa
         assert (record.captured_at, record.enrolled_at, record.fingerprint) == (WHEN, WHEN, FINGERPRINT)
         assert gallery.image("a/2") == (images["a/2"], "image/png")
         probe = np.eye(1, DIM, dtype=np.float32)
-        assert len(gallery.search(probe, 10)[0]) == 3
-        [strips] = gallery.strips(["a/2"])
-        assert strips is not None
-        assert strips.shape == STRIPS
+        [matches] = gallery.search(probe, 10, strips=10)
+        assert len(matches) == 3
+        assert all(match.strips is not None and match.strips.shape == STRIPS for match in matches)
 
 
 def still_old(folder: Path, count: int) -> bool:

@@ -1,4 +1,4 @@
-"""Combining: who runs for whom, that answers find their callers, and what a failure costs whom."""
+"""Coalescing: who runs for whom, that answers find their callers, and what a failure costs whom."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from service.inference.coalescing import Combiner, CombiningError
+from service.inference.coalescing import Coalescer, CoalescingError
 
 PATIENCE = 20.0
 
@@ -52,53 +52,63 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def behind_a_held_run(
-    combiner: Combiner[int, int], run: Doubling, numbers: Sequence[int], pool: ThreadPoolExecutor
+    coalescer: Coalescer[int, int], run: Doubling, numbers: Sequence[int], pool: ThreadPoolExecutor
 ) -> list[Future[int]]:
     """Calls for 0 and, while that is held, for the numbers, all waiting in their order; then let go."""
     run.hold()
-    calls = [pool.submit(combiner, 0)]
+    calls = [pool.submit(coalescer, 0)]
     assert run.entered.wait(PATIENCE)
     for place, number in enumerate(numbers, start=1):
-        calls.append(pool.submit(combiner, number))
-        until(lambda place=place: combiner.waiting == place)  # type: ignore[misc]
+        calls.append(pool.submit(coalescer, number))
+        until(lambda place=place: coalescer.waiting == place)  # type: ignore[misc]
     return calls
 
 
 def test_a_lone_call_runs_in_its_own_thread_and_waits_for_nobody() -> None:
     run = Doubling()
-    combiner = Combiner("doubling", run, largest=4)
-    assert [combiner(number) for number in range(5)] == [0, 2, 4, 6, 8]
+    coalescer = Coalescer("doubling", run, largest=4)
+    assert [coalescer(number) for number in range(5)] == [0, 2, 4, 6, 8]
     assert run.batches == [[0], [1], [2], [3], [4]]
     assert run.threads == {threading.get_ident()}
 
 
 def test_what_arrives_during_a_run_goes_through_the_next_one_together() -> None:
     run = Doubling()
-    combiner = Combiner("doubling", run, largest=4)
+    coalescer = Coalescer("doubling", run, largest=4)
     with ThreadPoolExecutor(8) as pool:
-        calls = behind_a_held_run(combiner, run, [1, 2, 3], pool)
+        calls = behind_a_held_run(coalescer, run, [1, 2, 3], pool)
         run.open.set()
         assert [call.result(PATIENCE) for call in calls] == [0, 2, 4, 6]
     assert run.batches == [[0], [1, 2, 3]]
-    assert combiner.waiting == 0
+    assert coalescer.waiting == 0
 
 
 def test_more_than_the_largest_run_in_the_order_of_their_arrival() -> None:
     run = Doubling()
-    combiner = Combiner("doubling", run, largest=2)
+    coalescer = Coalescer("doubling", run, largest=2)
     with ThreadPoolExecutor(8) as pool:
-        calls = behind_a_held_run(combiner, run, [1, 2, 3, 4, 5], pool)
+        calls = behind_a_held_run(coalescer, run, [1, 2, 3, 4, 5], pool)
         run.open.set()
         assert [call.result(PATIENCE) for call in calls] == [0, 2, 4, 6, 8, 10]
     assert run.batches == [[0], [1, 2], [3, 4], [5]]
 
 
+def test_items_of_different_keys_never_share_a_run_and_the_longest_waiting_goes_first() -> None:
+    run = Doubling()
+    coalescer = Coalescer("doubling", run, largest=3, alike=lambda number: number % 2)
+    with ThreadPoolExecutor(9) as pool:
+        calls = behind_a_held_run(coalescer, run, [1, 2, 3, 4, 5, 7, 6], pool)
+        run.open.set()
+        assert [call.result(PATIENCE) for call in calls] == [0, 2, 4, 6, 8, 10, 14, 12]
+    assert run.batches == [[0], [1, 3, 5], [2, 4, 6], [7]]
+
+
 def test_many_callers_each_get_their_own_answer_and_never_two_runs_at_once() -> None:
     run = Doubling()
-    combiner = Combiner("doubling", run, largest=5)
+    coalescer = Coalescer("doubling", run, largest=5)
 
     def ask(start: int) -> bool:
-        return all(combiner(number) == 2 * number for number in range(start, start + 200))
+        return all(coalescer(number) == 2 * number for number in range(start, start + 200))
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(ask, range(0, 16_000, 1000)))
@@ -113,12 +123,12 @@ def test_an_item_is_let_go_with_its_answer() -> None:
     class Large:
         pass
 
-    combiner: Combiner[Large, int] = Combiner("counting", lambda items: [1] * len(items), largest=4)
+    coalescer: Coalescer[Large, int] = Coalescer("counting", lambda items: [1] * len(items), largest=4)
     item = Large()
     gone = weakref.ref(item)
     gc.disable()
     try:
-        assert combiner(item) == 1
+        assert coalescer(item) == 1
         del item
         assert gone() is None
     finally:
@@ -145,9 +155,9 @@ def test_an_item_at_fault_harms_its_caller_alone(
 ) -> None:
     run = Doubling()
     run.spoil = spoil
-    combiner = Combiner("doubling", run, largest=4)
+    coalescer = Coalescer("doubling", run, largest=4)
     with ThreadPoolExecutor(8) as pool:
-        calls = behind_a_held_run(combiner, run, [1, 2, 3], pool)
+        calls = behind_a_held_run(coalescer, run, [1, 2, 3], pool)
         run.open.set()
         with pytest.raises(ValueError, match="four"):
             calls[2].result(PATIENCE)
@@ -164,8 +174,8 @@ def ending(answers: list[int | Exception]) -> list[int | Exception]:
 @pytest.mark.parametrize(
     ("spoil", "error"),
     [
-        (ending, (CombiningError, SystemExit)),
-        (lambda answers: answers[:1], CombiningError),
+        (ending, (CoalescingError, SystemExit)),
+        (lambda answers: answers[:1], CoalescingError),
     ],
     ids=["ends its thread", "answers too few"],
 )
@@ -175,13 +185,13 @@ def test_a_run_that_fails_answers_all_its_callers_and_the_next_one_is_unharmed(
 ) -> None:
     run = Doubling()
     run.spoil = spoil
-    combiner = Combiner("doubling", run, largest=3)
+    coalescer = Coalescer("doubling", run, largest=3)
     with ThreadPoolExecutor(8) as pool:
-        calls = behind_a_held_run(combiner, run, [1, 2, 3, 4], pool)
+        calls = behind_a_held_run(coalescer, run, [1, 2, 3, 4], pool)
         run.open.set()
         for call in calls[1:4]:
             with pytest.raises(error):
                 call.result(PATIENCE)
         assert calls[0].result(PATIENCE) == 0
         assert calls[4].result(PATIENCE) == 8
-    assert combiner(7) == 14
+    assert coalescer(7) == 14

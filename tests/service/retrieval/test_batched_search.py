@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index import Enrollment, Gallery, GalleryClosedError, LocalGallery, Match
+from index import ALL, Enrollment, Filter, Gallery, GalleryClosedError, LocalGallery, Match
 from service.retrieval.batched_search import MAX_BATCH, BatchedSearch
 
 PATIENCE = 20.0
@@ -47,29 +48,36 @@ class Held:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self.probes: list[int] = []
+        self.filters: list[Filter] = []
         self.entered = threading.Event()
         self.open = threading.Event()
         self.fault: Callable[[NDArray[np.float32]], Exception | None] = lambda _probes: None
 
-    def search(self, descriptors: NDArray[np.float32], k: int) -> list[list[Match]]:
+    def search(
+        self, descriptors: NDArray[np.float32], k: int, *, where: Filter, strips: int
+    ) -> list[list[Match]]:
         self.probes.append(len(descriptors))
+        self.filters.append(where)
         self.entered.set()
         assert self.open.wait(PATIENCE)
         fault = self.fault(descriptors)
         if fault is not None:
             raise fault
-        return self._gallery.search(descriptors, k)
+        return self._gallery.search(descriptors, k, strips=strips)
 
 
-def together(held: Held, probes: NDArray[np.float32], ks: list[int]) -> list[Any]:
+def together(
+    held: Held, probes: NDArray[np.float32], ks: list[int], filters: list[Filter] | None = None
+) -> list[Any]:
     """Answers or errors of probes that arrive while another one is searched for."""
+    filters = filters or [ALL] * len(ks)
     search = BatchedSearch(held)  # type: ignore[arg-type]
     with ThreadPoolExecutor(len(probes) + 1) as pool:
         begun = pool.submit(search, unit(1, 9)[0], 1)
         assert held.entered.wait(PATIENCE)
         calls = []
-        for place, (probe, k) in enumerate(zip(probes, ks, strict=True), start=1):
-            calls.append(pool.submit(search, probe, k))
+        for place, (probe, k, where) in enumerate(zip(probes, ks, filters, strict=True), start=1):
+            calls.append(pool.submit(search, probe, k, where=where))
             until = time.monotonic() + PATIENCE
             while search.waiting < place and time.monotonic() < until:
                 time.sleep(0.001)
@@ -100,6 +108,36 @@ def test_a_search_for_several_that_fails_is_made_for_each_alone(gallery: Gallery
     assert held.probes == [1, 3, 1, 1, 1]
     assert isinstance(second, RuntimeError)
     assert [first, third] == [gallery.search(probe[None], 2)[0] for probe in (probes[0], probes[2])]
+
+
+@dataclass(frozen=True)
+class OneCamera(Filter):
+    camera_id: str
+
+
+def test_queries_with_different_filters_never_share_a_search(gallery: Gallery) -> None:
+    probes = unit(5, 4)
+    filters = [OneCamera("a"), OneCamera("b"), OneCamera("a"), ALL, OneCamera("b")]
+    held = Held(gallery)
+    found = together(held, probes, [1, 2, 3, 4, 5], filters)
+    assert held.filters == [ALL, OneCamera("a"), OneCamera("b"), ALL]
+    assert held.probes == [1, 2, 2, 1]
+    # This gallery knows no conditions, so what is held here is who gets which answer.
+    assert found == [gallery.search(probe[None], k)[0] for k, probe in enumerate(probes, start=1)]
+
+
+def test_strips_come_with_the_matches_of_those_who_ask_for_them(tmp_path: Path) -> None:
+    with LocalGallery.open(tmp_path, fingerprint="f", descriptor_dim=DIM, strips_shape=(1, 2)) as gallery:
+        [descriptor] = unit(1, 0)
+        strips = np.ones((1, 2), np.float16)
+        gallery.enroll(
+            Enrollment(image_id="a", descriptor=descriptor, strips=strips, image=b"x", media_type="image/png")
+        )
+        search = BatchedSearch(gallery)
+        [match] = search(descriptor, 1, strips=1)
+        np.testing.assert_array_equal(np.asarray(match.strips), strips)
+        [match] = search(descriptor, 1)
+        assert match.strips is None
 
 
 def test_no_search_is_for_more_than_the_largest_batch(gallery: Gallery) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tests.service.fakes import BLUE, GREEN, RED, Running, make_models, picture,
 def found(count: int) -> list[Match]:
     moment = datetime(2024, 1, 1, tzinfo=UTC)
     return [
-        Match(Record(str(i), None, None, None, None, (), "f", moment, "image/png"), 1 - i / 100)
+        Match(i, Record(str(i), None, None, None, None, (), "f", moment, "image/png"), 1 - i / 100)
         for i in range(count)
     ]
 
@@ -106,6 +107,25 @@ def test_an_image_finds_itself_first(service: Running) -> None:
     assert best["vehicle_id"] == "green"
     assert best["similarity"] == pytest.approx(1, abs=1e-5)
     assert best["rerank_distance"] == pytest.approx(0, abs=1e-5)
+
+
+def test_an_image_enrolled_anew_between_the_stages_is_ranked_as_the_one_that_was_found(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.enroll(picture(RED), image_id="x", vehicle_id="red").raise_for_status()
+    search = service.gallery.search
+
+    def search_then_change(*arguments: Any, **options: Any) -> Any:
+        found = search(*arguments, **options)
+        service.client.delete("/gallery/x").raise_for_status()
+        service.enroll(picture(BLUE), image_id="x", vehicle_id="blue").raise_for_status()
+        return found
+
+    monkeypatch.setattr(service.gallery, "search", search_then_change)
+    [match] = service.query(picture(RED)).json()["matches"]
+    assert match["vehicle_id"] == "red"
+    assert match["similarity"] == pytest.approx(1, abs=1e-5)
+    assert match["rerank_distance"] == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("spoil", ["shape", "nan"])
