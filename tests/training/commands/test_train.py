@@ -17,7 +17,7 @@ from tests.training.small import assert_same_weights
 from training.checkpoints.weights import load_embedder
 from training.cli import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = """
 name: tiny
 data: {validation_vehicles: 4}
