@@ -21,9 +21,10 @@ from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import SnapshotError, Snapshots
 from training.checkpoints.weights import load_embedder, load_reranker, save_embedder, save_reranker
 from training.config.embedder import TrainingConfig
+from training.datasets.folds import vehicle_folds
 from training.datasets.image import VehicleImage
 from training.datasets.manifest import read_manifest
-from training.datasets.split import Split, split_by_identity, vehicle_folds
+from training.datasets.split import Split, split_by_identity
 from training.distributed import Process, choose_device
 from training.embedder.trainer import Trainer
 from training.features.extract import Features, extract

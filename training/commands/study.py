@@ -76,7 +76,6 @@ def study(
     from training.reporting.provenance import command, origin, surroundings
     from training.reporting.terminal import ConsoleReporter
     from training.signals import listening
-    from training.studies.ablation import parts
     from training.studies.cells import CellMaker
     from training.studies.second_stage import SecondStageStudy, markdown
     from training.studies.variants import select
@@ -87,7 +86,7 @@ def study(
         variants = select([] if only_ours else [str(group) for group in groups or Group], names or [])
         device = choose_device(chosen.run.device)
         advise(chosen.run.precision, device)
-        divided = parts(dataset, chosen, folds)[:only_folds]
+        divided = chosen.data.parts(dataset, folds)[:only_folds]
         with listening() as interruption, ConsoleReporter(err, device) as reporter:
             made_of = origin(data, dataset.train, weights)
             maker = CellMaker(chosen, weights, folder, reporter, made_of, interruption=interruption)

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.mixers import MIXERS
 from models.network import LKA_HCA, Branch, Loss, NetworkConfig, Pooling
+from training.datasets.dataset import Dataset, Task
+from training.datasets.folds import Part, identity_folds
+from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.split import split_dataset
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -171,6 +175,33 @@ class DataConfig(Section):
         default=None,
         description="the same for the vehicles set aside to measure on; null: as many as are learned from",
     )
+
+    def split(self, dataset: Dataset) -> tuple[list[VehicleImage], list[Task]]:
+        """What to train and what to measure on.
+
+        Raises:
+            DatasetError: see `split_dataset`.
+        """
+        return split_dataset(
+            dataset,
+            self.validation_vehicles,
+            self.split_seed,
+            images_per_vehicle=self.images_per_vehicle,
+            measured_per_vehicle=self.measured_per_vehicle,
+        )
+
+    def parts(self, dataset: Dataset, folds: int) -> list[Part]:
+        """The data's own split (folds = 1), or folds of its training vehicles.
+
+        Raises:
+            DatasetError: there is no such split, or nothing to measure on.
+        """
+        if folds > 1:
+            return list(identity_folds(dataset.train, folds))
+        train, tasks = self.split(dataset)
+        if not tasks:
+            raise DatasetError(f"{dataset.root}: has nothing to measure on; take --folds 2 or more")
+        return [Part(0, train, tasks[0])]
 
 
 class BranchConfig(Section):

@@ -1,12 +1,12 @@
-"""Splitting images by identity: no vehicle on both sides, or in two folds."""
+"""Splits by identity into vehicles to learn from and vehicles to measure on: no vehicle is in both."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 
 
@@ -45,16 +45,51 @@ def split_by_identity(images: list[VehicleImage], validation_vehicles: int, seed
     )
 
 
-def vehicle_folds(images: Sequence[VehicleImage], folds: int, seed: int) -> list[set[str]]:
-    """The vehicles in `folds` parts, of about the same size.
+def split_dataset(
+    dataset: Dataset,
+    validation_vehicles: int,
+    seed: int = 0,
+    *,
+    images_per_vehicle: int = 0,
+    measured_per_vehicle: int | None = None,
+) -> tuple[list[VehicleImage], list[Task]]:
+    """What to train and what to measure on; whole vehicles are set aside where the data does not say.
 
-    The same vehicles and the same seed give the same folds.
+    Args:
+        dataset: on disk.
+        validation_vehicles: to set aside where the data has no test split.
+        seed: which vehicles these are.
+        images_per_vehicle: at most so many are learned from; 0 for all.
+        measured_per_vehicle: the same for the vehicles set aside; None for as many as are learned from.
 
     Raises:
-        DatasetError: fewer vehicles than folds.
+        DatasetError: nothing to train on, or the data is not split and no vehicles are to be set aside.
     """
-    vehicles = sorted({image.vehicle_id for image in images})
-    if len(vehicles) < folds:
-        raise DatasetError(f"{folds} folds of {len(vehicles)} vehicles")
-    random.Random(seed).shuffle(vehicles)  # noqa: S311
-    return [set(vehicles[number::folds]) for number in range(folds)]
+    if not dataset.train:
+        raise DatasetError(f"{dataset.root}: has no training images")
+    if dataset.divided and (dataset.tasks or not validation_vehicles):
+        return dataset.train, dataset.tasks
+    if not validation_vehicles:
+        raise DatasetError(
+            f"{dataset.root}: is not split into training and test; "
+            "set data.validation_vehicles to how many vehicles to measure on"
+        )
+    split = split_by_identity(dataset.train, validation_vehicles, seed)
+    most = images_per_vehicle if measured_per_vehicle is None else measured_per_vehicle
+    measured = thinned(split.validation, most)
+    return thinned(split.train, images_per_vehicle), [Task("validation vehicles", measured, measured)]
+
+
+def thinned(images: list[VehicleImage], most: int) -> list[VehicleImage]:
+    """At most so many images of each vehicle, evenly spaced in their order; all of them for 0."""
+    if not most:
+        return images
+    of_vehicle: dict[str, list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        of_vehicle[image.vehicle_id].append(place)
+    kept = {
+        places[i * len(places) // min(most, len(places))]
+        for places in of_vehicle.values()
+        for i in range(min(most, len(places)))
+    }
+    return [image for place, image in enumerate(images) if place in kept]

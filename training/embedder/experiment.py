@@ -23,7 +23,6 @@ from training.datasets.dataset import Task
 from training.datasets.image import VehicleImage
 from training.datasets.layouts import Layout, open_dataset
 from training.distributed import Process
-from training.division import divide
 from training.embedder.trainer import Trainer
 from training.evaluation.assessment import Assessment, assess, hardest
 from training.export.bundle import export_bundle, for_inference
@@ -107,7 +106,7 @@ class Experiment:
         self.interruption = interruption or Interruption()
         if division is None:
             dataset = open_dataset(sources.data, Layout(config.data.layout))
-            division = divide(dataset, config.data)
+            division = config.data.split(dataset)
         self.train, self.tasks = division
         self.viewpoints = Viewpoints.of(self.train, config.network.side_information)
         height, width = config.network.image_size

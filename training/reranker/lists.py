@@ -13,8 +13,9 @@ from torch import Tensor
 
 from training.config.reranker import CheckpointConfig, ListsConfig
 from training.datasets.dataset import Task
+from training.datasets.folds import vehicle_folds
 from training.datasets.image import DatasetError, VehicleImage
-from training.datasets.split import split_by_identity, vehicle_folds
+from training.datasets.split import split_by_identity
 from training.features.extract import Features
 from training.reranker.embedders import Frozen, Parts
 from training.reranker.mining import Fold, Lists, mine

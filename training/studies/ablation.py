@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from models.network import Branch, LKAReID, NetworkConfig, branches, count_param
 from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import Snapshots
 from training.config.embedder import BranchConfig, ExperimentConfig
-from training.datasets.dataset import Dataset, Task
-from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.dataset import Dataset
+from training.datasets.folds import Part
 from training.distributed import Process, choose_device
-from training.division import divide
 from training.embedder.experiment import Reporter, settings
 from training.embedder.trainer import Trainer
 from training.evaluation.assessment import assess
@@ -45,21 +43,6 @@ SPACING = 60.0
 
 
 @dataclass(frozen=True)
-class Part:
-    """Vehicles to train on and a task with others.
-
-    Attributes:
-        number: of the fold, from 0.
-        train: images to learn from.
-        task: to measure on.
-    """
-
-    number: int
-    train: list[VehicleImage]
-    task: Task
-
-
-@dataclass(frozen=True)
 class Cell:
     """One training and its measurement.
 
@@ -77,43 +60,6 @@ class Cell:
     def name(self) -> str:
         """Of its files."""
         return f"{self.row}-seed{self.seed}-fold{self.part.number}"
-
-
-def identity_folds(images: Sequence[VehicleImage], folds: int, seed: int = 0) -> Iterator[Part]:
-    """Each fold's vehicles to measure on, all others to train on; vehicle types are spread evenly.
-
-    Raises:
-        DatasetError: fewer vehicles than folds.
-    """
-    by_type: dict[str, list[str]] = defaultdict(list)
-    for vehicle, kind in sorted({image.vehicle_id: image.vehicle_type for image in images}.items()):
-        by_type[kind].append(vehicle)
-    source = random.Random(seed)  # noqa: S311
-    order: list[str] = []
-    for kind in sorted(by_type):
-        source.shuffle(by_type[kind])
-        order += by_type[kind]
-    if len(order) < folds:
-        raise DatasetError(f"{folds} folds of {len(order)} vehicles")
-    for number in range(folds):
-        chosen = set(order[number::folds])
-        measured = [image for image in images if image.vehicle_id in chosen]
-        train = [image for image in images if image.vehicle_id not in chosen]
-        yield Part(number, train, Task(f"fold {number + 1} of {folds}", measured, measured))
-
-
-def parts(dataset: Dataset, config: ExperimentConfig, folds: int) -> list[Part]:
-    """The data's own division (folds = 1), or folds of its training vehicles.
-
-    Raises:
-        DatasetError: there is no such division, or nothing to measure on.
-    """
-    if folds > 1:
-        return list(identity_folds(dataset.train, folds))
-    train, tasks = divide(dataset, config.data)
-    if not tasks:
-        raise DatasetError(f"{dataset.root}: has nothing to measure on; take --folds 2 or more")
-    return [Part(0, train, tasks[0])]
 
 
 class Ablation:
@@ -149,7 +95,7 @@ class Ablation:
         self.folder = folder
         self.reporter = reporter
         self.interruption = interruption or Interruption()
-        self.parts = parts(dataset, config, folds)[:measured]
+        self.parts = config.data.parts(dataset, folds)[:measured]
         self.origin = origin(data, dataset.train, weights)
 
     def run(self, rows: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import Snapshots
 from training.checkpoints.weights import load_embedder, save_embedder
 from training.config.embedder import ExperimentConfig
+from training.datasets.folds import Part, vehicle_folds
 from training.datasets.image import VehicleImage
 from training.distributed import Process, choose_device
 from training.embedder.experiment import Reporter, settings
@@ -23,7 +24,7 @@ from training.embedder.trainer import Trainer
 from training.features.bands import Bands, extract_bands, load_bands, save_bands
 from training.loading.augmentation import Augmentation
 from training.signals import Interruption
-from training.studies.ablation import SPACING, Part
+from training.studies.ablation import SPACING
 
 INNER = 2
 
@@ -104,11 +105,8 @@ class CellMaker:
         whole = self._embedded(
             folder, "outer", part.train, {"test": (test, 0), "seen": (part.train, few)}, seed
         )
-        vehicles = sorted({image.vehicle_id for image in part.train})
-        random.Random(f"{seed}/{part.number}").shuffle(vehicles)  # noqa: S311
         inner = []
-        for number in range(INNER):
-            half = set(vehicles[number::INNER])
+        for number, half in enumerate(vehicle_folds(part.train, INNER, f"{seed}/{part.number}")):
             unseen = [image for image in part.train if image.vehicle_id in half]
             seen = [image for image in part.train if image.vehicle_id not in half]
             wanted = {"unseen": (unseen, self.views), "seen": (seen, few)}

@@ -11,6 +11,7 @@ import numpy as np
 
 from training.checkpoints.resume import Snapshots
 from training.checkpoints.weights import save_reranker
+from training.datasets.folds import Part
 from training.embedder.experiment import settings
 from training.evaluation.cross_camera import moved_first
 from training.evaluation.significance import mcnemar
@@ -18,7 +19,6 @@ from training.features.store import save_features
 from training.reranker.selection import Reporter
 from training.reranker.strip_head import HeadTraining, StripChoice
 from training.signals import Interruption
-from training.studies.ablation import Part
 from training.studies.cells import CellBands, CellMaker
 from training.studies.locks import share
 from training.studies.variants import OURS, Outcome, Strips, Variant, measure

@@ -11,11 +11,9 @@ from models.bundle import Bundle
 from tests.training.small import Diary, assert_same_weights, experiment
 from training.checkpoints.resume import SnapshotError
 from training.checkpoints.weights import load_embedder
-from training.config.embedder import DataConfig, ExperimentConfig
+from training.config.embedder import ExperimentConfig
 from training.config.files import load_config
-from training.datasets.dataset import Dataset
-from training.datasets.image import DatasetError, VehicleImage
-from training.division import divide, thinned
+from training.datasets.image import DatasetError
 from training.embedder.experiment import Experiment, Sources
 from training.reporting.provenance import command
 from training.reporting.terminal import SilentReporter
@@ -139,32 +137,3 @@ def test_a_command_is_kept_without_this_machines_folders() -> None:
 
 def test_nobody_is_asked_to_stop_by_default() -> None:
     assert not Interruption().asked
-
-
-def test_thinning_keeps_every_vehicle_and_spreads_over_its_images() -> None:
-    images = [VehicleImage(Path(f"{v}_{i}.jpg"), f"v{v}", "") for v in range(3) for i in range(3 + 4 * v)]
-    kept = thinned(images, 4)
-    counts = [sum(image.vehicle_id == f"v{v}" for image in kept) for v in range(3)]
-    assert counts == [3, 4, 4]
-    assert [image.path.name for image in kept if image.vehicle_id == "v2"] == [
-        "2_0.jpg",
-        "2_2.jpg",
-        "2_5.jpg",
-        "2_8.jpg",
-    ]
-    assert thinned(images, 0) is images
-
-
-def test_vehicles_that_are_measured_may_keep_more_images_than_those_learned_from() -> None:
-    images = [VehicleImage(Path(f"{v}-{n}.jpg"), f"v{v}", "") for v in range(6) for n in range(5)]
-    dataset = Dataset("manifest", Path("tree"), images, [], divided=False)
-
-    def counts(**keys: Any) -> tuple[int, int]:
-        train, (task,) = divide(dataset, DataConfig(validation_vehicles=2, **keys))
-        assert not {i.vehicle_id for i in train} & {i.vehicle_id for i in task.images()}
-        return len(train), len(task.images())
-
-    assert counts() == (20, 10)
-    assert counts(images_per_vehicle=2) == (8, 4)
-    assert counts(images_per_vehicle=2, measured_per_vehicle=0) == (8, 10)
-    assert counts(images_per_vehicle=2, measured_per_vehicle=3) == (8, 6)

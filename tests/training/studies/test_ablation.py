@@ -9,12 +9,10 @@ import pytest
 from models.network import NetworkConfig
 from tests.training.small import Diary, experiment
 from training.checkpoints.resume import SnapshotError
-from training.datasets.image import DatasetError
 from training.datasets.layouts import open_dataset
-from training.datasets.manifest import read_manifest
 from training.reporting.terminal import SilentReporter
 from training.signals import InterruptedRunError
-from training.studies.ablation import ROWS, Ablation, identity_folds, markdown, summary
+from training.studies.ablation import ROWS, Ablation, markdown, summary
 
 CONFIG = experiment(schedule={"epochs": 2, "freeze": 0}, batch={"vehicles": 3})
 
@@ -37,21 +35,6 @@ def ablation(tree: Path, folder: Path, reporter: Stopping, config: Any = CONFIG,
     folder.mkdir(exist_ok=True)
     options = {"folds": 2, "measured": 1, "interruption": reporter.diary.interruption, **options}
     return Ablation(config, tree, open_dataset(tree), None, folder, reporter, **options)
-
-
-def test_every_vehicle_is_measured_in_one_fold_and_trained_on_in_the_others(tree: Path) -> None:
-    images = read_manifest(tree)
-    parts = list(identity_folds(images, 3))
-    measured = [image.vehicle_id for part in parts for image in part.task.queries]
-    assert sorted(measured) == sorted(image.vehicle_id for image in images)
-    for part in parts:
-        own = {image.vehicle_id for image in part.task.queries}
-        assert own.isdisjoint(image.vehicle_id for image in part.train)
-        assert len(own) == 4
-        # A third of the vehicles are trucks, in every fold too.
-        assert 1 <= len({i.vehicle_id for i in part.task.queries if i.vehicle_type == "truck"}) <= 2
-    with pytest.raises(DatasetError, match="13 folds of 12 vehicles"):
-        list(identity_folds(images, 13))
 
 
 def test_the_rows_are_table_2s() -> None:
