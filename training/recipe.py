@@ -21,8 +21,7 @@ from training.config.embedder import (
     ScheduleConfig,
     TrainingConfig,
 )
-from training.reranker.strip_head import HeadTraining
-from training.reranker.trainer import RerankerTraining
+from training.config.reranker import HeadTraining, RerankerTraining
 
 VALIDATION_VEHICLES = 81
 SEED = 0

@@ -16,15 +16,13 @@ from tests.training.small import Diary, assert_same_weights
 from tests.training.test_default_recipe import shrunk
 from training.checkpoints.resume import SnapshotError
 from training.config.embedder import ExperimentConfig
-from training.config.reranker import RerankerExperimentConfig
+from training.config.reranker import HeadTraining, RerankerExperimentConfig, RerankerTraining
 from training.embedder.experiment import Sources as ExperimentSources
 from training.pipeline import Run, Sources
 from training.recipe import Recipe
 from training.reporting.terminal import SilentReporter
 from training.reranker.experiment import RerankerExperiment
 from training.reranker.lists import make_lists
-from training.reranker.strip_head import HeadTraining
-from training.reranker.trainer import RerankerTraining
 from training.shipment import ship
 from training.signals import InterruptedRunError
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from models.network import LKAReID, NetworkConfig
 from models.reranker import RerankerConfig, StripReranker
-from training.loading.viewpoints import Viewpoints
+from training.datasets.viewpoints import Viewpoints
 
 
 class CheckpointError(Exception):

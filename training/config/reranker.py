@@ -6,17 +6,69 @@ The defaults are CarGait's (Habib et al., ICCV 2025), apart from `lists.mining`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from models.reranker import Distance, RerankerConfig
 from training.config.embedder import BundleConfig, Count, NotNegative, Positive, Probability, Section
-from training.reranker.strip_head import HeadTraining
-from training.reranker.trainer import RerankerTraining
 
 Mining = Literal["out-of-fold", "augmented", "own"]
 CheckpointBy = Literal["vehicles", "folds", "measured", "last"]
+
+
+@dataclass(frozen=True)
+class HeadTraining:
+    """How a head is trained: contrastive loss on the strips' mean cosine, vehicles in pairs.
+
+    Attributes:
+        steps: of AdamW, with a one-cycle schedule.
+        vehicles: in a batch, two images of each.
+        learning_rate: peak.
+        temperature: of the loss.
+        seed: of initialisation and batches.
+        views: changed copies of every image, beside the image itself.
+    """
+
+    steps: int = 300
+    vehicles: int = 64
+    learning_rate: float = 1e-3
+    temperature: float = 0.07
+    seed: int = 0
+    views: int = 2
+
+
+@dataclass(frozen=True)
+class RerankerTraining:
+    """How a re-ranker is trained.
+
+    Attributes:
+        candidates: v, length of the list mined for each probe; 30 in the paper. Longer lists than what is
+            re-ordered later taught nothing more.
+        beta: weight of a triplet that the first stage has in order already; 0.1 in the paper, where it
+            keeps easy triplets from drowning the hard ones of a large set.
+        alpha: weight of the classification loss.
+        scale: the distances' factor in the ranking loss; 1 is the paper's. Strips of unit length lie
+            within a few tenths of each other, where a sigmoid has no opinion.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        batch: probes a step.
+        steps: at most.
+        check_every: steps between two looks at the validation loss; the best one's weights are kept.
+        seed: of everything that is drawn.
+    """
+
+    candidates: int = 10
+    beta: float = 1.0
+    alpha: float = 0.01
+    scale: float = 20.0
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    batch: int = 16
+    steps: int = 120
+    check_every: int = 40
+    seed: int = 0
 
 
 class ListsConfig(Section):

@@ -22,12 +22,13 @@ from training.config.files import write_config
 from training.datasets.dataset import Task
 from training.datasets.image import VehicleImage
 from training.datasets.layouts import Layout, open_dataset
+from training.datasets.viewpoints import Viewpoints
 from training.distributed import Process
 from training.embedder.trainer import Trainer
 from training.evaluation.assessment import Assessment, assess, hardest
 from training.export.bundle import export_bundle, for_inference
+from training.export.viewpoint import at_mean_viewpoint
 from training.features.extract import Features, extract
-from training.loading.viewpoints import Viewpoints, at_mean_viewpoint
 from training.progress import EpochRow, Observer
 from training.reporting.plots import draw_cmc, draw_curves, draw_hardest
 from training.reporting.provenance import origin, surroundings

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from models.reranker import CANDIDATES, StripReranker
 from training.evaluation import Accuracy, accuracy, rank_gallery
+from training.evaluation.rerank import rerank
 from training.features.extract import Features
-from training.reranker.trainer import rerank
 
 FIRST_STAGE = "LKA-ReID, first stage"
 BOTH_STAGES = "LKA-ReID, both stages"

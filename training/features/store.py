@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from training.atomic import write_json
 from training.datasets.image import VehicleImage
 from training.features.extract import Features
 
@@ -42,10 +43,8 @@ def save_features(folder: Path, features: Features, made_by: dict[str, Any]) -> 
         }
         for image in features.images
     ]
-    text = json.dumps({"made_by": made_by, "strips": features.strips is not None, "images": rows}, indent=1)
-    draft = folder / f"{IMAGES}.draft"
-    draft.write_text(text + "\n", encoding="utf-8")
-    draft.replace(folder / IMAGES)
+    note = {"made_by": made_by, "strips": features.strips is not None, "images": rows}
+    write_json(folder / IMAGES, note)
 
 
 def features_exist(folder: Path) -> bool:

@@ -14,18 +14,18 @@ from models.network import LKAReID
 from training.checkpoints.resume import SnapshotError
 from training.checkpoints.weights import load_embedder, load_viewpoints, save_embedder
 from training.config.embedder import ExperimentConfig
-from training.config.reranker import ListsConfig
+from training.config.reranker import HeadTraining, ListsConfig
 from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.distributed import Process
 from training.embedder.experiment import Experiment, Reporter, Sources
 from training.export.bundle import Precision, for_inference
+from training.export.viewpoint import at_mean_viewpoint
 from training.features.extract import Features, extract
 from training.features.store import FeatureStoreError, features_exist, open_features, save_features
 from training.loading.augmentation import Augmentation
-from training.loading.viewpoints import at_mean_viewpoint
 from training.reporting.provenance import data_hash
-from training.reranker.strip_head import HeadTraining, renew_head
+from training.reranker.strip_head import renew_head
 from training.signals import InterruptedRunError, Interruption
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models.reranker import CANDIDATES, StripReranker
+from training.atomic import write_json
 from training.checkpoints.resume import SnapshotError
 from training.checkpoints.weights import load_reranker, save_reranker
 from training.config.embedder import ExperimentConfig
@@ -26,8 +27,8 @@ from training.reporting.tensorboard import EventLog
 from training.reranker.embedders import Frozen, Parts
 from training.reranker.history import Course, CourseSnapshots
 from training.reranker.lists import LearningLists, Roles, make_lists
+from training.reranker.selection import Kept, choose
 from training.reranker.trainer import train_reranker
-from training.reranker_checkpoint import Kept, choose, write_json
 from training.signals import Interruption
 
 CONFIG = "config.yaml"

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from training.checkpoints.resume import Snapshots
+from training.config.reranker import RerankerTraining
 from training.progress import CheckObserver, CheckRow, Progress, memory_gib
-from training.reranker.trainer import RerankerTraining
 
 
 class Course:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.network import LKAReID
 from models.pooling import pooling_matrix
 from models.strips import StripHead
+from training.config.reranker import HeadTraining
 from training.datasets.image import VehicleImage
 from training.embedder.losses import contrastive
 from training.features.bands import Bands, extract_bands
@@ -46,27 +47,6 @@ class StripChoice:
             if count
         ]
         return list(torch.cat(parts, dim=2).unbind(1))
-
-
-@dataclass(frozen=True)
-class HeadTraining:
-    """How a head is trained: contrastive loss on the strips' mean cosine, vehicles in pairs.
-
-    Attributes:
-        steps: of AdamW, with a one-cycle schedule.
-        vehicles: in a batch, two images of each.
-        learning_rate: peak.
-        temperature: of the loss.
-        seed: of initialisation and batches.
-        views: changed copies of every image, beside the image itself.
-    """
-
-    steps: int = 300
-    vehicles: int = 64
-    learning_rate: float = 1e-3
-    temperature: float = 0.07
-    seed: int = 0
-    views: int = 2
 
 
 def train_head(choice: StripChoice, views: Sequence[Bands], config: HeadTraining) -> StripHead:

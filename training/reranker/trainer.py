@@ -21,41 +21,9 @@ from training.checkpoints.resume import (
     unpack_chance,
     unpack_optimiser,
 )
-from training.features.extract import Features
+from training.config.reranker import RerankerTraining
 from training.reranker.mining import Fold
 from training.signals import InterruptedRunError, Interruption
-
-
-@dataclass(frozen=True)
-class RerankerTraining:
-    """How a re-ranker is trained.
-
-    Attributes:
-        candidates: v, length of the list mined for each probe; 30 in the paper. Longer lists than what is
-            re-ordered later taught nothing more.
-        beta: weight of a triplet that the first stage has in order already; 0.1 in the paper, where it
-            keeps easy triplets from drowning the hard ones of a large set.
-        alpha: weight of the classification loss.
-        scale: the distances' factor in the ranking loss; 1 is the paper's. Strips of unit length lie
-            within a few tenths of each other, where a sigmoid has no opinion.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
-        batch: probes a step.
-        steps: at most.
-        check_every: steps between two looks at the validation loss; the best one's weights are kept.
-        seed: of everything that is drawn.
-    """
-
-    candidates: int = 10
-    beta: float = 1.0
-    alpha: float = 0.01
-    scale: float = 20.0
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    batch: int = 16
-    steps: int = 120
-    check_every: int = 40
-    seed: int = 0
 
 
 def ranking_loss(distances: Tensor, similarities: Tensor, right: Tensor, beta: float) -> Tensor:
@@ -257,28 +225,3 @@ def validation_loss(model: StripReranker, folds: Sequence[Fold], config: Reranke
                 count += len(chosen)
     model.train()
     return total / count
-
-
-def rerank(
-    model: StripReranker, queries: Features, gallery: Features, ranking: NDArray[np.integer], length: int
-) -> NDArray[np.intp]:
-    """Re-order the first `length` of a ranking `[Q, G]` by the re-ranker's distances; the tail stays.
-
-    Raises:
-        ValueError: features without strips.
-    """
-    if queries.strips is None or gallery.strips is None:
-        raise ValueError("re-ranking needs strips")
-    out = np.array(ranking, dtype=np.intp)
-    length = min(length, ranking.shape[1])
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        for start in range(0, len(out), 32):
-            rows = slice(start, start + 32)
-            first = out[rows, :length]
-            similarities = np.einsum("qd,qnd->qn", queries.descriptors[rows], gallery.descriptors[first])
-            given = (queries.strips[rows], gallery.strips[first], similarities)
-            placed = (torch.from_numpy(np.asarray(each, dtype=np.float32)).to(device) for each in given)
-            order = np.argsort(model(*placed).cpu().numpy(), axis=1, kind="stable")
-            out[rows, :length] = np.take_along_axis(first, order, axis=1)
-    return out

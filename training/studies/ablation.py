@@ -14,6 +14,7 @@ import torch
 
 from models.inputspec import InputSpec
 from models.network import Branch, LKAReID, NetworkConfig, branches, count_parameters
+from training.atomic import write_json
 from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import Snapshots
 from training.config.embedder import BranchConfig, ExperimentConfig
@@ -138,9 +139,7 @@ class Ablation:
             "figures": self._measured(config, cell.part, keeper),
             "settings": keeper.settings,
         }
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-        draft.replace(path)
+        write_json(path, made)
         keeper.remove()
         return made
 

@@ -15,10 +15,10 @@ from models.reranker import CANDIDATES, RerankerConfig, StripReranker
 from training.checkpoints.weights import load_reranker
 from training.evaluation.accuracy import rank_gallery
 from training.evaluation.cross_camera import Direction, directions
+from training.evaluation.rerank import rerank
 from training.features.extract import Features
 from training.features.store import open_features
 from training.reranker.selection import FUSIONS
-from training.reranker.trainer import rerank
 from training.studies.baselines import PEERS, Collection, Peer
 
 FIRST = "first stage"

@@ -15,8 +15,8 @@ import torch
 
 from models.reranker import CANDIDATES
 from training.evaluation.accuracy import rank_gallery
+from training.evaluation.rerank import rerank
 from training.features.extract import Features
-from training.reranker.trainer import rerank
 from training.studies.baselines import Collection, Peer
 from training.studies.baselines.collection import Floats
 from training.studies.comparison import FIRST, OURS, TEST, Cell, first_stage, leave_one_out

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from training.atomic import write_json
 from training.checkpoints.resume import Snapshots
 from training.checkpoints.weights import save_reranker
+from training.config.reranker import HeadTraining
 from training.datasets.folds import Part
 from training.embedder.experiment import settings
 from training.evaluation.cross_camera import moved_first
 from training.evaluation.significance import mcnemar
 from training.features.store import save_features
 from training.reranker.selection import Reporter
-from training.reranker.strip_head import HeadTraining, StripChoice
+from training.reranker.strip_head import StripChoice
 from training.signals import Interruption
 from training.studies.cells import CellBands, CellMaker
 from training.studies.locks import share
@@ -120,9 +122,7 @@ class SecondStageStudy:
                 if variant == OURS:
                     cell_name = f"fold-{part.number}-seed-{seed}"
                     self._keep(self.folder / f"cells-{cell_seed}" / cell_name, strips, measured)
-                draft = path.with_suffix(".draft")
-                draft.write_text(json.dumps(outcome) + "\n", encoding="utf-8")
-                draft.replace(path)
+                write_json(path, outcome)
                 found.append(outcome)
         return found
 

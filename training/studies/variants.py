@@ -11,14 +11,15 @@ import torch
 
 from models.reranker import RerankerConfig, StripReranker
 from training.config.files import ConfigError
+from training.config.reranker import HeadTraining, RerankerTraining
 from training.evaluation.cross_camera import directions, pooled_accuracy
 from training.features.bands import Bands
 from training.features.extract import Features
 from training.recipe import RERANKER
 from training.reranker.mining import Fold, mine
 from training.reranker.selection import FUSIONS, Choice, Reporter, choose_reranker, with_fusion
-from training.reranker.strip_head import HeadTraining, StripChoice, tokens, train_head
-from training.reranker.trainer import RerankerTraining, train_reranker
+from training.reranker.strip_head import StripChoice, tokens, train_head
+from training.reranker.trainer import train_reranker
 from training.signals import Interruption
 from training.studies.cells import CellBands
 

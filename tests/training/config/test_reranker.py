@@ -13,14 +13,14 @@ from training.config.embedder import BundleConfig
 from training.config.files import ConfigError, describe, load_as, write_config
 from training.config.reranker import (
     HeadConfig,
+    HeadTraining,
     RerankerExperimentConfig,
     RerankerShapeConfig,
+    RerankerTraining,
     RerankerTrainingConfig,
 )
 from training.recipe import Recipe
 from training.reranker.selection import FUSIONS
-from training.reranker.strip_head import HeadTraining
-from training.reranker.trainer import RerankerTraining
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 

@@ -11,11 +11,12 @@ import torch
 from models.reranker import RerankerConfig, StripReranker
 from tests.training.conftest import pretend
 from training.checkpoints.resume import Snapshots
+from training.config.reranker import RerankerTraining
 from training.evaluation.cross_camera import directions, pooled_accuracy
 from training.features.extract import Features
 from training.reranker.mining import Fold, mine
 from training.reranker.selection import choose_reranker
-from training.reranker.trainer import RerankerTraining, ranking_loss, train_reranker
+from training.reranker.trainer import ranking_loss, train_reranker
 from training.signals import InterruptedRunError, Interruption
 
 SHAPE = RerankerConfig(strip_width=16, heads=4)

@@ -16,13 +16,13 @@ from models.reranker import RerankerConfig
 from tests.training.small import Diary, experiment, small_network
 from training.checkpoints.resume import SnapshotError
 from training.config.files import ConfigError
+from training.config.reranker import HeadTraining, RerankerTraining
 from training.datasets.folds import Part, identity_folds
 from training.datasets.image import VehicleImage
 from training.datasets.manifest import read_manifest
 from training.evaluation.cross_camera import directions, pooled_accuracy
 from training.features.bands import Bands, extract_bands, load_bands, save_bands
-from training.reranker.strip_head import HeadTraining, StripChoice, tokens, train_head
-from training.reranker.trainer import RerankerTraining
+from training.reranker.strip_head import StripChoice, tokens, train_head
 from training.studies.cells import CellMaker
 from training.studies.second_stage import SecondStageStudy, line, markdown
 from training.studies.variants import OURS, VARIANTS, Variant, select

@@ -7,9 +7,8 @@ import torch
 
 from models.network import NetworkConfig
 from tests.training.small import small_network
-from training.checkpoints.weights import load_embedder, load_viewpoints, save_embedder
 from training.datasets.image import DatasetError, VehicleImage
-from training.loading.viewpoints import Viewpoints, at_mean_viewpoint
+from training.datasets.viewpoints import Viewpoints
 
 IMAGES = [
     VehicleImage(Path(f"{camera}{view}.jpg"), "v", camera, view=view)
@@ -59,33 +58,6 @@ def test_the_network_adds_a_vector_for_a_known_viewpoint_and_nothing_for_an_unkn
         torch.testing.assert_close(
             after - before, torch.tensor([[0.0], [1.0], [0.0]]).expand(3, before.shape[1])
         )
-
-
-def test_the_mean_viewpoint_is_built_into_the_necks() -> None:
-    network = small_network(viewpoints=2).eval()
-    assert network.side_information is not None
-    torch.nn.init.normal_(network.side_information)
-    bare = at_mean_viewpoint(network, [0, 0, 0, 1])
-    assert bare.side_information is None
-    pictures = torch.randn(2, 3, 32, 32)
-    mean = network.side_information.detach()[:, 0] * 0.75 + network.side_information.detach()[:, 1] * 0.25
-    with torch.inference_mode():
-        pooled = [p + m for p, m in zip(network.pool(network.maps(pictures)), mean, strict=True)]
-        torch.testing.assert_close(bare(pictures)[0], network.describe(pooled))
-
-
-def test_an_embedder_is_kept_with_the_names_of_its_viewpoints(tmp_path: Path) -> None:
-    names = Viewpoints(("c1", "c2"), ("",))
-    network = small_network(viewpoints=2).eval()
-    assert network.side_information is not None
-    torch.nn.init.normal_(network.side_information)
-    save_embedder(tmp_path / "a.safetensors", network, names)
-    assert load_viewpoints(tmp_path / "a.safetensors") == names
-    again = load_embedder(tmp_path / "a.safetensors")
-    assert again.side_information is not None
-    torch.testing.assert_close(again.side_information, network.side_information)
-    save_embedder(tmp_path / "b.safetensors", small_network())
-    assert load_viewpoints(tmp_path / "b.safetensors") is None
 
 
 def test_gem_of_power_1_is_the_average_and_a_high_power_the_maximum() -> None:
