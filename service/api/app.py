@@ -17,6 +17,7 @@ from service.api.lifecycle import Lifecycle
 from service.api.middleware.admission import AdmissionMiddleware, Places
 from service.api.middleware.guard import Guard, Limits
 from service.api.middleware.headers import HeadersMiddleware
+from service.api.middleware.parameters import ParametersMiddleware
 from service.api.middleware.request import REQUEST_ID, BodyMiddleware, RequestMiddleware
 from service.api.readiness import Readiness
 from service.api.routes import explain, health, query
@@ -102,6 +103,7 @@ def create_app(
         lifespan=lifespan,
         openapi_tags=openapi.TAGS,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
     )
     app.state.settings = settings
@@ -109,12 +111,14 @@ def create_app(
     app.state.lifecycle = lifecycle
     app.state.keyring = keyring
     app.state.readiness = Readiness(settings.ready_max_age_s)
+    # From the inside out.
     app.add_middleware(
         BodyMiddleware,
         max_bytes=settings.max_body_bytes,
         max_seconds=settings.request_deadline_s,
     )
     app.add_middleware(AdmissionMiddleware, places=places, max_bytes=settings.max_body_bytes)
+    app.add_middleware(ParametersMiddleware, describe=lambda: app.openapi())
     app.add_middleware(Guard, settings=settings, keyring=keyring, limits=Limits.of(settings), audit=audit)
     if settings.origins:
         # Outside the guard: a browser asks whether it may ask before it shows a key.

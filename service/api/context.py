@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,10 @@ def context_of(connection: HTTPConnection) -> RequestContext:
     """The context that `RequestMiddleware` gave this request."""
     context: RequestContext = connection.state.context
     return context
+
+
+def path_of(scope: Scope) -> str:
+    """The path as the routes' templates mean it: without the prefix that the application is served under."""
+    path: str = scope["path"]
+    prefix: str = scope.get("root_path", "").rstrip("/")
+    return path[len(prefix) :] if prefix and path.startswith(prefix + "/") else path

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
@@ -46,16 +46,16 @@ START = """SwaggerUIBundle({
 """
 CACHED = {"Cache-Control": "private, max-age=86400"}
 
-router = APIRouter(prefix="/docs", include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
-@router.get("")
+@router.get("/docs")
 async def page() -> HTMLResponse:
     """The page."""
     return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
 
 
-@router.get("/{name}")
+@router.get("/docs/{name}")
 async def asset(name: str) -> Response:
     """A file of the page."""
     if name == "start.js":
@@ -64,3 +64,11 @@ async def asset(name: str) -> Response:
         raise HTTPException(404)
     file = Path(str(resources.files("fastapi_offline") / "static" / name))
     return FileResponse(file, media_type=ASSETS[name], headers=CACHED)
+
+
+@router.get("/openapi.json")
+async def description(request: Request) -> JSONResponse:
+    """The interface as an OpenAPI document, whose paths begin with the prefix of this request."""
+    document = request.app.openapi()
+    prefix = request.scope.get("root_path", "")
+    return JSONResponse({**document, "servers": [{"url": prefix}]} if prefix else document)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.api.context import context_of
+from service.api.context import context_of, path_of
 from service.api.errors import (
     BY_STATUS,
     INTERNAL,
@@ -27,6 +28,9 @@ from service.api.schemas import FieldError, Problem
 from service.observability.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
+MAX_FAULTS = 32
+"""Fields that an answer names at most: what is sent by the thousand is not sent back by the thousand."""
+MAX_NAME = 64
 IMAGE_MISSING = "is required: the image as a file part of a multipart form, as in curl -F image=@car.jpg"
 
 
@@ -51,7 +55,7 @@ async def on_error(request: Request, error: Exception) -> JSONResponse:
         title=kind.title,
         status=kind.status,
         detail=known.detail,
-        instance=request.url.path,
+        instance=quote(request.scope.get("root_path", "") + path_of(request.scope)),
         request_id=context_of(request).request_id,
         errors=[FieldError(field=fault.field, message=fault.message) for fault in known.faults] or None,
         differs=None if known.differs is None else list(known.differs),
@@ -75,9 +79,15 @@ def translate(error: Exception) -> ServiceError:
 
 
 def invalid_fields(faults: list[FieldFault]) -> ServiceError:
-    """The error that names these fields."""
-    names = ", ".join(dict.fromkeys(fault.field for fault in faults))
-    return ServiceError(INVALID_FIELDS, f"these fields are wrong: {names}", faults)
+    """The error that names these fields, the first of them where there are many."""
+    shown = [FieldFault(_shortened(fault.field), fault.message) for fault in faults[:MAX_FAULTS]]
+    names = ", ".join(dict.fromkeys(fault.field for fault in shown))
+    more = f", and {len(faults) - MAX_FAULTS:,} more" if len(faults) > MAX_FAULTS else ""
+    return ServiceError(INVALID_FIELDS, f"these fields are wrong: {names}{more}", shown)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + "..."
 
 
 def responses(*kinds: ErrorKind) -> dict[int | str, dict[str, Any]]:

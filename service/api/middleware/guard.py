@@ -20,7 +20,7 @@ from service.access.loopback import is_address, is_loopback, is_same_site, names
 from service.access.ratelimit import RateLimiter, address_group
 from service.access.rules import Open, Rule
 from service.api import problems
-from service.api.context import context_of
+from service.api.context import context_of, path_of
 from service.api.errors import FOREIGN_SITE, KEY_REQUIRED, RATE_LIMITED, SCOPE_MISSING, ServiceError
 from service.settings import Settings
 
@@ -68,7 +68,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        path = _path(scope)
+        path = path_of(scope)
         rule = rules.find(scope["method"], path)
         scope["state"]["rule"] = rule
         try:
@@ -169,13 +169,6 @@ class Guard:
             if not answered:
                 self._audit.write(entry.line(500))
             raise
-
-
-def _path(scope: Scope) -> str:
-    """The path as the routes' templates mean it: without the prefix that the application is served under."""
-    path: str = scope["path"]
-    prefix: str = scope.get("root_path", "").rstrip("/")
-    return path[len(prefix) :] if prefix and path.startswith(prefix + "/") else path
 
 
 def _presented(connection: HTTPConnection) -> str | None:

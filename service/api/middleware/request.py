@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
-from service.api.context import RequestContext
+from service.api.context import RequestContext, path_of
 from service.api.errors import CLIENT_GONE
 from service.identifiers import request_id
 from service.observability.metrics import Metrics
@@ -50,7 +50,7 @@ class RequestMiddleware:
                 MutableHeaders(scope=message)[REQUEST_ID] = context.request_id
             await send(message)
 
-        counted = nullcontext() if scope["path"] in QUIET_ROUTES else self._metrics.under_way()
+        counted = nullcontext() if path_of(scope) in QUIET_ROUTES else self._metrics.under_way()
         with structlog.contextvars.bound_contextvars(request_id=context.request_id), counted:
             try:
                 await self._app(scope, receive, send_with_id)
