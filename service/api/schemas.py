@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import UploadFile
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from index import Page as GalleryPage
 from index import Record
@@ -14,6 +14,12 @@ from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, Cap
 
 MAX_TOP_K = 100
 MAX_TAGS = 32
+
+
+def _without_empty(tags: object) -> object:
+    """A list of tags as it is often written, with a separator behind the last: what is empty is none."""
+    return [tag for tag in tags if tag != ""] if isinstance(tags, list) else tags
+
 
 ImageFile = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]
 
@@ -41,8 +47,10 @@ class EnrollForm(BaseModel):
     view: Label | None = Field(
         default=None, description=f"the side that is seen: {LABEL_RULE}", examples=["front"]
     )
-    tags: list[Label] = Field(
-        default=[], max_length=MAX_TAGS, description=f"repeat the field for several; each {LABEL_RULE}"
+    tags: Annotated[list[Label], BeforeValidator(_without_empty)] = Field(
+        default=[],
+        max_length=MAX_TAGS,
+        description=f"repeat the field for several; each {LABEL_RULE}; empty ones count as not given",
     )
 
 

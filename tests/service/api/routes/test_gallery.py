@@ -58,6 +58,13 @@ def test_empty_fields_count_as_not_given(service: Running) -> None:
     assert record["image_id"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"), [(["a", ""], ["a"]), (["", ""], []), ([""], []), (["", "b"], ["b"])]
+)
+def test_empty_tags_count_as_not_given(service: Running, sent: list[str], kept: list[str]) -> None:
+    assert service.enroll(tags=sent).json()["tags"] == kept
+
+
 def test_the_same_id_again_is_refused_before_it_costs_anything(service: Running) -> None:
     service.enroll(picture(RED), image_id="a", vehicle_id="first")
     batches = len(service.models.embedder.batches)
