@@ -77,5 +77,6 @@ def find(method: str, path: str) -> Rule | None:
 
 
 def methods(path: str) -> list[str]:
-    """The methods that are served at a path."""
-    return sorted({rule.method for rule in RULES if rule.pattern.match(path)})
+    """The methods that are served at a path; HEAD wherever GET is."""
+    found = {rule.method for rule in RULES if rule.pattern.match(path)}
+    return sorted(found | {"HEAD"} if "GET" in found else found)

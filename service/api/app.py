@@ -16,6 +16,7 @@ from service.api import docs_page, openapi, problems
 from service.api.lifecycle import Lifecycle
 from service.api.middleware.admission import AdmissionMiddleware, Places
 from service.api.middleware.guard import Guard, Limits
+from service.api.middleware.head import HeadMiddleware
 from service.api.middleware.headers import HeadersMiddleware
 from service.api.middleware.parameters import ParametersMiddleware
 from service.api.middleware.request import REQUEST_ID, BodyMiddleware, RequestMiddleware
@@ -129,6 +130,7 @@ def create_app(
             allow_headers=["Authorization", "X-API-Key", REQUEST_ID],
             expose_headers=[REQUEST_ID, "Location", "Retry-After"],
         )
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     app.add_middleware(HeadersMiddleware)
     problems.install(app)

@@ -88,7 +88,7 @@ def test_a_route_without_a_rule_is_not_served(tmp_path: Path) -> None:
         assert response.json()["type"] == "urn:lka-reid:problem:no-such-route"
         response = it.service.client.put("/gallery/a", headers=it.headers("admin"))
         assert response.json()["type"] == "urn:lka-reid:problem:method-not-allowed"
-        assert response.headers["Allow"] == "DELETE, GET"
+        assert response.headers["Allow"] == "DELETE, GET, HEAD"
         assert it.service.client.get("/secrets").status_code == 401
 
 
