@@ -28,6 +28,7 @@ def _default_bundle() -> Path:
 FORM_BYTES = 128 * 1024
 """What a form may need besides its image: boundaries, headers, and the other fields at their longest."""
 _ORIGIN = r"https?://[^\s,*/]+"
+PATH_PREFIX = r"(/[A-Za-z0-9._~-]+)+"
 
 
 class SettingsError(ValueError):
@@ -48,6 +49,13 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all interfaces"
     )
     port: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on")
+    root_path: str = Field(
+        default="",
+        pattern=rf"^({PATH_PREFIX})?$",
+        description="path that a reverse proxy serves the service under, whether it strips it or not; none "
+        "by default",
+        json_schema_extra={"accepts": "a path without a slash at its end, such as /reid"},
+    )
     data_dir: Path = Field(
         default=Path("lka-reid-data"), description="folder of the gallery; made when absent"
     )

@@ -19,6 +19,7 @@ from service.api.middleware.guard import Guard, Limits
 from service.api.middleware.head import HeadMiddleware
 from service.api.middleware.headers import HeadersMiddleware
 from service.api.middleware.parameters import ParametersMiddleware
+from service.api.middleware.prefix import PrefixMiddleware
 from service.api.middleware.request import REQUEST_ID, BodyMiddleware, RequestMiddleware
 from service.api.readiness import Readiness
 from service.api.routes import explain, health, query
@@ -133,6 +134,7 @@ def create_app(
     app.add_middleware(HeadMiddleware)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     app.add_middleware(HeadersMiddleware)
+    app.add_middleware(PrefixMiddleware, prefix=settings.root_path)
     problems.install(app)
     for router in (query.router, explain.router, gallery_routes.router, health.router, docs_page.router):
         app.include_router(router)

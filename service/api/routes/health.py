@@ -60,12 +60,8 @@ async def metrics(metrics: MetricsInUse) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def root() -> dict[str, str]:
+async def root(request: Request) -> dict[str, str]:
     """Where to look."""
-    return {
-        "service": "lka-reid",
-        "version": VERSION,
-        "docs": "/docs",
-        "ready": "/health/ready",
-        "metrics": "/metrics",
-    }
+    prefix = request.scope.get("root_path", "")
+    paths = {"docs": "/docs", "ready": "/health/ready", "metrics": "/metrics"}
+    return {"service": "lka-reid", "version": VERSION} | {key: prefix + path for key, path in paths.items()}

@@ -1,0 +1,42 @@
+"""Behind a reverse proxy that adds a path prefix, every path that an answer names begins with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+
+from service.settings import SettingsError, load_settings
+from tests.service.fakes import picture, running
+
+
+@pytest.mark.parametrize("asked", ["", "/reid"], ids=["stripped", "passed on"])
+def test_paths_in_answers_begin_with_the_prefix(tmp_path: Path, asked: str) -> None:
+    with running(tmp_path, root_path="/reid") as service:
+        files = {"image": ("x", picture())}
+        made = service.client.post(asked + "/gallery", files=files, data={"image_id": "cam 1/a"})
+        assert made.status_code == 201
+        assert made.headers["Location"] == "/reid/gallery/cam%201/a"
+        assert service.client.get(asked + "/gallery/cam 1/a").status_code == 200
+        assert service.client.get(asked + "/").json()["docs"] == "/reid/docs"
+        assert service.client.get(asked + "/openapi.json").json()["servers"] == [{"url": "/reid"}]
+        problem = service.client.get(asked + "/gallery/none").json()
+        assert problem["instance"] == "/reid/gallery/none"
+        assert service.client.get(asked + "/gallery?colour=red").status_code == 422
+        assert service.client.head(asked + "/docs/start.js").status_code == 200
+
+
+def test_without_one_a_path_stands_as_it_is(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        made = service.client.post("/gallery", files={"image": ("x", picture())}, data={"image_id": "a"})
+        assert urljoin(service.url + "/gallery", made.headers["Location"]) == service.url + "/gallery/a"
+        assert "servers" not in service.client.get("/openapi.json").json()
+        assert service.client.get("/reid/gallery").status_code == 404
+
+
+@pytest.mark.parametrize("value", ["reid", "/reid/", "/", "/a b", "//", "/a?b", "https://a.example/reid"])
+def test_what_is_no_prefix_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="it takes a path without a slash at its end, such as /reid"):
+        load_settings(root_path=value)
+    assert load_settings(root_path="/a/b-c").root_path == "/a/b-c"
