@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+MINUTES ?= 10
+SEED ?= 0
 # Also seen by the build environments that pip makes.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit format bench clean
+.PHONY: help demo test lint types unit soak format bench clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -42,6 +44,9 @@ types: $(VENV)/development.stamp ## mypy, strict
 
 unit: $(VENV)/development.stamp $(VENV)/grafana.stamp ## all tests
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/development.stamp ## long runs, each for MINUTES=10 with SEED=0
+	$(BIN)/python -m pytest -m soak --minutes $(MINUTES) --seed $(SEED)
 
 format: $(VENV)/development.stamp ## mend what ruff can mend
 	$(BIN)/ruff check --fix
