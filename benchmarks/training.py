@@ -59,13 +59,13 @@ class Bare:
 
     def _passes(self, network: LKAReID, count: int) -> float:
         config = self.config
-        images = config.batch.vehicles * config.batch.pictures
+        images = config.batch.vehicles * config.batch.images
         height, width = network.config.image_size
         pictures = torch.randn(images, 3, height, width, device=self.device)
         if config.run.channels_last:
             pictures = pictures.contiguous(memory_format=torch.channels_last)
         labels = torch.arange(config.batch.vehicles, device=self.device).repeat_interleave(
-            config.batch.pictures
+            config.batch.images
         )
         dtype = torch.float16 if config.run.precision == "fp16" else torch.bfloat16
         self._wait()
@@ -121,7 +121,7 @@ def main() -> None:
     shape = config.network
     console.print(
         f"{shape.image_size[0]}x{shape.image_size[1]} px, width {shape.width}, batch "
-        f"{config.batch.vehicles} x {config.batch.pictures}, {config.run.precision}, "
+        f"{config.batch.vehicles} x {config.batch.images}, {config.run.precision}, "
         f"{config.run.workers} workers; {around['machine']['device']}, "
         f"{around['machine']['threads']} threads, torch {around['versions']['torch']}",
         highlight=False,

@@ -29,7 +29,7 @@ SIDE = 160
 
 EMBEDDER = TrainingConfig(
     seed=SEED,
-    batch=BatchConfig(vehicles=27, pictures=2, epoch="vehicles"),
+    batch=BatchConfig(vehicles=27, images=2, epoch="vehicles"),
     optimiser=OptimiserConfig(
         name="adamw", learning_rate=3.5e-4, weight_decay=5e-4, decay_all=False, clip=10.0
     ),

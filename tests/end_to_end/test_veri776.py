@@ -28,7 +28,7 @@ SMALL = {
     "schedule.warm_up": "1",
     "schedule.freeze": "1",
     "batch.vehicles": "3",
-    "batch.pictures": "2",
+    "batch.images": "2",
     "run.precision": "fp32",
     "run.workers": "0",
     "run.device": "cpu",

@@ -17,7 +17,7 @@ from training.signals import Interruption
 
 SHAPE = {"width": 4, "depth": [1, 1, 1, 1], "image_size": [32, 32]}
 SMALL = {
-    "batch": {"vehicles": 4, "pictures": 2, "epoch": "vehicles"},
+    "batch": {"vehicles": 4, "images": 2, "epoch": "vehicles"},
     "schedule": {"epochs": 4, "warm_up": 1, "freeze": 1, "milestones": [2, 3]},
     "augmentation": {"crop": 0.1, "colour": 0.2, "shrink": 0.3},
     "run": {"device": "cpu", "precision": "fp32", "workers": 0},

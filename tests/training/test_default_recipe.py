@@ -75,7 +75,7 @@ def plain_loop(network: LKAReID, images: list[VehicleImage], config: TrainingCon
     """The recipe written out: what the trainer must come to, bit for bit."""
     height, width = network.config.image_size
     augmentation = Augmentation(InputSpec(height=height, width=width), config.augmentation)
-    sampler = PKSampler(images, config.batch.vehicles, config.batch.pictures, config.seed)
+    sampler = PKSampler(images, config.batch.vehicles, config.batch.images, config.seed)
     vehicles = sorted({image.vehicle_id for image in images})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}

@@ -29,10 +29,10 @@ class Section(BaseModel):
 
 
 class BatchConfig(Section):
-    """What a step learns from: P vehicles with K pictures each."""
+    """What a step learns from: P vehicles with K images each."""
 
     vehicles: Annotated[int, Field(gt=1)] = Field(default=6, description="P, different vehicles in a batch")
-    pictures: Annotated[int, Field(gt=1)] = Field(default=8, description="K, pictures of each vehicle")
+    images: Annotated[int, Field(gt=1)] = Field(default=8, description="K, images of each vehicle")
     epoch: Literal["images", "vehicles"] = Field(
         default="images", description="an epoch shows every image about once, or every vehicle once"
     )
@@ -98,7 +98,7 @@ class LossConfig(Section):
 
 
 class AugmentationConfig(Section):
-    """Random changes of a training picture: probabilities and ranges; 0 switches a change off."""
+    """Random changes of a training image: probabilities and ranges; 0 switches a change off."""
 
     flip: Probability = Field(default=0.5, description="probability of a mirror image")
     crop: Probability = Field(default=0.0, description="largest fraction of a side that a crop takes off")
@@ -137,9 +137,9 @@ class RunConfig(Section):
     )
     workers: Annotated[int, Field(ge=0)] = Field(
         default=4,
-        description="processes that decode and change pictures; 0: a thread of this one, a batch ahead",
+        description="processes that decode and change images; 0: a thread of this one, a batch ahead",
     )
-    cache: bool = Field(default=False, description="keep every decoded picture in memory")
+    cache: bool = Field(default=False, description="keep every decoded image in memory")
 
 
 class TrainingConfig(Section):

@@ -137,7 +137,7 @@ class Batches:
             PKSampler(
                 images,
                 batch.vehicles,
-                batch.pictures,
+                batch.images,
                 config.seed,
                 by_type=batch.by_type,
                 epoch=batch.epoch,

@@ -14,7 +14,7 @@ EMBEDDER = """
 name: tiny
 data: {validation_vehicles: 4}
 network: {width: 4, depth: [1, 1, 1, 1], image_size: [32, 32], strips: 2, strip_width: 16}
-batch: {vehicles: 4, pictures: 2, epoch: vehicles}
+batch: {vehicles: 4, images: 2, epoch: vehicles}
 schedule: {epochs: 2, warm_up: 1, freeze: 0}
 losses: {strips: 1.0}
 run: {device: cpu, precision: fp32, workers: 0}

@@ -22,7 +22,7 @@ TINY = """
 name: tiny
 data: {validation_vehicles: 4}
 network: {width: 4, depth: [1, 1, 1, 1], image_size: [32, 32]}
-batch: {vehicles: 4, pictures: 2, epoch: vehicles}
+batch: {vehicles: 4, images: 2, epoch: vehicles}
 schedule: {epochs: 3, warm_up: 1, freeze: 0, milestones: [2]}
 run: {device: cpu, precision: fp32, workers: 0}
 evaluation: {every: 2}
