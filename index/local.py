@@ -15,9 +15,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from index.disk import create_folder
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.filter import ALL, Filter
-from index.folderlock import FolderLock, create_folder
+from index.lock import FolderLock
 from index.mirror import Mirror
 from index.record import Enrollment, GalleryHeader, Match, Page, Record
 from index.recovery import recover

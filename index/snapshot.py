@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import secrets
 import time
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from index.disk import sync
 
 MANIFEST = "manifest.json"
 
@@ -125,20 +126,12 @@ class SnapshotFolder:
 
     def _rename(self, source: Path, target: Path) -> None:
         try:
-            _fsync(source)
+            sync(source)
             source.replace(target)
-            _fsync(self._path)
+            sync(self._path)
         except BaseException:
             source.unlink(missing_ok=True)
             raise
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sha256(file: Path) -> str:

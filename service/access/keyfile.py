@@ -6,13 +6,13 @@ file that is there and holds no key is not the same as no file: keys are still n
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.access.key import ApiKey
@@ -117,13 +117,10 @@ class KeyFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        # The lock file stays: removing it would let two holders lock two files.
-        lock = open_private(self.path.with_name(self.path.name + ".lock"), os.O_RDWR)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = self.path.with_name(self.path.name + ".lock")
+        os.close(open_private(lock, os.O_RDWR))
+        with FileLock(lock, fallback_to_soft=False):
             yield
-        finally:
-            os.close(lock)
 
     def _replace(self, contents: _Contents) -> None:
         new = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.new")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from index import Enrollment, Gallery, LocalGallery, Record
-from index.folderlock import FolderLock
+from index.lock import FolderLock
 from index.store import DATABASE
 from models.bundle import Bundle
 from models.decoding import ImageError, decode
