@@ -27,6 +27,7 @@ def _default_bundle() -> Path:
 
 FORM_BYTES = 128 * 1024
 """What a form may need besides its image: boundaries, headers, and the other fields at their longest."""
+_HOST = r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
 _ORIGIN = r"https?://[^\s,*/]+"
 PATH_PREFIX = r"(/[A-Za-z0-9._~-]+)+"
 
@@ -158,6 +159,15 @@ class Settings(BaseSettings):
     allow_anonymous: bool = Field(
         default=False, description="listen beyond this machine though there are no API keys"
     )
+    allowed_hosts: str = Field(
+        default="",
+        pattern=rf"^(\*|{_HOST}(\s*,\s*{_HOST})*)?$",
+        description="names that a service without API keys answers to as `Host`, besides localhost and, "
+        "beyond this machine, its addresses",
+        json_schema_extra={
+            "accepts": "host names with commas between, *.example for all below it, * for any"
+        },
+    )
     keys_file: Path | None = Field(
         default=None, description="file of the API keys; keys.json in the data directory when not set"
     )
@@ -240,7 +250,16 @@ class Settings(BaseSettings):
     @property
     def origins(self) -> tuple[str, ...]:
         """The origins of `cors_origins`, one by one."""
-        return tuple(filter(None, (origin.strip() for origin in self.cors_origins.split(","))))
+        return _items(self.cors_origins)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of `allowed_hosts`, one by one."""
+        return _items(self.allowed_hosts)
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (item.strip() for item in text.split(","))))
 
 
 def variable(name: str) -> str:

@@ -93,7 +93,8 @@ FOREIGN_SITE = ErrorKind(
     "foreign-site",
     403,
     "Not for pages of other sites",
-    "Without API keys, what a browser sends in the name of another site is refused.",
+    "Without API keys, what a browser sends on behalf of another site's page is refused, and so is a `Host` "
+    "that is not the service's.",
 )
 UNKNOWN_IMAGE = ErrorKind(
     "unknown-image", 404, "No such image", "No image of this id is enrolled.", causes=(UnknownImageError,)

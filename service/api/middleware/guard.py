@@ -13,19 +13,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access import rules
 from service.access.audit import AuditEntry, AuditError, AuditLog
+from service.access.hosts import AllowedHosts
 from service.access.key import ApiKey, KeyScope
 from service.access.keyfile import KeyFileError
 from service.access.keyring import Keyring
-from service.access.loopback import is_address, is_loopback, is_same_site, names_this_machine
+from service.access.loopback import is_address, is_loopback
 from service.access.ratelimit import RateLimiter, address_group
 from service.access.rules import Open, Rule
+from service.access.sites import is_foreign
 from service.api import problems
 from service.api.context import context_of, path_of
 from service.api.errors import FOREIGN_SITE, KEY_REQUIRED, RATE_LIMITED, SCOPE_MISSING, ServiceError
 from service.settings import Settings
 
 REALM = 'Bearer realm="lka-reid"'
-SAFE_METHODS = frozenset({"GET", "HEAD"})
 DEFAULT_PER_S = 100.0
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,7 @@ class Guard:
         self._keyring = keyring
         self._limits = limits
         self._audit = audit
+        self._hosts = AllowedHosts(settings.hosts, addresses=settings.allow_anonymous)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -108,25 +110,21 @@ class Guard:
 
     def _admit_without_key(self, connection: HTTPConnection) -> None:
         server = connection.scope.get("server")
-        host = connection.headers.get("host", "")
-        origin = connection.headers.get("origin")
-        if not self._settings.allow_anonymous:
+        beyond = server is not None and is_address(server[0]) and not is_loopback(server[0])
+        if beyond and not self._settings.allow_anonymous:
             # `lka-reid serve` does not listen there; another server under this application may.
-            if server is not None and is_address(server[0]) and not is_loopback(server[0]):
-                raise _unknown(is_presented=False)
-            if not names_this_machine(host):
-                raise ServiceError(
-                    FOREIGN_SITE,
-                    "without API keys, the service answers only to localhost, 127.0.0.1 or [::1] as `Host`",
-                )
-        if (
-            connection.scope["method"] not in SAFE_METHODS
-            and origin is not None
-            and origin not in self._settings.origins
-            and not is_same_site(origin, host)
-        ):
+            raise _unknown(is_presented=False)
+        if not self._hosts.allows(connection.headers.get("host", "")):
+            also = " or an address" if self._settings.allow_anonymous else ", 127.0.0.1 or [::1]"
             raise ServiceError(
-                FOREIGN_SITE, "a page of another site may not do this; allow it by LKA_REID_CORS_ORIGINS"
+                FOREIGN_SITE,
+                f"without API keys, the service answers only to localhost{also} as `Host`; "
+                "LKA_REID_ALLOWED_HOSTS names other hosts that it answers to",
+            )
+        if is_foreign(connection.scope["method"], connection.headers, self._settings.origins):
+            raise ServiceError(
+                FOREIGN_SITE,
+                "a page of another site may not do this; LKA_REID_CORS_ORIGINS names those that may",
             )
 
     def _limit(self, limiter: RateLimiter, caller: str) -> None:

@@ -11,13 +11,16 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from service.access.hosts import AllowedHosts
 from service.access.keyfile import KeyFile
-from service.access.loopback import is_loopback, names_this_machine
+from service.access.loopback import is_loopback
 from service.api.middleware.guard import Limits
 from service.settings import Settings, SettingsError, load_settings
 from tests.service.access.holders import guarded, make_key, showing
 from tests.service.api.test_problems import check
 from tests.service.fakes import Running, picture, running
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
 def test_both_ways_to_show_a_key_are_good(tmp_path: Path) -> None:
@@ -151,6 +154,10 @@ def test_loopback_is_told_from_the_rest(host: str, is_here: bool) -> None:
         ("reid.localhost", True),
         ("evil.example:8000", False),
         ("127.0.0.1.evil.example", False),
+        ("evil.example@localhost", False),
+        ("localhost, evil.example", False),
+        ("evil-localhost", False),
+        ("LOCALHOST.:8000", True),
         ("10.0.0.1:8000", False),
         ("", False),
         ("[", False),
@@ -159,7 +166,7 @@ def test_loopback_is_told_from_the_rest(host: str, is_here: bool) -> None:
 def test_without_keys_only_names_of_this_machine_are_answered(
     shared_service: Running, header: str, is_here: bool
 ) -> None:
-    assert names_this_machine(header) is is_here
+    assert AllowedHosts((), addresses=False).allows(header) is is_here
     response = shared_service.client.get("/gallery", headers={"Host": header})
     if header == "[":
         assert response.status_code in (400, 403)
@@ -176,6 +183,101 @@ def test_without_keys_pages_of_other_sites_change_nothing(shared_service: Runnin
         check(response, 403, "foreign-site")
     own = shared_service.client.post("/query", files=files, headers={"Origin": shared_service.url})
     assert own.status_code == 200
+
+
+def test_where_everybody_is_let_in_a_name_that_nobody_gave_it_is_not_answered(tmp_path: Path) -> None:
+    # As in the Compose file: beyond loopback, without keys.
+    with running(tmp_path, host=EVERYWHERE, allow_anonymous=True, metrics_public=True) as service:
+        service.enroll(image_id="a")
+        evil = {"Host": "evil.example"}
+        for refused in (
+            service.client.get("/gallery", headers=evil),
+            service.client.get("/gallery/a/image", headers=evil),
+            service.client.get("/docs", headers=evil),
+            service.client.post("/gallery", headers=evil, files={"image": ("x", picture())}),
+            service.client.delete("/gallery/a", headers=evil),
+        ):
+            assert "LKA_REID_ALLOWED_HOSTS" in check(refused, 403, "foreign-site")["detail"]
+        assert service.gallery.count() == 1
+        for host in ("127.0.0.1:8000", "localhost", "192.168.7.5:8000", "[fd00::1]:8000"):
+            assert service.client.get("/gallery", headers={"Host": host}).status_code == 200
+        # Prometheus and the health checks come by any name.
+        for path in ("/metrics", "/health/ready", "/health/live"):
+            assert service.client.get(path, headers={"Host": "api:8000"}).status_code == 200
+
+
+def test_names_that_are_given_to_it_are_answered(tmp_path: Path) -> None:
+    with running(tmp_path, allowed_hosts="reid.example, *.inner.example") as service:
+        for host, status in {
+            "reid.example": 200,
+            "REID.example:8000": 200,
+            "a.b.inner.example": 200,
+            "inner.example": 403,
+            "xreid.example": 403,
+            "reid.example.evil.example": 403,
+            "localhost": 200,
+            "10.0.0.1": 403,
+        }.items():
+            assert service.client.get("/gallery", headers={"Host": host}).status_code == status, host
+    with running(tmp_path, allowed_hosts="*") as service:
+        assert service.client.get("/gallery", headers={"Host": "any.example"}).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["https://reid.example", "reid.example:8000", "*.", "*,a", "a b", "a,,b"])
+def test_hosts_are_named_without_scheme_and_port(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"it takes host names with commas between"):
+        load_settings(allowed_hosts=value)
+
+
+FORM_OF = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        FORM_OF,
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:3000"},
+        {"Origin": "null"},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "none"},
+    ],
+)
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_a_form_on_another_sites_page_changes_nothing(
+    tmp_path: Path, headers: dict[str, str], anonymous: bool
+) -> None:
+    with running(tmp_path, allow_anonymous=anonymous) as service:
+        service.enroll(image_id="a")
+        files = {"image": ("x", picture())}
+        for refused in (
+            service.client.post("/gallery", files=files, headers=headers),
+            service.client.post("/query", files=files, headers=headers),
+            service.client.delete("/gallery/a", headers=headers),
+        ):
+            check(refused, 403, "foreign-site")
+        assert service.gallery.count() == 1
+
+
+def test_a_page_may_lead_here_and_not_load_what_is_here(service: Running) -> None:
+    service.enroll(image_id="a")
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert service.client.get("/docs", headers=link).status_code == 200
+    for path in ("/gallery", "/gallery/a/image"):
+        shown = service.client.get(
+            path, headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+        )
+        check(shown, 403, "foreign-site")
+    own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Origin": service.url}
+    assert service.client.get("/gallery", headers=own).status_code == 200
+    assert service.client.delete("/gallery/a", headers=own).status_code == 204
+
+
+def test_pages_that_are_trusted_may_do_all(tmp_path: Path) -> None:
+    trusted = {"Origin": "https://console.example", "Sec-Fetch-Site": "cross-site"}
+    with running(tmp_path, cors_origins="https://console.example") as service:
+        response = service.client.post("/gallery", files={"image": ("x", picture())}, headers=trusted)
+        assert response.status_code == 201
+        assert service.client.get("/gallery", headers=trusted).status_code == 200
 
 
 def test_without_keys_another_server_beyond_this_machine_is_refused(service: Running) -> None:
