@@ -12,31 +12,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.losses import losses_of
 from models.mixers import MIXERS
 from models.pooling import POOLINGS
 from models.strips import StripHead
 from models.trunk import EXPANSION, Bottleneck, Trunk
 
-Loss = Literal["cross_entropy", "triplet", "both"]
 Pooling = Literal["average", "gem"]
-LOSSES = ("cross_entropy", "triplet", "both")
 
 
 @dataclass(frozen=True)
 class Branch:
     """One branch: what mixes its stage 4, and which loss trains it.
 
+    Attributes:
+        mixer: a name in `models.mixers.MIXERS`.
+        loss: a name in `models.losses.LOSSES`, several joined by `+`, or `both` (cross-entropy and triplet).
+
     Raises:
         ValueError: unknown mixer or loss.
     """
 
     mixer: str
-    loss: Loss
+    loss: str
 
     def __post_init__(self) -> None:
         MIXERS.named(self.mixer)
-        if self.loss not in LOSSES:
-            raise ValueError(f"unknown loss {self.loss!r}; there are {', '.join(LOSSES)}")
+        losses_of(self.loss)
 
 
 def branches(first: str, second: str) -> tuple[Branch, ...]:
@@ -119,15 +121,14 @@ class NetworkConfig:
 
 
 class Head(nn.Module):
-    """BNNeck: batch norm with a frozen zero bias, and a classifier without bias in CE branches."""
+    """BNNeck: batch norm with a frozen zero bias, and a classifier without bias where a loss needs one."""
 
-    def __init__(self, features: int, loss: Loss, identities: int) -> None:
+    def __init__(self, features: int, loss: str, identities: int) -> None:
         super().__init__()
         self.neck = nn.BatchNorm1d(features)
         self.neck.bias.requires_grad_(False)
-        self.classifier = (
-            nn.Linear(features, identities, bias=False) if loss != "triplet" and identities else None
-        )
+        classifies = identities > 0 and any(each.classifier for each in losses_of(loss).values())
+        self.classifier = nn.Linear(features, identities, bias=False) if classifies else None
         if self.classifier is not None:
             nn.init.normal_(self.classifier.weight, std=0.001)
 
@@ -141,9 +142,9 @@ class TrainingOutput(NamedTuple):
     """What the losses see; lists run over the branches.
 
     Attributes:
-        pooled: `[B, F]` each, before batch norm: triplet branches learn from these.
+        pooled: `[B, F]` each, before batch norm.
         normalised: `[B, F]` each, after batch norm.
-        logits: `[B, identities]`, or None in triplet branches.
+        logits: `[B, identities]`, or None in branches without a classifier.
         strips: `[B, s, d]` of all branches, or None without strips.
     """
 

@@ -5,12 +5,15 @@ A file in `configs/` is one `ExperimentConfig`; `training.config.files` reads an
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from models.losses import LOSSES
+from models.losses.cross_entropy import CrossEntropySettings
+from models.losses.triplet import TripletSettings
 from models.mixers import MIXERS
-from models.network import LKA_HCA, Branch, Loss, NetworkConfig, Pooling
+from models.network import LKA_HCA, Branch, NetworkConfig, Pooling
 from training.datasets.dataset import Dataset, Task
 from training.datasets.folds import Part, identity_folds
 from training.datasets.image import DatasetError, VehicleImage
@@ -83,18 +86,26 @@ class ScheduleConfig(Section):
         return self
 
 
-class LossConfig(Section):
-    """Weights of the losses; 0 switches one off."""
+class EmbedderLossConfig(Section):
+    """The losses that are the whole network's and no branch's."""
 
-    cross_entropy: NotNegative = Field(default=0.6, description="mean over the branches that have it")
-    triplet: NotNegative = Field(
-        default=1.0, description="batch-hard triplet, mean over the branches that have it"
-    )
-    margin: Positive | None = Field(default=0.1, description="of the triplet loss; null for the soft margin")
-    label_smoothing: Probability = Field(default=0.1, description="of the cross-entropy")
     descriptor: NotNegative = Field(default=0.0, description="contrastive loss on the descriptor's cosine")
     strips: NotNegative = Field(default=0.0, description="contrastive loss on the strips' mean cosine")
     temperature: Positive = Field(default=0.07, description="of both contrastive losses")
+
+
+if TYPE_CHECKING:
+
+    class LossConfig(CrossEntropySettings, TripletSettings, EmbedderLossConfig):
+        """What a type checker knows of it."""
+else:
+    # The keys of every registered loss, those of the first one first.
+    LossConfig = create_model(
+        "LossConfig",
+        __base__=(EmbedderLossConfig, *(loss.settings for loss in reversed(LOSSES.values()))),
+        __doc__="Weights of the losses; 0 switches one off.",
+        __module__=__name__,
+    )
 
 
 class AugmentationConfig(Section):
@@ -208,7 +219,7 @@ class BranchConfig(Section):
     """One branch."""
 
     mixer: str = Field(description=f"what mixes its stage 4: {MIXERS.names}")
-    loss: Loss = Field(description="what trains it")
+    loss: str = Field(description=f"what trains it: {LOSSES.names}, several joined by +, or both of these")
 
 
 class ShapeConfig(Section):

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.losses import BranchBatch, losses_of
 from models.network import Branch, TrainingOutput
 from training.config.embedder import LossConfig
 from training.distributed import Process
-from training.embedder.losses import batch_hard_triplet, contrastive
+from training.embedder.losses import contrastive
 
 
 def embedder_loss(
@@ -23,7 +24,7 @@ def embedder_loss(
 ) -> dict[str, Tensor]:
     """The weighted losses by name; their sum is what is minimised.
 
-    What compares images sees those of all processes; the cross-entropy is that of this process's own.
+    A branch's losses are those it names; each is the mean over the branches that have it.
 
     Args:
         branches: of the network.
@@ -34,18 +35,16 @@ def embedder_loss(
     """
     process = process or Process()
     everyone = process.gather(labels)
-    entropies, triplets = [], []
-    for branch, pooled, logits in zip(branches, output.pooled, output.logits, strict=True):
-        if branch.loss != "triplet" and config.cross_entropy:
-            present = _present(logits).float()
-            entropies.append(F.cross_entropy(present, labels, label_smoothing=config.label_smoothing))
-        if branch.loss != "cross_entropy" and config.triplet:
-            triplets.append(batch_hard_triplet(process.gather(pooled.float()), everyone, config.margin))
-    losses = {}
-    if entropies:
-        losses["cross_entropy"] = config.cross_entropy * torch.stack(entropies).mean()
-    if triplets:
-        losses["triplet"] = config.triplet * torch.stack(triplets).mean()
+    found: dict[str, list[Tensor]] = {}
+    weights = config.model_dump()
+    for branch, pooled, normalised, logits in zip(
+        branches, output.pooled, output.normalised, output.logits, strict=True
+    ):
+        batch = BranchBatch(pooled, normalised, logits, labels, everyone, process.gather)
+        for name, loss in losses_of(branch.loss).items():
+            if weights[name]:
+                found.setdefault(name, []).append(loss.compute(batch, config))
+    losses = {name: weights[name] * torch.stack(each).mean() for name, each in found.items()}
     if config.descriptor:
         descriptor = F.normalize(torch.cat([n.float() for n in output.normalised], dim=1), dim=1)
         descriptor = process.gather(descriptor)
@@ -59,9 +58,3 @@ def embedder_loss(
     if not losses:
         raise ValueError("no loss is left: every weight is 0, or no branch has a loss that has one")
     return losses
-
-
-def _present(logits: Tensor | None) -> Tensor:
-    if logits is None:
-        raise ValueError("a cross-entropy branch needs a network made with identities")
-    return logits
