@@ -23,7 +23,7 @@ from models.network import LKAReID
 from training.checkpoints.pretrained import load_imagenet
 from training.config.embedder import ExperimentConfig
 from training.config.files import load_config
-from training.datasets.layouts import Layout, open_dataset
+from training.datasets.layouts import open_dataset
 from training.distributed import Process, choose_device
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.trainer import Trainer
@@ -98,7 +98,7 @@ def main() -> None:
     rounds = [f"schedule.epochs={arguments.rounds}", "schedule.warm_up=0.5", "schedule.freeze=0"]
     config = load_config(arguments.config, [*arguments.set, *rounds])
     device = choose_device(config.run.device)
-    train, _ = config.data.split(open_dataset(arguments.data, Layout(config.data.layout)))
+    train, _ = config.data.split(open_dataset(arguments.data, config.data.layout))
     torch.manual_seed(config.seed)
     network = LKAReID(config.network.build(), len({image.vehicle_id for image in train}))
     if arguments.weights is not None:

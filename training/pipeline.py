@@ -23,7 +23,7 @@ from training.checkpoints.weights import load_embedder, load_reranker, save_embe
 from training.config.embedder import TrainingConfig
 from training.datasets.folds import vehicle_folds
 from training.datasets.image import VehicleImage
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.datasets.split import Split, split_by_identity
 from training.distributed import Process, choose_device
 from training.embedder.trainer import Trainer

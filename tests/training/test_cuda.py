@@ -12,7 +12,7 @@ from models.network import NetworkConfig
 from models.runtimes.torch_cuda import Graph
 from tests.training.small import Diary, small_network, trainer, training
 from training.checkpoints.resume import Snapshots
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.distributed import Process
 from training.embedder.trainer import Trainer
 from training.signals import InterruptedRunError

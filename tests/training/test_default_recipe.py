@@ -17,7 +17,7 @@ from tests.training.small import Diary, assert_same_weights
 from training.config.embedder import TrainingConfig
 from training.config.files import load_config
 from training.datasets.image import VehicleImage
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.trainer import Trainer
 from training.loading.augmentation import Augmentation

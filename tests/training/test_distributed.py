@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from tests.training.small import experiment, small_network
 from training.datasets.image import DatasetError
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.distributed import Process, ProcessError, choose_device, emulates_bf16
 from training.embedder.branch_losses import embedder_loss
 from training.loading.loader import Batches

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.training.small import experiment, small_network
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.distributed import Process, joined
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.trainer import Trainer

@@ -71,7 +71,7 @@ def ablation(
     known) with their spread over the seeds.
     """
     from training.config.files import load_config
-    from training.datasets.layouts import Layout, open_dataset
+    from training.datasets.layouts import open_dataset
     from training.distributed import choose_device
     from training.reporting.provenance import command, surroundings
     from training.reporting.terminal import ConsoleReporter
@@ -88,7 +88,7 @@ def ablation(
         chosen = load_config(
             config, [*(f"{k}={v}" for k, v in sizes.items() if v is not None), *(changes or [])]
         )
-        dataset = open_dataset(data, Layout(chosen.data.layout))
+        dataset = open_dataset(data, chosen.data.layout)
         device = choose_device(chosen.run.device)
         advise(chosen.run.precision, device)
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,13 +9,13 @@ import typer
 
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, out, refuse
-from training.datasets.layouts import Layout
+from training.datasets.layouts import AUTO
 
 
 def calibrate(
     data: Data,
     bundle: BundleFolder = BUNDLE,
-    layout: DataLayout = Layout.auto,
+    layout: DataLayout = AUTO,
     false_match_rate: Annotated[
         float, typer.Option(help="Wanted share of pairs of different vehicles that pass as a match.")
     ] = 1e-3,

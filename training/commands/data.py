@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from training.commands.progress import bars, out, refuse
-from training.datasets.layouts import Layout
+from training.datasets.layouts import AUTO, LAYOUT_NAMES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +22,7 @@ def check(
     path: Annotated[
         Path, typer.Argument(help="The data set's folder, or its CSV manifest.", show_default=False)
     ],
-    layout: Annotated[Layout, typer.Option(help="How it lies there.")] = Layout.auto,
+    layout: Annotated[str, typer.Option(metavar="NAME", help=f"How it lies there: {LAYOUT_NAMES}.")] = AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Print a data set's statistics and all that is wrong with it; status 1 if any of it is an error.

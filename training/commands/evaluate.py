@@ -10,14 +10,14 @@ from rich.table import Table
 
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, err, out, refuse
-from training.datasets.layouts import Layout
+from training.datasets.layouts import AUTO
 from training.evaluation.protocol import NAMES, Row, Way
 
 
 def evaluate(
     data: Data,
     bundle: BundleFolder = BUNDLE,
-    layout: DataLayout = Layout.auto,
+    layout: DataLayout = AUTO,
     way: Annotated[
         list[Way] | None,
         typer.Option(help="A way of measuring; repeat it for several.", show_default="all of them"),

@@ -47,7 +47,7 @@ def exchange_reranker(
     from training.checkpoints.weights import load_reranker
     from training.config.files import ConfigError, load_as
     from training.config.reranker import RerankerExperimentConfig
-    from training.datasets.layouts import Layout, open_dataset
+    from training.datasets.layouts import open_dataset
     from training.export.swap_reranker import exchange_reranker as exchange
     from training.reporting.provenance import command
     from training.reporting.terminal import accuracy_table
@@ -57,7 +57,7 @@ def exchange_reranker(
             raise ConfigError("give the second stage, either by --config or by --reranker")
         old = Bundle.load(bundle)
         wanted = set(old.manifest.training.get("validation", ()))
-        images = [i for i in open_dataset(data, Layout.manifest).train if i.vehicle_id in wanted]
+        images = [i for i in open_dataset(data, "manifest").train if i.vehicle_id in wanted]
         if reranker is not None:
             model = load_reranker(reranker)
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.bundle import DEFAULT_BUNDLE
-from training.datasets.layouts import Layout
+from training.datasets.layouts import LAYOUT_NAMES
 
 if TYPE_CHECKING:
     from models.runtime import Models
@@ -20,12 +20,14 @@ BundleFolder = Annotated[
 Data = Annotated[
     Path, typer.Option("--data", help="The data set's folder, or its CSV manifest.", show_default=False)
 ]
-DataLayout = Annotated[Layout, typer.Option("--layout", help="How the data set lies on disk.")]
+DataLayout = Annotated[
+    str, typer.Option("--layout", metavar="NAME", help=f"How the data set lies on disk: {LAYOUT_NAMES}.")
+]
 Runtime = Annotated[str, typer.Option(help="auto, cuda or cpu.")]
 BUNDLE = DEFAULT_BUNDLE
 
 
-def open_both(bundle: Path, data: Path, layout: Layout, runtime: str) -> tuple[Models, Dataset]:
+def open_both(bundle: Path, data: Path, layout: str, runtime: str) -> tuple[Models, Dataset]:
     """Read the data set, then load the bundle.
 
     Raises:

@@ -71,7 +71,7 @@ def study(
     started again beside itself, it takes the folds that nobody has.
     """
     from training.config.files import load_config
-    from training.datasets.layouts import Layout, open_dataset
+    from training.datasets.layouts import open_dataset
     from training.distributed import choose_device
     from training.reporting.provenance import command, origin, surroundings
     from training.reporting.terminal import ConsoleReporter
@@ -82,7 +82,7 @@ def study(
 
     with ending():
         chosen = load_config(config, changes or [])
-        dataset = open_dataset(data, Layout(chosen.data.layout))
+        dataset = open_dataset(data, chosen.data.layout)
         variants = select([] if only_ours else [str(group) for group in groups or Group], names or [])
         device = choose_device(chosen.run.device)
         advise(chosen.run.precision, device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from models.losses import LOSSES
 from models.losses.cross_entropy import CrossEntropySettings
@@ -17,6 +17,7 @@ from models.network import LKA_HCA, Branch, NetworkConfig, Pooling
 from training.datasets.dataset import Dataset, Task
 from training.datasets.folds import Part, identity_folds
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.layouts import AUTO, LAYOUT_NAMES, known_layout
 from training.datasets.split import split_dataset
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -172,8 +173,8 @@ class TrainingConfig(Section):
 class DataConfig(Section):
     """What is trained and measured on; the path is given on the command line."""
 
-    layout: Literal["auto", "veri776", "vehicleid", "veriwild", "manifest", "folder"] = Field(
-        default="auto", description="how it lies on disk; auto: told from its files"
+    layout: Annotated[str, AfterValidator(known_layout)] = Field(
+        default=AUTO, description=f"how it lies on disk: {LAYOUT_NAMES}; {AUTO}: recognised by its files"
     )
     validation_vehicles: Annotated[int, Field(ge=0)] = Field(
         default=0, description="vehicles to set aside to measure on where the data has no part for that"

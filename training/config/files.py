@@ -89,7 +89,9 @@ def _set(values: dict[str, Any], override: str) -> None:
 def _message(kind: type[BaseModel], error: dict[str, Any]) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
-        got = f", not {error['input']!r}" if not isinstance(error["input"], dict) else ""
+        # Our own validators name the value themselves.
+        named = error["type"] == "value_error" or isinstance(error["input"], dict)
+        got = "" if named else f", not {error['input']!r}"
         return f"{name or 'the file'}: {error['msg'].removeprefix('Value error, ')}{got}"
     if name in RENAMED:
         return f"{name}: no such key; it is called {RENAMED[name]} now"

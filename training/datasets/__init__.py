@@ -1,4 +1,4 @@
-"""Data sets: a module for each layout (VeRi-776, VehicleID, VERI-Wild, CSV manifest, folders).
+"""Data sets: `readers` has one for each layout, `layouts.open_dataset` reads any of them as a `Dataset`.
 
-`layouts.open_dataset` reads any of them as a `Dataset`; `check` finds what is wrong with one.
+`check` finds what is wrong with one; `split` and `folds` part its vehicles.
 """

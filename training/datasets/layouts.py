@@ -1,37 +1,30 @@
-"""All layouts by name, and which of them a path has."""
+"""Opening a data set of any layout."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 
-from training.datasets import folder, manifest, vehicleid, veri776, veriwild
 from training.datasets.dataset import Dataset
 from training.datasets.image import DatasetError
+from training.datasets.readers import LAYOUTS
+
+AUTO = "auto"
+LAYOUT_NAMES = f"{AUTO}, {LAYOUTS.names}"
+"""What may be asked for, for help texts; `auto` is whichever layout the path looks like."""
 
 
-class Layout(StrEnum):
-    """How a data set lies on disk."""
+def known_layout(name: str) -> str:
+    """The name itself.
 
-    auto = "auto"
-    veri776 = "veri776"
-    vehicleid = "vehicleid"
-    veriwild = "veriwild"
-    manifest = "manifest"
-    folder = "folder"
-
-
-# In the order in which `auto` tries them: VERI-Wild and VehicleID both have `train_test_split`.
-READERS = {
-    Layout.manifest: (manifest.is_manifest, manifest.read),
-    Layout.veri776: (veri776.is_veri776, veri776.read),
-    Layout.veriwild: (veriwild.is_veriwild, veriwild.read),
-    Layout.vehicleid: (vehicleid.is_vehicleid, vehicleid.read),
-    Layout.folder: (folder.is_folder, folder.read),
-}
+    Raises:
+        ValueError: it is neither `auto` nor a layout's; the message lists those that there are.
+    """
+    if name != AUTO:
+        LAYOUTS.named(name)
+    return name
 
 
-def recognise(path: Path) -> Layout:
+def recognise(path: Path) -> str:
     """The layout of a path.
 
     Raises:
@@ -39,14 +32,13 @@ def recognise(path: Path) -> Layout:
     """
     if not path.exists():
         raise DatasetError(f"{path}: does not exist")
-    for layout, (recognises, _) in READERS.items():
-        if recognises(path):
-            return layout
-    names = ", ".join(READERS)
-    raise DatasetError(f"{path}: has none of the known layouts; name it with --layout ({names})")
+    for name, layout in sorted(LAYOUTS.items(), key=lambda item: -item[1].precedence):
+        if layout.recognises(path):
+            return name
+    raise DatasetError(f"{path}: has none of the known layouts; name it with --layout ({LAYOUTS.names})")
 
 
-def open_dataset(path: Path, layout: Layout = Layout.auto, *, look_for_images: bool = True) -> Dataset:
+def open_dataset(path: Path, layout: str = AUTO, *, look_for_images: bool = True) -> Dataset:
     """Read a data set.
 
     Args:
@@ -55,11 +47,14 @@ def open_dataset(path: Path, layout: Layout = Layout.auto, *, look_for_images: b
         look_for_images: whether to see that every listed image is a file.
 
     Raises:
-        DatasetError: it has no such layout, required files are missing (all are named), a list does not
-            read (its row is named), or listed images do not exist.
+        DatasetError: there is no such layout, the path has another one, required files are missing (all are
+            named), a list does not read (its row is named), or listed images do not exist.
     """
-    chosen = recognise(path) if layout is Layout.auto else layout
-    dataset = READERS[chosen][1](path)
+    try:
+        known_layout(layout)
+    except ValueError as error:
+        raise DatasetError(f"{path}: {error}") from None
+    dataset = LAYOUTS[recognise(path) if layout == AUTO else layout].read(path)
     if look_for_images:
         dataset.require_images()
     return dataset

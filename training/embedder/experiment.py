@@ -21,7 +21,7 @@ from training.config.embedder import ExperimentConfig
 from training.config.files import write_config
 from training.datasets.dataset import Task
 from training.datasets.image import VehicleImage
-from training.datasets.layouts import Layout, open_dataset
+from training.datasets.layouts import open_dataset
 from training.datasets.viewpoints import Viewpoints
 from training.distributed import Process
 from training.embedder.trainer import Trainer
@@ -106,7 +106,7 @@ class Experiment:
         self.process = process or Process()
         self.interruption = interruption or Interruption()
         if division is None:
-            dataset = open_dataset(sources.data, Layout(config.data.layout))
+            dataset = open_dataset(sources.data, config.data.layout)
             division = config.data.split(dataset)
         self.train, self.tasks = division
         self.viewpoints = Viewpoints.of(self.train, config.network.side_information)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from training.datasets.image import DatasetError
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.datasets.split import split_by_identity
 from training.recipe import SEED, VALIDATION_VEHICLES
 

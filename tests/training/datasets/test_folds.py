@@ -7,7 +7,7 @@ import pytest
 from tests.training.conftest import pretend
 from training.datasets.folds import identity_folds, vehicle_folds
 from training.datasets.image import DatasetError
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 
 
 def test_folds_hold_every_vehicle_once_and_are_the_same_in_any_order() -> None:

@@ -10,7 +10,7 @@ import torch
 from models.network import NetworkConfig, branches
 from tests.training.small import Diary, assert_same_weights, small_network, trainer, training
 from training.checkpoints.resume import SnapshotError
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.signals import InterruptedRunError
 
 

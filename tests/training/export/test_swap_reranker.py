@@ -16,7 +16,7 @@ from models.runtime import Models
 from models.runtimes.forward import RuntimeOptions
 from tests.models.explainable import write_explainable
 from training.datasets.image import DatasetError, VehicleImage
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.export.bundle import ExportError
 from training.export.swap_reranker import exchange_reranker
 

@@ -13,7 +13,7 @@ from models.inputspec import InputSpec
 from models.preprocessing import prepare
 from training.config.embedder import AugmentationConfig
 from training.datasets.image import DatasetError, VehicleImage
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.loading import images as loading_images
 from training.loading.augmentation import Augmentation
 from training.loading.images import prepared, read_picture

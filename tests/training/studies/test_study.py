@@ -19,7 +19,7 @@ from training.config.files import ConfigError
 from training.config.reranker import HeadTraining, RerankerTraining
 from training.datasets.folds import Part, identity_folds
 from training.datasets.image import VehicleImage
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 from training.evaluation.cross_camera import directions, pooled_accuracy
 from training.features.bands import Bands, extract_bands, load_bands, save_bands
 from training.reranker.strip_head import StripChoice, tokens, train_head

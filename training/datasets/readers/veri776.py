@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from training.datasets.dataset import Dataset, Task
 from training.datasets.files import require, rows
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.readers import LAYOUTS, Layout
 
 LAYOUT = "veri776"
 PARTS = {"train": "image_train", "query": "image_query", "test": "image_test"}
@@ -126,3 +127,6 @@ def _named(names: tuple[str, ...], number: str, first: int) -> str:
     """The name of a number, counted from `first`; "" where it has none."""
     position = int(number) - first if number.lstrip("-").isdigit() else -1
     return names[position] if 0 <= position < len(names) else ""
+
+
+LAYOUTS.register(LAYOUT, Layout(is_veri776, read))

@@ -15,6 +15,7 @@ from pathlib import Path
 from training.datasets.dataset import Dataset, Task
 from training.datasets.files import column_map, require, rows
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.readers import LAYOUTS, Layout
 
 LAYOUT = "vehicleid"
 LISTS = "train_test_split"
@@ -63,3 +64,6 @@ def read(root: Path) -> Dataset:
     if not colours:
         notes.append("colours are unknown: no attribute/color_attr.txt")
     return Dataset(LAYOUT, root, images(root / LISTS / "train_list.txt"), tasks, notes=tuple(notes))
+
+
+LAYOUTS.register(LAYOUT, Layout(is_vehicleid, read))

@@ -11,20 +11,20 @@ from rich.console import Console
 from tests.training.datasets import trees
 from training.datasets.dataset import Dataset
 from training.datasets.image import DatasetError
-from training.datasets.layouts import Layout, open_dataset
+from training.datasets.layouts import open_dataset
 from training.datasets.statistics import statistics, statistics_table
 
-MAKERS: dict[Layout, Callable[[Path], Path]] = {
-    Layout.veri776: trees.veri776,
-    Layout.vehicleid: trees.vehicleid,
-    Layout.veriwild: trees.veriwild,
-    Layout.manifest: trees.manifest,
-    Layout.folder: trees.folder,
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "veri776": trees.veri776,
+    "vehicleid": trees.vehicleid,
+    "veriwild": trees.veriwild,
+    "manifest": trees.manifest,
+    "folder": trees.folder,
 }
 
 
 @pytest.mark.parametrize("layout", MAKERS)
-def test_every_layout_is_recognised(tmp_path: Path, layout: Layout) -> None:
+def test_every_layout_is_recognised(tmp_path: Path, layout: str) -> None:
     assert open_dataset(MAKERS[layout](tmp_path)).layout == layout
 
 
@@ -147,12 +147,12 @@ def test_an_image_outside_a_vehicles_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "gone"),
     [
-        (Layout.veri776, ["image_query/", "name_query.txt", "name_test.txt"]),
-        (Layout.vehicleid, ["image/", "train_test_split/test_list_1600.txt"]),
-        (Layout.veriwild, ["train_test_split/test_5000_id.txt", "train_test_split/test_10000_id_query.txt"]),
+        ("veri776", ["image_query/", "name_query.txt", "name_test.txt"]),
+        ("vehicleid", ["image/", "train_test_split/test_list_1600.txt"]),
+        ("veriwild", ["train_test_split/test_5000_id.txt", "train_test_split/test_10000_id_query.txt"]),
     ],
 )
-def test_all_missing_files_are_named_at_once(tmp_path: Path, layout: Layout, gone: list[str]) -> None:
+def test_all_missing_files_are_named_at_once(tmp_path: Path, layout: str, gone: list[str]) -> None:
     MAKERS[layout](tmp_path)
     for name in gone:
         trees.forget(tmp_path / name)
@@ -166,21 +166,21 @@ def test_all_missing_files_are_named_at_once(tmp_path: Path, layout: Layout, gon
     ("layout", "file", "line", "message"),
     [
         (
-            Layout.veri776,
+            "veri776",
             "name_test.txt",
             "car.jpg",
             r"name_test\.txt, line 13: 'car\.jpg' is not named like",
         ),
-        (Layout.veri776, "keypoint_test.txt", "a.jpg x", "line 13: does not end in an orientation"),
-        (Layout.vehicleid, "train_test_split/train_list.txt", "12", "line 7: '12' is not an image and a"),
-        (Layout.vehicleid, "attribute/color_attr.txt", "12", "line 2: '12' is not two columns"),
-        (Layout.veriwild, "train_test_split/vehicle_info.txt", "00001/1;2", "line 16: has 2 columns"),
-        (Layout.veriwild, "train_test_split/test_3000_id.txt", "9/9", "line 5: 9/9 is not in"),
-        (Layout.veriwild, "train_test_split/test_3000_id.txt", "9", "line 5: '9' is not vehicle/image"),
+        ("veri776", "keypoint_test.txt", "a.jpg x", "line 13: does not end in an orientation"),
+        ("vehicleid", "train_test_split/train_list.txt", "12", "line 7: '12' is not an image and a"),
+        ("vehicleid", "attribute/color_attr.txt", "12", "line 2: '12' is not two columns"),
+        ("veriwild", "train_test_split/vehicle_info.txt", "00001/1;2", "line 16: has 2 columns"),
+        ("veriwild", "train_test_split/test_3000_id.txt", "9/9", "line 5: 9/9 is not in"),
+        ("veriwild", "train_test_split/test_3000_id.txt", "9", "line 5: '9' is not vehicle/image"),
     ],
 )
 def test_a_row_that_does_not_read_is_named(
-    tmp_path: Path, layout: Layout, file: str, line: str, message: str
+    tmp_path: Path, layout: str, file: str, line: str, message: str
 ) -> None:
     MAKERS[layout](tmp_path)
     with (tmp_path / file).open("a", encoding="utf-8") as lines:
@@ -196,8 +196,8 @@ def test_labels_that_are_no_xml_are_refused(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-@pytest.mark.parametrize("layout", [Layout.veri776, Layout.vehicleid, Layout.veriwild])
-def test_listed_images_that_do_not_exist_are_named_with_their_rows(tmp_path: Path, layout: Layout) -> None:
+@pytest.mark.parametrize("layout", ["veri776", "vehicleid", "veriwild"])
+def test_listed_images_that_do_not_exist_are_named_with_their_rows(tmp_path: Path, layout: str) -> None:
     dataset = open_dataset(MAKERS[layout](tmp_path))
     gone = dataset.train[2:4]
     for image in gone:
@@ -223,17 +223,17 @@ def drawn(dataset: Dataset) -> str:
 
 
 @pytest.mark.parametrize("layout", MAKERS)
-def test_statistics_count_each_list_and_fit_a_terminal(tmp_path: Path, layout: Layout) -> None:
+def test_statistics_count_each_list_and_fit_a_terminal(tmp_path: Path, layout: str) -> None:
     dataset = open_dataset(MAKERS[layout](tmp_path))
     rows = {row.name: row for row in statistics(dataset)}
     assert [row.images for row in rows.values()] == [len(images) for _, images in dataset.lists()]
     text = drawn(dataset)
     assert "…" not in text.replace(str(tmp_path), "")
-    if layout is Layout.veri776:
+    if layout == "veri776":
         train = rows["train"]
         assert (train.vehicles, train.cameras, train.images_per_vehicle) == (4, 2, 4.0)
         assert (train.cameras_per_vehicle, train.views, train.colours, train.types) == (2.0, 2, 1, 1)
         assert "tracks" in text
-    if layout is Layout.vehicleid:
+    if layout == "vehicleid":
         assert rows["train"].cameras == 0
         assert "cameras/" not in text

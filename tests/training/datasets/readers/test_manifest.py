@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.datasets.image import DatasetError
-from training.datasets.manifest import read_manifest
+from training.datasets.readers.manifest import read_manifest
 
 
 def test_a_manifest_is_read_in_its_order(tree: Path) -> None:

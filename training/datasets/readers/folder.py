@@ -15,13 +15,14 @@ from pathlib import Path
 from training.datasets.dataset import Dataset, Task
 from training.datasets.files import SUFFIXES
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.readers import LAYOUTS, Layout
 
 LAYOUT = "folder"
 PARTS = ("train", "query", "gallery")
 
 
 def is_folder(root: Path) -> bool:
-    """Whether a folder has folders: the last layout to be tried."""
+    """Whether a folder has folders."""
     return root.is_dir() and any(entry.is_dir() for entry in root.iterdir())
 
 
@@ -72,3 +73,7 @@ def _vehicles(root: Path, part: Path) -> list[VehicleImage]:
 def _notes(images: list[VehicleImage]) -> tuple[str, ...]:
     unknown = sum(not image.camera_id for image in images)
     return (f"the camera of {unknown:,} of {len(images):,} images is unknown",) if unknown else ()
+
+
+# Nearly every folder looks like it.
+LAYOUTS.register(LAYOUT, Layout(is_folder, read, precedence=-1))

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from training.datasets.dataset import Dataset, Task
 from training.datasets.files import first_of, require, rows
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.readers import LAYOUTS, Layout
 
 LAYOUT = "veriwild"
 LISTS = "train_test_split"
@@ -99,3 +100,6 @@ def _read_info(path: Path) -> dict[str, Info]:
         key, camera, time, _, vehicle_type, colour = fields
         found[key] = Info(camera, time, vehicle_type.lower(), colour.lower())
     return found
+
+
+LAYOUTS.register(LAYOUT, Layout(is_veriwild, read))

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.readers import LAYOUTS, Layout
 
+LAYOUT = "manifest"
 NAME = "manifest.csv"
 ROLES = {"train": "train", "query": "query", "probe": "query", "gallery": "gallery"}
 REQUIRED = ("path", "vehicle_id", "camera_id")
@@ -63,7 +65,7 @@ def read(path: Path) -> Dataset:
     notes = () if all(image.camera_id for image in images) else ("cameras are unknown: no column camera_id",)
     if roles[0] is None:
         task = Task("all against all", images, images)
-        return Dataset("manifest", manifest, images, [task], divided=False, notes=notes)
+        return Dataset(LAYOUT, manifest, images, [task], divided=False, notes=notes)
     parts = {
         part: [image for image, role in zip(images, roles, strict=True) if role == part]
         for part in ("train", "query", "gallery")
@@ -71,7 +73,7 @@ def read(path: Path) -> Dataset:
     if bool(parts["query"]) != bool(parts["gallery"]):
         raise DatasetError(f"{manifest}: has images of role query or gallery, but none of the other")
     tasks = [Task("test", parts["query"], parts["gallery"])] if parts["query"] else []
-    return Dataset("manifest", manifest, parts["train"], tasks, notes=notes)
+    return Dataset(LAYOUT, manifest, parts["train"], tasks, notes=notes)
 
 
 def _rows(manifest: Path, required: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
@@ -106,3 +108,7 @@ def _image(manifest: Path, number: int, row: Row) -> VehicleImage:
         origin=f"{manifest.name}, line {number}",
         **known,
     )
+
+
+# A list that somebody wrote says more than the folders around it.
+LAYOUTS.register(LAYOUT, Layout(is_manifest, read, precedence=1))
