@@ -13,7 +13,8 @@ from rich.progress import track
 
 from benchmarks.surroundings import surroundings
 from benchmarks.timing import Timing, table
-from models.bundle import MANIFEST, Manifest
+from models.bundle import MANIFEST
+from models.manifest import Manifest
 
 if TYPE_CHECKING:
     import torch

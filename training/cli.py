@@ -85,7 +85,8 @@ def export(
     from models.bundle import Bundle
 
     written = Bundle.load(bundle)
-    console.print(accuracy_table(written.manifest.accuracy["results"]))
+    if written.manifest.accuracy is not None:
+        console.print(accuracy_table(written.manifest.accuracy))
     console.print(
         f"{bundle}: {sum(f.bytes for f in written.manifest.files.values()) / 1e6:.1f} MB, "
         f"cosine to torch at least {parity.cosine:.6f}, fingerprint {written.fingerprint[:12]}"

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from pydantic_core import to_jsonable_python
 
-from models.bundle import hash_file
 from models.inputspec import InputSpec
+from models.manifest import hash_file
 from models.network import LKAReID, NetworkConfig
 from models.reranker import StripReranker
 from training.checkpoints.pretrained import load_imagenet

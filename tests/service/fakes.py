@@ -19,17 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from index import LocalGallery
-from models.bundle import (
-    EMBEDDER,
-    RERANKER,
-    Bundle,
-    FileEntry,
-    Manifest,
-    RerankerEntry,
-    hash_file,
-    write_manifest,
-)
+from models.bundle import RERANKER, Bundle, write_manifest
 from models.inputspec import InputSpec
+from models.manifest import EMBEDDER, FileEntry, Manifest, RerankerEntry
 from service.api.app import create_app
 from service.server import listen
 from service.settings import Settings
@@ -101,8 +93,6 @@ def make_models(*, rerank: bool = True) -> FakeModels:
         descriptor_dim=DIM,
         strips=STRIPS if rerank else None,
         network={},
-        training={},
-        accuracy={},
         files={},
     )
     reranker = FakeReranker() if rerank else None
@@ -110,12 +100,12 @@ def make_models(*, rerank: bool = True) -> FakeModels:
 
 
 def write_bundle(folder: Path, name: str = "fake") -> Path:
-    """A bundle on disk that `Bundle.load` accepts, though its files hold no model."""
+    """A bundle on disk that `Bundle.load` accepts, though its files hold no model; each name has its own."""
     folder.mkdir(parents=True)
     files = {}
     for file in (EMBEDDER, RERANKER):
-        (folder / file).write_bytes(b"no model")
-        files[file] = FileEntry(sha256=hash_file(folder / file), bytes=8)
+        (folder / file).write_bytes(f"no model of {name}".encode())
+        files[file] = FileEntry.of(folder / file)
     manifest = make_models().bundle.manifest.model_copy(
         update={"name": name, "files": files, "reranker": RerankerEntry(candidates=10, config={})}
     )

@@ -7,8 +7,9 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from models.bundle import EMBEDDER, FileEntry, Manifest, hash_file, write_manifest
+from models.bundle import write_manifest
 from models.inputspec import InputSpec
+from models.manifest import EMBEDDER, FileEntry, Manifest
 
 SIDE = 32
 DIM = 12
@@ -38,9 +39,7 @@ def write_colour_bundle(folder: Path) -> Path:
         input=InputSpec(height=SIDE, width=SIDE),
         descriptor_dim=DIM,
         network={},
-        training={},
-        accuracy={},
-        files={EMBEDDER: FileEntry(sha256=hash_file(path), bytes=path.stat().st_size)},
+        files={EMBEDDER: FileEntry.of(path)},
     )
     write_manifest(folder, manifest)
     return folder

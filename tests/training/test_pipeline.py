@@ -124,18 +124,19 @@ def test_a_shipped_run_says_how_good_it_is_beside_its_rivals_and_how_it_was_made
     parity = ship(run, tmp_path / "bundle", "small", "fp32", ["make it"])
     assert parity.cosine > 0.9999
     manifest = Bundle.load(tmp_path / "bundle").manifest
-    assert list(manifest.accuracy["results"]) == [
+    assert manifest.accuracy is not None
+    assert [row.name for row in manifest.accuracy.rows] == [
         "ResNet-50, ImageNet only, 256 px",
         "ResNet-50, fine-tuned, 160 px",
-        "LKA-ReID, first stage",
-        "LKA-ReID, both stages",
-        "second stage",
+        "first stage",
+        "both stages",
     ]
-    assert manifest.accuracy["results"]["LKA-ReID, both stages"]["queries"] == len(run.split.validation)
-    assert manifest.training["commands"] == ["make it"]
+    assert manifest.accuracy.rows[-1].queries == len(run.split.validation)
+    assert manifest.training is not None
+    assert manifest.training.commands == ("make it",)
     learned = {image.vehicle_id for image in run.split.train}
-    assert len(manifest.training["validation"]) == RECIPE.validation_vehicles
-    assert learned.isdisjoint(manifest.training["validation"])
+    assert len(manifest.training.held_out_vehicles) == RECIPE.validation_vehicles
+    assert learned.isdisjoint(manifest.training.held_out_vehicles)
 
 
 def test_the_reranker_experiment_learns_from_the_default_bundles_lists(

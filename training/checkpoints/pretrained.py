@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.bundle import hash_file
+from models.manifest import hash_file
 from models.mixers import MIXERS, Mixer
 from models.network import LKAReID
 

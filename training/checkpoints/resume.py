@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.bundle import hash_file
+from models.manifest import hash_file
 
 STATE = "state.json"
 FORMAT = 1

@@ -39,7 +39,8 @@ def calibrate(
     """
     from dataclasses import asdict
 
-    from models.bundle import BundleError, Threshold, write_threshold
+    from models.bundle import BundleError, write_threshold
+    from models.manifest import Threshold
     from models.runtimes.forward import RuntimeNotAvailableError
     from training.datasets.image import DatasetError
     from training.evaluation.calibration import CalibrationError

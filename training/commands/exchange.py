@@ -8,24 +8,21 @@ from typing import Annotated
 
 import typer
 
-from training.commands.measuring import BUNDLE, BundleFolder
+from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout
 from training.commands.progress import err, out
 from training.commands.running import ending
+from training.datasets.layouts import AUTO
 
 
 def exchange_reranker(
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="CSV manifest with pictures of the bundle's validation vehicles.", show_default=False
-        ),
-    ],
+    data: Data,
     folder: Annotated[Path, typer.Option("--out", help="The new bundle's folder.", show_default=False)],
     bundle: BundleFolder = BUNDLE,
+    layout: DataLayout = AUTO,
     config: Annotated[
         Path | None,
         typer.Option(
-            help="The second stage's experiment; its section `shape` is taken, untrained.",
+            help="The second stage's configuration; its section `shape` is taken, untrained.",
             show_default=False,
         ),
     ] = None,
@@ -34,21 +31,24 @@ def exchange_reranker(
         typer.Option(help="In its place: reranker.safetensors of a training.", show_default=False),
     ] = None,
 ) -> None:
-    """Give a bundle another second stage; its embedder stays as it is.
+    """Give a bundle another second stage; its embedder and its fingerprint stay, galleries stay valid.
 
-    The new files are proven to agree with torch, and both stages are measured on the bundle's validation
-    vehicles. An untrained re-ranker compares the strips as the embedder makes them.
+    The new files are proven to agree with torch, and both stages are measured on the bundle's held-out
+    vehicles: --data is the data set that it was trained on. An untrained re-ranker compares the strips as
+    the embedder makes them.
     """
     import torch
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from models.bundle import Bundle
+    from models.manifest import RerankerTraining
     from models.reranker import StripReranker
     from training.checkpoints.weights import load_reranker
     from training.config.files import ConfigError, load_as
     from training.config.reranker import RerankerExperimentConfig
     from training.datasets.layouts import open_dataset
     from training.export.swap_reranker import exchange_reranker as exchange
+    from training.export.swap_reranker import held_out_tasks
     from training.reporting.provenance import command
     from training.reporting.terminal import accuracy_table
 
@@ -56,22 +56,19 @@ def exchange_reranker(
         if (config is None) == (reranker is None):
             raise ConfigError("give the second stage, either by --config or by --reranker")
         old = Bundle.load(bundle)
-        wanted = set(old.manifest.training.get("validation", ()))
-        images = [i for i in open_dataset(data, "manifest").train if i.vehicle_id in wanted]
+        tasks = held_out_tasks(old, open_dataset(data, layout))
         if reranker is not None:
             model = load_reranker(reranker)
         else:
             shape = load_as(RerankerExperimentConfig, config, []).shape
             torch.manual_seed(0)
             model = StripReranker(shape.build((old.manifest.strips or (0, 0))[1])).eval()
-        told = {
-            "shape": model.config.to_dict(),
-            "trained": reranker is not None,
-            "command": command(sys.argv[1:]),
-            "embedder_of": old.fingerprint,
-        }
+        origin = RerankerTraining(
+            configuration={"shape": model.config.to_dict()}, trained=reranker is not None
+        )
         with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=err) as progress:
             progress.add_task("exporting and measuring")
-            made = exchange(old, folder, model, images, told)
-    out.print(accuracy_table(made.manifest.accuracy["results"]))
+            made = exchange(old, folder, model, tasks, origin, command(sys.argv[1:]))
+    if made.manifest.accuracy is not None:
+        out.print(accuracy_table(made.manifest.accuracy))
     out.print(f"bundle   {folder}   fingerprint {made.fingerprint[:12]}", soft_wrap=True)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from models.inputspec import InputSpec
+from models.manifest import FIRST_STAGE
 from models.network import LKAReID
 from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import SnapshotError, Snapshots
@@ -25,13 +26,13 @@ from training.datasets.layouts import open_dataset
 from training.datasets.viewpoints import Viewpoints
 from training.distributed import Process
 from training.embedder.trainer import Trainer
-from training.evaluation.assessment import Assessment, assess, hardest
+from training.evaluation.assessment import Assessment, accuracy_row, assess, hardest
 from training.export.bundle import export_bundle, for_inference
 from training.export.viewpoint import at_mean_viewpoint
 from training.features.extract import Features, extract
 from training.progress import EpochRow, Observer
 from training.reporting.plots import draw_cmc, draw_curves, draw_hardest
-from training.reporting.provenance import origin, surroundings
+from training.reporting.provenance import accuracy_record, origin, surroundings, training_record
 from training.reporting.tensorboard import EventLog
 from training.signals import Interruption
 
@@ -257,7 +258,7 @@ class Experiment:
         self._report(metrics, history, found)
         if self.config.bundle.export:
             self.reporter.part("export")
-            self._export(shipped, metrics)
+            self._export(shipped, metrics, found)
         return metrics
 
     def _assess(self, network: LKAReID, *, informed: bool) -> list[Assessment]:
@@ -287,19 +288,18 @@ class Experiment:
         text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
         (folder / METRICS).write_text(text, encoding="utf-8")
 
-    def _export(self, shipped: LKAReID, metrics: dict[str, Any]) -> None:
-        accuracy = {
-            "measured_on": ", ".join(task.name for task in self.tasks) or "nothing",
-            "results": metrics["results"],
-        }
+    def _export(self, shipped: LKAReID, metrics: dict[str, Any], found: dict[str, list[Assessment]]) -> None:
+        images = [image for task in self.tasks for image in task.images()]
+        names = {SERVED: FIRST_STAGE}
+        rows = [accuracy_row(names.get(row, row), a) for row, all_of in found.items() for a in all_of]
         export_bundle(
             self.folder / BUNDLE,
             name=self.config.name,
             network=shipped,
             reranker=None,
             precision=self.config.bundle.precision,
-            training={k: v for k, v in metrics.items() if k not in ("name", "results", "history")},
-            accuracy=accuracy,
+            training=training_record(metrics, images, metrics["configuration"]),
+            accuracy=accuracy_record(rows),
             spec=self.spec,
             torch_weights=self.config.bundle.torch_weights,
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.manifest import Figures
+
 RANKS = (1, 5, 10)
 
 
@@ -27,6 +29,15 @@ class Accuracy:
     mAP: float  # noqa: N815 - the field's name
     cmc: dict[int, float]
     mINP: float  # noqa: N815 - the field's name
+
+    def figures(self, ranks: Sequence[int] = RANKS) -> Figures:
+        """For a bundle's manifest, the CMC at some ranks.
+
+        Raises:
+            KeyError: the CMC was not computed at one of the ranks.
+        """
+        cmc = {rank: self.cmc[rank] for rank in ranks}
+        return Figures(queries=self.queries, mAP=self.mAP, cmc=cmc, mINP=self.mINP)
 
     def row(self) -> dict[str, float | int]:
         """Flat, rounded to a tenth, for tables and manifests."""

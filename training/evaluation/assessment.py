@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.manifest import AccuracyRow, Figures, Protocol
 from models.reranker import CANDIDATES, StripReranker
 from training.datasets.dataset import Task
 from training.datasets.image import VehicleImage
@@ -20,6 +22,8 @@ from training.evaluation.retrieval import Floats, right_ranks
 from training.features.extract import Features
 
 LONGEST = 50
+MOST_CAMERAS = 20
+"""A row of accuracy has the figures of each querying camera up to so many."""
 REIDENTIFICATION = (1, 5, 10)
 CLASS_RETRIEVAL = (1, 2, 4, 8)
 
@@ -133,6 +137,47 @@ def moved(before: Assessment, after: Assessment) -> dict[str, int]:
         (int(a[0]) == 1, int(b[0]) == 1) for a, b in zip(before.ranks, after.ranks, strict=True) if len(a)
     ]
     return {"won": sum(b and not a for a, b in pairs), "lost": sum(a and not b for a, b in pairs)}
+
+
+def accuracy_row(name: str, assessment: Assessment, before: Assessment | None = None) -> AccuracyRow:
+    """An assessment for a bundle's manifest.
+
+    Args:
+        name: of what was measured.
+        assessment: of one task.
+        before: of the first stage alone, where the assessment is of both stages.
+    """
+    task, found = assessment.task, assessment.accuracy
+    protocol: Protocol = "standard"
+    if task.gallery is None:
+        protocol = "drawn gallery"
+    elif assessment.class_retrieval:
+        protocol = "class retrieval"
+    ranks = CLASS_RETRIEVAL if protocol == "class retrieval" else REIDENTIFICATION
+    change = moved(before, assessment) if before is not None else {}
+    return AccuracyRow(
+        name=name,
+        task=task.name,
+        protocol=protocol,
+        gallery=assessment.gallery,
+        by_querying_camera=_by_camera(assessment),
+        **found.figures(ranks).model_dump(),
+        won=change.get("won"),
+        lost=change.get("lost"),
+    )
+
+
+def _by_camera(assessment: Assessment) -> dict[str, Figures]:
+    """The figures of each querying camera; none where galleries are drawn, or of one camera, or too many."""
+    if assessment.ranks is None:
+        return {}
+    ranks: dict[str, list[NDArray[np.intp]]] = defaultdict(list)
+    for image, places in zip(assessment.task.queries, assessment.ranks, strict=True):
+        if len(places):
+            ranks[image.camera_id].append(places)
+    if not 1 < len(ranks) <= MOST_CAMERAS:
+        return {}
+    return {camera: accuracy_of_ranks(ranks[camera]).figures() for camera in sorted(ranks)}
 
 
 @dataclass(frozen=True)

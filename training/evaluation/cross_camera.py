@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.manifest import BOTH_STAGES, FIRST_STAGE, AccuracyRow
 from models.reranker import CANDIDATES, StripReranker
 from training.evaluation import Accuracy, accuracy, rank_gallery
 from training.evaluation.rerank import rerank
 from training.features.extract import Features
 
-FIRST_STAGE = "LKA-ReID, first stage"
-BOTH_STAGES = "LKA-ReID, both stages"
-SECOND_STAGE = "second stage"
-"""Rows of a bundle's accuracy; the third has the queries won and lost."""
+VALIDATION = "validation vehicles"
+"""The task's name in an accuracy row."""
 
 
 @dataclass(frozen=True)
@@ -84,21 +82,33 @@ def pooled_accuracy(found: list[Direction]) -> Accuracy:
     return Accuracy(queries, mean([part.mAP for part in parts]), cmc, mean([part.mINP for part in parts]))
 
 
-def results(found: list[Direction]) -> dict[str, Any]:
-    """Accuracy over all directions, and of each one by the camera that asks."""
-    each = {d.queries.images[0].camera_id: pooled_accuracy([d]).row() for d in found}
-    return {**pooled_accuracy(found).row(), "by_querying_camera": each}
+def accuracy_row(name: str, found: list[Direction], before: list[Direction] | None = None) -> AccuracyRow:
+    """Accuracy over all directions, and of each one by the querying camera, for a bundle's manifest.
+
+    Args:
+        name: of what was measured.
+        found: its rankings of the validation vehicles.
+        before: those of the first stage alone, where these are of both stages.
+    """
+    cameras = [d.queries.images[0].camera_id for d in found]
+    won, lost = won_and_lost(before, found) if before is not None else (None, None)
+    return AccuracyRow(
+        name=name,
+        task=VALIDATION,
+        protocol="cross-camera" if any(cameras) else "class retrieval",
+        by_querying_camera={
+            camera: pooled_accuracy([d]).figures() for camera, d in zip(cameras, found, strict=True) if camera
+        },
+        won=won,
+        lost=lost,
+        **pooled_accuracy(found).figures().model_dump(),
+    )
 
 
-def both_stages(features: Features, reranker: StripReranker) -> dict[str, Any]:
-    """The rows of a bundle: its first stage, both stages, and what the second has moved."""
+def both_stages(features: Features, reranker: StripReranker) -> tuple[AccuracyRow, AccuracyRow]:
+    """A bundle's own rows: its first stage, and both stages."""
     first, both = directions(features), directions(features, reranker)
-    won, lost = won_and_lost(first, both)
-    return {
-        FIRST_STAGE: results(first),
-        BOTH_STAGES: results(both),
-        SECOND_STAGE: {"won": won, "lost": lost},
-    }
+    return accuracy_row(FIRST_STAGE, first), accuracy_row(BOTH_STAGES, both, first)
 
 
 def won_and_lost(before: list[Direction], after: list[Direction]) -> tuple[int, int]:

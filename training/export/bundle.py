@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import copy
 import logging
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.bundle import (
-    EMBEDDER,
-    EXPLAINER,
-    RERANKER,
-    FileEntry,
-    Manifest,
-    RerankerEntry,
-    hash_file,
-    write_manifest,
-)
+from models.bundle import EXPLAINER, RERANKER, replaced, write_manifest
 from models.inputspec import InputSpec
+from models.manifest import EMBEDDER, Accuracy, FileEntry, Manifest, RerankerEntry, Training
 from models.network import LKAReID
 from models.reranker import CANDIDATES, StripReranker
 from models.runtimes.torch_cuda import WEIGHTS
@@ -210,8 +201,8 @@ def export_bundle(
     network: LKAReID,
     reranker: StripReranker | None,
     precision: Precision,
-    training: dict[str, Any],
-    accuracy: dict[str, Any],
+    training: Training | None = None,
+    accuracy: Accuracy | None = None,
     spec: InputSpec | None = None,
     explainable: bool = True,
     torch_weights: bool = False,
@@ -224,8 +215,8 @@ def export_bundle(
         network: as `for_inference` gives it.
         reranker: the second stage, or None.
         precision: how weights are stored.
-        training: data, recipe, seed, commands, for the manifest.
-        accuracy: measured results, for the manifest.
+        training: where the model comes from, or None where that is not known.
+        accuracy: measured results, or None where nothing was measured.
         spec: what the network wants to see; None for its image size and ImageNet's mean and std.
         explainable: with what `lka-reid explain` needs: the embedder's output `activations` and, for a
             bundle with a re-ranker, `explainer.onnx`.
@@ -236,12 +227,10 @@ def export_bundle(
     """
     if reranker is not None and not network.config.strips:
         raise ExportError("a re-ranker needs a network with strips")
-    draft = folder.with_name(folder.name + ".draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
+    strips = network.config.strips * len(network.config.branches)
+    height, width = network.config.image_size
+    with replaced(folder) as draft:
         export_embedder(network, draft / EMBEDDER, precision, explainable=explainable)
-        strips = network.config.strips * len(network.config.branches)
         if reranker is not None:
             reranker = reranker_for_inference(reranker, precision)
             write_second_stage(reranker, strips, draft, precision, explainable=explainable)
@@ -251,27 +240,22 @@ def export_bundle(
             parity = check_parity(network, reranker, draft)
         except ParityError as error:
             raise ExportError(str(error)) from None
-        height, width = network.config.image_size
         manifest = Manifest(
             name=name,
             input=spec or InputSpec(height=height, width=width),
             descriptor_dim=network.config.descriptor_dim,
             strips=(strips, network.config.strip_width) if strips else None,
-            reranker=RerankerEntry(candidates=CANDIDATES, config=reranker.config.to_dict())
-            if reranker is not None
-            else None,
+            reranker=reranker_entry(reranker) if reranker is not None else None,
             network=network.config.to_dict(),
             training=training,
             accuracy=accuracy,
-            files={
-                path.name: FileEntry(sha256=hash_file(path), bytes=path.stat().st_size)
-                for path in sorted(draft.iterdir())
-            },
+            files={path.name: FileEntry.of(path) for path in sorted(draft.iterdir())},
             activations=(len(network.config.branches), *network.config.map_size) if explainable else None,
         )
         write_manifest(draft, manifest)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return parity
+
+
+def reranker_entry(reranker: StripReranker) -> RerankerEntry:
+    """The second stage in a manifest."""
+    return RerankerEntry(candidates=CANDIDATES, config=reranker.config.to_dict())

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.bundle import EMBEDDER, EXPLAINER, RERANKER
+from models.bundle import EXPLAINER, RERANKER
+from models.manifest import EMBEDDER
 from models.network import LKAReID
 from models.reranker import CANDIDATES, StripReranker
 from models.runtimes.ort import open_session

@@ -3,51 +3,76 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from models.bundle import (
-    EXPLAINER,
-    RERANKER,
-    Bundle,
-    FileEntry,
-    RerankerEntry,
-    hash_file,
-    write_manifest,
-)
-from models.reranker import CANDIDATES, StripReranker
+from models.bundle import EXPLAINER, RERANKER, Bundle, replaced, write_manifest
+from models.manifest import BOTH_STAGES, FIRST_STAGE, Accuracy, AccuracyRow, FileEntry, RerankerTraining
+from models.reranker import StripReranker
 from models.runtime import Models
+from training.datasets.dataset import Dataset, Task, each_once
 from training.datasets.image import DatasetError, VehicleImage
+from training.evaluation.assessment import accuracy_row, assess
 from training.evaluation.cross_camera import both_stages
 from training.evaluation.descriptors import describe
-from training.export.bundle import ExportError, Precision, reranker_for_inference, write_second_stage
+from training.export.bundle import (
+    ExportError,
+    Precision,
+    reranker_entry,
+    reranker_for_inference,
+    write_second_stage,
+)
 from training.export.parity import ParityError, check_second_stage
 from training.features.extract import Features
+from training.reporting.provenance import accuracy_record
 
 PRECISION: Precision = "int8"
 """As the re-ranker is stored beside 8-bit weights, whatever the embedder's are; it is measured as stored."""
 
 
+def held_out_tasks(bundle: Bundle, dataset: Dataset) -> list[Task]:
+    """What of a data set a bundle's accuracy may be measured on.
+
+    The data set's own tasks where it has a test split; else its images of the bundle's held-out vehicles.
+
+    Raises:
+        DatasetError: a task has an image of another vehicle, or there is no image of a held-out one.
+    """
+    held_out = _held_out(bundle)
+    tasks = dataset.tasks
+    if not dataset.divided or not tasks:
+        images = [image for image in dataset.images() if image.vehicle_id in held_out]
+        tasks = [Task("validation vehicles", images, images)]
+    _check_held_out(bundle, _images(tasks))
+    return tasks
+
+
 def exchange_reranker(
-    bundle: Bundle, folder: Path, reranker: StripReranker, images: list[VehicleImage], told: dict[str, Any]
+    bundle: Bundle,
+    folder: Path,
+    reranker: StripReranker,
+    tasks: list[Task],
+    origin: RerankerTraining,
+    command: str = "",
 ) -> Bundle:
     """Write a copy of a bundle with this re-ranker, proven to agree with torch, and measured.
 
     Weights are stored in 16 bits and rounded before they are measured. Accuracy is that of ONNX Runtime's
-    embedder. Galleries of the old bundle have to be embedded again: the fingerprint is another one.
+    embedder, by the protocol of the bundle's own rows. The fingerprint stays: galleries stay valid.
 
     Args:
         bundle: with strips.
         folder: of the copy; what was there is replaced once the copy is whole. May be the bundle's own.
         reranker: the new second stage.
-        images: of the bundle's validation vehicles.
-        told: of the re-ranker's making, for the manifest.
+        tasks: of held-out vehicles, see `held_out_tasks`.
+        origin: of the re-ranker, for the manifest.
+        command: that exchanges it, for the manifest.
 
     Raises:
         ExportError: the strips do not fit, or ONNX Runtime does not agree with torch.
-        DatasetError: an image cannot be read, or belongs to no validation vehicle.
+        DatasetError: an image cannot be read, or is not of a held-out vehicle.
     """
     manifest = bundle.manifest
     if manifest.strips is None or manifest.strips[1] != reranker.config.strip_width:
@@ -55,54 +80,79 @@ def exchange_reranker(
             f"{bundle.path}: gives strips {manifest.strips}, the re-ranker compares some of width "
             f"{reranker.config.strip_width}"
         )
-    validation = set(manifest.training.get("validation", ()))
-    strange = sorted({image.vehicle_id for image in images} - validation)
-    if strange or not images:
-        raise DatasetError(
-            f"{strange[0]} is no validation vehicle of {bundle.path}: its figures would mean nothing"
-            if strange
-            else f"there is no picture of a validation vehicle of {bundle.path}"
-        )
-    shipped = reranker_for_inference(reranker, PRECISION)
-    draft = folder.with_name(folder.name + ".draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(bundle.path, draft)
-    try:
-        write_second_stage(shipped, manifest.strips[0], draft, PRECISION)
+    images = _images(tasks)
+    _check_held_out(bundle, images)
+    rounded = reranker_for_inference(reranker, PRECISION)
+    with replaced(folder) as draft:
+        for name in manifest.files:
+            shutil.copyfile(bundle.path / name, draft / name)
+        write_second_stage(rounded, manifest.strips[0], draft, PRECISION)
         try:
-            check_second_stage(shipped, manifest.strips, draft)
+            check_second_stage(rounded, manifest.strips, draft)
         except ParityError as error:
             raise ExportError(str(error)) from None
-        files = {
-            path.name: FileEntry(sha256=hash_file(path), bytes=path.stat().st_size)
-            for path in sorted(draft.iterdir())
-            if path.name in manifest.files or path.name in (RERANKER, EXPLAINER)
-        }
+        written = {name: FileEntry.of(draft / name) for name in (RERANKER, EXPLAINER)}
+        training = manifest.training
+        if training is not None:
+            commands = (*training.commands, *([command] if command else []))
+            training = training.model_copy(update={"reranker": origin, "commands": commands})
         changed = manifest.model_copy(
             update={
-                "reranker": RerankerEntry(candidates=CANDIDATES, config=shipped.config.to_dict()),
-                "training": {**manifest.training, "second_stage": told},
-                "accuracy": _measured(bundle, shipped, images),
-                "files": files,
+                "reranker": reranker_entry(rounded),
+                "training": training,
+                "accuracy": _measured(bundle, rounded, tasks, images),
+                "files": {**manifest.files, **written},
             }
         )
-        if manifest.threshold is not None:
-            # Of the first stage's similarity, which has not changed.
-            kept = manifest.threshold.model_copy(update={"fingerprint": changed.fingerprint()})
-            changed = changed.model_copy(update={"threshold": kept})
         write_manifest(draft, changed)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return Bundle.load(folder)
 
 
-def _measured(bundle: Bundle, reranker: StripReranker, images: list[VehicleImage]) -> dict[str, Any]:
-    """The manifest's accuracy with both stages measured anew; rivals' figures stay."""
+def _measured(
+    bundle: Bundle, reranker: StripReranker, tasks: list[Task], images: list[VehicleImage]
+) -> Accuracy | None:
+    """The manifest's accuracy with both stages measured anew; baselines' rows stay."""
     described = describe(Models.load(bundle, "cpu").embedder, images, strips=True)
     if described.strips is None:
         raise ExportError(f"{bundle.path}: gives no strips")
     features = Features(images, described.descriptors.astype(np.float32), described.strips.astype(np.float32))
-    table = {**bundle.manifest.accuracy["results"], **both_stages(features, reranker)}
-    return {**bundle.manifest.accuracy, "results": table}
+    known = bundle.manifest.accuracy
+    own = (FIRST_STAGE, BOTH_STAGES)
+    rows = known.rows if known is not None else ()
+    kept = [row for row in rows if row.name not in own]
+    if known is not None and any(row.protocol == "cross-camera" for row in rows if row.name in own):
+        return known.model_copy(update={"rows": (*kept, *both_stages(features, reranker))})
+    return accuracy_record([*kept, *_both_stages_of_tasks(tasks, features, reranker)])
+
+
+def _both_stages_of_tasks(
+    tasks: list[Task], features: Features, reranker: StripReranker
+) -> Iterable[AccuracyRow]:
+    for task in tasks:
+        first, both = assess(task, features), assess(task, features, reranker)
+        yield accuracy_row(FIRST_STAGE, first)
+        yield accuracy_row(BOTH_STAGES, both, first)
+
+
+def _held_out(bundle: Bundle) -> set[str]:
+    training = bundle.manifest.training
+    if training is None or not training.held_out_vehicles:
+        raise DatasetError(
+            f"{bundle.path}: its manifest names no vehicles that were held out of the training, so that "
+            "nothing can be measured; train and export the bundle again"
+        )
+    return set(training.held_out_vehicles)
+
+
+def _check_held_out(bundle: Bundle, images: list[VehicleImage]) -> None:
+    strange = sorted({image.vehicle_id for image in images} - _held_out(bundle))
+    if strange:
+        raise DatasetError(
+            f"{strange[0]} is no held-out vehicle of {bundle.path}: its figures would mean nothing"
+        )
+    if not images:
+        raise DatasetError(f"there is no image of a held-out vehicle of {bundle.path}")
+
+
+def _images(tasks: list[Task]) -> list[VehicleImage]:
+    return each_once(image for task in tasks for image in task.images())

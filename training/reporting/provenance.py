@@ -13,7 +13,16 @@ from typing import Any
 
 import torch
 
-from models.bundle import hash_file
+from models.manifest import (
+    Accuracy,
+    AccuracyRow,
+    DataSource,
+    Machine,
+    RerankerTraining,
+    Training,
+    WeightsSource,
+    hash_file,
+)
 from training.datasets.image import VehicleImage
 
 
@@ -59,6 +68,42 @@ def surroundings(device: torch.device) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
     }
+
+
+def training_record(
+    metrics: dict[str, Any],
+    held_out: Sequence[VehicleImage],
+    embedder: dict[str, Any],
+    reranker: RerankerTraining | None = None,
+) -> Training:
+    """Where a model comes from, for its bundle's manifest.
+
+    Args:
+        metrics: of a run's report, with what `origin` and `surroundings` say.
+        held_out: images that are measured on.
+        embedder: the first stage's configuration.
+        reranker: where the second stage comes from, or None.
+    """
+    weights = metrics["weights"]
+    return Training(
+        data=DataSource(**metrics["data"]),
+        weights=WeightsSource(**weights) if weights is not None else None,
+        held_out_vehicles=tuple(sorted({image.vehicle_id for image in held_out})),
+        seed=metrics["seed"],
+        commands=(metrics["command"],) if metrics["command"] else (),
+        commit=metrics["commit"],
+        versions=metrics["versions"],
+        machine=Machine(**metrics["machine"]),
+        embedder=embedder,
+        reranker=reranker,
+    )
+
+
+def accuracy_record(rows: Sequence[AccuracyRow]) -> Accuracy | None:
+    """What was measured, for a bundle's manifest; None where nothing was."""
+    if not rows:
+        return None
+    return Accuracy(measured_on=", ".join(dict.fromkeys(row.task for row in rows)), rows=tuple(rows))
 
 
 def _commit() -> str | None:

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
+from models.manifest import Accuracy
 from training.progress import CheckRow, EpochRow, memory_gib
 from training.progress import Progress as Step
 
@@ -186,17 +187,28 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}"
 
 
-def accuracy_table(results: dict[str, Any]) -> Table:
-    """The table of `Run.measure`."""
-    table = Table(title="Validation vehicles, both camera directions", title_justify="left")
-    table.add_column("network")
-    for name in ("mAP", "R1", "R5", "R10"):
-        table.add_column(name, justify="right")
-    for name, row in results.items():
-        if "mAP" in row:
-            table.add_row(name, *(f"{row[key]:.1f}" for key in ("mAP", "R1", "R5", "R10")))
-    stage = results["second stage"]
-    table.caption = f"queries won by the second stage: {stage['won']}, lost: {stage['lost']}"
+def accuracy_table(accuracy: Accuracy) -> Table:
+    """A bundle's accuracy, a line for each row of its manifest."""
+    table = Table(
+        title=f"Accuracy on {accuracy.measured_on}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    several = len({row.task for row in accuracy.rows}) > 1
+    ranks = sorted({rank for row in accuracy.rows for rank in row.cmc})
+    table.add_column("measured", no_wrap=True)
+    for name in ("queries", "mAP", *(f"R{rank}" for rank in ranks), "mINP"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in accuracy.rows:
+        values = (row.mAP, *(row.cmc.get(rank) for rank in ranks), row.mINP)
+        table.add_row(
+            f"{row.task}, {row.name}" if several else row.name,
+            f"{row.queries:,}",
+            *("" if value is None else f"{value:.1f}" for value in values),
+        )
+    table.caption = "\n".join(
+        f"{row.task}: the second stage made {row.won} first matches correct and {row.lost} wrong"
+        for row in accuracy.rows
+        if row.won is not None
+    )
     return table
 
 

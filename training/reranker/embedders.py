@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from models.bundle import hash_file
+from models.manifest import hash_file
 from models.network import LKAReID
 from training.checkpoints.resume import SnapshotError
 from training.checkpoints.weights import load_embedder, load_viewpoints, save_embedder

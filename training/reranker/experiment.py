@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from models.manifest import BOTH_STAGES, FIRST_STAGE, RerankerTraining
 from models.reranker import CANDIDATES, StripReranker
 from training.atomic import write_json
 from training.checkpoints.resume import SnapshotError
@@ -17,12 +18,12 @@ from training.datasets.image import DatasetError, VehicleImage
 from training.distributed import Process, ProcessError
 from training.embedder.experiment import Reporter as EmbedderReporter
 from training.embedder.experiment import Sources, settings
-from training.evaluation.assessment import Assessment, assess, moved
+from training.evaluation.assessment import Assessment, accuracy_row, assess, moved
 from training.export.bundle import export_bundle
 from training.features.extract import Features
 from training.progress import CheckObserver
 from training.reporting.plots import draw_cmc, draw_ranking_curves
-from training.reporting.provenance import origin, surroundings
+from training.reporting.provenance import accuracy_record, origin, surroundings, training_record
 from training.reporting.tensorboard import EventLog
 from training.reranker.embedders import Frozen, Parts
 from training.reranker.history import Course, CourseSnapshots
@@ -37,8 +38,6 @@ CHOICE = "choice.json"
 REPORT = "report"
 METRICS = "metrics.json"
 BUNDLE = "bundle"
-FIRST = "first stage"
-BOTH = "both stages"
 MINED = {
     "out-of-fold": "by embedders that have not seen the lists' vehicles",
     "augmented": "by the embedder that was trained on these vehicles, with changed images as probes",
@@ -203,8 +202,8 @@ class RerankerExperiment:
             self.reporter.part("measuring")
             placed = model.to(self.process.device)
             found = {
-                FIRST: [assess(task, features) for task in self.tasks],
-                BOTH: [assess(task, features, placed) for task in self.tasks],
+                FIRST_STAGE: [assess(task, features) for task in self.tasks],
+                BOTH_STAGES: [assess(task, features, placed) for task in self.tasks],
             }
             model = placed.cpu()
         metrics = {
@@ -236,27 +235,39 @@ class RerankerExperiment:
             )
         if self.config.bundle.export:
             self.reporter.part("export")
-            self._export(shipped, model, metrics)
+            self._export(shipped, model, metrics, found)
         write_json(folder / METRICS, metrics)
         return metrics
 
     def _moved(self, found: dict[str, list[Assessment]]) -> list[dict[str, Any]]:
-        pairs = zip(found.get(FIRST, []), found.get(BOTH, []), strict=True)
+        pairs = zip(found.get(FIRST_STAGE, []), found.get(BOTH_STAGES, []), strict=True)
         return [
             {"task": first.task.name, "re_ordered": CANDIDATES, **moved(first, both)} for first, both in pairs
         ]
 
-    def _export(self, shipped: Frozen, model: StripReranker, metrics: dict[str, Any]) -> None:
+    def _export(
+        self,
+        shipped: Frozen,
+        model: StripReranker,
+        metrics: dict[str, Any],
+        found: dict[str, list[Assessment]],
+    ) -> None:
+        images = [image for task in self.tasks for image in task.images()]
+        rows = [
+            accuracy_row(row, assessment, first if row == BOTH_STAGES else None)
+            for row, all_of in found.items()
+            for assessment, first in zip(all_of, found[FIRST_STAGE], strict=True)
+        ]
+        second = RerankerTraining(
+            configuration=metrics["configuration"], lists=metrics["lists"], checkpoint=metrics["checkpoint"]
+        )
         export_bundle(
             self.folder / BUNDLE,
             name=self.config.name,
             network=shipped.network,
             reranker=model,
             precision=self.config.bundle.precision,
-            training={k: v for k, v in metrics.items() if k not in ("name", "results", "history")},
-            accuracy={
-                "measured_on": ", ".join(task.name for task in self.tasks) or "nothing",
-                "results": metrics["results"],
-            },
+            training=training_record(metrics, images, metrics["embedder"]["configuration"], second),
+            accuracy=accuracy_record(rows),
             spec=self.parts.spec,
         )

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.bundle import Manifest
 from models.explanation import Explanation
 from models.inputspec import InputSpec
+from models.manifest import EMBEDDER, FileEntry, Manifest
 from service.explanation.picture import Pair
 
 BRANCHES = ("L1", "L2", "H1", "H2")
@@ -20,9 +20,7 @@ def manifest(name: str = "small", *, width: int = 64, height: int = 64) -> Manif
         input=InputSpec(height=height, width=width),
         descriptor_dim=8,
         network={},
-        training={},
-        accuracy={},
-        files={},
+        files={EMBEDDER: FileEntry(sha256="0" * 64, bytes=1)},
     )
 
 

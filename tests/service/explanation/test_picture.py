@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from models.bundle import RerankerEntry, Threshold
+from models.manifest import RerankerEntry, Threshold
 from service.explanation import colours, lettering, panels, words
 from service.explanation.picture import Layout, Pair, draw, png
 from tests.service.explanation.samples import BRANCHES, explanation, manifest, pair

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.bundle import hash_file
+from models.manifest import hash_file
 from models.network import PLAIN, LKAReID, NetworkConfig
 from models.trunk import IBN
 from training.checkpoints.pretrained import Layout, WeightsError, load_imagenet

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle
+from models.manifest import FIRST_STAGE
 from tests.training.small import Diary, assert_same_weights, experiment
 from training.checkpoints.resume import SnapshotError
 from training.checkpoints.weights import load_embedder
@@ -105,8 +106,10 @@ def test_the_bundle_sees_what_the_training_saw(tree: Path, tmp_path: Path) -> No
     manifest = Bundle.load(tmp_path / "run" / "bundle").manifest
     assert manifest.name == "mine"
     assert manifest.input.mean == (0.5, 0.5, 0.5)
-    assert manifest.training["configuration"] == config.model_dump(mode="json")
-    assert manifest.accuracy["results"][0]["row"] == "as served"
+    assert manifest.training is not None
+    assert manifest.training.embedder == config.model_dump(mode="json")
+    assert manifest.accuracy is not None
+    assert [row.name for row in manifest.accuracy.rows] == [FIRST_STAGE]
 
 
 def test_data_that_is_not_divided_needs_a_number_of_vehicles(tree: Path, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from models.reranker import CANDIDATES, RerankerConfig, StripReranker
 from tests.training.conftest import pretend
 from training.datasets.dataset import Task
-from training.evaluation.assessment import assess, moved
+from training.evaluation.assessment import accuracy_row, assess, moved
 from training.features.extract import Features
 
 VEHICLES = 20
@@ -55,6 +57,31 @@ def test_drawn_galleries_are_measured_with_both_stages_too() -> None:
     both = assess(task, known, StripReranker(RerankerConfig(strip_width=16)))
     assert both.accuracy.cmc[1] == both.accuracy.cmc[CANDIDATES] == first.accuracy.cmc[CANDIDATES]
     assert moved(first, both) == {}
+
+
+def test_a_row_for_the_manifest_names_the_protocol_and_each_querying_camera() -> None:
+    known = features()
+    first = assess(all_against_all(known), known)
+    both = assess(all_against_all(known), known, StripReranker(RerankerConfig(strip_width=16)))
+    row = accuracy_row("both", both, first)
+    assert (row.protocol, row.task, row.gallery) == ("standard", "all", len(known.images))
+    assert row.cmc == {rank: both.accuracy.cmc[rank] for rank in (1, 5, 10)}
+    assert {"won": row.won, "lost": row.lost} == moved(first, both)
+    cameras = row.by_querying_camera
+    assert sum(part.queries for part in cameras.values()) == row.queries
+    weighted = sum(part.queries * part.mAP for part in cameras.values())
+    assert weighted / row.queries == pytest.approx(row.mAP)
+    drawn = accuracy_row("drawn", assess(Task("drawn", known.images, None), known))
+    assert (drawn.protocol, drawn.by_querying_camera, drawn.won) == ("drawn gallery", {}, None)
+
+
+def test_a_row_without_cameras_is_of_class_retrieval() -> None:
+    known = features()
+    images = [dataclasses.replace(image, camera_id="") for image in known.images]
+    bare = Features(images, known.descriptors, known.strips)
+    row = accuracy_row("bare", assess(all_against_all(bare), bare))
+    assert (row.protocol, row.by_querying_camera) == ("class retrieval", {})
+    assert set(row.cmc) == {1, 2, 4, 8}
 
 
 def test_features_without_strips_cannot_be_reranked() -> None:

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from models.manifest import BOTH_STAGES, FIRST_STAGE
 from models.reranker import RerankerConfig, StripReranker
 from tests.training.conftest import pretend
-from training.evaluation.cross_camera import directions, pooled_accuracy, results, won_and_lost
+from training.evaluation.cross_camera import (
+    accuracy_row,
+    both_stages,
+    directions,
+    pooled_accuracy,
+    won_and_lost,
+)
 from training.features.extract import Features
 
 
@@ -55,11 +63,23 @@ def test_won_and_lost_queries_explain_the_change_of_r1() -> None:
     assert gain * 28 / 100 == np.float64(won - lost).round(6)
 
 
-def test_results_hold_each_direction_and_their_mean() -> None:
-    found = results(directions(features(noise=0.8)))
-    parts = found["by_querying_camera"]
+def test_a_row_holds_each_direction_and_their_mean() -> None:
+    found = accuracy_row("ours", directions(features(noise=0.8)))
+    parts = found.by_querying_camera
     assert set(parts) == {"c0", "c1"}
-    assert abs(found["R1"] - (parts["c0"]["R1"] + parts["c1"]["R1"]) / 2) <= 0.1
+    assert found.cmc[1] == pytest.approx((parts["c0"].cmc[1] + parts["c1"].cmc[1]) / 2)
+    assert (found.name, found.protocol, found.queries) == ("ours", "cross-camera", 28)
+    assert (found.won, found.lost) == (None, None)
+
+
+def test_the_row_of_both_stages_says_what_the_second_has_moved() -> None:
+    noisy = features(noise=0.7)
+    first, both = both_stages(noisy, StripReranker(RerankerConfig(strip_width=16, heads=4)))
+    assert (first.name, both.name) == (FIRST_STAGE, BOTH_STAGES)
+    assert first.won is None
+    assert both.won is not None
+    assert both.lost is not None
+    assert (both.cmc[1] - first.cmc[1]) * 28 / 100 == pytest.approx(both.won - both.lost)
 
 
 def test_an_untrained_reranker_with_all_weight_on_the_first_stage_changes_nothing() -> None:

@@ -10,15 +10,30 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import Bundle, Threshold, write_manifest, write_threshold
+from models.bundle import Bundle, write_manifest, write_threshold
+from models.manifest import (
+    BOTH_STAGES,
+    EMBEDDER,
+    FIRST_STAGE,
+    Accuracy,
+    AccuracyRow,
+    DataSource,
+    Protocol,
+    RerankerTraining,
+    Threshold,
+    Training,
+)
 from models.reranker import RerankerConfig, StripReranker
 from models.runtime import Models
 from models.runtimes.forward import RuntimeOptions
 from tests.models.explainable import write_explainable
+from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers.manifest import read_manifest
 from training.export.bundle import ExportError
-from training.export.swap_reranker import exchange_reranker
+from training.export.swap_reranker import exchange_reranker, held_out_tasks
+
+ORIGIN = RerankerTraining(configuration={"heads": 1}, trained=False)
 
 
 @pytest.fixture
@@ -34,12 +49,36 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 def bundle(exported: Bundle, tmp_path: Path, images: list[VehicleImage]) -> Bundle:
     made = Bundle.load(shutil.copytree(exported.path, tmp_path / "old"))
-    known = {
-        "training": {"validation": sorted({image.vehicle_id for image in images})},
-        "accuracy": {"measured_on": "validation vehicles", "results": {"a rival": {"R1": 50.0}}},
-    }
+    vehicles = tuple(sorted({image.vehicle_id for image in images}))
+    training = Training(
+        data=DataSource(name="coloured", sha256="0" * 64, vehicles=5),
+        held_out_vehicles=vehicles,
+        seed=0,
+        commands=("make it",),
+        embedder={},
+    )
+    accuracy = Accuracy(measured_on="vehicles", rows=(row("a baseline", 50.0), row(FIRST_STAGE, 60.0)))
+    known = {"training": training, "accuracy": accuracy}
     write_manifest(made.path, made.manifest.model_copy(update=known))
     return Bundle.load(made.path)
+
+
+def row(name: str, value: float, protocol: Protocol = "standard") -> AccuracyRow:
+    return AccuracyRow(
+        name=name, task="validation vehicles", protocol=protocol, queries=8, mAP=value, cmc={1: value}
+    )
+
+
+def all_of(images: list[VehicleImage]) -> list[Task]:
+    return [Task("validation vehicles", images, images)]
+
+
+def dataset(images: list[VehicleImage], tasks: list[Task] | None = None) -> Dataset:
+    return Dataset("manifest", Path("data"), images, tasks or [], divided=tasks is not None)
+
+
+def exchanged(bundle: Bundle, folder: Path, images: list[VehicleImage]) -> Bundle:
+    return exchange_reranker(bundle, folder, along(bundle), all_of(images), ORIGIN, "exchange it")
 
 
 def along(bundle: Bundle) -> StripReranker:
@@ -53,12 +92,14 @@ def test_the_embedder_stays_and_the_new_second_stage_answers_as_torch_does(
     bundle: Bundle, images: list[VehicleImage], tmp_path: Path
 ) -> None:
     reranker = along(bundle)
-    made = exchange_reranker(bundle, tmp_path / "new", reranker, images, {"command": "so"})
+    made = exchange_reranker(bundle, tmp_path / "new", reranker, all_of(images), ORIGIN, "exchange it")
     assert made.embedder.read_bytes() == bundle.embedder.read_bytes()
-    assert made.fingerprint != bundle.fingerprint
+    assert made.fingerprint == bundle.fingerprint
     assert made.manifest.reranker is not None
     assert made.manifest.reranker.config == reranker.config.to_dict()
-    assert made.manifest.training["second_stage"] == {"command": "so"}
+    assert made.manifest.training is not None
+    assert made.manifest.training.reranker == ORIGIN
+    assert made.manifest.training.commands == ("make it", "exchange it")
     second = Models.load(made, "cpu", RuntimeOptions(threads=1)).reranker
     assert second is not None
     source = np.random.default_rng(0)
@@ -74,14 +115,31 @@ def test_the_embedder_stays_and_the_new_second_stage_answers_as_torch_does(
     np.testing.assert_allclose(found, expected.numpy(), atol=2e-3)
 
 
-def test_both_stages_are_measured_anew_and_rivals_stay(
+def test_both_stages_are_measured_anew_and_baselines_stay(
     bundle: Bundle, images: list[VehicleImage], tmp_path: Path
 ) -> None:
-    made = exchange_reranker(bundle, tmp_path / "new", along(bundle), images, {})
-    results = made.manifest.accuracy["results"]
-    assert results["a rival"] == {"R1": 50.0}
-    assert results["LKA-ReID, first stage"]["queries"] == len(images)
-    assert set(results["second stage"]) == {"won", "lost"}
+    accuracy = exchanged(bundle, tmp_path / "new", images).manifest.accuracy
+    assert accuracy is not None
+    baseline, first, both = accuracy.rows
+    assert baseline == row("a baseline", 50.0)
+    assert [(each.name, each.queries, each.protocol) for each in (first, both)] == [
+        (FIRST_STAGE, len(images), "standard"),
+        (BOTH_STAGES, len(images), "standard"),
+    ]
+    assert None not in (both.won, both.lost)
+
+
+def test_both_stages_are_measured_by_the_protocol_of_the_bundle(
+    bundle: Bundle, images: list[VehicleImage], tmp_path: Path
+) -> None:
+    rows = (row("a baseline", 50.0, "cross-camera"), row(FIRST_STAGE, 60.0, "cross-camera"))
+    accuracy = Accuracy(measured_on="vehicles, both camera directions", rows=rows)
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"accuracy": accuracy}))
+    made = exchanged(Bundle.load(bundle.path), tmp_path / "new", images).manifest.accuracy
+    assert made is not None
+    assert made.measured_on == accuracy.measured_on
+    assert [each.protocol for each in made.rows] == ["cross-camera"] * 3
+    assert set(made.rows[-1].by_querying_camera) == {"cam1", "cam2"}
 
 
 def test_a_bundle_may_be_replaced_by_its_copy_and_keeps_its_threshold(
@@ -96,22 +154,53 @@ def test_a_bundle_may_be_replaced_by_its_copy_and_keeps_its_threshold(
         fingerprint=bundle.fingerprint,
     )
     write_threshold(bundle.path, threshold)
-    made = exchange_reranker(Bundle.load(bundle.path), bundle.path, along(bundle), images, {})
+    made = exchanged(Bundle.load(bundle.path), bundle.path, images)
     assert made.path == bundle.path
-    assert made.manifest.threshold is not None
-    assert made.manifest.threshold.similarity == 0.5
-    assert made.manifest.threshold.fingerprint == made.fingerprint
+    assert made.manifest.threshold == threshold
+
+
+def test_a_first_stage_alone_gets_a_second(
+    images: list[VehicleImage], bundle: Bundle, tmp_path: Path
+) -> None:
+    files = {EMBEDDER: bundle.manifest.files[EMBEDDER]}
+    alone = {"reranker": None, "files": files, "accuracy": None}
+    write_manifest(bundle.path, bundle.manifest.model_copy(update=alone))
+    made = exchanged(Bundle.load(bundle.path), tmp_path / "new", images)
+    assert made.fingerprint == bundle.fingerprint
+    assert made.manifest.accuracy is not None
+    assert [each.name for each in made.manifest.accuracy.rows] == [FIRST_STAGE, BOTH_STAGES]
+    assert Models.load(made, "cpu").reranker is not None
+    assert made.explainer is not None
 
 
 def test_figures_of_vehicles_that_it_was_trained_on_are_refused(
     bundle: Bundle, images: list[VehicleImage], tmp_path: Path
 ) -> None:
-    strange = dataclasses.replace(images[0], vehicle_id="of the training")
-    with pytest.raises(DatasetError, match=r"of the training is no validation vehicle of .*old"):
-        exchange_reranker(bundle, tmp_path / "new", along(bundle), [*images, strange], {})
-    with pytest.raises(DatasetError, match="no picture of a validation vehicle"):
-        exchange_reranker(bundle, tmp_path / "new", along(bundle), [], {})
+    strange = dataclasses.replace(images[0], vehicle_id="of the training", path=Path("strange.png"))
+    with pytest.raises(DatasetError, match=r"of the training is no held-out vehicle of .*old"):
+        exchanged(bundle, tmp_path / "new", [*images, strange])
+    with pytest.raises(DatasetError, match="no image of a held-out vehicle"):
+        exchanged(bundle, tmp_path / "new", [])
     assert not (tmp_path / "new").exists()
+
+
+def test_a_data_sets_own_tasks_are_measured_and_otherwise_the_held_out_vehicles(
+    bundle: Bundle, images: list[VehicleImage]
+) -> None:
+    strange = dataclasses.replace(images[0], vehicle_id="of the training", path=Path("strange.png"))
+    tasks = [Task("small", images[:2], images[2:]), Task("large", images, images)]
+    assert held_out_tasks(bundle, dataset([strange], tasks)) == tasks
+    with pytest.raises(DatasetError, match="of the training is no held-out vehicle"):
+        held_out_tasks(bundle, dataset([], [Task("test", [strange], images)]))
+    (task,) = held_out_tasks(bundle, dataset([strange, *images]))
+    assert task.queries == task.gallery == images
+
+
+def test_a_bundle_that_names_no_held_out_vehicles_is_refused(
+    exported: Bundle, images: list[VehicleImage]
+) -> None:
+    with pytest.raises(DatasetError, match=r"names no vehicles that were held out .* train and export"):
+        held_out_tasks(exported, dataset(images))
 
 
 def test_strips_of_another_width_are_refused_and_nothing_is_left(
@@ -119,5 +208,5 @@ def test_strips_of_another_width_are_refused_and_nothing_is_left(
 ) -> None:
     wrong = StripReranker(RerankerConfig(strip_width=64))
     with pytest.raises(ExportError, match=r"the re-ranker compares some of width 64"):
-        exchange_reranker(bundle, tmp_path / "new", wrong, images, {})
+        exchange_reranker(bundle, tmp_path / "new", wrong, all_of(images), ORIGIN)
     assert [path.name for path in tmp_path.iterdir() if "new" in path.name] == []

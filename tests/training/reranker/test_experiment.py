@@ -142,7 +142,17 @@ def test_a_run_leaves_weights_logs_report_and_a_bundle_of_two_stages(tree: Path,
     assert losses[str(metrics["checkpoint"]["step"])] == min(losses.values())
     bundle = Bundle.load(folder / "bundle")
     assert bundle.manifest.name == "mine"
-    assert bundle.manifest.accuracy["results"] == metrics["results"]
+    accuracy = bundle.manifest.accuracy
+    assert accuracy is not None
+    assert [(r.name, r.task, r.queries, r.gallery, r.mAP, r.mINP) for r in accuracy.rows] == [
+        tuple(row[key] for key in ("row", "task", "queries", "gallery", "mAP", "mINP"))
+        for row in metrics["results"]
+    ]
+    assert [r.cmc for r in accuracy.rows] == [
+        {rank: row[f"R{rank}"] for rank in (1, 5, 10)} for row in metrics["results"]
+    ]
+    moved = metrics["second_stage"][0]
+    assert (accuracy.rows[1].won, accuracy.rows[1].lost) == (moved["won"], moved["lost"])
     assert Models.load(bundle, "cpu").reranker is not None
 
 

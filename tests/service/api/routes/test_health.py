@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.bundle import Threshold
+from models.manifest import Threshold
 from service.api.app import create_app
 from service.observability.metrics import Metrics
 from service.settings import Settings

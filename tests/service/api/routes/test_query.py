@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models.bundle import Threshold
+from models.manifest import Threshold
 from tests.service.fakes import BLUE, GREEN, RED, Running, make_models, picture, running
 
 
