@@ -9,7 +9,9 @@ SEED ?= 0
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit soak format bench clean
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+
+.PHONY: help demo test fast lint types unit quick soak format bench clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -33,7 +35,11 @@ $(VENV)/grafana.stamp: docker/grafana/package.json | $(BIN)/python
 demo: $(VENV)/serving.stamp ## serve the demo gallery on 127.0.0.1:$(PORT) and run one query; Ctrl-C ends it
 	@$(BIN)/lka-reid demo --port $(PORT)
 
-test: lint types unit ## lint, types and all tests
+test: lint types unit ## lint, types and all tests, with coverage
+
+fast: ## lint, types and the tests that take less than five seconds each
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint types
+	@$(MAKE) --no-print-directory quick
 
 lint: $(VENV)/development.stamp ## ruff: rules and format
 	$(BIN)/ruff check
@@ -43,7 +49,10 @@ types: $(VENV)/development.stamp ## mypy, strict
 	$(BIN)/mypy
 
 unit: $(VENV)/development.stamp $(VENV)/grafana.stamp ## all tests
-	$(BIN)/python -m pytest
+	$(PYTEST) --durations=10 --cov
+
+quick: $(VENV)/development.stamp
+	$(PYTEST) -m "not (slow or browser or milvus or schemathesis or walkthrough)"
 
 soak: $(VENV)/development.stamp ## long runs, each for MINUTES=10 with SEED=0
 	$(BIN)/python -m pytest -m soak --minutes $(MINUTES) --seed $(SEED)

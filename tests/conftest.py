@@ -1,10 +1,19 @@
-"""Long runs: tests marked `soak` are left out unless `--minutes` says how long each is to take."""
+"""Long runs, which are left out unless `--minutes` says how long, and what the tests of each mark took."""
 
 from __future__ import annotations
 
+import os
 import random
+from collections import Counter
 
 import pytest
+
+# Before torch is imported. The tests' networks are so small that threads wait for each other longer than they
+# compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Seconds that the tests of a mark may take together on 2 cores.
+BUDGETS_S = {"browser": 90, "milvus": 90, "schemathesis": 90, "walkthrough": 90}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,12 +22,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        # Of a test that ran in another process, its properties come back, but not its marks.
+        item.user_properties += [("mark", mark) for mark in BUDGETS_S if item.get_closest_marker(mark)]
     if config.getoption("--minutes") is not None:
         return
     long = [item for item in items if item.get_closest_marker("soak")]
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    taken: Counter[str] = Counter()
+    for report in reports:
+        for key, value in getattr(report, "user_properties", ()):
+            if key == "mark":
+                taken[str(value)] += report.duration
+    for mark, seconds in sorted(taken.items()):
+        terminalreporter.line(f"{mark}: {seconds:.0f} s of {BUDGETS_S[mark]}")
 
 
 @pytest.fixture
