@@ -1,0 +1,19 @@
+"""Names of files as they may be printed."""
+
+from __future__ import annotations
+
+import os
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A name as a terminal may get it: control characters, and bytes that are no text, are escaped."""
+    return "".join(map(_shown, os.fspath(path)))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    # How Python holds a byte of a name that is not UTF-8 (PEP 383).
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
