@@ -8,11 +8,12 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 MAX_IMAGE_ID = 512
 MAX_LABEL = 256
+MAX_TAGS = 32
 IMAGE_ID_RULE = (
     f"1 .. {MAX_IMAGE_ID} printable characters, no space at either end; slashes may stand between segments, "
     'none of which is empty, "." or "..", and the last of several is not "image"'
@@ -83,6 +84,7 @@ def _parse_captured_at(value: object) -> object:
 
 ImageId = Annotated[str, AfterValidator(_check_image_id)]
 Label = Annotated[str, AfterValidator(_check_label)]
+Tags = Annotated[list[Label], Field(max_length=MAX_TAGS)]
 CapturedAt = Annotated[
     datetime, BeforeValidator(_parse_captured_at), WithJsonSchema({"type": "string", "format": "date-time"})
 ]

@@ -10,10 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from index import Page as GalleryPage
 from index import Record
-from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label
+from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
 
 MAX_TOP_K = 100
-MAX_TAGS = 32
 
 
 def _without_empty(tags: object) -> object:
@@ -47,9 +46,8 @@ class EnrollForm(BaseModel):
     view: Label | None = Field(
         default=None, description=f"the side that is seen: {LABEL_RULE}", examples=["front"]
     )
-    tags: Annotated[list[Label], BeforeValidator(_without_empty)] = Field(
+    tags: Annotated[Tags, BeforeValidator(_without_empty)] = Field(
         default=[],
-        max_length=MAX_TAGS,
         description=f"repeat the field for several; each {LABEL_RULE}; empty ones count as not given",
     )
 

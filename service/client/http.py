@@ -2,53 +2,95 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-ATTEMPTS = 6
-LATER = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
+from service.client.errors import (
+    AbandonedError,
+    ClientError,
+    RefusedError,
+    ServiceUnreachableError,
+    unreachable,
+)
+from service.client.retry import PATIENCE_S, asked_wait_s, wait_s
+
+LATER = frozenset({408, 429, 502, 503, 504})
+"""Answers after which the same request may succeed."""
+
+MAX_ANSWER = 16 * 1024 * 1024
+MAX_MESSAGE = 1000
+PROBLEM = "urn:lka-reid:problem:"
+
+OnWait = Callable[[float, str], None]
 
 
-class ServiceUnreachableError(Exception):
-    """Nothing answers at the URL."""
+@dataclass(frozen=True)
+class Answer:
+    """An answer that has arrived whole; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object that it holds; empty where it holds none."""
+        try:
+            found = json.loads(self.content)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
-class RefusedError(Exception):
-    """The service answered with a problem; the message is its detail, field by field where it has fields.
+@dataclass(frozen=True)
+class Enrolled:
+    """How an enrollment went.
 
     Attributes:
-        status: HTTP status code.
+        new: whether it is enrolled by this; else its id was enrolled already, and nothing was changed.
+        differs: what is not as enrolled already, `image` for the file's bytes; None where that is not known.
     """
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    new: bool
+    differs: tuple[str, ...] | None = ()
 
 
 class ServiceClient:
     """Talks to one service; its methods may be called from several threads.
 
-    Every method raises ServiceUnreachableError or RefusedError.
+    Every method raises ServiceUnreachableError or RefusedError. An upload that is answered by one of LATER is
+    sent again, for PATIENCE_S at most.
 
     Args:
         url: such as `http://127.0.0.1:8000`.
         key: API key, where the service has keys.
         timeout_s: s for one answer.
+        on_wait: told of every wait before it: s, and what the service said.
+
+    Raises:
+        ServiceUnreachableError: no URL, no key, or a proxy that cannot be used.
     """
 
-    def __init__(self, url: str, key: str | None = None, timeout_s: float = 60.0) -> None:
-        self.url = url.rstrip("/")
-        try:
-            # As bytes: what is no key is then refused by the service, which says so.
-            headers = {} if key is None else {b"Authorization": b"Bearer " + key.strip().encode()}
-            self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=headers)
-        except (httpx.InvalidURL, ValueError) as error:
-            raise ServiceUnreachableError(f"{url!r} is no URL: {error}") from None
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        timeout_s: float = 60.0,
+        on_wait: OnWait = lambda _seconds, _reason: None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._on_wait = on_wait
+        self._abandoned = threading.Event()
+        self.url = _without_password(url)
+        self._http = _connect(url, self.url, key, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -58,66 +100,186 @@ class ServiceClient:
     ) -> None:
         self._http.close()
 
+    def abandon(self) -> None:
+        """End all waits, in whatever thread, by AbandonedError; what is being answered is not disturbed."""
+        self._abandoned.set()
+
     def ready(self) -> dict[str, Any]:
         """What `GET /health/ready` says."""
-        return self._answer(self._send("GET", "/health/ready"))
+        return self._document(self._send("GET", "/health/ready"), "status")
 
-    def enroll(self, image: Path, fields: Mapping[str, str | list[str]]) -> bool:
-        """Enroll an image file; False where its image id is enrolled already.
+    def await_ready(self) -> dict[str, Any]:
+        """What `GET /health/ready` says once the service is ready, for which it has PATIENCE_S.
+
+        Raises:
+            AbandonedError: see `abandon`.
+        """
+        answer = self._persist(lambda: self._send("GET", "/health/ready"), unanswered=False)
+        return self._document(answer, "status")
+
+    def enroll(self, image: Path, fields: Mapping[str, str | list[str]]) -> Enrolled:
+        """Enroll an image file. Without an answer it is sent again, too: under the same id that is safe.
 
         Raises:
             OSError: the file cannot be read.
+            AbandonedError: see `abandon`.
         """
         try:
-            self._post("/gallery", image, fields)
+            self._post("/gallery", image, fields, ("image_id",), unanswered=True)
         except RefusedError as error:
             if error.status == httpx.codes.CONFLICT:
-                return False
+                return Enrolled(new=False, differs=error.differs)
             raise
-        return True
+        return Enrolled(new=True)
 
     def query(self, image: Path, *, top_k: int, rerank: bool) -> dict[str, Any]:
         """What `POST /query` answers to an image file.
 
         Raises:
             OSError: the file cannot be read.
+            AbandonedError: see `abandon`.
         """
-        return self._post("/query", image, {"top_k": str(top_k), "rerank": str(rerank).lower()})
+        fields = {"top_k": str(top_k), "rerank": str(rerank).lower()}
+        return self._post("/query", image, fields, ("matches", "reranked", "gallery_size", "timings_ms"))
 
-    def _post(self, path: str, image: Path, fields: Mapping[str, str | list[str]]) -> dict[str, Any]:
-        data = image.read_bytes()
-        for attempt in range(1, ATTEMPTS + 1):
-            response = self._send("POST", path, data=dict(fields), files={"image": (image.name, data)})
-            if response.status_code not in LATER or attempt == ATTEMPTS:
-                break
-            time.sleep(float(response.headers.get("Retry-After", 1)))
-        return self._answer(response)
+    def _post(
+        self,
+        path: str,
+        image: Path,
+        fields: Mapping[str, str | list[str]],
+        keys: tuple[str, ...],
+        *,
+        unanswered: bool = False,
+    ) -> dict[str, Any]:
+        # The service needs no name of the file, and not every name can be sent.
+        files = {"image": ("image", image.read_bytes())}
+        return self._document(
+            self._persist(
+                lambda: self._send("POST", path, data=dict(fields), files=files), unanswered=unanswered
+            ),
+            *keys,
+        )
 
-    def _send(self, method: str, path: str, **body: Any) -> httpx.Response:
+    def _persist(self, send: Callable[[], Answer], *, unanswered: bool) -> Answer:
+        """Send again what is answered by "later" and, if wanted, what is not answered at all."""
+        failure: ClientError
+        waited, attempt, first = 0.0, 0, None
+        while True:
+            attempt += 1
+            headers: Mapping[str, str] = {}
+            try:
+                answer = send()
+                if answer.status not in LATER:
+                    return answer
+                headers, failure = answer.headers, self._refusal(answer)
+            except ServiceUnreachableError as error:
+                if not unanswered:
+                    raise
+                failure = error
+            first = first or time.monotonic()
+            wait = wait_s(headers, attempt)
+            if max(waited, time.monotonic() - first) + wait > PATIENCE_S:
+                raise _given_up(failure, headers)
+            self._on_wait(wait, str(failure))
+            if self._abandoned.wait(wait):
+                raise AbandonedError
+            waited += wait
+
+    def _send(self, method: str, path: str, **body: Any) -> Answer:
+        until = time.monotonic() + 2 * self._timeout_s
+        content = bytearray()
         try:
-            return self._http.request(method, path, **body)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
-            raise ServiceUnreachableError(
-                f"no service answers at {self.url} ({reason}); "
-                "start one with `lka-reid serve`, or name it with --url"
-            ) from None
+            with self._http.stream(method, path, **body) as response:
+                for piece in response.iter_bytes():
+                    content += piece
+                    if len(content) > MAX_ANSWER:
+                        raise httpx.RemoteProtocolError(f"it is longer than {MAX_ANSWER:,} bytes")
+                    if time.monotonic() > until:
+                        raise httpx.ReadTimeout("")
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status_code, headers, bytes(content))
+        except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
+            raise unreachable(self.url, error, self._timeout_s) from None
 
-    def _answer(self, response: httpx.Response) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = response.json()
-        except ValueError:
-            answer = {}
-        if response.is_success and answer:
-            return answer
-        if "detail" not in answer:
-            message = f"{self.url} answered {response.status_code}, but not as this service does"
-            raise RefusedError(response.status_code, message)
-        raise RefusedError(response.status_code, _told(answer))
+    def _document(self, answer: Answer, *keys: str) -> dict[str, Any]:
+        document = answer.document()
+        if 200 <= answer.status < 300 and all(key in document for key in keys):
+            return document
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: Answer) -> RefusedError:
+        problem = answer.document()
+        if answer.status >= 400 and isinstance(problem.get("detail"), str):
+            told = _told(problem)
+            ours = str(problem.get("type", "")).startswith(PROBLEM)
+            message = told if ours else f"{self.url} answered {answer.status}: {told}"
+            return RefusedError(answer.status, message[:MAX_MESSAGE], _differs(problem))
+        if 300 <= answer.status < 400:
+            target = answer.headers.get("location", "nowhere")[:MAX_MESSAGE]
+            message = f"{self.url} sends on to {target}; if that is the service, name it with --url"
+        else:
+            message = f"{self.url} answered {answer.status}, but not as this service does; see --url"
+        return RefusedError(answer.status, message)
+
+
+def _connect(url: str, shown: str, key: str | None, timeout_s: float) -> httpx.Client:
+    if key is not None and not key.strip().isprintable():
+        raise ServiceUnreachableError(
+            "the API key holds characters that no key has; give it as it was printed"
+        )
+    # As bytes: what is no key is then refused by the service, which says so.
+    headers = {} if key is None else {b"Authorization": b"Bearer " + key.strip().encode("utf-8", "replace")}
+    try:
+        parsed = httpx.URL(url)
+        # A proxy would look for this machine's service on its own.
+        mounts = {f"all://{parsed.host}": None} if _is_loopback(parsed.host) else None
+        return httpx.Client(base_url=url.rstrip("/"), timeout=timeout_s, headers=headers, mounts=mounts)
+    except ImportError as error:
+        raise ServiceUnreachableError(
+            f"the proxy that ALL_PROXY or HTTPS_PROXY names cannot be used ({error}); unset it, or name the "
+            "service's host in NO_PROXY"
+        ) from None
+    except OSError as error:
+        raise ServiceUnreachableError(
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read ({error})"
+        ) from None
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise ServiceUnreachableError(f"{shown!r} is no URL, or a proxy's is none: {error}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    scheme, slashes, rest = url.rstrip("/").partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _given_up(failure: ClientError, headers: Mapping[str, str]) -> ClientError:
+    asked = asked_wait_s(headers)
+    more = f"; it asks to come back in {asked:,.0f} s" if asked and asked > PATIENCE_S else ""
+    message = f"{failure} (given up after {PATIENCE_S:g} s{more})"
+    if isinstance(failure, RefusedError):
+        return RefusedError(failure.status, message)
+    return ServiceUnreachableError(message)
+
+
+def _differs(problem: Mapping[str, Any]) -> tuple[str, ...] | None:
+    names = problem.get("differs")
+    return tuple(map(str, names)) if isinstance(names, list) else None
 
 
 def _told(problem: Mapping[str, Any]) -> str:
-    faults = [f"{fault['field']} {fault['message']}" for fault in problem.get("errors", [])]
     detail = str(problem["detail"])
+    errors = problem.get("errors")
+    faults = [fault for fault in errors if isinstance(fault, dict)] if isinstance(errors, list) else []
     # What is wrong with an image's bytes is said by the detail already.
-    return detail if not faults or problem["errors"][0]["message"] == detail else "; ".join(faults)
+    if not faults or faults[0].get("message") == detail:
+        return detail
+    return "; ".join(f"{fault.get('field')} {fault.get('message')}" for fault in faults)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from models.intake.names import shown
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -32,8 +37,40 @@ OTHER_COLUMNS = 70
 
 
 def print_error(message: str) -> None:
-    """Print an error as it is, however wide the terminal."""
-    err.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True)
+    """Print an error as it is, however wide the terminal; what no terminal should get is escaped."""
+    err.print(f"[bold red]Error:[/] {escape(printable(message))}", soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """A text of any origin, without control characters but line ends."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+class Waits:
+    """Tells on stderr what a client waits for; the same words not more often than every SILENCE_S.
+
+    Args:
+        console: prints it, above a progress bar where one is drawn there.
+    """
+
+    SILENCE_S = 10.0
+
+    def __init__(self, console: Console = err) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._told: dict[str, float] = {}
+
+    def __call__(self, seconds: float, reason: str) -> None:
+        """A wait of so many seconds begins, for this reason; any thread may call."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._told.get(reason, -math.inf) >= self.SILENCE_S:
+                self._told[reason] = now
+                self._console.print(
+                    f"Trying again in {seconds:.1f} s: {escape(printable(reason))}",
+                    style="yellow",
+                    soft_wrap=True,
+                )
 
 
 def table(title: str, *columns: str) -> Table:

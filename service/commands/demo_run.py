@@ -16,7 +16,9 @@ from rich.markup import escape
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from service.client.bulk_enroll import upload_all
-from service.client.http import RefusedError, ServiceClient, ServiceUnreachableError
+from service.client.errors import ClientError, RefusedError, ServiceUnreachableError
+from service.client.http import ServiceClient
+from service.client.outcome import Fate
 from service.client.sources import Upload
 from service.commands.console import err, matches_table, out, progress, timings_line
 from service.server import listen
@@ -114,17 +116,21 @@ def show(client: ServiceClient, pictures: Pictures) -> None:
     """
     try:
         with progress() as bar:
-            outcome = upload_all(client, pictures.uploads, 4, bar, "Enrolling the demo gallery")
-        if outcome.failures:
-            path, reason = outcome.failures[0]
+            task = bar.add_task("Enrolling the demo gallery", total=len(pictures.uploads))
+            outcome = upload_all(client, pictures.uploads, 4, lambda done: bar.advance(task, done))
+        if outcome.missing:
+            first = min(outcome.not_enrolled)
             raise CommandError(
-                f"{len(outcome.failures)} images were not enrolled; the first, {path}: {reason}", 1
+                f"{outcome.missing} images were not enrolled; the first, {first.place}: {first.reason}", 1
             )
         probe = pictures.probes[0]
         answer = client.query(probe.path, top_k=TOP_K, rerank=True)
-    except (RefusedError, ServiceUnreachableError) as error:
+    except ClientError as error:
         raise CommandError(str(error), 1) from None
-    out.print(f"Gallery: {outcome.enrolled:,} images enrolled, {outcome.already:,} were there already")
+    counts = outcome.counts
+    out.print(
+        f"Gallery: {counts[Fate.enrolled]:,} images enrolled, {counts[Fate.already]:,} were there already"
+    )
     out.print(
         f"Probe: {escape(str(_short(probe.path)))}, vehicle {probe.vehicle_id} seen by {probe.camera_id}\n"
     )

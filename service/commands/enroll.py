@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.commands.console import err, failures_table, out, progress
+from models.intake.names import shown
+from service.commands.console import Waits, err, out, progress
 from service.commands.options import DEFAULT_URL, Key, Url
 from service.startup import CommandError
+
+if TYPE_CHECKING:
+    from service.client.outcome import Outcome
+    from service.client.sources import Upload
+
+INTERRUPTED = 130
 
 
 def enroll(
@@ -17,8 +24,8 @@ def enroll(
         list[Path],
         typer.Argument(
             metavar="PATH",
-            help="Folders (all images below), image files, or .csv manifests with the column path and, where "
-            "known, image_id, vehicle_id, camera_id, captured_at, view, tags.",
+            help="Folders (all images below), image files, or CSV manifests (.csv, .tsv) with the column "
+            "path and, where known, image_id, vehicle_id, camera_id, captured_at, view, tags.",
             show_default=False,
         ),
     ],
@@ -26,29 +33,85 @@ def enroll(
     key: Key = None,
     vehicle_id: Annotated[str | None, typer.Option(help="Vehicle of all images that name none.")] = None,
     camera_id: Annotated[str | None, typer.Option(help="Camera of all images that name none.")] = None,
+    id_prefix: Annotated[
+        str, typer.Option(help="Put before every image id, such as gate-4/.", show_default=False)
+    ] = "",
+    encoding: Annotated[
+        str | None, typer.Option(help="Of manifests that are not UTF-8, such as cp1252.", show_default=False)
+    ] = None,
+    ignore_columns: Annotated[
+        bool, typer.Option("--ignore-columns", help="Leave columns of manifests that are not known unread.")
+    ] = False,
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Let manifests name files that are not below their folder.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Uploads at the same time.")] = 4,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and decode everything, and send nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, every image.")] = False,
 ) -> None:
     """Enroll images in a running service.
 
-    What is enrolled already is left as it is, so an interrupted run is resumed by running it again.
-    Exit status 1 when any image failed; each is listed with the reason.
+    What is enrolled already, byte for byte and with the same fields, is left as it is, so an interrupted
+    run is resumed by running it again. At the end everything is counted, and what was not enrolled is listed
+    with the reason. Exit status 1 when any image is missing in the gallery.
     """
-    from service.client.bulk_enroll import upload_all
-    from service.client.http import RefusedError, ServiceClient, ServiceUnreachableError
-    from service.client.sources import SourceError, find_uploads
+    from service.client.bulk_enroll import INTERRUPTED as BY_USER
+    from service.client.errors import ClientError
+    from service.client.sources import Options, SourceError, find_uploads
+    from service.commands.enrollment_summary import as_json as outcome_json
+    from service.commands.enrollment_summary import counts, not_enrolled_table
 
     given = {"vehicle_id": vehicle_id, "camera_id": camera_id}
-    try:
-        uploads = find_uploads(paths, {name: value for name, value in given.items() if value})
-        with ServiceClient(url, key) as client:
-            client.ready()
-            with progress() as bar:
-                outcome = upload_all(client, uploads, workers, bar)
-    except (SourceError, ServiceUnreachableError, RefusedError) as error:
-        raise CommandError(str(error)) from None
-    out.print(
-        f"{outcome.enrolled:,} enrolled, {outcome.already:,} already there, {len(outcome.failures):,} failed"
+    options = Options(
+        defaults={name: value for name, value in given.items() if value},
+        id_prefix=id_prefix,
+        outside=outside,
+        encoding=encoding,
+        ignore_columns=ignore_columns,
     )
-    if outcome.failures:
-        err.print(failures_table(outcome.failures))
+    try:
+        with err.status("Looking for images"):
+            sources = find_uploads(paths, options)
+        outcome = _carry_out(sources.uploads, url, key, workers, dry_run=dry_run)
+    except (SourceError, ClientError) as error:
+        raise CommandError(str(error)) from None
+    outcome.extend(sources.not_enrolled)
+    if as_json:
+        out.print_json(data=outcome_json(outcome, sources.unread_columns))
+    else:
+        table = not_enrolled_table(outcome)
+        if table.row_count:
+            err.print(table)
+        for path, names in sources.unread_columns.items():
+            err.print(f"Not read of {path}: {', '.join(map(shown, names))}", markup=False, soft_wrap=True)
+        out.print(counts(outcome, dry_run=dry_run), markup=False)
+    if outcome.stopped == BY_USER:
+        raise typer.Exit(INTERRUPTED)
+    if outcome.stopped:
+        raise CommandError(outcome.stopped, 1)
+    if outcome.missing:
         raise typer.Exit(1)
+
+
+def _carry_out(uploads: list[Upload], url: str, key: str | None, workers: int, *, dry_run: bool) -> Outcome:
+    """Send or, in a dry run, check everything, under a progress bar."""
+    from service.client.bulk_enroll import check_all, upload_all
+    from service.client.http import ServiceClient
+    from service.client.outcome import Outcome
+
+    if not uploads:
+        return Outcome()
+    with ServiceClient(url, key, on_wait=Waits()) as client:
+        if not dry_run:
+            client.await_ready()
+        with progress() as bar:
+            task = bar.add_task("Checking" if dry_run else "Enrolling", total=len(uploads))
+
+            def tell(done: int) -> None:
+                bar.advance(task, done)
+
+            return (
+                check_all(uploads, workers, tell) if dry_run else upload_all(client, uploads, workers, tell)
+            )

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from service.commands.console import matches_table, out, timings_line
+from models.intake.files import told, why_unreadable
+from models.intake.names import shown
+from service.commands.console import Waits, matches_table, out, timings_line
 from service.commands.options import DEFAULT_URL, Key, Url
 from service.startup import CommandError
 
@@ -23,20 +26,23 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
-    from service.client.http import RefusedError, ServiceClient, ServiceUnreachableError
+    from service.client.errors import ClientError
+    from service.client.http import ServiceClient
 
+    if why := why_unreadable(image):
+        raise CommandError(f"{image} {why}")
     try:
-        with ServiceClient(url, key) as client:
+        with ServiceClient(url, key, on_wait=Waits()) as client:
             answer = client.query(image, top_k=top_k, rerank=rerank)
-    except (ServiceUnreachableError, RefusedError) as error:
+    except ClientError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        raise CommandError(f"{image}: {error.strerror}") from None
+        raise CommandError(f"{image} {told(error)}") from None
     if as_json:
         out.print_json(data=answer)
         return
     if answer["matches"]:
-        out.print(matches_table(answer, f"Most similar to {image}"))
+        out.print(matches_table(answer, f"Most similar to {escape(shown(image))}"))
     else:
         out.print("Nothing is enrolled yet: see [bold]lka-reid enroll --help[/]")
     out.print(timings_line(answer))

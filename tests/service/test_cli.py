@@ -76,13 +76,9 @@ def test_without_a_command_all_are_listed(command: Command) -> None:
         assert f" {name} " in outcome.out
 
 
-def test_images_are_enrolled_once_and_found(service: Running, command: Command) -> None:
+def test_the_most_similar_are_shown(service: Running, command: Command) -> None:
     folder = pictures("images")
-    first = command("enroll", folder, "--url", service.url, "--camera-id", "cam1")
-    assert (first.code, first.out) == (0, "3 enrolled, 0 already there, 0 failed\n")
-    again = command("enroll", folder, "--url", service.url)
-    assert (again.code, again.out) == (0, "0 enrolled, 3 already there, 0 failed\n")
-    assert service.gallery.get("red.png").camera_id == "cam1"
+    assert command("enroll", folder, "--url", service.url).code == 0
 
     shown = command("query", folder / "green.png", "--url", service.url, "--top-k", 2)
     assert shown.code == 0
@@ -102,25 +98,13 @@ def test_an_empty_gallery_is_told_how_to_fill(service: Running, command: Command
     assert "lka-reid enroll" in outcome.out
 
 
-def test_what_fails_is_listed_with_its_reason_and_the_rest_is_enrolled(
-    service: Running, command: Command
-) -> None:
-    folder = pictures("images")
-    (folder / "broken.jpg").write_bytes(b"no image")
-    (folder / "list.csv").write_text("path\nred.png\ngone.png\nbroken.jpg\n")
-    outcome = command("enroll", folder / "list.csv", "--url", service.url)
-    assert outcome.code == 1
-    assert outcome.out == "1 enrolled, 0 already there, 2 failed\n"
-    assert "no image that is known here" in outcome.err
-    assert "No such file" in outcome.err
-    assert "gone.png" in outcome.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["enroll", "nowhere"], "nowhere does not exist"),
-        (["query", "nowhere.jpg"], "nowhere.jpg: No such file or directory"),
+        (["query", "nowhere.jpg"], "nowhere.jpg does not exist"),
+        (["query", "."], ". is a folder"),
+        (["query", "\udce9\x1b[31m.jpg"], r"\xe9\x1b[31m.jpg does not exist"),
         (["serve", "--port", "0"], "--port 0 is not accepted; it takes a whole number, 1 .. 65,535"),
         (["serve", "--runtime", "gpu"], "--runtime gpu is not accepted; it takes auto | cuda"),
         (["gallery", "re-embed", "--bundle", "nowhere"], "nowhere/manifest.json: no such file"),

@@ -1,0 +1,74 @@
+"""What can go wrong between a client and a service, as one line each that says what to do."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx
+
+
+class ClientError(Exception):
+    """The service did not do what it was asked for."""
+
+
+class ServiceUnreachableError(ClientError):
+    """Nothing answers at the URL, or nothing that can be understood."""
+
+
+class RefusedError(ClientError):
+    """The service answered with a problem; the message is its detail, field by field where it has fields.
+
+    Attributes:
+        status: HTTP status code.
+        differs: of an image id that is enrolled already: what is not as enrolled; None if that is not known.
+    """
+
+    def __init__(self, status: int, message: str, differs: tuple[str, ...] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.differs = differs
+
+
+class AbandonedError(ClientError):
+    """The client was told to give up while it waited."""
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")
+
+
+def unreachable(url: str, error: Exception, timeout_s: float) -> ServiceUnreachableError:
+    """What a request without an answer means and what can be done about it."""
+    return ServiceUnreachableError(_said(url, error, timeout_s))
+
+
+def _said(url: str, error: Exception, timeout_s: float) -> str:
+    reason = str(error) or type(error).__name__
+    tls = _tls_error(error)
+    match error:
+        case _ if isinstance(tls, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of {url} is not trusted ({tls.verify_message}); name the file of its "
+                "authority in SSL_CERT_FILE, and the host as the certificate does"
+            )
+        case _ if tls is not None:
+            return f"{url} does not answer by TLS ({tls.reason or reason}); is it http:// and not https://?"
+        case httpx.ProxyError():
+            return f"the proxy on the way to {url} fails ({reason}); see HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
+            return (
+                f"no service answers at {url} ({reason}); "
+                "start one with `lka-reid serve`, or name it with --url"
+            )
+        case httpx.TimeoutException():
+            return f"{url} did not answer within {timeout_s:g} s; see whether it is ready: {url}/health/ready"
+        case _:
+            return (
+                f"{url} broke off its answer, or what answers there is another service ({reason}); "
+                "see the service's log, or name another one with --url"
+            )
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
