@@ -121,8 +121,8 @@ class Settings(BaseSettings):
         default=256 * 1024 * 1024,
         ge=1024,
         le=1024**4,
-        description="bytes of all uploads that are held at the same time; more get 503 at once. One upload "
-        "of the largest size is always let in",
+        description="bytes of all uploads that are held in memory at the same time; for more, the slowest "
+        "makes room. One upload of the largest size is always let in",
     )
     max_batch: int = Field(default=8, ge=1, le=256, description="images in one batch at most")
     max_wait_ms: float = Field(
@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         default=256,
         ge=1,
         le=100_000,
-        description="images waiting at most, uploads under way included; more get 503 at once",
+        description="images waiting at most, those being decoded included; more get 503 at once",
     )
     decode_threads: int = Field(default=2, ge=1, le=256, description="images decoded at the same time")
     gallery_threads: int = Field(default=8, ge=1, le=256, description="gallery operations at the same time")

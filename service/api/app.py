@@ -14,16 +14,17 @@ from service.access.keyfile import KeyFile
 from service.access.keyring import Keyring
 from service.api import docs_page, openapi, problems
 from service.api.lifecycle import Lifecycle
-from service.api.middleware.admission import AdmissionMiddleware, Places
 from service.api.middleware.guard import Guard, Limits
 from service.api.middleware.head import HeadMiddleware
 from service.api.middleware.headers import HeadersMiddleware
 from service.api.middleware.parameters import ParametersMiddleware
 from service.api.middleware.prefix import PrefixMiddleware
-from service.api.middleware.request import REQUEST_ID, BodyMiddleware, RequestMiddleware
+from service.api.middleware.request import REQUEST_ID, RequestMiddleware
+from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
 from service.api.routes import explain, health, query
 from service.api.routes import gallery as gallery_routes
+from service.api.uploads import Uploads
 from service.inference.protocols import Models
 from service.observability.metrics import Metrics
 from service.resources import Resources
@@ -71,10 +72,10 @@ def create_app(
     settings = settings or load_settings()
     metrics = Metrics()
     # A batch in the embedder waits no more; the places for those that do are left to them.
-    places = Places(
+    uploads = Uploads(
         settings.max_queue + settings.max_batch, max(settings.max_held_bytes, settings.max_body_bytes)
     )
-    metrics.watch_uploads(lambda: places.taken)
+    metrics.watch_uploads(lambda: uploads.taken)
     keyring = Keyring(KeyFile(settings.keys_path))
     audit = AuditLog(settings.audit_path, settings.audit_max_bytes, settings.audit_backups)
 
@@ -112,14 +113,15 @@ def create_app(
     app.state.metrics = metrics
     app.state.lifecycle = lifecycle
     app.state.keyring = keyring
+    app.state.uploads = uploads
     app.state.readiness = Readiness(settings.ready_max_age_s)
     # From the inside out.
     app.add_middleware(
-        BodyMiddleware,
+        UploadMiddleware,
+        uploads=uploads,
         max_bytes=settings.max_body_bytes,
         max_seconds=settings.request_deadline_s,
     )
-    app.add_middleware(AdmissionMiddleware, places=places, max_bytes=settings.max_body_bytes)
     app.add_middleware(ParametersMiddleware, describe=lambda: app.openapi())
     app.add_middleware(Guard, settings=settings, keyring=keyring, limits=Limits.of(settings), audit=audit)
     if settings.origins:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from starlette.exceptions import HTTPException
+
 from index import DuplicateImageError, GalleryClosedError, InvalidEnrollmentError, UnknownImageError
 from models.decoding import ImageError
 from service.access.audit import AuditError
@@ -50,8 +52,11 @@ class FieldFault:
     message: str
 
 
-class ServiceError(Exception):
+class ServiceError(HTTPException):
     """An error of a known kind; its detail goes to the caller.
+
+    It is one of the framework's errors because those pass through its reading of forms as they are; others
+    come out as a form that cannot be read, in a cycle that keeps the form's bytes until it is collected.
 
     Attributes:
         headers: of its answer.
@@ -66,12 +71,13 @@ class ServiceError(Exception):
         headers: Mapping[str, str] | None = None,
         differs: tuple[str, ...] | None = None,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(kind.status, detail, dict(headers or {}))
         self.kind = kind
-        self.detail = detail
         self.faults = tuple(faults)
-        self.headers = dict(headers or {})
         self.differs = differs
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 MALFORMED = ErrorKind(
@@ -245,7 +251,7 @@ KINDS = (
     DEADLINE,
 )
 
-BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD, 408: TIMEOUT, 413: TOO_LARGE, 499: CLIENT_GONE}
+BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD}
 """The kinds of the errors that the framework itself raises."""
 
 # Their messages are for the operator.

@@ -7,10 +7,14 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import UploadFile
 from pydantic import BaseModel
+from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
 from service.api.errors import TOO_LARGE, FieldFault, ServiceError
 from service.api.problems import invalid_fields
+
+# Files stay in memory: a form is bounded before it is read (`middleware.upload`), and a disk may be full.
+MultiPartParser.spool_max_size = 2**63
 
 REPEATABLE = frozenset({"tags"})
 FILES = ("image", "candidate_image")
@@ -48,7 +52,7 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
 
 
 async def read_image(upload: UploadFile, max_bytes: int) -> bytes:
-    """The uploaded file; its copy on the way, in memory or on disk, is let go.
+    """The uploaded file; the form's copy of it is let go.
 
     Raises:
         ServiceError: TOO_LARGE.

@@ -47,7 +47,7 @@ async def on_error(request: Request, error: Exception) -> JSONResponse:
     kind = known.kind
     metrics: Metrics = request.app.state.metrics
     metrics.rejected(kind.name)
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else dict(known.headers)
+    headers = dict(known.headers or {})
     if kind.retry_after_s is not None:
         headers.setdefault("Retry-After", str(kind.retry_after_s))
     problem = Problem(
@@ -72,9 +72,10 @@ def translate(error: Exception) -> ServiceError:
     """Any error as it is answered; one that nobody foresaw becomes INTERNAL and says nothing of its cause."""
     if isinstance(error, RequestValidationError):
         return invalid_fields([_fault(item) for item in error.errors()])
-    if isinstance(error, HTTPException):
+    if isinstance(error, HTTPException) and not isinstance(error, ServiceError):
         kind = BY_STATUS.get(error.status_code, MALFORMED)
-        return ServiceError(kind, kind.meaning if kind.status in (404, 405) else error.detail)
+        detail = kind.meaning if kind.status in (404, 405) else error.detail
+        return ServiceError(kind, detail, headers=error.headers)
     return as_service_error(error) or ServiceError(INTERNAL, INTERNAL.meaning)
 
 

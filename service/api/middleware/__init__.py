@@ -1,1 +1,1 @@
-"""What stands around every route: request ids and logs, admission of uploads, headers, access."""
+"""What stands around every route: request ids and logs, bounds of uploads, headers, access."""

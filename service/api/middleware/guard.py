@@ -79,6 +79,7 @@ class Guard:
         except Exception as error:
             await _refuse(error, scope, receive, send)
             return
+        scope["state"]["caller"] = key.id if key is not None else address_group(_address(connection))
         if rule.action is None:
             await self._app(scope, receive, send)
         else:

@@ -1,96 +1,15 @@
-"""What surrounds a request: its id, its bounds, its line in the log and its count."""
+"""What surrounds a request: its id, its line in the log and its count."""
 
 from __future__ import annotations
 
-import json
-import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import structlog
 
 from service.api.middleware.request import QUIET_ROUTES
-from tests.service.fakes import Running, picture, running
-
-MEBIBYTE = 1024 * 1024
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path, max_upload_bytes=MEBIBYTE) as it:
-        yield it
-
-
-def converse(service: Running, *parts: bytes) -> tuple[int, dict[str, Any]]:
-    """Send a request's raw parts, without waiting to be asked for more, and read the answer."""
-    address = urlsplit(service.url)
-    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=20) as connection:
-        for part in parts:
-            connection.sendall(part)
-        stream = connection.makefile("rb")
-        status = int(stream.readline().split()[1])
-        length = 0
-        while (line := stream.readline().strip()) != b"":
-            name, _, value = line.partition(b":")
-            length = int(value) if name.lower() == b"content-length" else length
-        return status, json.loads(stream.read(length))
-
-
-def head(*lines: str) -> bytes:
-    return "\r\n".join(
-        [
-            "POST /gallery HTTP/1.1",
-            "Host: localhost",
-            "Content-Type: multipart/form-data; boundary=b",
-            *lines,
-            "",
-            "",
-        ]
-    ).encode()
-
-
-def test_an_upload_that_says_it_is_too_large_is_refused_before_it_is_sent(small: Running) -> None:
-    status, problem = converse(small, head(f"Content-Length: {11 * MEBIBYTE}"))
-    assert (status, problem["type"]) == (413, "urn:lka-reid:problem:upload-too-large")
-
-
-def test_an_upload_without_length_is_refused_while_it_is_read(small: Running) -> None:
-    chunk = b"%x\r\n" % MEBIBYTE + bytes(MEBIBYTE) + b"\r\n"
-    opening = b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'
-    first = b"%x\r\n" % len(opening) + opening + b"\r\n"
-    # The body never ends: an answer can only come from counting while reading.
-    status, problem = converse(small, head("Transfer-Encoding: chunked"), first, chunk, chunk)
-    assert (status, problem["type"]) == (413, "urn:lka-reid:problem:upload-too-large")
-    assert small.gallery.count() == 0
-
-
-def test_an_image_over_the_limit_is_refused_though_the_form_is_not(small: Running) -> None:
-    response = small.enroll(picture() + bytes(MEBIBYTE))
-    assert response.status_code == 413
-    assert "1,048,576" in response.json()["detail"]
-
-
-def test_an_image_at_the_limit_is_accepted(small: Running) -> None:
-    image = picture(kind="BMP")
-    assert small.enroll(image + bytes(MEBIBYTE - len(image))).status_code == 201
-
-
-def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
-    with running(tmp_path, request_deadline_s=0.2) as service:
-        status, problem = converse(service, head("Content-Length: 100"))
-        assert (status, problem["type"]) == (408, "urn:lka-reid:problem:request-timeout")
-
-
-def test_a_client_that_hangs_up_during_the_upload_is_counted_as_gone(service: Running) -> None:
-    address = urlsplit(service.url)
-    with socket.create_connection((str(address.hostname), int(address.port or 0))) as connection:
-        connection.sendall(head("Content-Length: 100"))
-    while 'reason="client-closed-request"' not in service.client.get("/metrics").text:
-        pass
+from tests.service.fakes import Running, picture
 
 
 @pytest.mark.parametrize("sent", ["abc-123", "0f3c.1:2_3", "x" * 128])
