@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from training.config.embedder import ExperimentConfig
 from training.config.reranker import RerankerExperimentConfig
@@ -55,9 +56,21 @@ def load_as(kind: type[C], path: Path | None, overrides: Sequence[str] = ()) -> 
         raise ConfigError(where + "; ".join(_message(kind, dict(e)) for e in error.errors())) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -145,25 +158,12 @@ def _kind(annotation: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    if isinstance(value, float) and not isinstance(value, bool):
-        return _number(value)
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(_plain(v) for v in value)}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) + "}"
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
+    """A value on one line of YAML."""
+    plain = to_jsonable_python(value)
+    text: str = yaml.safe_dump(
+        plain, default_flow_style=True, allow_unicode=True, width=math.inf, sort_keys=False
+    )
     return text.removesuffix("\n").removesuffix("\n...")
-
-
-def _number(value: float) -> str:
-    """As people write it; YAML 1.1 takes 1e-4 for a word, which is then read as a number all the same."""
-    text = f"{value:g}"
-    if float(text) != value:
-        text = repr(value)
-    mantissa, e, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else text
 
 
 def write_config(config: ExperimentConfig | RerankerExperimentConfig) -> str:
