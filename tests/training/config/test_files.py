@@ -116,7 +116,13 @@ def test_overrides_take_numbers_lists_and_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "is no YAML"), ("- 1", "expected keys and values"), (None, "No such file")]
+    ("text", "message"),
+    [
+        ("a: [", "is no YAML"),
+        ("losses: {margin: 1}\nseed: 1\nlosses: {triplet: 0}", "losses is given twice.*line 3"),
+        ("- 1", "expected keys and values"),
+        (None, "No such file"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "config.yaml"
