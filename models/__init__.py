@@ -1,4 +1,5 @@
 """What is learned: the four-branch network, the strip re-ranker, and the bundles they ship in.
 
-`decoding`, `preprocessing`, `bundle` and `runtime` import no torch: they are all that serving needs.
+`decoding`, `intake` (which images a folder or a CSV manifest names), `preprocessing`, `bundle` and `runtime`
+import no torch: they are all that serving needs.
 """

@@ -1,4 +1,4 @@
-"""Names of files as they may be printed."""
+"""Names of files, and texts that hold them, as they may be printed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import os
 def shown(path: str | os.PathLike[str]) -> str:
     """A name as a terminal may get it: control characters, and bytes that are no text, are escaped."""
     return "".join(map(_shown, os.fspath(path)))
+
+
+def printable(text: str) -> str:
+    """A text of any origin as a terminal may get it, in its lines."""
+    return "\n".join(map(shown, text.split("\n")))
 
 
 def _shown(character: str) -> str:

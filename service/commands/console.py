@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.intake.names import shown
+from models.intake.names import printable
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -39,11 +39,6 @@ OTHER_COLUMNS = 70
 def print_error(message: str) -> None:
     """Print an error as it is, however wide the terminal; what no terminal should get is escaped."""
     err.print(f"[bold red]Error:[/] {escape(printable(message))}", soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """A text of any origin, without control characters but line ends."""
-    return "\n".join(map(shown, text.split("\n")))
 
 
 class Waits:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from models.intake.names import printable
 from service.client.outcome import Fate, NotEnrolled, Outcome
-from service.commands.console import printable, table
+from service.commands.console import table
 
 LABELS = {
     Fate.enrolled: "enrolled",
@@ -27,6 +29,8 @@ REMEDIES = {
     Fate.not_tried: "Run the same command again to go on.",
 }
 SHOWN_OF_A_KIND = 10
+# In reasons of a kind: what they quote, and numbers.
+_WHAT_DIFFERS = re.compile(r"'[^']*'|[0-9]+")
 
 
 def not_enrolled_table(outcome: Outcome) -> Table:
@@ -34,17 +38,19 @@ def not_enrolled_table(outcome: Outcome) -> Table:
     groups: dict[str, list[NotEnrolled]] = defaultdict(list)
     for entry in sorted(outcome.not_enrolled):
         if entry.fate is not Fate.not_tried:
-            # What a reason quotes differs from image to image: reasons are alike by their first words.
-            groups[entry.reason.partition("'")[0]].append(entry)
+            groups[_WHAT_DIFFERS.sub("", entry.reason)].append(entry)
     made = table("Not enrolled", "", "what", "why")
     for entries in sorted(groups.values(), key=lambda entries: entries[0].fate is Fate.skipped):
         skipped = entries[0].fate is Fate.skipped
         shown = entries[: 1 if skipped else SHOWN_OF_A_KIND]
         more = len(entries) - len(shown)
         word = "[yellow]skipped[/]" if skipped else "[red]missing[/]"
+        told = None
         for entry in shown:
             last = f" and {more:,} more" if skipped and more else ""
-            made.add_row(word, escape(entry.place) + last, escape(printable(entry.reason)))
+            why = "" if entry.reason == told else escape(printable(entry.reason))
+            made.add_row(word, escape(entry.place) + last, why)
+            told = entry.reason
         if more and not skipped:
             made.add_row(word, f"and {more:,} more (--json lists all)", "")
     return made

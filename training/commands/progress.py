@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from models.intake.names import printable
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -52,5 +54,5 @@ def bars() -> Iterator[Bars]:
 
 def refuse(error: Exception) -> typer.Exit:
     """Print an error and give what ends the command with status 2."""
-    err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+    err.print(f"[bold red]Error:[/] {escape(printable(str(error)))}", soft_wrap=True)
     return typer.Exit(2)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from models.intake.encoding import EncodingError, decode_text
+from models.intake.files import told
 from training.datasets.image import DatasetError
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
 def require(root: Path, layout: str, names: Sequence[str | tuple[str, ...]]) -> None:
@@ -34,12 +34,14 @@ def rows(path: Path) -> Iterator[tuple[int, str, str]]:
     """Each line of a list that is not blank: its number, its text, and both as an origin.
 
     Raises:
-        DatasetError: the file cannot be read as UTF-8.
+        DatasetError: the file cannot be read, or is not UTF-8.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from None
+        lines = decode_text(path.read_bytes()).splitlines()
+    except OSError as error:
+        raise DatasetError(f"{path}: {told(error)}") from None
+    except EncodingError as error:
+        raise DatasetError(f"{path}, {error}; save it as UTF-8") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield number, line.strip(), f"{path.name}, line {number}"

@@ -13,6 +13,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from models.intake.names import shown
 from training.datasets.image import VehicleImage
 
 SHOWN_OF_A_KIND = 10
@@ -46,7 +47,7 @@ class Finding:
     @classmethod
     def of(cls, severity: Severity, kind: str, message: str, image: VehicleImage) -> Finding:
         """A finding about an image."""
-        return cls(severity, kind, message, str(image.path), image.origin)
+        return cls(severity, kind, message, shown(image.path), shown(image.origin))
 
 
 def has_errors(findings: Sequence[Finding]) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.intake.names import shown
+
 
 class DatasetError(Exception):
     """A data set that cannot be used; the message names the file, the row and the remedy."""
@@ -46,4 +48,4 @@ class VehicleImage:
 
     def place(self) -> str:
         """Path and, where known, row, as messages give it."""
-        return f"{self.path} ({self.origin})" if self.origin else str(self.path)
+        return shown(f"{self.path} ({self.origin})" if self.origin else self.path)

@@ -10,10 +10,13 @@ All of it lies in the root (every image then queries all others), or in its fold
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+from models.intake.files import told
+from models.intake.folder import LeftOut, find_images
+from models.intake.names import shown
 from training.datasets.dataset import Dataset, Task
-from training.datasets.files import SUFFIXES
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers import LAYOUTS, Layout
 
@@ -30,32 +33,41 @@ def read(root: Path) -> Dataset:
     """A folder of vehicles; images are not looked at.
 
     Raises:
-        DatasetError: no such folder, no image in it, an image outside a vehicle's folder, or queries
-            without a gallery.
+        DatasetError: no such folder, no image in it, an image outside a vehicle's folder, a link that leads
+            nowhere, a folder that cannot be listed, or queries without a gallery.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     parts = [part for part in PARTS if (root / part).is_dir()]
     if not parts:
-        images = _vehicles(root, root)
+        images, others = _vehicles(root, root)
         task = Task("all against all", images, images)
-        return Dataset(LAYOUT, root, images, [task], divided=False, notes=_notes(images))
+        return Dataset(LAYOUT, root, images, [task], divided=False, notes=_notes(images, others))
     if ("query" in parts) != ("gallery" in parts):
         raise DatasetError(f"{root}: has one of the folders query and gallery, but not the other")
-    found = {part: _vehicles(root, root / part) for part in parts}
+    found: dict[str, list[VehicleImage]] = {}
+    left_out: list[LeftOut] = []
+    for part in parts:
+        found[part], left = _vehicles(root, root / part)
+        left_out += left
     tasks = [Task("test", found["query"], found["gallery"])] if "query" in found else []
     everything = [image for images in found.values() for image in images]
-    return Dataset(LAYOUT, root, found.get("train", []), tasks, notes=_notes(everything))
+    return Dataset(LAYOUT, root, found.get("train", []), tasks, notes=_notes(everything, left_out))
 
 
-def _vehicles(root: Path, part: Path) -> list[VehicleImage]:
+def _vehicles(root: Path, part: Path) -> tuple[list[VehicleImage], list[LeftOut]]:
     images = []
-    for path in sorted(part.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
-            continue
+    try:
+        found = find_images(part)
+    except OSError as error:
+        raise DatasetError(f"{part}: {told(error)}") from None
+    for left in found.left_out:
+        if left.missing:
+            raise DatasetError(f"{shown(left.path)}: {left.reason}")
+    for path in found.images:
         vehicle, *between = path.relative_to(part).parts[:-1] or ("",)
         if not vehicle or len(between) > 1:
-            raise DatasetError(f"{path}: lies neither in vehicle/ nor in vehicle/camera/")
+            raise DatasetError(f"{shown(path)}: lies neither in vehicle/ nor in vehicle/camera/")
         camera, underscore, _ = path.stem.partition("_")
         images.append(
             VehicleImage(
@@ -67,12 +79,20 @@ def _vehicles(root: Path, part: Path) -> list[VehicleImage]:
         )
     if not images:
         raise DatasetError(f"{part}: holds no image in a folder a vehicle")
-    return images
+    return images, found.left_out
 
 
-def _notes(images: list[VehicleImage]) -> tuple[str, ...]:
+def _notes(images: list[VehicleImage], left_out: list[LeftOut]) -> tuple[str, ...]:
+    notes = []
     unknown = sum(not image.camera_id for image in images)
-    return (f"the camera of {unknown:,} of {len(images):,} images is unknown",) if unknown else ()
+    if unknown:
+        notes.append(f"the camera of {unknown:,} of {len(images):,} images is unknown")
+    if left_out:
+        reasons = Counter(left.reason for left in left_out)
+        notes.append(
+            f"left out: {', '.join(f'{count:,} {reason}' for reason, count in reasons.most_common())}"
+        )
+    return tuple(notes)
 
 
 # Nearly every folder looks like it.

@@ -7,19 +7,24 @@ every image is there to learn from, and in the one task every image queries all 
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
 
+from models.intake.columns import Columns
+from models.intake.files import why_outside
+from models.intake.table import Row, RowFault, Table, TableError, read_table
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers import LAYOUTS, Layout
 
 LAYOUT = "manifest"
 NAME = "manifest.csv"
+SUFFIXES = (".csv", ".tsv")
 ROLES = {"train": "train", "query": "query", "probe": "query", "gallery": "gallery"}
 REQUIRED = ("path", "vehicle_id", "camera_id")
-Row = dict[str, str]
+KNOWN = ("vehicle_type", "view", "colour", "time", "track")
+# What enrollment reads of the same manifest.
+OF_ENROLLMENT = ("image_id", "captured_at", "tags")
+SHOWN = 10
 
 
 def read_manifest(manifest: Path) -> list[VehicleImage]:
@@ -32,18 +37,20 @@ def read_manifest(manifest: Path) -> list[VehicleImage]:
     Raises:
         DatasetError: the file, a column, a value or an image is missing.
     """
-    images = []
-    for number, row in _rows(manifest, REQUIRED):
-        image = _image(manifest, number, row)
-        if not image.path.is_file():
-            raise DatasetError(f"{manifest}, line {number}: {image.path} does not exist")
-        images.append(image)
+    table = _table(manifest, REQUIRED)
+    images = [_image(manifest, row) for row in table.rows]
+    missing = [
+        RowFault(row.line, f"{image.path} does not exist")
+        for row, image in zip(table.rows, images, strict=True)
+        if not image.path.is_file()
+    ]
+    _refuse(manifest, missing)
     return images
 
 
 def is_manifest(path: Path) -> bool:
     """Whether this is a CSV file, or a folder with a `manifest.csv`."""
-    return path.suffix.lower() == ".csv" or (path / NAME).is_file()
+    return path.suffix.lower() in SUFFIXES or (path / NAME).is_file()
 
 
 def read(path: Path) -> Dataset:
@@ -52,62 +59,78 @@ def read(path: Path) -> Dataset:
     The column `camera_id` may be left out where no camera is known. Images are not looked at.
 
     Raises:
-        DatasetError: the file, a column or a value is missing, or a role is unknown.
+        DatasetError: the file cannot be read, a column or a value is missing, a column seems to mean one
+            that is not there, or a role is unknown; all rows that are wrong are counted, the first named.
     """
     manifest = path / NAME if path.is_dir() else path
-    images, roles = [], []
-    for number, row in _rows(manifest, REQUIRED[:2]):
-        images.append(_image(manifest, number, row))
-        role = row.get("role")
-        if role is not None and role not in ROLES:
-            raise DatasetError(f"{manifest}, line {number}: role {role!r} is none of {', '.join(ROLES)}")
-        roles.append(role and ROLES[role])
-    notes = () if all(image.camera_id for image in images) else ("cameras are unknown: no column camera_id",)
-    if roles[0] is None:
+    table = _table(manifest, REQUIRED[:2])
+    images = [_image(manifest, row) for row in table.rows]
+    notes = _notes(manifest, table, images)
+    if "role" not in table.columns:
         task = Task("all against all", images, images)
         return Dataset(LAYOUT, manifest, images, [task], divided=False, notes=notes)
-    parts = {
-        part: [image for image, role in zip(images, roles, strict=True) if role == part]
-        for part in ("train", "query", "gallery")
-    }
+    wrong = [
+        RowFault(row.line, f"role {row.values['role']!r} is none of {', '.join(ROLES)}")
+        for row in table.rows
+        if row.values["role"] not in ROLES
+    ]
+    _refuse(manifest, wrong)
+    parts: dict[str, list[VehicleImage]] = {part: [] for part in ("train", "query", "gallery")}
+    for row, image in zip(table.rows, images, strict=True):
+        parts[ROLES[row.values["role"]]].append(image)
     if bool(parts["query"]) != bool(parts["gallery"]):
         raise DatasetError(f"{manifest}: has images of role query or gallery, but none of the other")
     tasks = [Task("test", parts["query"], parts["gallery"])] if parts["query"] else []
     return Dataset(LAYOUT, manifest, parts["train"], tasks, notes=notes)
 
 
-def _rows(manifest: Path, required: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
+def _table(manifest: Path, required: tuple[str, ...]) -> Table:
     if not manifest.is_file():
         raise DatasetError(f"{manifest}: no such manifest; it is a CSV with {', '.join(required)}")
+    optional = tuple(name for name in (*REQUIRED, *KNOWN, "role") if name not in required)
     try:
-        with manifest.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            missing = set(required) - set(reader.fieldnames or ())
-            if missing:
-                raise DatasetError(f"{manifest}: column {', '.join(sorted(missing))} is missing")
-            needed = [name for name in REQUIRED if name in (reader.fieldnames or ())]
-            number = 1
-            for row in reader:
-                number = reader.line_num
-                for column in needed:
-                    if not row[column]:
-                        raise DatasetError(f"{manifest}, line {number}: {column} is empty")
-                yield number, {name: value or "" for name, value in row.items() if name is not None}
-            if number == 1:
-                raise DatasetError(f"{manifest}: lists no image")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{manifest}: is not UTF-8 ({error}); save it as UTF-8") from None
+        table = read_table(manifest, Columns(required, optional, OF_ENROLLMENT))
+    except TableError as error:
+        raise DatasetError(str(error)) from None
+    needed = [name for name in REQUIRED if name in table.columns]
+    empty = [
+        RowFault(row.line, f"{name} is empty")
+        for row in table.rows
+        for name in needed
+        if not row.values[name]
+    ]
+    _refuse(manifest, [*table.faults, *empty])
+    return table
 
 
-def _image(manifest: Path, number: int, row: Row) -> VehicleImage:
-    known = {name: row.get(name, "") for name in ("vehicle_type", "view", "colour", "time", "track")}
+def _refuse(manifest: Path, faults: list[RowFault]) -> None:
+    if faults:
+        faults = sorted(faults, key=lambda fault: fault.line)
+        named = "\n  ".join(f"{manifest}, line {fault.line}: {fault.reason}" for fault in faults[:SHOWN])
+        more = f"\n  and {len(faults) - SHOWN:,} more rows" if len(faults) > SHOWN else ""
+        raise DatasetError(named + more)
+
+
+def _image(manifest: Path, row: Row) -> VehicleImage:
     return VehicleImage(
-        path=manifest.parent / row["path"],
-        vehicle_id=row["vehicle_id"],
-        camera_id=row.get("camera_id", ""),
-        origin=f"{manifest.name}, line {number}",
-        **known,
+        path=manifest.parent / row.values["path"],
+        vehicle_id=row.values["vehicle_id"],
+        camera_id=row.values.get("camera_id", ""),
+        origin=f"{manifest.name}, line {row.line}",
+        **{name: row.values.get(name, "") for name in KNOWN},
     )
+
+
+def _notes(manifest: Path, table: Table, images: list[VehicleImage]) -> tuple[str, ...]:
+    notes = []
+    if "camera_id" not in table.columns:
+        notes.append("cameras are unknown: no column camera_id")
+    if table.unread:
+        notes.append(f"columns that are not read: {', '.join(table.unread)}")
+    outside = sum(why_outside(image.path, manifest.parent) is not None for image in images)
+    if outside:
+        notes.append(f"{outside:,} of {len(images):,} images lie outside the manifest's folder")
+    return tuple(notes)
 
 
 # A list that somebody wrote says more than the folders around it.

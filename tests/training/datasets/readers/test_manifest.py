@@ -1,3 +1,5 @@
+"""CSV manifests as data sets."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -5,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from training.datasets.image import DatasetError
-from training.datasets.readers.manifest import read_manifest
+from training.datasets.readers.manifest import read, read_manifest
 
 
 def test_a_manifest_is_read_in_its_order(tree: Path) -> None:
@@ -33,3 +35,55 @@ def test_what_is_wrong_with_a_manifest_is_said_with_its_line(tree: Path, text: s
 def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"none\.csv: no such manifest"):
         read_manifest(tmp_path / "none.csv")
+
+
+def write(folder: Path, data: str | bytes) -> Path:
+    path = folder / "data.csv"
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "path, vehicle_id, camera_id\na.jpg, bus 9, gate-3\n",
+        "Path;Vehicle ID;Camera-ID\r\na.jpg;bus 9;gate-3\r\n",
+        "path\tvehicleId\tcameraId\na.jpg\tbus 9\tgate-3\n".encode("utf-16"),
+    ],
+)
+def test_however_it_is_written_the_same_is_read(tmp_path: Path, data: str | bytes) -> None:
+    [image] = read(write(tmp_path, data)).train
+    assert (image.path, image.vehicle_id, image.camera_id) == (tmp_path / "a.jpg", "bus 9", "gate-3")
+
+
+def test_a_camera_under_another_name_is_refused_and_not_trained_without(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"not known: column camera \(camera_id\?\); rename it"):
+        read(write(tmp_path, "path,vehicle_id,camera\na.jpg,1,c\n"))
+
+
+def test_columns_that_are_not_read_and_images_from_elsewhere_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    path = write(tmp_path / "in", "path,vehicle_id,image_id,weather\n../a.jpg,1,x,rain\nb.jpg,1,y,sun\n")
+    assert read(path).notes == (
+        "cameras are unknown: no column camera_id",
+        "columns that are not read: image_id, weather",
+        "1 of 2 images lie outside the manifest's folder",
+    )
+
+
+def test_all_rows_that_are_wrong_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    rows = ["a.jpg,1,c,", "b.jpg,,c", "c.jpg,bus, red,c", *["d.jpg,,c"] * 12, "e.jpg"]
+    with pytest.raises(DatasetError) as caught:
+        read(write(tmp_path, "\n".join(["path,vehicle_id,camera_id", *rows])))
+    first, *_, last = str(caught.value).splitlines()
+    assert first == f"{tmp_path}/data.csv, line 3: vehicle_id is empty"
+    assert "line 4: has 4 values for 3 columns, 'c' beyond them" in str(caught.value)
+    assert last == "  and 5 more rows"
+
+
+@pytest.mark.parametrize(
+    "data", [b"path,vehicle_id\n\xe4.jpg,1\n", b"\xff\xd8\xff\xe0", b"path,vehicle_id\nn\0l.jpg,1\n"]
+)
+def test_bytes_that_are_no_table_are_refused_with_their_line(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(DatasetError, match=r"data\.csv, line \d"):
+        read(write(tmp_path, data))
