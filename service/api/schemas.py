@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from index import Page as GalleryPage
 from index import Record
+from models.decoding.formats import ACCEPTED
 from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
 
 MAX_TOP_K = 100
@@ -28,9 +29,7 @@ class EnrollForm(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
-    image: ImageFile = Field(
-        description="the image file: JPEG, PNG, WebP or BMP, one vehicle filling most of it"
-    )
+    image: ImageFile = Field(description=f"the image file: {ACCEPTED}; one vehicle filling most of it")
     image_id: ImageId | None = Field(
         default=None,
         description=f"{IMAGE_ID_RULE}. Made up, sorting by time, when not given",
@@ -57,7 +56,7 @@ class QueryForm(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
-    image: ImageFile = Field(description="the probe's image file: JPEG, PNG, WebP or BMP")
+    image: ImageFile = Field(description=f"the probe's image file: {ACCEPTED}")
     top_k: int = Field(
         default=10, ge=1, le=MAX_TOP_K, description="matches wanted; fewer come from a smaller gallery"
     )
@@ -69,7 +68,7 @@ class ExplainForm(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
-    image: ImageFile = Field(description="the probe's image file: JPEG, PNG, WebP or BMP")
+    image: ImageFile = Field(description=f"the probe's image file: {ACCEPTED}")
     candidate_id: ImageId | None = Field(
         default=None,
         description="the candidate's image id, where it is enrolled",

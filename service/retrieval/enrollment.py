@@ -8,20 +8,10 @@ from datetime import datetime
 from anyio import CapacityLimiter, to_thread
 
 from index import DuplicateImageError, Enrollment, Gallery, Record, UnknownImageError
+from models.decoding.formats import media_type
 from service.inference.embedder import EmbeddedImage, ImageEmbedder
 
-MEDIA_TYPES = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG", "image/png"),
-    (b"RIFF", "image/webp"),
-    (b"BM", "image/bmp"),
-)
 FIELDS = ("vehicle_id", "camera_id", "captured_at", "view", "tags")
-
-
-def media_type(data: bytes) -> str:
-    """The media type of an image file that has been decoded already, by its first bytes."""
-    return next((kind for start, kind in MEDIA_TYPES if data.startswith(start)), "application/octet-stream")
 
 
 @dataclass(frozen=True)

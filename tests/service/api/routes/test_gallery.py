@@ -132,6 +132,9 @@ def test_an_image_comes_back_byte_for_byte_with_its_type(service: Running) -> No
         "PNG": "image/png",
         "WEBP": "image/webp",
         "BMP": "image/bmp",
+        "GIF": "image/gif",
+        "TIFF": "image/tiff",
+        "AVIF": "image/avif",
     }.items():
         data = picture(GREEN, kind)
         assert service.enroll(data, image_id=f"a/{kind}").status_code == 201

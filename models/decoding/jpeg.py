@@ -1,0 +1,88 @@
+"""JPEG: the segments that the pixels need, and how often the file goes over them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from PIL.JpegImagePlugin import JpegImageFile
+
+from models.decoding.bounds import check_scans, check_size
+from models.decoding.opened import Opened
+from models.decoding.orientation import read_orientation
+
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+"""SOF: the header of a frame, with its size."""
+_JFIF, _EXIF, _ADOBE, _COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
+_METADATA = frozenset({*range(0xE0, 0xF0), _COMMENT})
+_BARE = frozenset({0x01, _START, _END})
+"""Markers without a segment; those between restart intervals are not looked at at all."""
+# A marker's last two bytes: coded data has no 0xFF but before a zero or a restart marker.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+class _Segment(NamedTuple):
+    """A marker and what belongs to it: it begins at `start`, its content is from `body` to `end`."""
+
+    marker: int
+    start: int
+    body: int
+    end: int
+
+
+def open_jpeg(data: bytes) -> Opened:
+    """Open a JPEG file; its orientation is all that is read of its metadata.
+
+    Raises:
+        ImageError: too many pixels, or too many scans over them.
+    """
+    kept = [data[:2]]
+    exif, xmp = [], b""
+    size, scans, first_scan = (0, 0), 0, len(data)
+    for segment in _segments(data):
+        body = data[segment.body : segment.end]
+        if segment.marker == _SCAN:
+            first_scan = min(first_scan, segment.start)
+            scans += 1
+        elif segment.marker in _FRAMES and len(body) >= 5:
+            size = int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big")
+            check_size(*size)
+        if scans:
+            continue
+        if segment.marker == _EXIF and body.startswith(b"Exif\0\0"):
+            exif.append(body[6:])
+        elif segment.marker == _EXIF and body.startswith(_XMP):
+            xmp = body
+        if segment.marker not in _METADATA or _tells_colours(segment.marker, body):
+            kept.append(data[segment.start : segment.end])
+    check_scans(*size, scans)
+    image = JpegImageFile(io.BytesIO(b"".join([*kept, data[first_scan:]])))
+    return Opened(image, read_orientation(b"".join(exif), xmp))
+
+
+def _segments(data: bytes) -> Iterator[_Segment]:
+    """The segments up to the image's end; what follows it, such as a second image or a video, is none."""
+    position = 2
+    while (found := _MARKER.search(data, position)) is not None:
+        start, body = found.span()
+        marker = data[body - 1]
+        if marker == _END:
+            return
+        if marker in _BARE:
+            position = body
+            yield _Segment(marker, start, body, body)
+        else:
+            length = max(2, int.from_bytes(data[body : body + 2], "big"))
+            position = min(body + length, len(data))
+            yield _Segment(marker, start, body + 2, position)
+
+
+def _tells_colours(marker: int, body: bytes) -> bool:
+    """Whether a metadata segment says how colours are coded, and is long enough to."""
+    return (marker == _JFIF and body.startswith(b"JFIF\0") and len(body) >= 14) or (
+        marker == _ADOBE and body.startswith(b"Adobe") and len(body) >= 12
+    )

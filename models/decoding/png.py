@@ -1,0 +1,96 @@
+"""PNG: the chunks that the pixels need."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+
+from PIL.PngImagePlugin import PngImageFile
+
+from models.decoding.bounds import check_size
+from models.decoding.opened import Opened, Samples
+from models.decoding.orientation import read_orientation
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _COLOUR, _PALETTE = 0, 2, 3
+_RAW_PROFILE_LIMIT = 256 * 1024
+"""Bytes that are inflated of a profile in a text chunk: EXIF has 64 KiB, written as twice as many digits."""
+
+
+def open_png(data: bytes) -> Opened:
+    """Open a PNG file; of what is not pixels, its orientation and transparent colour are read.
+
+    Raises:
+        ImageError: too many pixels.
+    """
+    kept = [_SIGNATURE]
+    exif, profile, xmp = b"", b"", b""
+    header, transparency, significant = b"", b"", b""
+    for name, body, chunk in _chunks(data):
+        if name == b"IHDR":
+            header = header or body
+        # A small first letter: the image can do without the chunk.
+        if not name[:1].islower():
+            kept.append(chunk)
+        elif name == b"tRNS" and _is_whole(chunk):
+            transparency = transparency or body
+            if header[9:10] == bytes([_PALETTE]):
+                kept.append(chunk)
+        elif name == b"sBIT":
+            significant = body
+        elif name == b"eXIf":
+            exif = exif or body
+        elif name in (b"zTXt", b"tEXt") and body.startswith(b"Raw profile type exif\0"):
+            profile = profile or _raw_profile(name, body)
+        elif name == b"iTXt" and body.startswith(b"XML:com.adobe.xmp\0"):
+            xmp = xmp or body
+    if len(header) >= 8:
+        check_size(int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big"))
+    file = b"".join(kept)
+
+    def open_pixels() -> PngImageFile:
+        return PngImageFile(io.BytesIO(file))
+
+    samples = _samples(header, transparency, significant)
+    return Opened(open_pixels(), read_orientation(exif or profile, xmp), samples, open_pixels)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Name, content and the whole of each chunk, up to the end of the image or of the file."""
+    start = len(_SIGNATURE)
+    while start + 8 <= len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+        name = data[start + 4 : start + 8]
+        yield name, data[start + 8 : end - 4], data[start:end]
+        if name == b"IEND":
+            return
+        start = end
+
+
+def _is_whole(chunk: bytes) -> bool:
+    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+
+
+def _samples(header: bytes, transparency: bytes, significant: bytes) -> Samples:
+    """What the file says of its samples; a transparent colour of the wrong length is none, as in libpng."""
+    if len(header) < 10:
+        return Samples()
+    depth, kind = header[8], header[9]
+    channels = {_GREY: 1, _COLOUR: 3}.get(kind)
+    key = None
+    if channels is not None and len(transparency) == 2 * channels:
+        key = tuple(int.from_bytes(transparency[i : i + 2], "big") for i in range(0, 2 * channels, 2))
+    bits = significant[0] if depth == 16 and significant and 8 <= significant[0] < 16 else None
+    return Samples(depth, bits, key=key)
+
+
+def _raw_profile(name: bytes, body: bytes) -> bytes:
+    """EXIF as ImageMagick keeps it in text: a name, its length, and hexadecimal digits in lines."""
+    _, _, text = body.partition(b"\0")
+    try:
+        if name == b"zTXt":
+            text = zlib.decompressobj().decompress(text[1:], _RAW_PROFILE_LIMIT)
+        return bytes.fromhex("".join(text.decode("latin-1").split()[2:]))
+    except (zlib.error, ValueError):
+        return b""
