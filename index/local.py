@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -22,12 +20,11 @@ from index.lock import FolderLock
 from index.mirror import Mirror
 from index.record import Enrollment, GalleryHeader, Match, Page, Record
 from index.recovery import recover
-from index.snapshot import Manifest, SnapshotFolder
+from index.snapshot import SnapshotFolder
+from index.snapshot_writer import SnapshotWriter
 from index.store import Store, describe
 from index.validation import check_enrollment, check_filter, check_probes
 from index.vectors import Ranking
-
-log = logging.getLogger(__name__)
 
 
 class LocalGallery:
@@ -40,24 +37,15 @@ class LocalGallery:
     """
 
     def __init__(
-        self,
-        header: GalleryHeader,
-        mirror: Mirror,
-        snapshots: SnapshotFolder,
-        manifest: Manifest | None,
-        snapshot_every: int,
-        lock: FolderLock,
+        self, header: GalleryHeader, mirror: Mirror, snapshots: SnapshotWriter, lock: FolderLock
     ) -> None:
         self._header = header
         self._mirror = mirror
         self._store = mirror.store
         self._vectors = mirror.vectors
         self._snapshots = snapshots
-        self._manifest = manifest
-        self._snapshot_every = snapshot_every
-        self._snapshot_from = 0 if manifest is None else manifest.sequence
-        self._snapshot_lock = threading.Lock()  # taken before the mirror's, never within it
         self._lock = lock
+        self._closing = threading.Lock()
 
     @classmethod
     def open(
@@ -72,9 +60,9 @@ class LocalGallery:
         """Open the gallery in the folder `path`, which is created if absent.
 
         It belongs to the model with this fingerprint, whose descriptors are float32 [descriptor_dim]
-        and whose strips are float16 `strips_shape`, None without a second stage. A snapshot of the
-        index is taken by itself after `snapshot_every` changes, or after as many as make a tenth of
-        the gallery if that is more: it costs a write of all descriptors.
+        and whose strips are float16 `strips_shape`, None without a second stage. A thread writes a
+        snapshot of the index after `snapshot_every` changes, or after as many as make a tenth of the
+        gallery if that is more.
 
         Raises FingerprintMismatchError, GalleryShapeError, GallerySchemaError, GalleryDamagedError,
         GalleryLockedError; what the gallery holds is then left as it was.
@@ -90,12 +78,15 @@ class LocalGallery:
             undo.callback(lock.release)
             store = Store(path, header)
             undo.callback(store.close)
-            snapshots = SnapshotFolder(path / "snapshot")
-            recovered = recover(store.changes, snapshots, header)
+            folder = SnapshotFolder(path / "snapshot")
+            recovered = recover(store.changes, folder, header)
             mirror = Mirror(store, recovered.vectors)
-            gallery = cls(header, mirror, snapshots, recovered.manifest, snapshot_every, lock)
-            gallery._snapshot_if_due(at_once=recovered.rejected)
+            snapshots = SnapshotWriter(
+                mirror, folder, header, recovered.manifest, every=snapshot_every, due=recovered.rejected
+            )
+            gallery = cls(header, mirror, snapshots, lock)
             undo.pop_all()
+        snapshots.write_if_due()
         return gallery
 
     @staticmethod
@@ -134,7 +125,7 @@ class LocalGallery:
             lambda: self._store.insert(enrollments, datetime.now(UTC)),
             lambda done: self._vectors.add(done.ids, descriptors, sequence=done.sequence),
         )
-        self._snapshot_if_due()
+        self._snapshots.write_if_due()
         return inserted.records
 
     def delete(self, image_id: str) -> None:
@@ -143,7 +134,7 @@ class LocalGallery:
             lambda: self._store.delete(image_id),
             lambda done: self._vectors.remove(np.array([done[0]], np.int64), sequence=done[1]),
         )
-        self._snapshot_if_due()
+        self._snapshots.write_if_due()
 
     def get(self, image_id: str) -> Record:
         """The record of an image. Raises UnknownImageError."""
@@ -212,25 +203,30 @@ class LocalGallery:
     def snapshot(self) -> None:
         """Write the vector index to disk, so that the next opening need not build it.
 
-        Searches go on meanwhile; enrollments and deletions wait while the index is copied out, not
-        for the fsync. Raises OSError where it cannot be written; the former snapshot then stays.
+        Searches, enrollments and deletions go on meanwhile. Raises OSError where it cannot be written;
+        the former snapshot then stays.
         """
-        with self._snapshot_lock:
-            self._take_snapshot()
+        self._snapshots.write()
+
+    def wait_for_snapshot(self) -> None:
+        """Wait until the snapshot that is due or under way, if any, has been written or has failed."""
+        self._snapshots.wait()
 
     def snapshot_age_seconds(self) -> float | None:
         """Seconds since the snapshot on disk was written, None where there is none."""
-        manifest = self._manifest
-        return None if manifest is None else max(0.0, time.time() - manifest.written_at)
+        return self._snapshots.age_seconds()
 
     def changes_since_snapshot(self) -> int:
         """Enrollments and deletions that the snapshot on disk does not hold, all where there is none."""
-        manifest = self._manifest
-        return (self._vectors.sequence or 0) - (0 if manifest is None else manifest.sequence)
+        return self._snapshots.changes_since()
 
     def close(self) -> None:
-        """Finish what is under way, close every connection and let the next process in. Idempotent."""
-        with self._snapshot_lock:
+        """Finish what is under way, close every connection and let the next process in. Idempotent.
+
+        A snapshot that is still being copied out is abandoned: the next opening catches up.
+        """
+        self._snapshots.close()
+        with self._closing:
             if not self._mirror.closed:
                 self._mirror.close()
                 self._lock.release()
@@ -245,39 +241,6 @@ class LocalGallery:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _snapshot_if_due(self, at_once: bool = False) -> None:
-        pending = (self._vectors.sequence or 0) - self._snapshot_from
-        due = pending >= max(self._snapshot_every, self._vectors.count // 10)
-        if not (due or at_once) or not self._snapshot_lock.acquire(blocking=False):
-            return
-        try:
-            self._take_snapshot()
-        except GalleryClosedError:
-            pass
-        except Exception:
-            # The change itself stands; the next attempt waits for as many changes again.
-            self._snapshot_from = self._vectors.sequence or 0
-            log.exception("the snapshot of the vector index could not be written")
-        finally:
-            self._snapshot_lock.release()
-
-    def _take_snapshot(self) -> None:
-        with self._mirror.settled():
-            sequence, count = self._store.changes.last(), self._vectors.count
-            token = self._store.changes.token(sequence)
-            staged = self._snapshots.stage(self._vectors.write)
-        self._manifest = self._snapshots.publish(
-            staged,
-            sequence=sequence,
-            token=token or 0,
-            count=count,
-            descriptor_dim=self._header.descriptor_dim,
-            fingerprint=self._header.fingerprint,
-        )
-        self._snapshot_from = sequence
-        with self._mirror.settled():
-            self._store.changes.forget_before(sequence)
 
     def _require_open(self) -> None:
         if self._mirror.closed:

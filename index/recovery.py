@@ -71,16 +71,7 @@ def _restored(
         raise snapshots.manifest_error(
             f"its change number {manifest.sequence} is not one of this database's history"
         )
-    file = snapshots.index_file(manifest)
-    try:
-        return Vectors.read(
-            file,
-            descriptor_dim=manifest.descriptor_dim,
-            count=manifest.count,
-            sequence=manifest.sequence,
-        )
-    except ValueError as error:
-        raise SnapshotError(file, str(error)) from error
+    return snapshots.vectors(manifest)
 
 
 def _catch_up(vectors: Vectors, changes: Changes) -> None:

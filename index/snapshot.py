@@ -7,17 +7,21 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from index.disk import sync
+from index.vectors import Vectors, row_size
 
 MANIFEST = "manifest.json"
 
-_INDEX_NAME = re.compile(r"vectors-\d+-[0-9a-f]{8}\.faiss")
+EARLIER = ".faiss"  # index files of schema version 1
+PIECE = 1 << 23  # bytes that are read and hashed at a time
+
+_SUFFIX = ".bin"
 _TEMPORARY = ".tmp"
+_INDEX_NAME = re.compile(rf"vectors-\d+-[0-9a-f]{{8}}({re.escape(_SUFFIX)}|{re.escape(EARLIER)})")
 
 
 class SnapshotError(Exception):
@@ -42,6 +46,15 @@ class Manifest:
     descriptor_dim: int
     fingerprint: str
     written_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A file that is whole but does not count yet; `size` is in bytes."""
+
+    path: Path
+    sha256: str
+    size: int
 
 
 class SnapshotFolder:
@@ -74,45 +87,72 @@ class SnapshotFolder:
         """The error for a manifest that is in order but not this gallery's."""
         return SnapshotError(self._path / MANIFEST, reason)
 
-    def index_file(self, manifest: Manifest) -> Path:
-        """The index file, found to be what the manifest says. Raises SnapshotError."""
-        file = self._path / manifest.file
+    def vectors(self, manifest: Manifest) -> Vectors:
+        """The index of the file that the manifest names, found to be what it says. Raises SnapshotError."""
+        path = self._path / manifest.file
+        if path.suffix == EARLIER:
+            raise SnapshotError(path, "is of an earlier version")
+        digest = hashlib.sha256()
+        expected = manifest.count * row_size(manifest.descriptor_dim)
         try:
-            digest = _sha256(file)
-        except OSError as error:
-            raise SnapshotError(file, f"cannot be read ({error})") from error
-        if digest != manifest.sha256:
-            raise SnapshotError(file, "differs from the sha256 in its manifest")
-        return file
+            with path.open("rb", buffering=0) as file:
+                size = path.stat().st_size
+                if size != expected:
+                    of = f"{manifest.count} descriptors of {manifest.descriptor_dim} dimensions"
+                    raise SnapshotError(path, f"has {size:,} bytes, {of} have {expected:,}")
 
-    def stage(self, write: Callable[[BinaryIO], None]) -> Path:
-        """Write an index to a temporary file, which does not count until it is published."""
-        staged = self._path / f"{secrets.token_hex(4)}{_TEMPORARY}"
+                def fill(view: memoryview) -> None:
+                    while view:
+                        read = file.readinto(view[:PIECE])
+                        if not read:
+                            raise OSError("it ended while it was read")
+                        digest.update(view[:read])
+                        view = view[read:]
+
+                vectors = Vectors.read(
+                    fill,
+                    descriptor_dim=manifest.descriptor_dim,
+                    count=manifest.count,
+                    sequence=manifest.sequence,
+                )
+        except OSError as error:
+            raise SnapshotError(path, f"cannot be read ({error})") from error
+        if digest.hexdigest() != manifest.sha256:
+            raise SnapshotError(path, "differs from the sha256 in its manifest")
+        return vectors
+
+    def stage(self, blocks: Iterable[bytes | memoryview]) -> Staged:
+        """Write blocks to a temporary file, which does not count until it is published."""
+        path = self._path / f"{secrets.token_hex(4)}{_TEMPORARY}"
+        digest = hashlib.sha256()
+        size = 0
         try:
-            with staged.open("wb") as file:
-                write(file)
+            with path.open("wb") as file:
+                for block in blocks:
+                    digest.update(block)
+                    size += file.write(block)
         except BaseException:
-            staged.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
-        return staged
+        return Staged(path, digest.hexdigest(), size)
 
     def publish(
-        self, staged: Path, *, sequence: int, token: int, count: int, descriptor_dim: int, fingerprint: str
+        self, staged: Staged, *, sequence: int, token: int, descriptor_dim: int, fingerprint: str
     ) -> Manifest:
         """Make the staged index the snapshot. Raises OSError, the former snapshot then stays."""
         manifest = Manifest(
-            file=f"vectors-{sequence}-{staged.stem}.faiss",
-            sha256=_sha256(staged),
+            file=f"vectors-{sequence}-{staged.path.stem}{_SUFFIX}",
+            sha256=staged.sha256,
             sequence=sequence,
             token=token,
-            count=count,
+            count=staged.size // row_size(descriptor_dim),
             descriptor_dim=descriptor_dim,
             fingerprint=fingerprint,
             written_at=time.time(),
         )
-        self._rename(staged, self._path / manifest.file)
-        note = self.stage(lambda file: _write_json(file, asdict(manifest)))
-        self._rename(note, self._path / MANIFEST)
+        self._rename(staged.path, self._path / manifest.file)
+        content = json.dumps(asdict(manifest), indent=2).encode()
+        self._rename(self.stage([content]).path, self._path / MANIFEST)
         self.sweep(manifest)
         return manifest
 
@@ -132,15 +172,6 @@ class SnapshotFolder:
         except BaseException:
             source.unlink(missing_ok=True)
             raise
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _write_json(file: BinaryIO, content: dict[str, Any]) -> None:
-    file.write(json.dumps(content, indent=2).encode())
 
 
 def _parsed(content: object) -> Manifest | None:

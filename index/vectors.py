@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import faiss
 
+BLOCK = 256  # descriptors in a piece of the file; 8 MiB at d = 8192, for which a change may wait
 SPARE = 16  # fetched beyond k, so that a tie at the k-th place is usually seen in one pass
 
 # From so many probes on, a matrix product that reads the descriptors once for all of them is faster than a
@@ -41,6 +41,11 @@ class Ranking:
     similarities: NDArray[np.float64]
 
 
+def row_size(descriptor_dim: int) -> int:
+    """Bytes of a descriptor and its id in a file."""
+    return 4 * descriptor_dim + 8
+
+
 class Vectors:
     """A flat inner-product index under our ids.
 
@@ -58,30 +63,39 @@ class Vectors:
         self._tolerance = float(4 * np.finfo(np.float32).eps * np.sqrt(descriptor_dim))
 
     @classmethod
-    def read(cls, file: Path, *, descriptor_dim: int, count: int, sequence: int) -> Vectors:
-        """The index in a file that `write` wrote. Raises ValueError where it is not as described."""
-        try:
-            index = faiss.read_index(str(file))
-        except RuntimeError as error:
-            raise ValueError(f"FAISS cannot read it: {error}") from error
-        if not isinstance(index, faiss.IndexIDMap2) or not isinstance(
-            faiss.downcast_index(index.index), faiss.IndexFlatIP
-        ):
-            raise ValueError(f"it holds a {type(index).__name__}, not a flat inner-product index")
-        if (index.d, index.ntotal) != (descriptor_dim, count):
-            raise ValueError(
-                f"it holds {index.ntotal} descriptors of {index.d} dimensions, "
-                f"not {count} of {descriptor_dim}"
-            )
+    def read(
+        cls, fill: Callable[[memoryview], None], *, descriptor_dim: int, count: int, sequence: int
+    ) -> Vectors:
+        """The index that `blocks` gave in pieces: `count` descriptors and their ids.
+
+        `fill` fills a view of bytes with those that come next, and may raise.
+        """
         vectors = cls(descriptor_dim)
-        vectors._index = index
+        flat: Any = faiss.downcast_index(vectors._index.index)
+        # In place: a copy would take as much memory again.
+        flat.codes.resize(count * flat.code_size)
+        flat.ntotal = vectors._index.ntotal = count
+        ids = np.empty(count, np.int64)
+        if count:
+            fill(faiss.rev_swig_ptr(flat.get_xb(), count * descriptor_dim).data.cast("B"))
+            fill(ids.data.cast("B"))
+        faiss.copy_array_to_vector(ids, vectors._index.id_map)
+        vectors._index.construct_rev_map()
         vectors._sequence = sequence
         return vectors
 
-    def write(self, file: BinaryIO) -> None:
-        """Write the index; searches go on, the caller keeps changes away. Raises OSError."""
-        # FAISS's own file writer reports a full disk to stderr and to nobody else.
-        faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write, 1 << 20))  # type: ignore[attr-defined]
+    def blocks(self, ids: NDArray[np.int64]) -> Iterator[memoryview]:
+        """A file of those of the ids [n] that it still holds: descriptors, in pieces, then their ids.
+
+        Searches and changes go on between two pieces; an id that is removed meanwhile may be left out.
+        Raises VectorsUnusableError.
+        """
+        given = []
+        for start in range(0, len(ids), BLOCK):
+            held, descriptors = self._held(ids[start : start + BLOCK])
+            given.append(held)
+            yield descriptors.data
+        yield np.concatenate([np.empty(0, np.int64), *given]).data
 
     @property
     def sequence(self) -> int | None:
@@ -156,6 +170,16 @@ class Vectors:
                 open_probes = open_probes[~settled]
                 fetch = min(4 * fetch, total)
             return [rankings[probe] for probe in range(len(probes))]
+
+    def _held(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        with self._lock.shared():
+            if self._sequence is None:
+                raise VectorsUnusableError
+            try:
+                return ids, self._index.reconstruct_batch(ids)
+            except RuntimeError:  # one of them is not there
+                ids = ids[np.isin(ids, faiss.vector_to_array(self._index.id_map))]
+                return ids, self._index.reconstruct_batch(ids)
 
     def _ranked(self, probe: NDArray[np.float32], ids: NDArray[np.int64], k: int) -> Ranking:
         # FAISS and BLAS sum in an order that depends on the place of a row, so that equal

@@ -3,7 +3,8 @@
 A point to be killed at is a line of index/ about to run, a statement about to be given to SQLite, or
 a block of a snapshot half written. What a killed process leaves is its folder, so points between
 which the folder did not change are one: a first life passes all of them and notes where it changes.
-Then a fork of this program dies by SIGKILL at the last point of every state.
+Then a fork of this program dies by SIGKILL at the last point of every state. A change waits for the
+thread that writes the snapshot which it makes due, so that points have one order.
 Standard output says `ack CASE` for each step that a life completed and `dead CASE` at its end.
 
     python -m tests.index.mortal FOLDER [TEMPLATE]
@@ -14,20 +15,21 @@ Each life begins with a copy of the gallery TEMPLATE, or with nothing, as FOLDER
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import faiss
-
 from index import LocalGallery
+from index.snapshot_writer import SnapshotWriter
 from tests.index.samples import DIM, STRIPS, enrollment
 
 INDEX = str(Path(__file__).parents[2] / "index")
@@ -74,8 +76,10 @@ class Life:
 
     def live(self) -> None:
         self._watch_sqlite()
-        self._watch_faiss()
+        self._watch_files()
+        self._wait_for_snapshots()
         sys.settrace(self._trace)
+        threading.settrace(self._trace)
         gallery = opened(self._folder)
         self._done()
         for action, names in STEPS[1:]:
@@ -108,20 +112,32 @@ class Life:
 
         sqlite3.connect = connect_watched  # type: ignore[assignment]
 
-    def _watch_faiss(self) -> None:
-        writer = faiss.PyCallbackIOWriter  # type: ignore[attr-defined]
+    def _watch_files(self) -> None:
+        """Write files half by half, with a point in between."""
+        open_file, reached = Path.open, self._reached
 
-        def watched(write: Callable[[bytes], int], block: int) -> Any:
-            def write_halves(content: bytes) -> None:
-                half = len(content) // 2
-                write(content[:half])
-                write.__self__.flush()  # type: ignore[attr-defined]
-                self._reached()
-                write(content[half:])
+        class Watched(io.FileIO):
+            def write(self, content: Any) -> int:
+                view = memoryview(content).cast("B") if len(content) else memoryview(b"")
+                half = len(view) // 2
+                written = super().write(view[:half])
+                reached()
+                return written + super().write(view[half:])
 
-            return writer(write_halves, block)
+        def opened(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+            return Watched(path, "w") if mode == "wb" else open_file(path, mode, *arguments, **options)
 
-        faiss.PyCallbackIOWriter = watched  # type: ignore[attr-defined]
+        Path.open = opened  # type: ignore[assignment, method-assign]
+
+    def _wait_for_snapshots(self) -> None:
+        """Let a change wait for the snapshot that it makes due."""
+
+        def write_if_due(self: SnapshotWriter) -> None:
+            thread = threading.Thread(target=self._write_or_log)
+            thread.start()
+            thread.join()
+
+        SnapshotWriter.write_if_due = write_if_due  # type: ignore[method-assign]
 
 
 def _points(folder: Path) -> list[int]:

@@ -72,6 +72,7 @@ def test_what_was_acknowledged_before_kill_9_is_there_and_the_rest_wholly_or_not
         template, before = tmp_path / "template", ENROLLED_BEFORE
         with opened(template) as gallery:
             gallery.enroll_many([enrollment(name) for name in before[:-1]])
+            gallery.wait_for_snapshot()
             assert gallery.snapshot_age_seconds() is not None
             gallery.enroll(enrollment(before[-1]))
     lives = _lives(tmp_path / "lives", template)

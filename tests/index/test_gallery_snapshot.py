@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from index import LocalGallery
+from index.recovery import rebuild
 from index.snapshot import MANIFEST
 from index.vectors import Vectors
 from tests.index.samples import Open, enrollment
@@ -44,7 +45,7 @@ def _assert_sound(gallery: LocalGallery, names: str) -> None:
 
 
 def _index_file(snapshot: Path) -> Path:
-    [file] = snapshot.glob("*.faiss")
+    [file] = snapshot.glob("*.bin")
     return file
 
 
@@ -73,14 +74,20 @@ def _truncate_manifest(snapshot: Path) -> None:
 def _foreign_index_of_right_hash(snapshot: Path) -> None:
     vectors = Vectors(8)
     vectors.add(np.array([1, 2, 3, 4, 99]), np.eye(8, dtype=np.float32)[:5], sequence=7)
-    with _index_file(snapshot).open("wb") as file:
-        vectors.write(file)
+    _index_file(snapshot).write_bytes(b"".join(vectors.blocks(np.array([1, 2, 3, 4, 99]))))
     _repair_hash(snapshot)
 
 
 def _nonsense_of_right_hash(snapshot: Path) -> None:
-    _index_file(snapshot).write_bytes(b"IxM2 nonsense")
+    file = _index_file(snapshot)
+    file.write_bytes(b"n" * file.stat().st_size)
     _repair_hash(snapshot)
+
+
+def _index_of_version_1(snapshot: Path) -> None:
+    file = _index_file(snapshot)
+    earlier = file.rename(file.with_suffix(".faiss"))
+    _edit_manifest(snapshot, file=earlier.name)
 
 
 def _repair_hash(snapshot: Path) -> None:
@@ -89,11 +96,12 @@ def _repair_hash(snapshot: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "index truncated": (_truncate_index, ".faiss", "differs from the sha256"),
-    "byte flipped": (_flip_a_byte, ".faiss", "differs from the sha256"),
-    "index missing": (lambda snapshot: _index_file(snapshot).unlink(), ".faiss", "cannot be read"),
+    "index truncated": (_truncate_index, ".bin", "has 180 bytes, 5 descriptors of 8 dimensions have 200"),
+    "byte flipped": (_flip_a_byte, ".bin", "differs from the sha256"),
+    "index missing": (lambda snapshot: _index_file(snapshot).unlink(), ".bin", "cannot be read"),
     "index of other records": (_foreign_index_of_right_hash, MANIFEST, "does not hold the records"),
-    "index is nonsense": (_nonsense_of_right_hash, ".faiss", "FAISS cannot read it"),
+    "index is nonsense": (_nonsense_of_right_hash, MANIFEST, "does not hold the records"),
+    "index of schema version 1": (_index_of_version_1, ".faiss", "is of an earlier version"),
     "manifest missing": (lambda snapshot: (snapshot / MANIFEST).unlink(), MANIFEST, "is missing"),
     "manifest truncated": (_truncate_manifest, MANIFEST, "cannot be read"),
     "manifest is a list": (lambda snapshot: (snapshot / MANIFEST).write_text("[]"), MANIFEST, "is not a"),
@@ -104,7 +112,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "manifest of wrong types": (lambda s: _edit_manifest(s, sequence="7"), MANIFEST, "is not a snapshot's"),
     "file outside": (lambda s: _edit_manifest(s, file="../gallery.sqlite"), MANIFEST, "is not a snapshot's"),
-    "wrong count": (lambda snapshot: _edit_manifest(snapshot, count=6), ".faiss", "not 6 of 8"),
+    "wrong count": (lambda snapshot: _edit_manifest(snapshot, count=6), ".bin", "6 descriptors of 8"),
     "wrong model": (lambda s: _edit_manifest(s, fingerprint="model-b"), MANIFEST, "another model"),
     "wrong dim": (lambda s: _edit_manifest(s, descriptor_dim=9), MANIFEST, "another model"),
     "later sequence": (lambda s: _edit_manifest(s, sequence=9), MANIFEST, "not one of this database's"),
@@ -141,6 +149,7 @@ def test_a_snapshot_in_doubt_is_rebuilt_with_file_and_reason_logged_and_replaced
     assert f"{snapshotted}/" in warning.getMessage()
     assert f"{file}: " in warning.getMessage()
     assert reason in warning.getMessage()
+    gallery.wait_for_snapshot()
     assert gallery.snapshot_age_seconds() is not None
 
     gallery.close()
@@ -190,7 +199,7 @@ def test_only_the_last_snapshot_is_kept_and_leftovers_are_swept_on_opening(
     snapshot = folder / "snapshot"
     kept = {MANIFEST, _index_file(snapshot).name}
     (snapshot / "0badcafe.tmp").write_bytes(b"half an index")
-    (snapshot / "vectors-2-0badcafe.faiss").write_bytes(b"published, but its manifest was not")
+    (snapshot / "vectors-2-0badcafe.bin").write_bytes(b"published, but its manifest was not")
     (snapshot / "notes.txt").write_bytes(b"not ours")
     _assert_sound(open_gallery(), "abc")
     assert {file.name for file in snapshot.iterdir()} == kept | {"notes.txt"}
@@ -202,6 +211,7 @@ def test_snapshots_are_taken_by_themselves_after_so_many_changes(open_gallery: O
     assert gallery.snapshot_age_seconds() is None
     assert gallery.changes_since_snapshot() == 2
     gallery.delete("a")
+    gallery.wait_for_snapshot()
     age = gallery.snapshot_age_seconds()
     assert age is not None
     assert age >= 0
@@ -218,6 +228,7 @@ def test_a_large_gallery_is_snapshotted_after_a_tenth_of_it_has_changed(
     gallery.enroll_many([enrollment(f"{n}") for n in range(100)])
 
     def sequence() -> int:
+        gallery.wait_for_snapshot()
         return int(json.loads((folder / "snapshot" / MANIFEST).read_text())["sequence"])
 
     assert sequence() == 100
@@ -245,21 +256,24 @@ def test_a_snapshot_that_cannot_be_written_fails_loudly_but_no_enrollment_with_i
 ) -> None:
     gallery = open_gallery(snapshot_every=2)
     gallery.enroll_many([enrollment("a"), enrollment("b")])
+    gallery.wait_for_snapshot()
     before = (folder / "snapshot" / MANIFEST).read_bytes()
 
-    def full(_: object, file: Any) -> None:
-        file.write(b"some of it")
+    def full(*_: object) -> Iterator[memoryview]:
+        yield memoryview(b"some of it")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Vectors, "write", full)
+        broken.setattr(Vectors, "blocks", full)
         with pytest.raises(OSError, match="No space left"):
             gallery.snapshot()
         gallery.enroll_many([enrollment("c"), enrollment("d")])
+        gallery.wait_for_snapshot()
         assert "snapshot of the vector index could not be written" in caplog.text
     assert (folder / "snapshot" / MANIFEST).read_bytes() == before
     assert list((folder / "snapshot").glob("*.tmp")) == []
     gallery.enroll_many([enrollment("e"), enrollment("f")])
+    gallery.wait_for_snapshot()
     assert (folder / "snapshot" / MANIFEST).read_bytes() != before
     gallery.close()
     caplog.clear()
@@ -267,8 +281,77 @@ def test_a_snapshot_that_cannot_be_written_fails_loudly_but_no_enrollment_with_i
     assert caplog.records == []
 
 
-def test_a_full_disk_is_noticed_while_the_index_is_written() -> None:
-    vectors = Vectors(8)
-    vectors.add(np.array([1]), np.eye(8, dtype=np.float32)[:1], sequence=1)
-    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):
-        vectors.write(full)
+def test_a_full_disk_is_noticed_while_the_index_is_written(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery()
+    gallery.enroll(enrollment("a"))
+    open_file = Path.open
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", lambda _, mode: open_file(Path("/dev/full"), mode))
+        with pytest.raises(OSError, match="No space left"):
+            gallery.snapshot()
+    gallery.snapshot()
+    assert gallery.changes_since_snapshot() == 0
+
+
+def test_what_changes_while_a_snapshot_is_written_is_made_up_for_when_it_is_opened(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before, between and after the pieces; deleted, enrolled anew, and the index filled anew meanwhile."""
+    monkeypatch.setattr("index.vectors.BLOCK", 2)
+    gallery = open_gallery()
+    gallery.enroll_many([enrollment(name) for name in NAMES])
+    blocks = gallery._vectors.blocks
+    pieces: list[memoryview] = []
+
+    def change() -> None:
+        match len(pieces):
+            case 1:
+                gallery.delete("a")
+            case 2:
+                gallery.delete("d")
+                gallery.enroll(enrollment("d"))
+            case 3:
+                rebuild(gallery._vectors, gallery._store.changes)
+            case 4:
+                gallery.enroll(enrollment("z"))
+                gallery.delete("f")
+            case 5:
+                gallery.delete("z")
+
+    def blocks_and_changes(ids: Any) -> Iterator[memoryview]:
+        for block in blocks(ids):
+            yield block
+            pieces.append(block)
+            change()
+
+    monkeypatch.setattr(gallery._vectors, "blocks", blocks_and_changes)
+    gallery.snapshot()
+    assert len(pieces) == 5
+    assert gallery.changes_since_snapshot() == 6
+    _assert_sound(gallery, "bceghd")
+    gallery.close()
+    _assert_sound(open_gallery(), "bceghd")
+    assert caplog.records == []
+
+
+def test_a_snapshot_waits_for_an_index_that_is_being_filled_anew(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery()
+    gallery.enroll_many([enrollment(name) for name in NAMES])
+    blocks, attempts = gallery._vectors.blocks, []
+
+    def blocks_of_a_broken_index(ids: Any) -> Iterator[memoryview]:
+        attempts.append(len(ids))
+        if len(attempts) == 1:
+            gallery._mirror._suspect = True
+            gallery._vectors.clear()
+        return blocks(ids)
+
+    monkeypatch.setattr(gallery._vectors, "blocks", blocks_of_a_broken_index)
+    gallery.snapshot()
+    assert attempts == [8, 8]
+    gallery.close()
+    _assert_sound(open_gallery(), NAMES)

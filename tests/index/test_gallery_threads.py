@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -163,17 +163,18 @@ def test_searches_go_on_while_a_snapshot_is_written(
 ) -> None:
     gallery = open_gallery()
     gallery.enroll(enrollment("a"))
-    write = gallery._vectors.write
+    blocks = gallery._vectors.blocks
     searched: list[str] = []
 
-    def write_and_search(file: Any) -> None:
-        with ThreadPoolExecutor(1) as threads:
-            searched.append(threads.submit(_nearest, gallery, enrollment("a")).result())
-        write(file)
+    def blocks_and_search(ids: Any) -> Iterator[memoryview]:
+        for block in blocks(ids):
+            with ThreadPoolExecutor(1) as threads:
+                searched.append(threads.submit(_nearest, gallery, enrollment("a")).result())
+            yield block
 
-    monkeypatch.setattr(gallery._vectors, "write", write_and_search)
+    monkeypatch.setattr(gallery._vectors, "blocks", blocks_and_search)
     gallery.snapshot()
-    assert searched == ["a"]
+    assert searched == ["a", "a"]
 
 
 def test_an_index_that_cannot_add_is_filled_anew_and_the_enrollment_stands(

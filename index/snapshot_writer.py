@@ -1,0 +1,170 @@
+"""Snapshots of the vector index, written by a thread whenever one is due."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import GalleryClosedError
+from index.mirror import Mirror
+from index.record import GalleryHeader
+from index.snapshot import Manifest, SnapshotFolder
+from index.vectors import VectorsUnusableError
+
+log = logging.getLogger(__name__)
+
+
+class SnapshotWriter:
+    """Keeps the snapshot on disk near to the index, so that the next opening need not build it.
+
+    A snapshot is due after `every` changes, or after as many as make a tenth of the gallery if that is more:
+    it costs a write of all descriptors. It stands for the last change before it, and those go on while it is
+    written: it holds nothing that is enrolled meanwhile, and lacks or still holds what is deleted; whoever
+    opens it finds both in the log of changes. One that cannot be written is logged, and due again after as
+    many changes.
+
+    Args:
+        mirror: the index, and the database that it agrees with.
+        folder: where snapshots go.
+        header: of the gallery.
+        manifest: of the snapshot on disk, None where there is none.
+        every: changes.
+        due: whether one is due already.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        folder: SnapshotFolder,
+        header: GalleryHeader,
+        manifest: Manifest | None,
+        *,
+        every: int,
+        due: bool,
+    ) -> None:
+        self._mirror = mirror
+        self._folder = folder
+        self._header = header
+        self._manifest = manifest
+        self._every = every
+        self._counted_from: float = -math.inf if due else 0 if manifest is None else manifest.sequence
+        self._writing = threading.Lock()  # taken before the mirror's, never within it
+        self._state = threading.Condition()
+        self._wanted = False
+        self._busy = False
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def write_if_due(self) -> None:
+        """Have a snapshot written by the thread if one is due; returns at once."""
+        if not self._is_due():
+            return
+        with self._state:
+            if self._closing:
+                return
+            self._wanted = True
+            self._state.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="gallery-snapshot", daemon=True)
+                self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the thread has nothing to do: what was due has been written, or has failed."""
+        with self._state:
+            self._state.wait_for(lambda: not self._wanted and not self._busy)
+
+    def write(self) -> None:
+        """Write a snapshot now.
+
+        Raises:
+            OSError: it cannot be written; the former one stays.
+            GalleryClosedError: the gallery is closed, or was meanwhile.
+        """
+        with self._writing:
+            changes = self._mirror.store.changes
+            staged = None
+            while staged is None:
+                # Waits for an index that is being filled anew.
+                with self._mirror.settled():
+                    sequence, ids = changes.last(), self._mirror.vectors.ids()
+                    token = changes.token(sequence)
+                self._counted_from = sequence
+                with suppress(VectorsUnusableError):
+                    staged = self._folder.stage(self._blocks(ids))
+            self._manifest = self._folder.publish(
+                staged,
+                sequence=sequence,
+                token=token or 0,
+                descriptor_dim=self._header.descriptor_dim,
+                fingerprint=self._header.fingerprint,
+            )
+            with self._mirror.settled():
+                changes.forget_before(sequence)
+
+    def age_seconds(self) -> float | None:
+        """Seconds since the snapshot on disk was written, None where there is none."""
+        manifest = self._manifest
+        return None if manifest is None else max(0.0, time.time() - manifest.written_at)
+
+    def changes_since(self) -> int:
+        """Changes that the snapshot on disk does not hold, all where there is none."""
+        manifest = self._manifest
+        return (self._mirror.vectors.sequence or 0) - (0 if manifest is None else manifest.sequence)
+
+    def close(self) -> None:
+        """End the thread: what is being copied out is abandoned, what is complete is published. Idempotent.
+
+        A snapshot that is not written costs the next opening the time to catch up, and nothing else.
+        """
+        with self._state:
+            self._closing = True
+            self._wanted = False
+            self._state.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        with self._writing:
+            pass
+
+    def _is_due(self) -> bool:
+        pending = (self._mirror.vectors.sequence or 0) - self._counted_from
+        return pending >= max(self._every, self._mirror.vectors.count // 10)
+
+    def _run(self) -> None:
+        while self._awaited():
+            try:
+                self._write_or_log()
+            finally:
+                with self._state:
+                    self._busy = False
+                    self._state.notify_all()
+
+    def _awaited(self) -> bool:
+        """Wait until a snapshot is wanted; False where none will be any more."""
+        with self._state:
+            self._state.wait_for(lambda: self._wanted or self._closing)
+            self._busy, self._wanted = self._wanted, False
+            return self._busy
+
+    def _write_or_log(self) -> None:
+        try:
+            # A change that came while the last one was written may have asked for one in vain.
+            if self._is_due():
+                self.write()
+        except GalleryClosedError:
+            pass
+        except Exception:
+            self._counted_from = self._mirror.vectors.sequence or 0
+            log.exception("the snapshot of the vector index could not be written")
+
+    def _blocks(self, ids: NDArray[np.int64]) -> Iterator[memoryview]:
+        for block in self._mirror.vectors.blocks(ids):
+            if self._closing:
+                raise GalleryClosedError
+            yield block
