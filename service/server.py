@@ -12,13 +12,19 @@ import sys
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from service.access.keyring import Keyring
 from service.access.loopback import is_loopback
 from service.api.app import create_app
 from service.inference.fatal_errors import LOST, EmbedderLostError
+from service.proxies import TrustedProxies
 from service.settings import Settings
 from service.startup import CommandError
+from service.transport.bounds import Bounds, most_connections
+from service.transport.connections import Connections
+from service.transport.forwarded import ForwardedMiddleware
+from service.transport.protocol import protocol_class
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +83,40 @@ def check_address(listener: socket.socket, settings: Settings, keyring: Keyring)
     )
 
 
+def server_for(app: FastAPI, settings: Settings, bounds: Bounds | None = None) -> uvicorn.Server:
+    """A server of the application, within the bounds of its connections.
+
+    Args:
+        bounds: those of the settings where not given.
+    """
+    if bounds is None:
+        connections = most_connections(settings.max_connections)
+        if connections < settings.max_connections:
+            log.warning("connections_limited", connections=connections, wanted=settings.max_connections)
+        bounds = Bounds(
+            connections=connections,
+            per_peer=min(settings.max_connections_per_peer, connections),
+            idle_s=KEEP_ALIVE_S,
+            drain_s=settings.request_deadline_s,
+            drain_bytes=settings.max_body_bytes,
+        )
+    proxies = TrustedProxies(settings.trusted_proxies)
+    keeper = Connections(bounds, proxies.__contains__)
+    return uvicorn.Server(
+        uvicorn.Config(
+            ForwardedMiddleware(app, proxies) if proxies.text.strip() else app,
+            http=protocol_class(keeper, app.state.metrics),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=math.ceil(settings.drain_s),
+        )
+    )
+
+
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is under way and return.
 
@@ -98,19 +138,7 @@ def run(settings: Settings) -> None:
     except BaseException:
         listener.close()
         raise
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            proxy_headers=bool(settings.trusted_proxies.strip()),
-            forwarded_allow_ips=settings.trusted_proxies,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=math.ceil(settings.drain_s),
-        )
-    )
+    server = server_for(app, settings)
     # The server raises the signal again once it has drained; having ended well is no reason to die of it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)

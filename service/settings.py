@@ -6,11 +6,13 @@ import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.proxies import TrustedProxies
 
 PREFIX = "LKA_REID_"
 CLIENT_URL = "LKA_REID_URL"
@@ -32,6 +34,11 @@ _ORIGIN = r"https?://[^\s,*/]+"
 PATH_PREFIX = r"(/[A-Za-z0-9._~-]+)+"
 
 
+def _check_proxies(text: str) -> str:
+    TrustedProxies(text)
+    return text
+
+
 class SettingsError(ValueError):
     """One or more settings are wrong; the message names each variable, its value and what is accepted."""
 
@@ -50,6 +57,19 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all interfaces"
     )
     port: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on")
+    max_connections: int = Field(
+        default=1024,
+        ge=1,
+        le=30_000,
+        description="connections open at the same time, or half the file descriptors that the system grants; "
+        "one that waits for its client makes room for the next",
+    )
+    max_connections_per_peer: int = Field(
+        default=512,
+        ge=1,
+        le=30_000,
+        description="connections open at the same time from one address, trusted proxies excepted",
+    )
     root_path: str = Field(
         default="",
         pattern=rf"^({PATH_PREFIX})?$",
@@ -179,10 +199,9 @@ class Settings(BaseSettings):
         description="origins whose pages may call the service from a browser; none by default",
         json_schema_extra={"accepts": "origins with commas between, such as https://console.example; no *"},
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Annotated[str, AfterValidator(_check_proxies)] = Field(
         default="",
-        pattern=r"^[0-9A-Fa-f.:/,\s]*$",
-        description="proxies whose X-Forwarded-For names the client; none by default",
+        description="proxies whose X-Forwarded-For, -Proto and -Prefix are believed; none by default",
         json_schema_extra={"accepts": "addresses or networks with commas between, such as 10.0.0.0/8"},
     )
     rate_per_s: float | None = Field(

@@ -84,7 +84,7 @@ MALFORMED = ErrorKind(
     "malformed-request",
     400,
     "The request cannot be read",
-    "The body is not the multipart form it claims to be.",
+    "The body is not the multipart form it claims to be, or what came is no valid HTTP/1.1.",
 )
 KEY_REQUIRED = ErrorKind(
     "key-required",
@@ -110,7 +110,10 @@ METHOD = ErrorKind(
     "method-not-allowed", 405, "Method not allowed", "The path exists, for other methods; see `Allow`."
 )
 TIMEOUT = ErrorKind(
-    "request-timeout", 408, "The request took too long to arrive", "The body did not arrive in time."
+    "request-timeout",
+    408,
+    "The request took too long to arrive",
+    "Its head or body did not arrive in time.",
 )
 DUPLICATE = ErrorKind(
     "duplicate-image",
@@ -142,6 +145,12 @@ INVALID_FIELDS = ErrorKind(
     "Fields of the request are wrong",
     "`errors` names each field, what is wrong with it and what it takes.",
     causes=(InvalidEnrollmentError,),
+)
+HEAD_TOO_LARGE = ErrorKind(
+    "request-head-too-large",
+    431,
+    "The request's head is too large",
+    "Its line and its header fields have more bytes, or are more, than is read; the detail names the limit.",
 )
 RATE_LIMITED = ErrorKind(
     "rate-limited",
@@ -238,6 +247,7 @@ KINDS = (
     NOT_AN_IMAGE,
     BREAKS_WORKER,
     INVALID_FIELDS,
+    HEAD_TOO_LARGE,
     RATE_LIMITED,
     CLIENT_GONE,
     INTERNAL,

@@ -44,21 +44,27 @@ def install(app: FastAPI) -> None:
 async def on_error(request: Request, error: Exception) -> JSONResponse:
     """The problem+json for any error; it is counted under its kind."""
     known = translate(error)
-    kind = known.kind
     metrics: Metrics = request.app.state.metrics
-    metrics.rejected(kind.name)
-    headers = dict(known.headers or {})
+    metrics.rejected(known.kind.name)
+    path = request.scope.get("root_path", "") + path_of(request.scope)
+    return answer(known, path, context_of(request).request_id)
+
+
+def answer(error: ServiceError, path: str, request_id: str) -> JSONResponse:
+    """An error as an answer to the request of this path."""
+    kind = error.kind
+    headers = dict(error.headers or {})
     if kind.retry_after_s is not None:
         headers.setdefault("Retry-After", str(kind.retry_after_s))
     problem = Problem(
         type=kind.type,
         title=kind.title,
         status=kind.status,
-        detail=known.detail,
-        instance=quote(request.scope.get("root_path", "") + path_of(request.scope)),
-        request_id=context_of(request).request_id,
-        errors=[FieldError(field=fault.field, message=fault.message) for fault in known.faults] or None,
-        differs=None if known.differs is None else list(known.differs),
+        detail=error.detail,
+        instance=quote(path),
+        request_id=request_id,
+        errors=[FieldError(field=fault.field, message=fault.message) for fault in error.faults] or None,
+        differs=None if error.differs is None else list(error.differs),
     )
     return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
-import uvicorn
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
@@ -23,8 +22,9 @@ from models.bundle import RERANKER, Bundle, write_manifest
 from models.inputspec import InputSpec
 from models.manifest import EMBEDDER, FileEntry, Manifest, RerankerEntry
 from service.api.app import create_app
-from service.server import listen
+from service.server import listen, server_for
 from service.settings import Settings
+from service.transport.bounds import Bounds
 
 SIDE = 16
 SHAPE = (3, SIDE, SIDE)
@@ -169,10 +169,10 @@ def running(
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI, bounds: Bounds | None = None) -> Iterator[str]:
     """Serve an application on a free port of 127.0.0.1."""
     sock = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
+    server = server_for(app, app.state.settings, bounds)
     thread = threading.Thread(target=server.run, args=([sock],))
     thread.start()
     try:

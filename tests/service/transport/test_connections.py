@@ -1,0 +1,172 @@
+"""How many connections there may be, and which one makes room."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.transport.bounds import Bounds, most_connections
+from service.transport.connections import Connections, Wait
+from tests.service.fakes import picture
+from tests.service.transport.wire import GET, Wire, bounded
+
+
+class Waiting:
+    """A connection that waits as it is told to."""
+
+    def __init__(self, *, wait: Wait | None = Wait.HEAD, since: float = 0.0, unread: int = 0) -> None:
+        self.state = None if wait is None else (wait, since)
+        self.bytes = unread
+        self.ended = False
+
+    def wait(self) -> tuple[Wait, float] | None:
+        return self.state
+
+    def unread(self) -> int:
+        return self.bytes
+
+    def make_room(self) -> None:
+        self.ended = True
+
+    def check(self, now: float) -> None:
+        """Nothing is looked after here."""
+
+
+def keep(connections: int, per_peer: int, test: Callable[[Connections], None]) -> None:
+    async def run() -> None:
+        test(Connections(Bounds(connections=connections, per_peer=per_peer), lambda it: it == "10.0.0.9"))
+
+    asyncio.run(run())
+
+
+def test_the_one_that_has_waited_longest_makes_room_and_one_that_is_answered_does_not() -> None:
+    def test(keeper: Connections) -> None:
+        busy = Waiting(wait=None)
+        body, idle = Waiting(wait=Wait.BODY, since=0), Waiting(wait=Wait.IDLE, since=1)
+        late, early = Waiting(since=3), Waiting(since=2)
+        for connection in (busy, body, idle, late, early):
+            assert keeper.admit(connection, "10.0.0.1")
+        order = []
+        for _ in range(4):
+            before = {it for it in (busy, body, idle, late, early) if it.ended}
+            assert keeper.admit(Waiting(wait=None), "10.0.0.1")
+            order += [it for it in (busy, body, idle, late, early) if it.ended and it not in before]
+        assert order == [early, late, idle, body]
+        assert not keeper.admit(Waiting(), "10.0.0.1"), "all are being answered"
+        assert len(keeper) == 5
+        keeper.leave(busy)
+        keeper.leave(busy)
+        assert keeper.admit(Waiting(), "10.0.0.1")
+
+    keep(5, 5, test)
+
+
+def test_room_is_made_by_the_peer_that_has_most() -> None:
+    def test(keeper: Connections) -> None:
+        honest = Waiting(since=0)
+        greedy = [Waiting(since=1 + number) for number in range(5)]
+        keeper.admit(honest, "10.0.0.1")
+        for connection in greedy:
+            keeper.admit(connection, "10.0.0.2")
+        assert keeper.admit(Waiting(), "10.0.0.3")
+        assert [it.ended for it in (honest, *greedy)] == [False, True, False, False, False, False]
+
+    keep(6, 6, test)
+
+
+def test_a_peer_has_a_bound_of_its_own_and_a_trusted_proxy_has_none() -> None:
+    def test(keeper: Connections) -> None:
+        own = [Waiting(since=number) for number in range(4)]
+        for connection in own:
+            assert keeper.admit(connection, "10.0.0.1")
+        assert [it.ended for it in own] == [True, True, False, False]
+        for number in range(4):
+            assert keeper.admit(Waiting(since=number), "10.0.0.9")
+        assert len(keeper) == 6
+        # What an IPv6 customer has all of is one peer.
+        of_one = [Waiting(since=number) for number in range(3)]
+        for number, connection in enumerate(of_one):
+            assert keeper.admit(connection, f"2001:db8::{number + 1}")
+        assert [it.ended for it in of_one] == [True, False, False]
+
+    keep(100, 2, test)
+
+
+def test_where_the_peer_with_most_is_all_busy_another_makes_room() -> None:
+    def test(keeper: Connections) -> None:
+        busy, idle = [Waiting(wait=None) for _ in range(3)], Waiting(wait=Wait.IDLE)
+        for connection in busy:
+            keeper.admit(connection, "10.0.0.1")
+        keeper.admit(idle, "10.0.0.2")
+        assert keeper.admit(Waiting(), "10.0.0.3")
+        assert idle.ended
+
+    keep(4, 4, test)
+
+
+def test_answers_that_are_not_read_make_room_until_they_fit() -> None:
+    mebibyte = 1024 * 1024
+
+    def test(keeper: Connections) -> None:
+        readers = [Waiting(wait=Wait.READER, since=number, unread=50 * mebibyte) for number in range(4)]
+        for number, connection in enumerate(readers):
+            keeper.admit(connection, f"10.0.0.{number}")
+        keeper.check_unread()
+        assert [it.ended for it in readers] == [True, True, False, False]
+
+    keep(10, 10, test)
+
+
+SMALL = Bounds(connections=24, per_peer=16)
+
+
+def test_silent_connections_shut_nobody_out(tmp_path: Path) -> None:
+    with bounded(tmp_path, SMALL) as url, ExitStack() as silent:
+        wires = [silent.enter_context(Wire(url)) for _ in range(100)]
+        assert httpx.get(url + "/health/live").status_code == 200
+        assert httpx.post(url + "/query", files={"image": ("x", picture())}).status_code == 200
+        assert all(wire.is_over() for wire in wires[:80])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: ",
+        b"POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b"Content-Length: 1000\r\n\r\n--b",
+    ],
+    ids=["heads", "bodies"],
+)
+def test_neither_do_slow_ones_which_are_told_so(tmp_path: Path, sent: bytes) -> None:
+    with bounded(tmp_path, SMALL) as url, ExitStack() as slow:
+        wires = [slow.enter_context(Wire(url, sent)) for _ in range(100)]
+        assert httpx.post(url + "/query", files={"image": ("x", picture())}).status_code == 200
+        answer = wires[0].answer()
+        assert (answer.status, answer.kind) == (503, "overloaded")
+        assert "made room" in answer.problem["detail"]
+
+
+def test_connections_that_are_used_survive_those_that_are_not(tmp_path: Path) -> None:
+    with bounded(tmp_path, SMALL) as url, ExitStack() as silent, Wire(url, GET, source="127.0.0.2") as used:
+        assert used.answer().status == 200
+        for _ in range(100):
+            silent.enter_context(Wire(url))
+        used.send(GET)
+        assert used.answer().status == 200
+
+
+def test_the_process_is_given_the_descriptors_it_may_have() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        assert most_connections(64) == 64
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
+        assert most_connections(10**9) == resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
