@@ -23,7 +23,7 @@ class Changes:
 
     def enrolled(self, record_id: int) -> int:
         """Log an enrollment inside the caller's transaction; its sequence number."""
-        return self._append(record_id, "enrol")
+        return self._append(record_id, "enroll")
 
     def deleted(self, record_id: int) -> int:
         """Log a deletion inside the caller's transaction; its sequence number."""
@@ -53,7 +53,7 @@ class Changes:
         """Ids [n] and descriptors [n, d], in pieces, of what was enrolled after that change and still is."""
         return self._descriptors(
             "SELECT descriptor.record_id, data FROM change JOIN descriptor USING (record_id) "
-            "WHERE sequence > ? AND kind = 'enrol' ORDER BY sequence",
+            "WHERE sequence > ? AND kind = 'enroll' ORDER BY sequence",
             sequence,
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from index.errors import GalleryClosedError
 
+DATABASE = "gallery.sqlite"
 IDLE_READERS = 8
 
 
@@ -69,3 +70,16 @@ class Connections:
             connection.close()
             raise
         return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of the block is committed, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

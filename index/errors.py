@@ -87,6 +87,15 @@ class GallerySchemaError(GalleryError):
         self.reason = reason
 
 
+class GalleryMigrationError(GalleryError):
+    """A gallery of an earlier version could not be brought to the present one, and stays what it is."""
+
+    def __init__(self, path: Path, version: int, reason: str) -> None:
+        super().__init__(f"{path} cannot be brought to schema version {version}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class GalleryDamagedError(GalleryError):
     """The database itself, the truth, cannot be read: only a backup helps."""
 

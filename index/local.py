@@ -17,6 +17,7 @@ from index.disk import create_folder
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.filter import ALL, Filter
 from index.lock import FolderLock
+from index.migration import remove_old_backups
 from index.mirror import Mirror
 from index.record import Enrollment, GalleryHeader, Match, Page, Record
 from index.recovery import recover
@@ -53,6 +54,7 @@ class LocalGallery:
         path: Path,
         *,
         fingerprint: str,
+        supersedes: Sequence[str] = (),
         descriptor_dim: int,
         strips_shape: tuple[int, int] | None,
         snapshot_every: int = 1000,
@@ -64,8 +66,12 @@ class LocalGallery:
         snapshot of the index after `snapshot_every` changes, or after as many as make a tenth of the
         gallery if that is more.
 
+        A gallery under one of the fingerprints in `supersedes` holds what this model would give, and belongs
+        to it from then on. One that an earlier version wrote is brought to the present schema; a backup is
+        made first (see `index.migration`).
+
         Raises FingerprintMismatchError, GalleryShapeError, GallerySchemaError, GalleryDamagedError,
-        GalleryLockedError; what the gallery holds is then left as it was.
+        GalleryLockedError, GalleryMigrationError; what the gallery holds is then left as it was.
         """
         if snapshot_every < 1:
             raise ValueError(f"snapshot_every is {snapshot_every}, expected 1 or more")
@@ -76,10 +82,10 @@ class LocalGallery:
         with ExitStack() as undo:
             lock = FolderLock(path)
             undo.callback(lock.release)
-            store = Store(path, header)
+            store = Store(path, header, supersedes)
             undo.callback(store.close)
             folder = SnapshotFolder(path / "snapshot")
-            recovered = recover(store.changes, folder, header)
+            recovered = recover(store.changes, folder, header, supersedes)
             mirror = Mirror(store, recovered.vectors)
             snapshots = SnapshotWriter(
                 mirror, folder, header, recovered.manifest, every=snapshot_every, due=recovered.rejected
@@ -87,6 +93,7 @@ class LocalGallery:
             gallery = cls(header, mirror, snapshots, lock)
             undo.pop_all()
         snapshots.write_if_due()
+        remove_old_backups(path)
         return gallery
 
     @staticmethod

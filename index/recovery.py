@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +28,20 @@ class Recovered:
     rejected: bool
 
 
-def recover(changes: Changes, snapshots: SnapshotFolder, header: GalleryHeader) -> Recovered:
+def recover(
+    changes: Changes, snapshots: SnapshotFolder, header: GalleryHeader, supersedes: Sequence[str] = ()
+) -> Recovered:
     """Bring the index back.
 
     A snapshot is used if its file is what its manifest says, if it belongs to this gallery and to this
-    history of it, and if after the changes since then it holds the very ids of the database.
+    history of it, and if after the changes since then it holds the very ids of the database. One under a
+    fingerprint that the header's supersedes gets the header's.
     Otherwise the file and the reason are logged and the index is built from the database.
     """
     try:
         manifest = snapshots.manifest()
+        if manifest is not None and manifest.fingerprint in supersedes:
+            manifest = snapshots.restate(manifest, header.fingerprint)
         vectors = _restored(changes, snapshots, header, manifest)
         _catch_up(vectors, changes)
         if not np.array_equal(vectors.ids(), changes.ids()):

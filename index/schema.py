@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
+from index.connections import transaction
 from index.errors import FingerprintMismatchError, GallerySchemaError, GalleryShapeError
+from index.migration import SCHEMA_VERSION, migrate
 from index.record import GalleryHeader
 
-SCHEMA_VERSION = 1
 APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database as a gallery
 
 # Blobs live beside the record, not in it: listing then reads only the pages that it shows.
@@ -50,31 +50,22 @@ TABLES = (
     """CREATE TABLE change (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         record_id INTEGER NOT NULL,
-        kind TEXT NOT NULL CHECK (kind IN ('enrol', 'delete')),
+        kind TEXT NOT NULL CHECK (kind IN ('enroll', 'delete')),
         token INTEGER NOT NULL DEFAULT (random())
     ) STRICT""",
 )
 
 
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of the block is committed, or none of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def prepare(connection: sqlite3.Connection, path: Path, header: GalleryHeader) -> None:
+def prepare(
+    connection: sqlite3.Connection, database: Path, header: GalleryHeader, supersedes: Sequence[str]
+) -> None:
     """Create the tables in an empty database, or check that they are ours and of this header.
 
-    Raises GallerySchemaError, FingerprintMismatchError or GalleryShapeError (naming `path`, the
-    gallery's folder); a database that is refused is left as it was.
+    A database of an earlier version, or of a fingerprint that the header's supersedes, is brought to the
+    present one. Raises GallerySchemaError, FingerprintMismatchError or GalleryShapeError, naming the
+    gallery's folder, and GalleryMigrationError; a database that is refused is left as it was.
     """
+    path = database.parent
     if _is_empty(connection):
         with transaction(connection):
             for table in TABLES:
@@ -88,17 +79,23 @@ def prepare(connection: sqlite3.Connection, path: Path, header: GalleryHeader) -
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         return
     found = read_header(connection, path)
-    if found.fingerprint != header.fingerprint:
+    if found.fingerprint not in (header.fingerprint, *supersedes):
         raise FingerprintMismatchError(path, found.fingerprint, header.fingerprint)
-    if found != header:
+    if found.shapes() != header.shapes():
         raise GalleryShapeError(path, found.shapes(), header.shapes())
+    migrate(
+        connection,
+        database,
+        version=_pragma(connection, "user_version"),
+        fingerprint=None if found == header else header.fingerprint,
+    )
 
 
 def read_header(connection: sqlite3.Connection, path: Path) -> GalleryHeader:
     """The header of the gallery in this database. Raises GallerySchemaError where it has none."""
-    if _pragma(connection, "application_id") != APPLICATION_ID:
-        raise GallerySchemaError(path, "its database is not a gallery")
     version = _pragma(connection, "user_version")
+    if _pragma(connection, "application_id") != APPLICATION_ID or version < 1:
+        raise GallerySchemaError(path, "its database is not a gallery")
     if version > SCHEMA_VERSION:
         raise GallerySchemaError(
             path,

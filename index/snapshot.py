@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from index.disk import sync
@@ -151,9 +151,14 @@ class SnapshotFolder:
             written_at=time.time(),
         )
         self._rename(staged.path, self._path / manifest.file)
-        content = json.dumps(asdict(manifest), indent=2).encode()
-        self._rename(self.stage([content]).path, self._path / MANIFEST)
+        self._write(manifest)
         self.sweep(manifest)
+        return manifest
+
+    def restate(self, manifest: Manifest, fingerprint: str) -> Manifest:
+        """The manifest under another fingerprint of the same model, in the place of the one on disk."""
+        manifest = replace(manifest, fingerprint=fingerprint)
+        self._write(manifest)
         return manifest
 
     def sweep(self, manifest: Manifest | None) -> None:
@@ -163,6 +168,10 @@ class SnapshotFolder:
             ours = file.name.endswith(_TEMPORARY) or _INDEX_NAME.fullmatch(file.name)
             if ours and file.name != kept:
                 file.unlink(missing_ok=True)
+
+    def _write(self, manifest: Manifest) -> None:
+        content = json.dumps(asdict(manifest), indent=2).encode()
+        self._rename(self.stage([content]).path, self._path / MANIFEST)
 
     def _rename(self, source: Path, target: Path) -> None:
         try:

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from index import schema
 from index.changes import Changes
-from index.connections import Connections
+from index.connections import DATABASE, Connections, transaction
 from index.errors import DuplicateImageError, GalleryDamagedError, UnknownImageError
 from index.record import Enrollment, GalleryHeader, Page, Record
 from index.rows import INSERT, SELECT, to_record, to_row
 from index.validation import storable
 
-DATABASE = "gallery.sqlite"
 LAST_ID = 2**63 - 1
 SELECT_IDS = SELECT + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - two constants
 SELECT_STRIPS = "SELECT record_id, data FROM strips WHERE record_id IN (SELECT value FROM json_each(?))"
@@ -73,14 +72,14 @@ class Store:
     Opening raises what `schema.prepare` raises, and GalleryDamagedError.
     """
 
-    def __init__(self, folder: Path, header: GalleryHeader) -> None:
+    def __init__(self, folder: Path, header: GalleryHeader, supersedes: Sequence[str] = ()) -> None:
         self._header = header
         with _damage_named(folder / DATABASE):
             self._connections = Connections(folder / DATABASE)
             self._writer = self._connections.writer
             self.changes = Changes(self._writer)
             try:
-                schema.prepare(self._writer, folder, header)
+                schema.prepare(self._writer, folder / DATABASE, header, supersedes)
                 self._writer.execute("PRAGMA journal_mode = WAL")
             except BaseException:
                 self._connections.close()
@@ -95,7 +94,7 @@ class Store:
         ids: list[int] = []
         records: list[Record] = []
         sequence = 0
-        with schema.transaction(self._writer):
+        with transaction(self._writer):
             for enrollment in enrollments:
                 row = to_row(enrollment, now)
                 ids.append(self._insert_record(row))
@@ -107,7 +106,7 @@ class Store:
     def delete(self, image_id: str) -> tuple[int, int]:
         """Commit the removal; the id removed and the sequence after it. Raises UnknownImageError."""
         _check_known(image_id)
-        with schema.transaction(self._writer):
+        with transaction(self._writer):
             found = self._writer.execute("SELECT id FROM record WHERE image_id = ?", (image_id,)).fetchone()
             if found is None:
                 raise UnknownImageError(image_id)

@@ -104,11 +104,13 @@ def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
     """The gallery in the data directory, for this bundle.
 
     Raises:
-        GalleryError: locked, damaged, or embedded by another bundle.
+        GalleryError: locked, damaged, embedded by another bundle, or of an earlier version and not to be
+            brought to the present one.
     """
     return LocalGallery.open(
         settings.data_dir,
         fingerprint=bundle.fingerprint,
+        supersedes=bundle.supersedes,
         descriptor_dim=bundle.manifest.descriptor_dim,
         strips_shape=bundle.manifest.strips,
     )

@@ -55,7 +55,7 @@ def re_embed(
             raise CommandError(
                 f"there is no gallery in {settings.data_dir}; name its folder with --data-dir"
             ) from None
-        if header.fingerprint == loaded.fingerprint:
+        if header.fingerprint in (loaded.fingerprint, *loaded.supersedes):
             out.print(f"The gallery in {settings.data_dir} belongs to this bundle already; nothing to do.")
             return
         models = load_models(settings, loaded)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from index import Enrollment, Gallery, LocalGallery, Record
+from index.connections import DATABASE
 from index.lock import FolderLock
-from index.store import DATABASE
 from models.bundle import Bundle
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec

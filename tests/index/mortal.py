@@ -7,7 +7,7 @@ Then a fork of this program dies by SIGKILL at the last point of every state. A 
 thread that writes the snapshot which it makes due, so that points have one order.
 Standard output says `ack CASE` for each step that a life completed and `dead CASE` at its end.
 
-    python -m tests.index.mortal FOLDER [TEMPLATE]
+    python -m tests.index.mortal HISTORY FOLDER [TEMPLATE]
 
 Each life begins with a copy of the gallery TEMPLATE, or with nothing, as FOLDER/CASE.
 """
@@ -24,6 +24,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,30 +34,49 @@ from index.snapshot_writer import SnapshotWriter
 from tests.index.samples import DIM, STRIPS, enrollment
 
 INDEX = str(Path(__file__).parents[2] / "index")
-ENROLLED_BEFORE = "abx"
-STEPS = (
-    ("open", ""),
-    ("enroll", "c"),
-    ("delete", "a"),
-    ("enroll", "de"),
-    ("snapshot", ""),
-    ("delete", "d"),
-    ("enroll", "f"),
-    ("close", ""),
-)
 
 
-def opened(folder: Path) -> LocalGallery:
-    """The gallery of every life; it takes a snapshot by itself in the step after the explicit one."""
-    return LocalGallery.open(
-        folder, fingerprint="model-a", descriptor_dim=DIM, strips_shape=STRIPS, snapshot_every=2
-    )
+@dataclass(frozen=True)
+class History:
+    """The steps of a life, and the model whose gallery it is."""
+
+    steps: tuple[tuple[str, str], ...]
+    fingerprint: str = "model-a"
+    supersedes: tuple[str, ...] = ()
+
+    def opened(self, folder: Path) -> LocalGallery:
+        """The gallery of every life; it takes a snapshot by itself after two changes."""
+        return LocalGallery.open(
+            folder,
+            fingerprint=self.fingerprint,
+            supersedes=self.supersedes,
+            descriptor_dim=DIM,
+            strips_shape=STRIPS,
+            snapshot_every=2,
+        )
 
 
-def listings(before: str) -> list[list[str]]:
+HISTORIES = {
+    "changes": History(
+        (
+            ("open", ""),
+            ("enroll", "c"),
+            ("delete", "a"),
+            ("enroll", "de"),
+            ("snapshot", ""),
+            ("delete", "d"),
+            ("enroll", "f"),
+            ("close", ""),
+        )
+    ),
+    "migration": History((("open", ""), ("enroll", "g"), ("close", "")), "model-b", ("model-a",)),
+}
+
+
+def listings(history: History, before: str) -> list[list[str]]:
     """The image_ids enrolled before the first step and after each one, in order of enrollment."""
     listed = [list(before)]
-    for action, names in STEPS:
+    for action, names in history.steps:
         if action == "enroll":
             listed.append(listed[-1] + list(names))
         elif action == "delete":
@@ -69,7 +89,10 @@ def listings(before: str) -> list[list[str]]:
 class Life:
     """One run through the steps; `reached` is called at every point."""
 
-    def __init__(self, folder: Path, reached: Callable[[], None], done: Callable[[], None]) -> None:
+    def __init__(
+        self, history: History, folder: Path, reached: Callable[[], None], done: Callable[[], None]
+    ) -> None:
+        self._history = history
         self._folder = folder
         self._reached = reached
         self._done = done
@@ -80,9 +103,9 @@ class Life:
         self._wait_for_snapshots()
         sys.settrace(self._trace)
         threading.settrace(self._trace)
-        gallery = opened(self._folder)
+        gallery = self._history.opened(self._folder)
         self._done()
-        for action, names in STEPS[1:]:
+        for action, names in self._history.steps[1:]:
             if action == "enroll":
                 gallery.enroll_many([enrollment(name) for name in names])
             elif action == "delete" and names in [r.image_id for r in gallery.page().records]:
@@ -140,16 +163,16 @@ class Life:
         SnapshotWriter.write_if_due = write_if_due  # type: ignore[method-assign]
 
 
-def _points(folder: Path) -> list[int]:
+def _points(history: History, folder: Path) -> list[int]:
     """The numbers of the points to die at."""
     seen = folder / "states.json"
-    if _fork(lambda: _record(folder / "first", seen)) != 0:
+    if _fork(lambda: _record(history, folder / "first", seen)) != 0:
         raise RuntimeError("the life that looks for the points failed")
     states = json.loads(seen.read_text())
     return [n for n in range(len(states)) if n + 1 == len(states) or states[n] != states[n + 1]]
 
 
-def _record(life: Path, seen: Path) -> None:
+def _record(history: History, life: Path, seen: Path) -> None:
     states: list[str] = []
     steps_done = 0
 
@@ -160,7 +183,7 @@ def _record(life: Path, seen: Path) -> None:
         nonlocal steps_done
         steps_done += 1
 
-    Life(life, reached, done).live()
+    Life(history, life, reached, done).live()
     seen.write_text(json.dumps(states))
 
 
@@ -172,7 +195,7 @@ def _state(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _die_at(life: Path, fatal: int) -> None:
+def _die_at(history: History, life: Path, fatal: int) -> None:
     passed = 0
 
     def reached() -> None:
@@ -181,7 +204,7 @@ def _die_at(life: Path, fatal: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         passed += 1
 
-    Life(life, reached, lambda: _say(f"ack {life.name}")).live()
+    Life(history, life, reached, lambda: _say(f"ack {life.name}")).live()
 
 
 def _fork(live: Callable[[], None]) -> int:
@@ -201,18 +224,18 @@ def _say(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-def _main(folder: Path, template: Path | None) -> None:
+def _main(history: History, folder: Path, template: Path | None) -> None:
     def begin(name: str) -> Path:
         if template is not None:
             shutil.copytree(template, folder / name)
         return folder / name
 
     begin("first")
-    for fatal in _points(folder):
+    for fatal in _points(history, folder):
         life = begin(str(fatal))
-        status = _fork(lambda life=life, fatal=fatal: _die_at(life, fatal))  # type: ignore[misc]
+        status = _fork(lambda life=life, fatal=fatal: _die_at(history, life, fatal))  # type: ignore[misc]
         _say(f"dead {fatal}" if status == signal.SIGKILL else f"error {fatal} ended with {status}")
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    _main(HISTORIES[sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tarfile
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from index import Enrollment, LocalGallery
 
 DIM = 8
 STRIPS = (2, 3)
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 Open = Callable[..., LocalGallery]
 
@@ -34,3 +38,13 @@ def enrollment(name: str, **changes: Any) -> Enrollment:
         "media_type": "image/png",
     }
     return Enrollment(**(values | changes))
+
+
+def version_1(kind: str, folder: Path) -> None:
+    """Make `folder` the gallery of schema version 1 that was "closed" or "killed"; see the fixtures' README.
+
+    It holds a, d, e and f, of which f has no strips.
+    """
+    with tarfile.open(FIXTURES / f"version-1-{kind}.tar.gz") as archive:
+        archive.extractall(folder.parent / f"{folder.name}.extracted", filter="data")
+    (folder.parent / f"{folder.name}.extracted" / "gallery").rename(folder)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from index import LocalGallery
-from tests.index.mortal import ENROLLED_BEFORE, STEPS, listings, opened
-from tests.index.samples import DIM, enrollment
+from tests.index.mortal import HISTORIES, listings
+from tests.index.samples import DIM, enrollment, version_1
 
 
-def _lives(folder: Path, template: Path | None) -> dict[str, int]:
+def _lives(name: str, folder: Path, template: Path | None) -> dict[str, int]:
     """The folders of the lives that were ended, each with how many steps it had acknowledged."""
     folder.mkdir()
-    command = [sys.executable, "-m", "tests.index.mortal", str(folder)]
+    command = [sys.executable, "-m", "tests.index.mortal", name, str(folder)]
     output = subprocess.run(
         command if template is None else [*command, str(template)],
         cwd=Path(__file__).parents[2],
@@ -31,13 +33,15 @@ def _lives(folder: Path, template: Path | None) -> dict[str, int]:
     ).stdout.splitlines()
     assert [line for line in output if line.startswith("error")] == []
     acknowledged = Counter(line.removeprefix("ack ") for line in output if line.startswith("ack"))
-    return {
+    lives = {
         name: acknowledged[name]
         for name in (line.removeprefix("dead ") for line in output if line.startswith("dead"))
     }
+    assert set(lives.values()) == set(range(len(HISTORIES[name].steps)))
+    return lives
 
 
-def _assert_whole(gallery: LocalGallery) -> list[str]:
+def _assert_whole(gallery: LocalGallery, without_strips: str = "") -> list[str]:
     """Each image is there with all that belongs to it, and nothing beside; the listing."""
     records = {record.image_id: record for record in gallery.page().records}
     names = list(records)
@@ -54,33 +58,59 @@ def _assert_whole(gallery: LocalGallery) -> list[str]:
     probes = np.array([enrollment(name).descriptor for name in names], np.float32).reshape(-1, DIM)
     for name, matches in zip(names, gallery.search(probes, k=100, strips=1), strict=True):
         assert matches[0].record == records[name]
-        np.testing.assert_array_equal(np.asarray(matches[0].strips), np.asarray(enrollment(name).strips))
+        if name in without_strips:
+            assert matches[0].strips is None
+        else:
+            np.testing.assert_array_equal(np.asarray(matches[0].strips), np.asarray(enrollment(name).strips))
         assert matches[0].similarity == pytest.approx(1.0)
         assert {match.record.image_id for match in matches} == set(names)
-    for table in ("descriptor", "strips", "image"):
-        assert gallery._store._read(f"SELECT count(*) FROM {table}") == [(len(names),)]  # noqa: S608
+    stripped = len(set(names) - set(without_strips))
+    for table, count in (("descriptor", len(names)), ("strips", stripped), ("image", len(names))):
+        assert gallery._store._read(f"SELECT count(*) FROM {table}") == [(count,)]  # noqa: S608
     np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", ["with a snapshot and later changes", "with nothing"])
 def test_what_was_acknowledged_before_kill_9_is_there_and_the_rest_wholly_or_not_at_all(
     begun: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    history = HISTORIES["changes"]
     template, before = None, ""
     if begun != "with nothing":
-        template, before = tmp_path / "template", ENROLLED_BEFORE
-        with opened(template) as gallery:
+        template, before = tmp_path / "template", "abx"
+        with history.opened(template) as gallery:
             gallery.enroll_many([enrollment(name) for name in before[:-1]])
             gallery.wait_for_snapshot()
             assert gallery.snapshot_age_seconds() is not None
             gallery.enroll(enrollment(before[-1]))
-    lives = _lives(tmp_path / "lives", template)
-    expected = listings(before)
-    assert set(lives.values()) == set(range(len(STEPS)))
-    for name, acknowledged in lives.items():
-        with opened(tmp_path / "lives" / name) as gallery:
+    expected = listings(history, before)
+    for name, acknowledged in _lives("changes", tmp_path / "lives", template).items():
+        with history.opened(tmp_path / "lives" / name) as gallery:
             found = _assert_whole(gallery)
         assert found in expected[acknowledged : acknowledged + 2], f"killed at point {name}"
         # An index file is never in doubt after a kill, which tears nothing that counts.
         assert caplog.records == [], f"killed at point {name}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["closed", "killed"])
+def test_a_migration_that_kill_9_ends_goes_on_at_the_next_opening_and_loses_nothing(
+    left: str, tmp_path: Path
+) -> None:
+    history = HISTORIES["migration"]
+    version_1(left, tmp_path / "template")
+    expected = listings(history, "adef")
+    for name, acknowledged in _lives("migration", tmp_path / "lives", tmp_path / "template").items():
+        folder = tmp_path / "lives" / name
+        with history.opened(folder) as gallery:
+            found = _assert_whole(gallery, without_strips="f")
+            assert {record.fingerprint for record in gallery.page().records} == {"model-b"}
+            assert gallery._store._read("PRAGMA user_version") == [(2,)]
+        assert found in expected[acknowledged : acknowledged + 2], f"killed at point {name}"
+        assert [file.name for file in (folder / "backup-version-1").iterdir()] == ["gallery.sqlite"]
+        with closing(sqlite3.connect(folder / "backup-version-1" / "gallery.sqlite")) as backup:
+            assert backup.execute("PRAGMA user_version").fetchone() == (1,)
+            assert backup.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert backup.execute("SELECT group_concat(image_id, '') FROM record").fetchone() == ("adef",)

@@ -20,7 +20,7 @@ from index import (
     GalleryShapeError,
     LocalGallery,
 )
-from index.store import DATABASE
+from index.connections import DATABASE
 from tests.index.samples import Open, enrollment
 
 HOLDER = """
@@ -74,10 +74,10 @@ def test_other_shapes_under_the_same_fingerprint_are_refused(
 def test_a_newer_schema_is_refused_with_both_versions_named(open_gallery: Open, folder: Path) -> None:
     open_gallery().close()
     connection = sqlite3.connect(folder / DATABASE)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     for attempt in (open_gallery, lambda: LocalGallery.describe(folder)):
-        with pytest.raises(GallerySchemaError, match=r"version is 2, .* up to 1"):
+        with pytest.raises(GallerySchemaError, match=r"version is 3, .* up to 2"):
             attempt()
 
 

@@ -1,0 +1,53 @@
+"""What the service opens: the gallery of the bundle that is set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index import Enrollment, FingerprintMismatchError
+from models.bundle import Bundle
+from service.resources import open_gallery
+from service.settings import Settings
+from tests.service import fakes
+from tests.service.fakes import DIM, FINGERPRINT, STRIPS, make_models
+
+FORMER = "e" * 64
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    """One that supersedes another with the same embedder."""
+    made = make_models().bundle
+    return replace(made, manifest=made.manifest.model_copy(update={"supersedes": (FORMER,)}))
+
+
+def _enroll_under(fingerprint: str, folder: Path) -> None:
+    with fakes.open_gallery(folder, fingerprint=fingerprint) as gallery:
+        gallery.enroll(
+            Enrollment(
+                image_id="a",
+                descriptor=np.eye(1, DIM, dtype=np.float32)[0],
+                strips=np.ones(STRIPS, np.float16),
+                image=b"x",
+                media_type="image/png",
+            )
+        )
+
+
+def test_a_gallery_of_a_bundle_that_this_one_supersedes_is_taken_over(tmp_path: Path, bundle: Bundle) -> None:
+    _enroll_under(FORMER, tmp_path)
+    gallery = open_gallery(Settings(data_dir=tmp_path), bundle)
+    try:
+        assert gallery.get("a").fingerprint == FINGERPRINT
+    finally:
+        gallery.close()
+
+
+def test_a_gallery_of_any_other_bundle_is_refused(tmp_path: Path, bundle: Bundle) -> None:
+    _enroll_under("d" * 64, tmp_path)
+    with pytest.raises(FingerprintMismatchError):
+        open_gallery(Settings(data_dir=tmp_path), bundle)
