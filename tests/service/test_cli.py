@@ -43,6 +43,7 @@ def pictures(folder: str) -> Path:
         "config",
         "version",
         "gallery",
+        "bundle migrate",
         "gallery re-embed",
         "keys",
     ],
@@ -72,7 +73,18 @@ def test_paragraphs_of_help_flow_as_wide_as_the_terminal(
 
 def test_without_a_command_all_are_listed(command: Command) -> None:
     outcome = command()
-    for name in ("serve", "demo", "enroll", "query", "explain", "config", "version", "gallery", "keys"):
+    for name in (
+        "serve",
+        "demo",
+        "enroll",
+        "query",
+        "explain",
+        "config",
+        "version",
+        "gallery",
+        "bundle",
+        "keys",
+    ):
         assert f" {name} " in outcome.out
 
 
