@@ -1,4 +1,4 @@
-"""Model bundles: a directory with a manifest and the ONNX files it vouches for."""
+"""Model bundles: a directory with a manifest and the ONNX files that it lists."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Bundle:
 
     Attributes:
         path: its folder.
-        manifest: what it says of itself.
+        manifest: its description.
         fingerprint: of what decides descriptors and strips; galleries keep it.
     """
 
@@ -45,7 +45,7 @@ class Bundle:
 
         Raises:
             BundleError: no bundle there, a manifest that does not read or is of another format, a file
-                missing, changed or not vouched for, a threshold of another bundle, a superseded
+                missing, changed or not listed, a threshold of another bundle, a superseded
                 fingerprint of another embedder.
         """
         manifest = _read_manifest(path / MANIFEST)

@@ -1,7 +1,7 @@
 """From two images to an explanation: the re-ranker's attention, its distance strip by strip, activation maps.
 
-On ONNX Runtime on the CPU, apart from the runtime that answers queries: an explanation is asked for now and
-then, and what it adds is not worth a place in the queue of those that are asked for all the time.
+It runs on ONNX Runtime on the CPU, apart from the runtime that embeds queries: explanations are rare and must
+not delay queries.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Models:
             options: threads, precision, batch sizes.
 
         Raises:
-            RuntimeNotAvailableError: the runtime is unknown or not there. Nothing falls back in silence.
+            RuntimeNotAvailableError: the runtime is unknown or not there. There is no fallback.
             BundleError: a file of the bundle is no model that the runtime can load.
             OSError: the engine cache cannot be made.
         """
@@ -142,8 +142,8 @@ def load_forward(bundle: Bundle, runtime: str, options: RuntimeOptions) -> tuple
 def load_reranker(bundle: Bundle) -> Reranker | None:
     """The bundle's second stage, or None, on one thread of the CPU.
 
-    Ten candidates do not pay a GPU's trip there and back, nor a second pool of threads, which would spin
-    while the embedder works.
+    Re-ordering ten candidates takes less time than sending them to a GPU and back. A second pool of threads
+    would spin while the embedder works.
 
     Raises:
         BundleError: the file is no model that ONNX Runtime can load.

@@ -1,4 +1,4 @@
-"""What every runtime makes of a bundle's embedder, and what it may be told."""
+"""What every runtime makes of a bundle's embedder, and its options."""
 
 from __future__ import annotations
 

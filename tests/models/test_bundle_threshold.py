@@ -19,7 +19,7 @@ def threshold(fingerprint: str, **changes: Any) -> Threshold:
         "false_match_rate": 0.001,
         "false_match_interval": (0.0005, 0.002),
         "true_match_rate": 0.9,
-        "measured_on": "pictures",
+        "measured_on": "images",
         "fingerprint": fingerprint,
     }
     return Threshold(**(fields | changes))

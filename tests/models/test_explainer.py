@@ -22,7 +22,7 @@ from training.export.bundle import Precision
 from training.export.explainer import activations
 
 
-def photo(seed: int) -> Image.Image:
+def image(seed: int) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 255, (48, 80, 3)).astype(np.uint8)
     return Image.fromarray(pixels).resize((120, 90))
 
@@ -40,8 +40,8 @@ def explainer(bundle: Bundle) -> Explainer:
 def test_attention_and_activations_are_torch_s(bundle: Bundle, explainer: Explainer) -> None:
     precision: Precision = "int8" if bundle.path.name == "int8" else "fp32"
     network, reranker = networks(precision)
-    found = explainer.explain(photo(0), photo(1))
-    images = torch.from_numpy(np.stack([prepare(photo(n), bundle.manifest.input) for n in (0, 1)]))
+    found = explainer.explain(image(0), image(1))
+    images = torch.from_numpy(np.stack([prepare(image(n), bundle.manifest.input) for n in (0, 1)]))
     with torch.inference_mode():
         strips = network(images)[1].half().float()
         probe = reranker.probe_attention.attention(strips[0], strips[1])
@@ -57,7 +57,7 @@ def test_attention_and_activations_are_torch_s(bundle: Bundle, explainer: Explai
 
 
 def test_rows_of_attention_sum_to_one(explainer: Explainer) -> None:
-    found = explainer.explain(photo(0), photo(1))
+    found = explainer.explain(image(0), image(1))
     for direction in ("probe", "candidate"):
         assert (found.attention(direction) >= 0).all()
         np.testing.assert_allclose(found.attention(direction).sum(axis=1), 1, atol=1e-5)
@@ -66,10 +66,10 @@ def test_rows_of_attention_sum_to_one(explainer: Explainer) -> None:
 
 
 def test_the_distance_is_the_one_that_ranks(bundle: Bundle, explainer: Explainer) -> None:
-    found = explainer.explain(photo(0), photo(1))
+    found = explainer.explain(image(0), image(1))
     models = Models.load(bundle, "cpu", RuntimeOptions(threads=1))
     assert models.reranker is not None
-    both = models.embedder.embed(np.stack([prepare(photo(n), bundle.manifest.input) for n in (0, 1)]))
+    both = models.embedder.embed(np.stack([prepare(image(n), bundle.manifest.input) for n in (0, 1)]))
     assert both.strips is not None
     similarity = both.descriptors[:1] @ both.descriptors[1:].T
     distance = models.reranker.distances(both.strips[:1], both.strips[1:][None], similarity)
@@ -80,7 +80,7 @@ def test_the_distance_is_the_one_that_ranks(bundle: Bundle, explainer: Explainer
 
 
 def test_an_image_is_at_no_distance_from_itself(explainer: Explainer) -> None:
-    found = explainer.explain(photo(0), photo(0))
+    found = explainer.explain(image(0), image(0))
     np.testing.assert_allclose(found.strip_distances, 0, atol=1e-5)
     np.testing.assert_allclose(found.probe_attention, found.candidate_attention, atol=1e-6)
     np.testing.assert_allclose(found.probe_activations, found.candidate_activations, atol=1e-6)
@@ -88,7 +88,7 @@ def test_an_image_is_at_no_distance_from_itself(explainer: Explainer) -> None:
 
 
 def test_exchanging_the_images_exchanges_the_attention_and_nothing_else(explainer: Explainer) -> None:
-    one, other = explainer.explain(photo(0), photo(1)), explainer.explain(photo(1), photo(0))
+    one, other = explainer.explain(image(0), image(1)), explainer.explain(image(1), image(0))
     np.testing.assert_allclose(one.probe_attention, other.candidate_attention, atol=1e-5)
     np.testing.assert_allclose(one.strip_distances, other.strip_distances, atol=1e-5)
     assert one.distance == pytest.approx(other.distance, abs=1e-5)
@@ -115,7 +115,7 @@ def test_a_bundle_without_the_parts_says_so_and_works_otherwise(
         Explainer(old)
     assert str(old.path) in str(caught.value)
     assert str(old.path) not in caught.value.reason
-    images = prepare(photo(0), old.manifest.input)[None]
+    images = prepare(image(0), old.manifest.input)[None]
     assert Models.load(old, "cpu").embedder.embed(images).descriptors.shape == (
         1,
         old.manifest.descriptor_dim,
@@ -132,7 +132,7 @@ def test_the_parts_change_nothing_for_queries(bundle: Bundle, tmp_path: Path, ru
     assert [output.name for output in onnx.load(old.embedder).graph.output] == ["descriptor", "strips"]
     assert len(onnx.load(bundle.embedder).graph.output) == 3
     options = RuntimeOptions(threads=1, precision="f32")
-    images = np.stack([prepare(photo(n), bundle.manifest.input) for n in range(3)])
+    images = np.stack([prepare(image(n), bundle.manifest.input) for n in range(3)])
     before, now = (Models.load(each, runtime, options).embedder.embed(images) for each in (old, bundle))
     np.testing.assert_allclose(now.descriptors, before.descriptors, atol=1e-5)
     assert before.strips is not None

@@ -1,4 +1,4 @@
-"""Runtimes: which one is chosen, and that each says the same of an image."""
+"""Runtimes: which one is chosen, and that each gives the same numbers for an image."""
 
 from __future__ import annotations
 
