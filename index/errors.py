@@ -117,6 +117,14 @@ class GalleryLockedError(GalleryError):
         self.holder = holder
 
 
+class GalleryReplacementError(GalleryError):
+    """Another program has a database open that was to be replaced, or to replace it; nothing was changed."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__(f"{database} is in use by another program; nothing was changed")
+        self.database = database
+
+
 class GalleryClosedError(GalleryError):
     """The gallery was closed; open it again to use it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,16 +227,20 @@ class LocalGallery:
         """Enrollments and deletions that the snapshot on disk does not hold, all where there is none."""
         return self._snapshots.changes_since()
 
-    def close(self) -> None:
+    def close(self, last: Callable[[], None] = lambda: None) -> None:
         """Finish what is under way, close every connection and let the next process in. Idempotent.
 
-        A snapshot that is still being copied out is abandoned: the next opening catches up.
+        A snapshot that is still being copied out is abandoned: the next opening catches up. `last` is done
+        when everything is closed and the next process is not let in yet; what it raises passes through.
         """
         self._snapshots.close()
         with self._closing:
             if not self._mirror.closed:
                 self._mirror.close()
-                self._lock.release()
+                try:
+                    last()
+                finally:
+                    self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -1,33 +1,24 @@
-"""Re-embedding: a gallery's images through another bundle, and the result put in its place.
-
-The new gallery grows in a folder inside the old one. The one step that counts is the last: its database takes
-the old one's place by a rename. Whatever happens before that, the old gallery is untouched; the old search
-index left beside the new database does not belong to its history and is rebuilt when the gallery is opened.
-"""
+"""Re-embedding: a gallery's images through another bundle, and the result put in its place."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from index import Enrollment, Gallery, LocalGallery, Record
-from index.connections import DATABASE
-from index.lock import FolderLock
+from index import Enrollment, Gallery, GalleryHeader, Record
+from index.replacement import replacement
 from models.bundle import Bundle
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec
 from models.preprocessing import prepare
 from service.inference.forward import EmbeddingError, Features, ForwardPass
 
-STAGING = "re-embedding"
 PAGE = 256
 
 
 class ReembeddingError(Exception):
-    """The gallery was left as it was; the message says why."""
+    """An image cannot be embedded; the gallery was left as it was."""
 
 
 @dataclass(frozen=True)
@@ -61,38 +52,25 @@ def re_embed(
         ReembeddingError: an image cannot be embedded, naming the first.
         FileNotFoundError: there is no gallery.
         GalleryError: it is damaged or in use.
+        OSError: a file cannot be written.
     """
-    header = LocalGallery.describe(folder)
-    staging = folder / STAGING
+    manifest = bundle.manifest
+    header = GalleryHeader(bundle.fingerprint, manifest.descriptor_dim, manifest.strips)
     failed: list[tuple[str, str]] = []
     done = 0
-    with LocalGallery.open(
-        folder,
-        fingerprint=header.fingerprint,
-        descriptor_dim=header.descriptor_dim,
-        strips_shape=header.strips_shape,
-    ) as old:
-        # Left by a run that was interrupted.
-        shutil.rmtree(staging, ignore_errors=True)
-        with LocalGallery.open(
-            staging,
-            fingerprint=bundle.fingerprint,
-            descriptor_dim=bundle.manifest.descriptor_dim,
-            strips_shape=bundle.manifest.strips,
-        ) as new:
-            total = old.count()
-            for records in _batches(old, batch):
-                enrollments, faults = _embed(old, records, forward, bundle.manifest.input)
-                if faults and not leave_out_failed:
-                    image_id, reason = faults[0]
-                    raise ReembeddingError(
-                        f"image {image_id!r} cannot be embedded ({reason}); nothing was changed"
-                    )
-                new.enroll_many(enrollments)
-                failed += faults
-                done += len(records)
-                on_progress(done, total)
-    _take_place(folder, staging)
+    with replacement(folder, header) as (old, new):
+        total = old.count()
+        for records in _batches(old, batch):
+            enrollments, faults = _embed(old, records, forward, manifest.input)
+            if faults and not leave_out_failed:
+                image_id, reason = faults[0]
+                raise ReembeddingError(
+                    f"image {image_id!r} cannot be embedded ({reason}); nothing was changed"
+                )
+            new.enroll_many(enrollments)
+            failed += faults
+            done += len(records)
+            on_progress(done, total)
     return Reembedded(done - len(failed), failed)
 
 
@@ -157,26 +135,3 @@ def _features(
         return
     for (record, data, _), features in zip(prepared, together, strict=True):
         yield record, data, features
-
-
-def _take_place(folder: Path, staging: Path) -> None:
-    lock = FolderLock(folder)
-    try:
-        # The last connection to close folds the write-ahead log into the database; one that is left behind
-        # would be read as the other database's.
-        for database in (folder / DATABASE, staging / DATABASE):
-            if database.with_name(DATABASE + "-wal").exists():
-                raise ReembeddingError(f"{database} is in use by another program; nothing was changed")
-        (staging / DATABASE).replace(folder / DATABASE)
-        _sync(folder)
-    finally:
-        lock.release()
-    shutil.rmtree(staging, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -29,7 +29,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from index import LocalGallery
+from index import GalleryHeader, LocalGallery
+from index.replacement import replacement
 from index.snapshot_writer import SnapshotWriter
 from tests.index.samples import DIM, STRIPS, enrollment
 
@@ -69,8 +70,15 @@ HISTORIES = {
             ("close", ""),
         )
     ),
+    "replacement": History((("replace", ""),), "model-b"),
     "migration": History((("open", ""), ("enroll", "g"), ("close", "")), "model-b", ("model-a",)),
 }
+
+
+def replace(folder: Path, header: GalleryHeader) -> None:
+    """Put a gallery with the same images in the place of the one in `folder`."""
+    with replacement(folder, header) as (old, new):
+        new.enroll_many([enrollment(record.image_id) for record in old.page().records])
 
 
 def listings(history: History, before: str) -> list[list[str]]:
@@ -103,15 +111,18 @@ class Life:
         self._wait_for_snapshots()
         sys.settrace(self._trace)
         threading.settrace(self._trace)
-        gallery = self._history.opened(self._folder)
-        self._done()
-        for action, names in self._history.steps[1:]:
-            if action == "enroll":
+        gallery: LocalGallery
+        for action, names in self._history.steps:
+            if action == "open":
+                gallery = self._history.opened(self._folder)
+            elif action == "enroll":
                 gallery.enroll_many([enrollment(name) for name in names])
             elif action == "delete" and names in [r.image_id for r in gallery.page().records]:
                 gallery.delete(names)
             elif action == "snapshot":
                 gallery.snapshot()
+            elif action == "replace":
+                replace(self._folder, GalleryHeader(self._history.fingerprint, DIM, STRIPS))
             elif action == "close":
                 gallery.close()
             self._done()

@@ -15,7 +15,7 @@ import pytest
 
 from index import LocalGallery
 from tests.index.mortal import HISTORIES, listings
-from tests.index.samples import DIM, enrollment, version_1
+from tests.index.samples import DIM, STRIPS, enrollment, version_1
 
 
 def _lives(name: str, folder: Path, template: Path | None) -> dict[str, int]:
@@ -114,3 +114,23 @@ def test_a_migration_that_kill_9_ends_goes_on_at_the_next_opening_and_loses_noth
             assert backup.execute("PRAGMA user_version").fetchone() == (1,)
             assert backup.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             assert backup.execute("SELECT group_concat(image_id, '') FROM record").fetchone() == ("adef",)
+
+
+@pytest.mark.slow
+def test_a_replacement_that_kill_9_ends_leaves_the_old_gallery_or_the_new_one(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    with HISTORIES["changes"].opened(template) as gallery:
+        gallery.enroll_many([enrollment(name) for name in "ab"])
+        gallery.snapshot()
+        gallery.enroll(enrollment("x"))
+    fingerprints = set()
+    for name, acknowledged in _lives("replacement", tmp_path / "lives", template).items():
+        folder = tmp_path / "lives" / name
+        header = LocalGallery.describe(folder)
+        fingerprints.add(header.fingerprint)
+        assert header.fingerprint == "model-b" or not acknowledged
+        with LocalGallery.open(
+            folder, fingerprint=header.fingerprint, descriptor_dim=DIM, strips_shape=STRIPS
+        ) as gallery:
+            assert _assert_whole(gallery) == list("abx"), f"killed at point {name}"
+    assert fingerprints == {"model-a", "model-b"}

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from index import Enrollment, FingerprintMismatchError, GalleryLockedError, LocalGallery
+from index.replacement import STAGING
 from models.bundle import Bundle
-from service.commands.reembedding import STAGING, ReembeddingError, re_embed
+from service.commands.reembedding import ReembeddingError, re_embed
 from service.inference.forward import ForwardPass
 from tests.service.fakes import (
     BLUE,

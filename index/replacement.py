@@ -1,0 +1,72 @@
+"""Putting a new gallery in the place of another one, as re-embedding needs it.
+
+The new gallery grows in the folder `re-embedding` inside the old one's. The order is the protocol: the old
+snapshot goes, which belongs to the old database alone; the new database takes the old one's place by a
+rename, the step that counts; the new snapshot follows. A process killed before the rename leaves the old
+gallery, after it the new one; where the snapshot is missing, the next opening builds the index.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from index.connections import DATABASE
+from index.disk import sync
+from index.errors import GalleryReplacementError
+from index.local import LocalGallery
+from index.record import GalleryHeader
+from index.snapshot import MANIFEST
+
+STAGING = "re-embedding"
+SNAPSHOT = "snapshot"
+
+
+@contextmanager
+def replacement(folder: Path, header: GalleryHeader) -> Iterator[tuple[LocalGallery, LocalGallery]]:
+    """The gallery in `folder`, and an empty one of this header, which takes its place after the block.
+
+    Nobody else is let into the folder until then. Where the block raises, the old gallery stays as it is, and
+    the next replacement removes the new one.
+
+    Raises:
+        FileNotFoundError: there is no gallery.
+        GalleryError: it cannot be opened, or its files are in use by another program.
+    """
+    found = LocalGallery.describe(folder)
+    staging = folder / STAGING
+    old = LocalGallery.open(
+        folder,
+        fingerprint=found.fingerprint,
+        descriptor_dim=found.descriptor_dim,
+        strips_shape=found.strips_shape,
+    )
+    with old:
+        shutil.rmtree(staging, ignore_errors=True)
+        with LocalGallery.open(
+            staging,
+            fingerprint=header.fingerprint,
+            descriptor_dim=header.descriptor_dim,
+            strips_shape=header.strips_shape,
+        ) as new:
+            yield old, new
+            new.snapshot()
+        old.close(last=lambda: _take_place(folder, staging))
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _take_place(folder: Path, staging: Path) -> None:
+    # The last connection to close folds the write-ahead log into the database; one that is left behind would
+    # be read as the other database's.
+    for database in (folder / DATABASE, staging / DATABASE):
+        if database.with_name(f"{DATABASE}-wal").exists():
+            raise GalleryReplacementError(database)
+    (folder / SNAPSHOT / MANIFEST).unlink(missing_ok=True)
+    sync(folder / SNAPSHOT)
+    shutil.rmtree(folder / SNAPSHOT)
+    (staging / DATABASE).replace(folder / DATABASE)
+    sync(folder)
+    (staging / SNAPSHOT).replace(folder / SNAPSHOT)
+    sync(folder)
