@@ -15,9 +15,10 @@ from models.reranker import StripReranker
 from models.runtime import Models
 from training.datasets.dataset import Dataset, Task, each_once
 from training.datasets.image import DatasetError, VehicleImage
-from training.evaluation.assessment import accuracy_row, assess
+from training.evaluation.assessment import assess
 from training.evaluation.cross_camera import both_stages
 from training.evaluation.descriptors import describe
+from training.evaluation.measurement import accuracy_row
 from training.export.bundle import (
     ExportError,
     Precision,
