@@ -9,8 +9,9 @@ from typing import Self
 
 from anyio import CapacityLimiter
 
-from index import Gallery, LocalGallery
+from index import FingerprintMismatchError, Gallery, GalleryError, LocalGallery
 from models.bundle import Bundle
+from service.advice import command
 from service.inference.batcher import Batcher
 from service.inference.embedder import ImageEmbedder, LocalEmbedder
 from service.inference.forward import ForwardPass, bucket_sizes, steps_for
@@ -107,13 +108,22 @@ def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
         GalleryError: locked, damaged, embedded by another bundle, or of an earlier version and not to be
             brought to the present one.
     """
-    return LocalGallery.open(
-        settings.data_dir,
-        fingerprint=bundle.fingerprint,
-        supersedes=bundle.supersedes,
-        descriptor_dim=bundle.manifest.descriptor_dim,
-        strips_shape=bundle.manifest.strips,
-    )
+    try:
+        return LocalGallery.open(
+            settings.data_dir,
+            fingerprint=bundle.fingerprint,
+            supersedes=bundle.supersedes,
+            descriptor_dim=bundle.manifest.descriptor_dim,
+            strips_shape=bundle.manifest.strips,
+        )
+    except FingerprintMismatchError as error:
+        remedy = command("gallery", "re-embed", settings=settings, options=("data_dir", "bundle"))
+        raise GalleryError(
+            f"the gallery in {error.path} was embedded by the model with fingerprint "
+            f"{error.gallery_fingerprint}, the bundle in {settings.bundle} has fingerprint "
+            f"{error.bundle_fingerprint}; re-embed it with `{remedy}`, or start with another --data-dir "
+            "or the gallery's own --bundle"
+        ) from None
 
 
 def load_models(settings: Settings, bundle: Bundle) -> Models:

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from service.access.keyring import Keyring
 from service.access.loopback import is_loopback
+from service.advice import command
 from service.api.app import create_app
 from service.inference.fatal_errors import LOST, EmbedderLostError
 from service.proxies import TrustedProxies
@@ -76,10 +77,11 @@ def check_address(listener: socket.socket, settings: Settings, keyring: Keyring)
     address = str(listener.getsockname()[0])
     if is_loopback(address) or settings.allow_anonymous or keyring.required:
         return
+    words = ("keys", "create", "--scope", "admin", "--name", "NAME")
+    create = command(*words, settings=settings, options=("data_dir",))
     raise CommandError(
         f"other machines reach {settings.host}, and there are no API keys in {settings.keys_path}: make one "
-        "with `lka-reid keys create --scope admin --name NAME`, or let everybody in with --allow-anonymous "
-        "(LKA_REID_ALLOW_ANONYMOUS=true)"
+        f"with `{create}`, or let everybody in with --allow-anonymous (LKA_REID_ALLOW_ANONYMOUS=true)"
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
+from service.advice import command
 from service.client.bulk_enroll import upload_all
 from service.client.errors import ClientError, RefusedError, ServiceUnreachableError
 from service.client.http import ServiceClient
@@ -138,9 +139,10 @@ def show(client: ServiceClient, pictures: Pictures) -> None:
     out.print(timings_line(answer))
     another = pictures.probes[1 % len(pictures.probes)]
     curl = f"curl -F image=@{shlex.quote(str(_short(another.path)))} -F top_k=5 {client.url}/query"
-    out.print(f"\nThe interface is described at [bold]{client.url}/docs[/]. Query with another picture by:\n")
+    out.print(f"\nThe interface is described at [bold]{client.url}/docs[/]. Query with another image by:\n")
     out.print(f"  {escape(curl)}", soft_wrap=True)
-    out.print(f"  lka-reid query {shlex.quote(str(_short(another.path)))} --url {client.url}", soft_wrap=True)
+    query = command("query", str(_short(another.path)), "--url", client.url)
+    out.print(f"  {escape(query)}", soft_wrap=True)
 
 
 def _short(path: Path) -> Path:

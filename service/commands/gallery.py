@@ -56,7 +56,8 @@ def re_embed(
                 f"there is no gallery in {settings.data_dir}; name its folder with --data-dir"
             ) from None
         if header.fingerprint in (loaded.fingerprint, *loaded.supersedes):
-            out.print(f"The gallery in {settings.data_dir} belongs to this bundle already; nothing to do.")
+            owner = f"the bundle in {settings.bundle}"
+            out.print(f"The gallery in {settings.data_dir} belongs to {owner} already; nothing to do.")
             return
         models = load_models(settings, loaded)
         spec = loaded.manifest.input

@@ -98,14 +98,18 @@ def revoke(
     """
     from service.access.audit import KeyChange
     from service.access.keyfile import UnknownKeyError
-    from service.startup import clear_errors
+    from service.advice import command
+    from service.startup import clear_errors, settings_from
 
     with clear_errors(), _files(data_dir) as (file, audit):
         audit.check()
         try:
             key = file.revoke(key_id)
         except UnknownKeyError:
-            raise CommandError(f"no key has the id {key_id!r}; `lka-reid keys list` shows them") from None
+            listing = command(
+                "keys", "list", settings=settings_from(data_dir=data_dir), options=("data_dir",)
+            )
+            raise CommandError(f"no key has the id {key_id!r}; `{listing}` shows them") from None
         audit.write(KeyChange("keys.revoke", key).line())
     out.print(f"Key {key.id} is revoked.")
 

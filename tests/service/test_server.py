@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,11 +17,12 @@ import httpx
 import pytest
 from PIL import Image
 
+from service import resources
 from service.inference.fatal_errors import LOST
 from service.server import listen
 from service.startup import CommandError
-from tests.service.command_line import ROOT, free_port, serving_process
-from tests.service.fakes import open_gallery, picture, write_bundle
+from tests.service.command_line import ROOT, command_runner, free_port, serving_process
+from tests.service.fakes import load_fakes, open_gallery, picture, write_bundle
 
 
 def test_connections_do_not_wait_for_acknowledgements() -> None:
@@ -133,6 +135,21 @@ def test_a_gallery_of_another_bundle_is_refused_with_the_remedy(tmp_path: Path) 
     bundle = write_bundle(tmp_path / "bundle")
     error = serve_in_vain("--port", free_port(), "--data-dir", tmp_path / "data", "--bundle", bundle)
     assert f"lka-reid gallery re-embed --data-dir {tmp_path / 'data'}" in error
+
+
+def test_the_remedy_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(resources, "load_models", load_fakes)
+    data, bundle = tmp_path / "my data", write_bundle(tmp_path / "b 2", "other")
+    open_gallery(data, fingerprint="e" * 64).close()
+    where = ("--port", free_port(), "--data-dir", data, "--bundle", bundle)
+    program, *words = shlex.split(serve_in_vain(*where).split("`")[1])
+    assert program == "lka-reid"
+    pasted = command_runner(monkeypatch, capsys)(*words)
+    assert (pasted.code, pasted.out.startswith("0 images embedded by other")) == (0, True), pasted
+    with serving_process("--data-dir", data, "--bundle", bundle) as service:
+        assert httpx.get(service.url + "/health/ready").status_code == 200
 
 
 def test_a_gallery_in_use_is_refused_with_its_holder(tmp_path: Path) -> None:
