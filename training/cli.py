@@ -17,7 +17,6 @@ from training.commands.calibrate import calibrate
 from training.commands.comparison import compare_rerankers
 from training.commands.evaluate import evaluate
 from training.commands.exchange import exchange_reranker
-from training.commands.measuring import BUNDLE, BundleFolder
 from training.commands.running import ending
 from training.commands.study import study
 
@@ -98,31 +97,35 @@ def export(
 def demo_gallery(
     data: Data,
     folder: Annotated[Path, typer.Option(help="Gets images/ and manifest.csv.")] = Path("service/demo"),
-    probe_camera: Annotated[str, typer.Option(help="Whose images are the probes.")] = "cam1",
-    bundle: BundleFolder = BUNDLE,
+    probe_camera: Annotated[str, typer.Option(help="Whose pictures are the probes.")] = "cam1",
 ) -> None:
-    """Copy the images of vehicles that a bundle was not trained on as the demo's gallery and probes."""
-    from models.bundle import Bundle
+    """Copy the validation vehicles' pictures as the demo's gallery and probes."""
     from training.export.demo_gallery import write_demo_gallery
 
     with ending():
-        count = write_demo_gallery(data, Bundle.load(bundle), folder, probe_camera)
-    Console().print(f"{folder}: {count} images")
+        count = write_demo_gallery(data, folder, probe_camera)
+    Console().print(f"{folder}: {count} pictures")
 
 
 @app.command()
 def answer_sheet(
-    bundle: Annotated[Path, typer.Option(help="The bundle that answers.")] = Path("models/bundles/default"),
+    bundle: Annotated[Path, typer.Option(help="The bundle that searches.")] = Path("models/bundles/default"),
     manifest: Annotated[Path, typer.Option(help="CSV: path, vehicle_id, role (gallery or probe).")] = Path(
         "service/demo/manifest.csv"
     ),
+    among: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of more images, also of the manifest's vehicles: search all of them, across cameras."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("docs/ranked-answer.png"),
 ) -> None:
-    """Draw ranked answers: probe, first stage, both stages, the right ones marked."""
+    """Draw ranked matches: probe, first stage, both stages, the correct ones marked."""
     from training.reporting.answer_sheet import make_answer_sheet
 
-    make_answer_sheet(bundle, manifest, out)
-    Console().print(f"{out} written")
+    counts = make_answer_sheet(bundle, manifest, out, among=among)
+    Console().print(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
 @app.command()

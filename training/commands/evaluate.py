@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich import box
@@ -11,10 +11,7 @@ from rich.table import Table
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, err, out, refuse
 from training.datasets.layouts import AUTO
-from training.evaluation.measurement import NAMES, Measurement, Way
-from training.evaluation.metrics import REIDENTIFICATION, shown
-
-REPORT = REIDENTIFICATION
+from training.evaluation.protocol import NAMES, Row, Way
 
 
 def evaluate(
@@ -58,7 +55,7 @@ def evaluate(
                 "layout": dataset.layout,
                 "notes": list(dataset.notes),
                 "left_out": left_out,
-                "rows": [_plain(row) for row in rows],
+                "rows": [row.row() for row in rows],
             }
         )
         return
@@ -67,41 +64,27 @@ def evaluate(
         err.print(f"no row '{name}': {reason}")
 
 
-def _plain(row: Measurement) -> dict[str, Any]:
-    """Flat, unrounded, for JSON."""
-    return {
-        "task": row.task.name,
-        "way": row.way.value,
-        "queries": row.queries,
-        "gallery": row.result.gallery,
-        "repeats": len(row.results),
-        **row.figures(REPORT),
-        "spread": row.spread(),
-    }
-
-
-def _table(rows: list[Measurement], title: str) -> Table:
+def _table(rows: list[Row], title: str) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True
     )
-    figures = shown(REPORT)
+    ranks = [f"R{rank}" for rank in rows[0].accuracy.cmc] if rows else []
     table.add_column("task")
     table.add_column("way")
-    for name in ("queries", "gallery", *figures):
+    for name in ("queries", "gallery", "mAP", *ranks, "mINP"):
         table.add_column(name, justify="right", no_wrap=True)
     before = ""
-    for row in sorted(rows, key=lambda row: [r.task.name for r in rows].index(row.task.name)):
-        values = row.figures(REPORT)
-        # What is drawn at random is shown with its spread.
-        spread = {name: f" ±{value:.1f}" for name, value in (row.spread() or {}).items()}
-        draws = len(row.results)
+    for row in sorted(rows, key=lambda row: [r.task for r in rows].index(row.task)):
+        values = row.accuracy.row()
+        # What is drawn at random is told with its spread.
+        spread = {name: f" ±{value:.1f}" for name, value in (row.spread or {}).items()}
         table.add_row(
-            row.task.name if row.task.name != before else "",
-            NAMES[row.way] + (f" ({draws} draws)" if draws > 1 else ""),
-            f"{row.queries:,}",
-            f"{row.result.gallery:,}",
-            *(f"{values[name]:.1f}{spread.get(name, '')}" for name in figures),
+            row.task if row.task != before else "",
+            NAMES[row.way] + (f" ({row.repeats} draws)" if row.repeats > 1 else ""),
+            f"{row.accuracy.queries:,}",
+            f"{row.gallery:,}",
+            *(f"{values[name]:.1f}{spread.get(name, '')}" for name in ("mAP", *ranks, "mINP")),
             style="bold" if row.way is Way.plain else None,
         )
-        before = row.task.name
+        before = row.task
     return table

@@ -1,8 +1,9 @@
-"""A picture of ranked answers: the probe and the order of one and of both stages, the right ones marked."""
+"""A sheet of ranked matches: probes with the ranking of one and of both stages, correct matches marked."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,66 +20,73 @@ from models.preprocessing import prepare
 from models.runtime import Embeddings, Models
 
 SHOWN = 5
-RIGHT, WRONG, PROBE = "#1a9850", "#b0b0b0", "#2166ac"
+CORRECT, WRONG, PROBE = "#1a9850", "#b0b0b0", "#2166ac"
+
+Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One probe's answer.
+class Ranking:
+    """One probe's matches.
 
     Attributes:
-        probe: its picture.
-        first: gallery positions in the first stage's order.
+        probe: its file.
+        first: gallery positions as the first stage ranks them.
         both: gallery positions after the second stage.
-        right: gallery positions of the probe's vehicle.
+        correct: gallery positions of the probe's vehicle.
     """
 
     probe: Path
     first: NDArray[np.intp]
     both: NDArray[np.intp]
-    right: NDArray[np.intp]
+    correct: NDArray[np.intp]
 
     def ranks(self) -> tuple[int, int]:
-        """Rank of the first right answer before and after the second stage, from 1."""
-        before, after = (int(np.isin(order, self.right).argmax()) + 1 for order in (self.first, self.both))
+        """Rank of the first correct match before and after the second stage, from 1."""
+        before, after = (int(np.isin(order, self.correct).argmax()) + 1 for order in (self.first, self.both))
         return before, after
 
 
-def answer_all(models: Models, manifest: Path) -> tuple[list[Answer], list[Path]]:
-    """Query a demo manifest's gallery with each of its probes.
+def rank_all(models: Models, manifest: Path, among: Path | None = None) -> tuple[list[Ranking], list[Path]]:
+    """Search for the probes of a manifest.
 
     Args:
         models: with a re-ranker.
         manifest: CSV with path, vehicle_id and role (gallery or probe).
+        among: a manifest whose vehicles join the gallery. Then every image of `manifest` is a probe, and is
+            searched for among the images of other cameras (`camera_id`).
 
     Returns:
-        The answers, and the gallery's pictures by position.
+        The rankings, and the gallery's files by position.
     """
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    gallery = [row for row in rows if row["role"] == "gallery"]
+    gallery, probes = (_rows(manifest, role) for role in ("gallery", "probe"))
+    if among is not None:
+        gallery = probes = [*gallery, *probes]
+        known = {row["vehicle_id"] for row in probes}
+        gallery = [*gallery, *(row for row in _rows(among) if row["vehicle_id"] not in known)]
     vehicles = np.array([row["vehicle_id"] for row in gallery])
-    known = _embed(models, [manifest.parent / row["path"] for row in gallery])
-    answers = []
-    for row in rows:
-        if row["role"] != "probe":
-            continue
-        path = manifest.parent / row["path"]
-        probe = _embed(models, [path])
-        similarities = known.descriptors @ probe.descriptors[0]
-        first = np.argsort(-similarities, kind="stable")
-        answers.append(
-            Answer(
-                path,
-                first,
-                _rerank(models, probe, known, first, similarities),
-                np.flatnonzero(vehicles == row["vehicle_id"]),
-            )
-        )
-    return answers, [manifest.parent / row["path"] for row in gallery]
+    cameras = np.array([row.get("camera_id", "") for row in gallery])
+    embedded = _embed(models, [Path(row["path"]) for row in gallery])
+    rankings = []
+    for row in probes:
+        probe = _embed(models, [Path(row["path"])])
+        similarities = embedded.descriptors @ probe.descriptors[0]
+        allowed = np.arange(len(gallery)) if among is None else np.flatnonzero(cameras != row["camera_id"])
+        first = allowed[np.argsort(-similarities[allowed], kind="stable")]
+        correct = np.intersect1d(allowed, np.flatnonzero(vehicles == row["vehicle_id"]))
+        both = _rerank(models, probe, embedded, first, similarities)
+        rankings.append(Ranking(Path(row["path"]), first, both, correct))
+    return rankings, [Path(row["path"]) for row in gallery]
 
 
-def _embed(models: Models, paths: list[Path]) -> Embeddings:
+def _rows(manifest: Path, role: str | None = None) -> list[Row]:
+    """A manifest's rows, all or those of a role, with paths that do not depend on where it lies."""
+    with manifest.open(newline="", encoding="utf-8") as file:
+        rows = [row | {"path": str(manifest.parent / row["path"])} for row in csv.DictReader(file)]
+    return [row for row in rows if role is None or row["role"] == role]
+
+
+def _embed(models: Models, paths: Sequence[Path]) -> Embeddings:
     parts = []
     for path in paths:
         image = prepare(decode(path.read_bytes()), models.embedder.input)
@@ -92,50 +100,55 @@ def _embed(models: Models, paths: list[Path]) -> Embeddings:
 def _rerank(
     models: Models,
     probe: Embeddings,
-    known: Embeddings,
+    gallery: Embeddings,
     first: NDArray[np.intp],
     similarities: NDArray[np.float32],
 ) -> NDArray[np.intp]:
-    if models.reranker is None or probe.strips is None or known.strips is None:
+    if models.reranker is None or probe.strips is None or gallery.strips is None:
         return first
     top = first[: models.reranker.candidates]
-    distances = models.reranker.distances(probe.strips, known.strips[top][None], similarities[top][None])[0]
+    distances = models.reranker.distances(probe.strips, gallery.strips[top][None], similarities[top][None])[0]
     return np.concatenate((top[np.argsort(distances, kind="stable")], first[len(top) :]))
 
 
-def draw(answers: list[Answer], gallery: list[Path], out: Path) -> None:
-    """Draw some answers below each other and write a PNG."""
+def draw(rankings: Sequence[Ranking], gallery: Sequence[Path], out: Path) -> None:
+    """Draw rankings below each other and write a PNG."""
     mpl.use("Agg")
-    figure = Figure(figsize=(2 * SHOWN + 4, 1.75 * len(answers) + 0.5), dpi=110)
+    figure = Figure(figsize=(2 * SHOWN + 4, 1.75 * len(rankings) + 0.5), dpi=110)
     columns = 2 * SHOWN + 2
     grid = figure.add_gridspec(
-        len(answers), columns, width_ratios=[1.15, *[1] * SHOWN, 0.25, *[1] * SHOWN], wspace=0.08, hspace=0.25
+        len(rankings),
+        columns,
+        width_ratios=[1.15, *[1] * SHOWN, 0.25, *[1] * SHOWN],
+        wspace=0.08,
+        hspace=0.25,
     )
-    for line, answer in enumerate(answers):
+    for line, ranking in enumerate(rankings):
         axes = [figure.add_subplot(grid[line, column]) for column in range(columns) if column != SHOWN + 1]
-        show_picture(axes[0], answer.probe, "probe" if line == 0 else "", PROBE, "")
-        for order, name, start in ((answer.first, "first stage", 1), (answer.both, "both stages", 1 + SHOWN)):
-            for place in range(SHOWN):
-                position = order[place]
-                right = position in answer.right
-                title = name if line == 0 and place == 0 else ""
-                show_picture(
+        show_image(axes[0], ranking.probe, "probe" if line == 0 else "", PROBE, "")
+        for order, name, start in (
+            (ranking.first, "first stage", 1),
+            (ranking.both, "both stages", 1 + SHOWN),
+        ):
+            for place, position in enumerate(order[:SHOWN]):
+                correct = position in ranking.correct
+                show_image(
                     axes[start + place],
                     gallery[position],
-                    title,
-                    RIGHT if right else WRONG,
-                    f"{place + 1}{' ✓' if right else ''}",
+                    name if line == 0 and place == 0 else "",
+                    CORRECT if correct else WRONG,
+                    f"{place + 1}{' ✓' if correct else ''}",
                 )
     figure.savefig(out, bbox_inches="tight", facecolor="white")
 
 
-def show_picture(axes: Axes, path: Path, title: str, colour: str, label: str) -> None:
-    """A picture in a coloured frame, with a title above and a label below."""
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
-    side = max(picture.size)
+def show_image(axes: Axes, path: Path, title: str, colour: str, label: str) -> None:
+    """An image in a coloured frame, with a title above and a label below."""
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    side = max(image.size)
     square = Image.new("RGB", (side, side), "white")
-    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     axes.imshow(np.asarray(square.resize((160, 160))))
     axes.set_xticks([])
     axes.set_yticks([])
@@ -145,21 +158,33 @@ def show_picture(axes: Axes, path: Path, title: str, colour: str, label: str) ->
     axes.set_xlabel(label, fontsize=9, color=colour, labelpad=2)
 
 
-def choose(answers: list[Answer], count: int) -> list[Answer]:
-    """Answers worth looking at: won by the second stage, lost by it, wrong in both, then the first ones."""
+def choose(rankings: Sequence[Ranking], count: int) -> list[Ranking]:
+    """Rankings to show: won by the second stage, one lost by it, one wrong in both, then the first ones."""
 
-    def kind(answer: Answer) -> int:
-        before, after = answer.ranks()
+    def kind(ranking: Ranking) -> int:
+        before, after = ranking.ranks()
         if before > 1 and after == 1:
             return 0
         return 1 if before == 1 and after > 1 else 2 if after > 1 else 3
 
-    by_kind = [[answer for answer in answers if kind(answer) == k] for k in range(4)]
+    by_kind = [[ranking for ranking in rankings if kind(ranking) == k] for k in range(4)]
     chosen = by_kind[0][: max(1, count - 3)] + by_kind[1][:1] + by_kind[2][:1]
     return (chosen + by_kind[3])[:count]
 
 
-def make_answer_sheet(bundle: Path, manifest: Path, out: Path, count: int = 5) -> None:
-    """Answer all probes of a demo manifest and draw the telling ones."""
-    answers, gallery = answer_all(Models.load(Bundle.load(bundle)), manifest)
-    draw(choose(answers, count), gallery, out)
+def make_answer_sheet(
+    bundle: Path, manifest: Path, out: Path, *, among: Path | None = None, count: int = 5
+) -> dict[str, int]:
+    """Search for all probes of a manifest and draw `count` of them (`rank_all`, `choose`).
+
+    Returns:
+        How many queries there were, and how many of them each stage gets wrong.
+    """
+    rankings, gallery = rank_all(Models.load(Bundle.load(bundle)), manifest, among)
+    draw(choose(rankings, count), gallery, out)
+    ranks = [ranking.ranks() for ranking in rankings]
+    return {
+        "queries": len(ranks),
+        "first stage wrong": sum(before > 1 for before, _ in ranks),
+        "both stages wrong": sum(after > 1 for _, after in ranks),
+    }
