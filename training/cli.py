@@ -17,6 +17,7 @@ from training.commands.calibrate import calibrate
 from training.commands.comparison import compare_rerankers
 from training.commands.evaluate import evaluate
 from training.commands.exchange import exchange_reranker
+from training.commands.measuring import BUNDLE, BundleFolder
 from training.commands.running import ending
 from training.commands.study import study
 
@@ -97,14 +98,16 @@ def export(
 def demo_gallery(
     data: Data,
     folder: Annotated[Path, typer.Option(help="Gets images/ and manifest.csv.")] = Path("service/demo"),
-    probe_camera: Annotated[str, typer.Option(help="Whose pictures are the probes.")] = "cam1",
+    probe_camera: Annotated[str, typer.Option(help="Whose images are the probes.")] = "cam1",
+    bundle: BundleFolder = BUNDLE,
 ) -> None:
-    """Copy the validation vehicles' pictures as the demo's gallery and probes."""
+    """Copy the images of vehicles that a bundle was not trained on as the demo's gallery and probes."""
+    from models.bundle import Bundle
     from training.export.demo_gallery import write_demo_gallery
 
     with ending():
-        count = write_demo_gallery(data, folder, probe_camera)
-    Console().print(f"{folder}: {count} pictures")
+        count = write_demo_gallery(data, Bundle.load(bundle), folder, probe_camera)
+    Console().print(f"{folder}: {count} images")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from pydantic_core import to_jsonable_python
 
 from models.manifest import Accuracy, DataSource, RerankerTraining, Training, WeightsSource
 from models.network import LKAReID
-from training.evaluation.cross_camera import accuracy_row, both_stages, directions
+from training.evaluation.cross_camera import both_stages, cross_camera, cross_camera_row
 from training.export.bundle import Precision, export_bundle, for_inference, reranker_for_inference
 from training.export.parity import Parity
 from training.features.extract import Features, extract
@@ -30,7 +30,7 @@ def measure(run: Run, precision: Precision = "int8") -> Accuracy:
     rows = []
     for name, network in rivals.items():
         run.reporter.part(f"measuring: {name}")
-        rows.append(accuracy_row(name, directions(_features(run, network))))
+        rows.append(cross_camera_row(name, cross_camera(_features(run, network))))
     run.reporter.part("measuring: LKA-ReID")
     features = _features(run, for_inference(embedder, precision).to(run.process.device))
     rows += both_stages(features, reranker_for_inference(reranker, precision))

@@ -34,8 +34,8 @@ def calibrate(
     """Find the similarity threshold for a wanted false-match rate and write it into the bundle.
 
     The rate is counted over pairs of images from different cameras. Use vehicles that the bundle was not
-    trained on. A rate that the pairs are too few for is refused. The bundle's fingerprint stays the same, so
-    galleries stay valid; the service reports `is_match` with the threshold once it is restarted.
+    trained on. A rate for which there are too few pairs is refused. The bundle's fingerprint stays the same,
+    so galleries stay valid. The service reports `is_match` with the threshold once it is restarted.
     """
     from dataclasses import asdict
 

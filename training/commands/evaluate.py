@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -11,7 +11,10 @@ from rich.table import Table
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, err, out, refuse
 from training.datasets.layouts import AUTO
-from training.evaluation.protocol import NAMES, Row, Way
+from training.evaluation.measurement import NAMES, Measurement, Way
+from training.evaluation.metrics import REIDENTIFICATION, shown
+
+REPORT = REIDENTIFICATION
 
 
 def evaluate(
@@ -55,7 +58,7 @@ def evaluate(
                 "layout": dataset.layout,
                 "notes": list(dataset.notes),
                 "left_out": left_out,
-                "rows": [row.row() for row in rows],
+                "rows": [_plain(row) for row in rows],
             }
         )
         return
@@ -64,27 +67,41 @@ def evaluate(
         err.print(f"no row '{name}': {reason}")
 
 
-def _table(rows: list[Row], title: str) -> Table:
+def _plain(row: Measurement) -> dict[str, Any]:
+    """Flat, unrounded, for JSON."""
+    return {
+        "task": row.task.name,
+        "way": row.way.value,
+        "queries": row.queries,
+        "gallery": row.result.gallery,
+        "repeats": len(row.results),
+        **row.figures(REPORT),
+        "spread": row.spread(),
+    }
+
+
+def _table(rows: list[Measurement], title: str) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True
     )
-    ranks = [f"R{rank}" for rank in rows[0].accuracy.cmc] if rows else []
+    figures = shown(REPORT)
     table.add_column("task")
     table.add_column("way")
-    for name in ("queries", "gallery", "mAP", *ranks, "mINP"):
+    for name in ("queries", "gallery", *figures):
         table.add_column(name, justify="right", no_wrap=True)
     before = ""
-    for row in sorted(rows, key=lambda row: [r.task for r in rows].index(row.task)):
-        values = row.accuracy.row()
-        # What is drawn at random is told with its spread.
-        spread = {name: f" ±{value:.1f}" for name, value in (row.spread or {}).items()}
+    for row in sorted(rows, key=lambda row: [r.task.name for r in rows].index(row.task.name)):
+        values = row.figures(REPORT)
+        # What is drawn at random is shown with its spread.
+        spread = {name: f" ±{value:.1f}" for name, value in (row.spread() or {}).items()}
+        draws = len(row.results)
         table.add_row(
-            row.task if row.task != before else "",
-            NAMES[row.way] + (f" ({row.repeats} draws)" if row.repeats > 1 else ""),
-            f"{row.accuracy.queries:,}",
-            f"{row.gallery:,}",
-            *(f"{values[name]:.1f}{spread.get(name, '')}" for name in ("mAP", *ranks, "mINP")),
+            row.task.name if row.task.name != before else "",
+            NAMES[row.way] + (f" ({draws} draws)" if draws > 1 else ""),
+            f"{row.queries:,}",
+            f"{row.result.gallery:,}",
+            *(f"{values[name]:.1f}{spread.get(name, '')}" for name in figures),
             style="bold" if row.way is Way.plain else None,
         )
-        before = row.task
+        before = row.task.name
     return table

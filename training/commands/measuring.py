@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from training.datasets.dataset import Dataset
 
 BundleFolder = Annotated[
-    Path, typer.Option("--bundle", help="The bundle to measure.", show_default="the shipped one")
+    Path, typer.Option("--bundle", help="The bundle to measure.", show_default="the default one")
 ]
 Data = Annotated[
     Path, typer.Option("--data", help="The data set's folder, or its CSV manifest.", show_default=False)

@@ -26,7 +26,9 @@ from training.datasets.layouts import open_dataset
 from training.datasets.viewpoints import Viewpoints
 from training.distributed import Process
 from training.embedder.trainer import Trainer
-from training.evaluation.assessment import Assessment, accuracy_row, assess, hardest
+from training.evaluation.assessment import assess
+from training.evaluation.hardest import HardQuery, hardest
+from training.evaluation.measurement import Measurement, accuracy_row
 from training.export.bundle import export_bundle, for_inference
 from training.export.viewpoint import at_mean_viewpoint
 from training.features.extract import Features, extract
@@ -239,12 +241,17 @@ class Experiment:
         network = load_embedder(self.folder / EMBEDDER)
         numbers = self.viewpoints.numbers(self.train) if self.viewpoints else []
         shipped = for_inference(at_mean_viewpoint(network, numbers), self.config.bundle.precision)
-        found: dict[str, list[Assessment]] = {}
+        found: dict[str, list[Measurement]] = {}
+        worst: list[HardQuery] = []
         if self.tasks:
             self.reporter.part("measuring")
-            found[SERVED] = self._assess(shipped, informed=False)
+            features = self._measured(shipped, informed=False)
+            found[SERVED] = [assess(task, features) for task in self.tasks]
+            first = found[SERVED][0]
+            worst = hardest(first.task, first.result, features, self.config.evaluation.hardest)
             if self.viewpoints:
-                found[INFORMED] = self._assess(network, informed=True)
+                features = self._measured(network, informed=True)
+                found[INFORMED] = [assess(task, features) for task in self.tasks]
         metrics = {
             "name": self.config.name,
             "seed": self.config.seed,
@@ -255,20 +262,23 @@ class Experiment:
             "configuration": self.config.model_dump(mode="json"),
             "history": [row.to_dict() for row in history],
         }
-        self._report(metrics, history, found)
+        self._report(metrics, history, found, worst)
         if self.config.bundle.export:
             self.reporter.part("export")
             self._export(shipped, metrics, found)
         return metrics
 
-    def _assess(self, network: LKAReID, *, informed: bool) -> list[Assessment]:
+    def _measured(self, network: LKAReID, *, informed: bool) -> Features:
         network = copy.deepcopy(network).to(self.process.device)
         images = {image.path: image for task in self.tasks for image in task.images()}
-        features = self._features(network, list(images.values()), informed=informed)
-        return [assess(task, features) for task in self.tasks]
+        return self._features(network, list(images.values()), informed=informed)
 
     def _report(
-        self, metrics: dict[str, Any], history: Sequence[EpochRow], found: dict[str, list[Assessment]]
+        self,
+        metrics: dict[str, Any],
+        history: Sequence[EpochRow],
+        found: dict[str, list[Measurement]],
+        worst: Sequence[HardQuery],
     ) -> None:
         folder = self.folder / REPORT
         folder.mkdir(exist_ok=True)
@@ -282,13 +292,12 @@ class Experiment:
                 for a in all_of
             }
             draw_cmc(named, folder / "cmc.png")
-            worst = hardest(found[SERVED][0], self.config.evaluation.hardest)
             if worst:
                 draw_hardest(worst, folder / "hardest.png")
         text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
         (folder / METRICS).write_text(text, encoding="utf-8")
 
-    def _export(self, shipped: LKAReID, metrics: dict[str, Any], found: dict[str, list[Assessment]]) -> None:
+    def _export(self, shipped: LKAReID, metrics: dict[str, Any], found: dict[str, list[Measurement]]) -> None:
         images = [image for task in self.tasks for image in task.images()]
         names = {SERVED: FIRST_STAGE}
         rows = [accuracy_row(names.get(row, row), a) for row, all_of in found.items() for a in all_of]
@@ -305,5 +314,5 @@ class Experiment:
         )
 
 
-def _headline(assessment: Assessment) -> dict[str, float]:
-    return dict(list(assessment.figures().items())[:SHOWN])
+def _headline(measured: Measurement) -> dict[str, float]:
+    return dict(list(measured.figures().items())[:SHOWN])

@@ -1,5 +1,1 @@
-"""Measuring: accuracy of rankings, retrieval by chunks, the data sets' protocols, threshold calibration."""
-
-from training.evaluation.accuracy import Accuracy, accuracy, rank_gallery
-
-__all__ = ["Accuracy", "accuracy", "rank_gallery"]
+"""Measuring: rankings and results, metrics, the data sets' protocols, significance, threshold calibration."""

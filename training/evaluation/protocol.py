@@ -1,44 +1,24 @@
-"""A data set's tasks measured as its authors do, each way of measuring in a row of its own."""
+"""A data set's tasks measured as its authors do, each way of measuring by itself."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
-from training.evaluation.accuracy import Accuracy, accuracy_of_ranks
 from training.evaluation.descriptors import Described, Embedder, describe, describe_flipped
-from training.evaluation.retrieval import Codes, Floats, Reorder, Side, right_ranks
+from training.evaluation.measurement import NAMES, Measurement, Way
+from training.evaluation.result import Codes
+from training.evaluation.retrieval import Distances, Floats, Side, retrieve
 from training.evaluation.variants import centring, expanded
 
 REPEATS = 10
 SEED = 0
-
-
-class Way(StrEnum):
-    """A way of measuring; the plain one is the first stage as it is."""
-
-    plain = "plain"
-    reranked = "reranked"
-    centring = "centring"
-    expansion = "expansion"
-    flip = "flip"
-
-
-NAMES = {
-    Way.plain: "first stage",
-    Way.reranked: "both stages",
-    Way.centring: "first stage + camera centring",
-    Way.expansion: "first stage + query expansion",
-    Way.flip: "first stage + flip",
-}
 
 
 class Reranker(Protocol):
@@ -67,57 +47,21 @@ class Models(Protocol):
 
 
 class Progress(Protocol):
-    """Who is told how far the work is."""
+    """Receives how far the work is."""
 
     def start(self, name: str, total: int) -> Callable[[int], None]:
         """A part of the work begins; what is returned is called with the number done."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        task: its name.
-        way: how it was measured.
-        gallery: images in it.
-        repeats: how many random galleries the accuracy is the mean of; 1 for a fixed one.
-        accuracy: mean over the repeats; queries are those of one repeat.
-        spread: standard deviation over the repeats of mAP and of R1; None for a fixed gallery.
-    """
-
-    task: str
-    way: Way
-    gallery: int
-    repeats: int
-    accuracy: Accuracy
-    spread: dict[str, float] | None
-
-    def row(self) -> dict[str, Any]:
-        """Flat, unrounded, for JSON."""
-        found = self.accuracy
-        return {
-            "task": self.task,
-            "way": self.way.value,
-            "queries": found.queries,
-            "gallery": self.gallery,
-            "repeats": self.repeats,
-            "mAP": found.mAP,
-            **{f"R{rank}": value for rank, value in found.cmc.items()},
-            "mINP": found.mINP,
-            "spread": self.spread,
-        }
-
-
-def evaluate(dataset: Dataset, models: Models, ways: list[Way], progress: Progress) -> Iterator[Row]:
+def evaluate(dataset: Dataset, models: Models, ways: list[Way], progress: Progress) -> Iterator[Measurement]:
     """Measure a bundle on every task of a data set.
 
-    Every image is embedded once. Ways that do not apply give no row: `reranked` for a bundle without second
-    stage, `centring` where a camera is unknown (see `inapplicable`).
+    Every image is embedded once. Ways that do not apply give no measurement: `reranked` for a bundle without
+    second stage, `centring` where a camera is unknown (see `inapplicable`).
 
     Raises:
         DatasetError: there is no task, or an image cannot be read.
-        ValueError: no query of a task has a right answer.
+        ValueError: no query of a task has a correct match.
     """
     images = images_to_measure(dataset)
     second = models.reranker is not None and Way.reranked in ways
@@ -174,11 +118,13 @@ def inapplicable(dataset: Dataset, models: Models) -> dict[Way, str]:
     return found
 
 
-def measure(task: Task, described: Described, way: Way, reranker: Reranker | None, progress: Progress) -> Row:
-    """One row: a task, measured one way.
+def measure(
+    task: Task, described: Described, way: Way, reranker: Reranker | None, progress: Progress
+) -> Measurement:
+    """One task, measured one way.
 
     Raises:
-        ValueError: no query has a right answer.
+        ValueError: no query has a correct match.
     """
     change = centring(described.descriptors, described.cameras) if way is Way.centring else None
     draws = list(_draws(task))
@@ -186,28 +132,20 @@ def measure(task: Task, described: Described, way: Way, reranker: Reranker | Non
     found, done = [], 0
     for chosen, known in draws:
         queries, gallery = described.side(chosen, change), described.side(known, change)
-        asked = queries
-        if way is Way.expansion:
-            asked = expanded(queries, gallery)
-        reorder = None
+        probes = expanded(queries, gallery) if way is Way.expansion else queries
+        distances = None
         if way is Way.reranked and reranker is not None and described.strips is not None:
-            reorder = second_stage(reranker, described.strips, queries, gallery)
-        ranks = right_ranks(
-            asked,
+            distances = second_stage(reranker, described.strips, queries, gallery)
+        result = retrieve(
+            probes,
             gallery,
-            reorder=reorder,
-            first=reranker.candidates if reranker is not None else 0,
+            distances=distances,
+            candidates=reranker.candidates if reranker is not None else 0,
             report=lambda count, before=done: report(before + count),  # type: ignore[misc]
         )
-        found.append(accuracy_of_ranks(ranks))
+        found.append(result)
         done += len(chosen)
-    spread = None
-    if task.gallery is None:
-        spread = {
-            "mAP": float(np.std([part.mAP for part in found], ddof=1)),
-            "R1": float(np.std([part.cmc[1] for part in found], ddof=1)),
-        }
-    return Row(task.name, way, len(draws[0][1]), len(draws), _mean(found), spread)
+    return Measurement(task, way, tuple(found))
 
 
 def _draws(task: Task) -> Iterator[tuple[list[VehicleImage], list[VehicleImage]]]:
@@ -225,8 +163,8 @@ def _draws(task: Task) -> Iterator[tuple[list[VehicleImage], list[VehicleImage]]
         yield [image for image in task.queries if image.path not in drawn], gallery
 
 
-def second_stage(reranker: Reranker, strips: NDArray[np.float16], queries: Side, gallery: Side) -> Reorder:
-    """What re-orders the first candidates of a query, for `right_ranks`.
+def second_stage(reranker: Reranker, strips: NDArray[np.float16], queries: Side, gallery: Side) -> Distances:
+    """The distances of a query's first candidates, for `retrieve`.
 
     Args:
         reranker: the second stage.
@@ -235,19 +173,9 @@ def second_stage(reranker: Reranker, strips: NDArray[np.float16], queries: Side,
         gallery: likewise.
     """
 
-    def reorder(query: int, candidates: Codes, similarities: Floats) -> Codes:
+    def distances(query: int, candidates: Codes, similarities: Floats) -> Floats:
         probe = strips[queries.rows[query]][None]
-        distances = reranker.distances(probe, strips[gallery.rows[candidates]][None], similarities[None])
-        return np.argsort(distances[0], kind="stable")
+        found = reranker.distances(probe, strips[gallery.rows[candidates]][None], similarities[None])
+        return np.asarray(found[0])
 
-    return reorder
-
-
-def _mean(found: list[Accuracy]) -> Accuracy:
-    cmc = {rank: float(np.mean([part.cmc[rank] for part in found])) for rank in found[0].cmc}
-    return Accuracy(
-        queries=found[0].queries,
-        mAP=float(np.mean([part.mAP for part in found])),
-        cmc=cmc,
-        mINP=float(np.mean([part.mINP for part in found])),
-    )
+    return distances

@@ -1,4 +1,4 @@
-"""Re-ordering the first of a ranking by a re-ranker in torch."""
+"""The second stage in torch: its distances, and rankings re-ordered by them."""
 
 from __future__ import annotations
 
@@ -6,30 +6,55 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.reranker import StripReranker
+from models.reranker import CANDIDATES, StripReranker
+from training.evaluation.ranking import reorder_first
+from training.evaluation.result import Codes
 from training.features.extract import Features
+
+CHUNK = 32
+"""Queries in one forward pass."""
+
+
+class SecondStage:
+    """A re-ranker in torch as `training.evaluation` asks one, on the device that it is on."""
+
+    candidates = CANDIDATES
+
+    def __init__(self, model: StripReranker) -> None:
+        self._model = model.eval()
+        self._device = next(model.parameters()).device
+
+    def distances(
+        self,
+        probes: NDArray[np.floating],
+        candidates: NDArray[np.floating],
+        similarities: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Distances `[B, n]` of probes `[B, s, w]` to candidates `[B, n, s, w]`."""
+        given = (
+            torch.from_numpy(np.asarray(each, dtype=np.float32)).to(self._device)
+            for each in (probes, candidates, similarities)
+        )
+        with torch.inference_mode():
+            found: NDArray[np.float32] = self._model(*given).cpu().numpy()
+        return found
 
 
 def rerank(
-    model: StripReranker, queries: Features, gallery: Features, ranking: NDArray[np.integer], length: int
-) -> NDArray[np.intp]:
-    """Re-order the first `length` of a ranking `[Q, G]` by the re-ranker's distances; the tail stays.
+    model: StripReranker, queries: Features, gallery: Features, order: Codes, length: int = CANDIDATES
+) -> Codes:
+    """Re-order the first `length` of an order `[Q, n]` by the re-ranker's distances.
 
     Raises:
         ValueError: features without strips.
     """
     if queries.strips is None or gallery.strips is None:
         raise ValueError("re-ranking needs strips")
-    out = np.array(ranking, dtype=np.intp)
-    length = min(length, ranking.shape[1])
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        for start in range(0, len(out), 32):
-            rows = slice(start, start + 32)
-            first = out[rows, :length]
-            similarities = np.einsum("qd,qnd->qn", queries.descriptors[rows], gallery.descriptors[first])
-            given = (queries.strips[rows], gallery.strips[first], similarities)
-            placed = (torch.from_numpy(np.asarray(each, dtype=np.float32)).to(device) for each in given)
-            order = np.argsort(model(*placed).cpu().numpy(), axis=1, kind="stable")
-            out[rows, :length] = np.take_along_axis(first, order, axis=1)
-    return out
+    stage = SecondStage(model)
+    distances = []
+    for start in range(0, len(order), CHUNK):
+        rows = slice(start, start + CHUNK)
+        first = order[rows, :length]
+        similarities = np.einsum("qd,qnd->qn", queries.descriptors[rows], gallery.descriptors[first])
+        distances.append(stage.distances(queries.strips[rows], gallery.strips[first], similarities))
+    return reorder_first(order, np.concatenate(distances))

@@ -1,8 +1,8 @@
-"""Where right answers rank, in bounded memory: no `[Q, G]` matrix, and no sorted copy of the gallery's ids.
+"""Where correct matches rank, in bounded memory: no `[Q, G]` matrix, and no sorted copy of the gallery's ids.
 
 Descriptors stay as they are stored (float32 or float16, in memory or memory-mapped). A chunk of queries meets
-one block of the gallery after the other; of a query's row of similarities only the places of the right
-answers are wanted, and those follow from one sort of the row. With 40,000 queries, 100,000 gallery images
+one block of the gallery after the other; of a query's row of similarities only the ranks of the correct
+matches are wanted, and those follow from one sort of the row. With 40,000 queries, 100,000 gallery images
 and 8,192 dimensions, `memory_needed` comes to 2.6 GiB with descriptors in float16.
 """
 
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.ranking import reorder_first
+from training.evaluation.result import Codes, RetrievalResult
+
 Floats = NDArray[np.float32]
-Codes = NDArray[np.intp]
 Change = Callable[[Floats, Codes], Floats]
-Reorder = Callable[[int, Codes, Floats], Codes]
-"""Of a query (its position), its first kept gallery positions `[n]` and their similarities `[n]`: the new
-order of those n, as places from 0 to n - 1."""
+Distances = Callable[[int, Codes, Floats], Floats]
+"""Of a query (its position), its first kept gallery positions `[n]` and their similarities `[n]`: the second
+stage's distances `[n]`."""
 
 MIB = 2**20
 WORKSPACE = 512 * MIB
@@ -131,16 +133,16 @@ def similarity_chunks(
         yield start, found
 
 
-def right_ranks(
+def retrieve(
     queries: Side,
     gallery: Side,
     *,
-    reorder: Reorder | None = None,
-    first: int = 10,
+    distances: Distances | None = None,
+    candidates: int = 10,
     workspace: int = WORKSPACE,
     report: Callable[[int], None] = lambda _: None,
-) -> Iterator[Codes]:
-    """For each query the ranks of its right answers, from 1, ascending; empty where it has none.
+) -> RetrievalResult:
+    """Search the gallery with every query.
 
     Gallery images of the same vehicle from the same camera are left out; equal similarities rank in gallery
     order.
@@ -148,14 +150,27 @@ def right_ranks(
     Args:
         queries: Q of them.
         gallery: G images.
-        reorder: a second stage over the first of them, or None.
-        first: how many candidates `reorder` is given.
+        distances: of a second stage, or None.
+        candidates: how many of the first it re-orders.
         workspace: bytes to work in besides the descriptors.
         report: called with the number of queries done.
 
     Raises:
         ValueError: a descriptor is not finite.
     """
+    ranks = tuple(_correct_ranks(queries, gallery, distances, candidates, workspace, report))
+    return RetrievalResult(queries.rows.astype(np.str_), queries.vehicles, len(gallery), ranks)
+
+
+def _correct_ranks(
+    queries: Side,
+    gallery: Side,
+    distances: Distances | None,
+    candidates: int,
+    workspace: int,
+    report: Callable[[int], None],
+) -> Iterator[Codes]:
+    """For each query the ranks of its correct matches, from 1, ascending; empty where it has none."""
     positions = _by_vehicle(gallery.vehicles)
     nothing = np.empty(0, dtype=np.intp)
     for start, chunk in similarity_chunks(queries, gallery, workspace):
@@ -163,15 +178,19 @@ def right_ranks(
             query = start + offset
             own = positions.get(str(queries.vehicles[query]), nothing)
             same_camera = gallery.cameras[own] == queries.cameras[query]
-            right = own[~same_camera]
-            if not len(right):
+            correct = own[~same_camera]
+            if not len(correct):
                 yield nothing
                 continue
             row[own[same_camera]] = -np.inf
             ordered = np.sort(row)
-            ranks = _ranks(row, ordered, right)
-            if reorder is not None:
-                ranks = _reordered(row, ordered, right, ranks, first, lambda c, s, q=query: reorder(q, c, s))  # type: ignore[misc]
+            ranks = _ranks(row, ordered, correct)
+            # Where no candidate is correct, re-ordering changes no rank.
+            if distances is not None and ranks.min() <= candidates:
+                first = _first(row, ordered, candidates)
+                order = reorder_first(first, distances(query, first, row[first]))
+                moved = {int(position): rank for rank, position in enumerate(order, start=1)}
+                ranks = np.array([moved.get(int(p), int(r)) for p, r in zip(correct, ranks, strict=True)])
             yield np.sort(ranks)
         report(start + len(chunk))
 
@@ -183,31 +202,19 @@ def _by_vehicle(vehicles: NDArray[np.str_]) -> dict[str, Codes]:
     return {str(name): part for name, part in zip(names, np.split(order, ends), strict=True)}
 
 
-def _ranks(row: Floats, ordered: Floats, right: Codes) -> Codes:
+def _ranks(row: Floats, ordered: Floats, positions: Codes) -> Codes:
     """Rank of some positions in a row, given the row in ascending order."""
-    values = row[right]
+    values = row[positions]
     above = np.searchsorted(ordered, values, side="right")
     ranks = len(row) - above + 1
     tied = above - np.searchsorted(ordered, values, side="left") > 1
     for place in np.flatnonzero(tied):
-        ranks[place] += np.count_nonzero(row[: right[place]] == values[place])
+        ranks[place] += np.count_nonzero(row[: positions[place]] == values[place])
     return ranks
 
 
-def _reordered(
-    row: Floats,
-    ordered: Floats,
-    right: Codes,
-    ranks: Codes,
-    first: int,
-    reorder: Callable[[Codes, Floats], Codes],
-) -> Codes:
-    """The ranks after a second stage has re-ordered the first candidates."""
-    if ranks.min() > first:
-        return ranks
-    least = ordered[-min(first, len(ordered))]
-    candidates = np.flatnonzero((row >= least) & (row > -np.inf))
-    candidates = candidates[np.argsort(-row[candidates], kind="stable")][:first]
-    order = candidates[reorder(candidates, row[candidates])]
-    moved = {int(position): place for place, position in enumerate(order, start=1)}
-    return np.array([moved.get(int(p), int(r)) for p, r in zip(right, ranks, strict=True)], dtype=np.intp)
+def _first(row: Floats, ordered: Floats, count: int) -> Codes:
+    """The first positions of a row, best first, without those that are left out."""
+    least = ordered[-min(count, len(ordered))]
+    found = np.flatnonzero((row >= least) & (row > -np.inf))
+    return found[np.argsort(-row[found], kind="stable")][:count]

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.retrieval import WORKSPACE, Change, Codes, Floats, Side, similarity_chunks
+from training.evaluation.result import Codes
+from training.evaluation.retrieval import WORKSPACE, Change, Floats, Side, similarity_chunks
 
 EXPANSION = 5
 ALPHA = 3.0

@@ -1,4 +1,4 @@
-"""Export to a bundle: ONNX files that are proven to agree with torch before the manifest vouches for them."""
+"""Export to a bundle: ONNX files that are compared with torch before the manifest lists them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Precision = Literal["fp32", "int8"]
 
 
 class ExportError(Exception):
-    """An export that does not agree with torch; nothing was left behind that looks like a bundle."""
+    """An export that does not agree with torch; no bundle was written."""
 
 
 def fold_batch_norms(network: LKAReID) -> LKAReID:
@@ -65,7 +65,7 @@ def round_weights(network: nn.Module) -> None:
 
 
 def for_inference(network: LKAReID, precision: Precision) -> LKAReID:
-    """The network as it will be shipped: batch norms folded, weights rounded if asked for.
+    """The network as it will be served: batch norms folded, weights rounded if asked for.
 
     Accuracy is to be measured on this one.
     """
@@ -78,13 +78,13 @@ def for_inference(network: LKAReID, precision: Precision) -> LKAReID:
 
 
 def reranker_for_inference(reranker: StripReranker, precision: Precision) -> StripReranker:
-    """The re-ranker as it will be shipped: beside 8-bit weights, its own are rounded to 16 bits."""
-    shipped = copy.deepcopy(reranker).eval()
+    """The re-ranker as it will be served: beside 8-bit weights, its own are rounded to 16 bits."""
+    rounded = copy.deepcopy(reranker).eval()
     if precision == "int8":
         with torch.no_grad():
-            for parameter in shipped.parameters():
+            for parameter in rounded.parameters():
                 parameter.copy_(parameter.half())
-    return shipped
+    return rounded
 
 
 def export_embedder(network: LKAReID, path: Path, precision: Precision, *, explainable: bool = True) -> None:
@@ -167,11 +167,11 @@ def _export(
     if program is None:
         raise ExportError("torch gave no ONNX program")
     program.save(path, external_data=False)
-    drop_traces(path)
+    drop_metadata(path)
 
 
-def drop_traces(path: Path) -> None:
-    """Take the exporter's notes out of an ONNX file: they quote source paths of the machine it ran on."""
+def drop_metadata(path: Path) -> None:
+    """Remove the exporter's metadata from an ONNX file: it names source paths of the machine."""
     model = onnx.load(path)
     graph = model.graph
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
@@ -181,7 +181,7 @@ def drop_traces(path: Path) -> None:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without the exporter's remarks on its own deprecations, on torchvision and on axes it renames."""
+    """Without the exporter's warnings of its own deprecations, of torchvision and of axes that it renames."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -207,7 +207,7 @@ def export_bundle(
     explainable: bool = True,
     torch_weights: bool = False,
 ) -> Parity:
-    """Write a whole bundle: files, proof of parity, manifest last, moved into place when complete.
+    """Write a whole bundle: files, parity check, manifest last; moved into place when complete.
 
     Args:
         folder: the bundle's directory; what was there is replaced.

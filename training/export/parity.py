@@ -1,7 +1,8 @@
-"""The proof that an exported bundle says the same as torch, on random images and strips."""
+"""The proof that an exported bundle gives the numbers of torch, on random images and strips."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from training.export.explainer import ATTENTION_OUTPUTS, activations
 PARITY_BATCHES = (1, 3, 16)
 MIN_COSINE = 0.9999
 MAX_GAP = 1e-4
-"""Of an explanation's numbers: nothing is ranked by them, but a picture of them must be right."""
+"""Of an explanation's numbers: nothing is ranked by them, but a figure of them must be right."""
 
 
 class ParityError(Exception):
@@ -56,14 +57,9 @@ def check_parity(network: LKAReID, reranker: StripReranker | None, folder: Path,
     source = torch.Generator().manual_seed(seed)
     height, width = network.config.image_size
     session = open_session(folder / EMBEDDER, "cpu", None)
-    second = _SecondStage(reranker, folder) if reranker is not None else None
     outputs = [output.name for output in session.get_outputs()]
-    gaps = {"strips": 0.0, "distance": 0.0, "attention": 0.0, "activations": 0.0}
-    cosine = 1.0
-
-    def note(name: str, gap: float) -> None:
-        gaps[name] = max(gaps[name], gap)
-
+    cosine, strip_gap, activation_gap = 1.0, 0.0, 0.0
+    probes = []
     for batch in PARITY_BATCHES:
         images = torch.randn(batch, 3, height, width, generator=source)
         with torch.inference_mode():
@@ -79,62 +75,59 @@ def check_parity(network: LKAReID, reranker: StripReranker | None, folder: Path,
                 f"descriptors of ONNX Runtime and torch differ: cosine {cosine:.6f} < {MIN_COSINE}"
             )
         if "activations" in found:
-            note("activations", _activation_gap(network, images, found["activations"]))
-        if strips is None:
-            continue
-        note("strips", float(np.abs(strips.numpy() - found["strips"]).max()))
-        if second is not None:
-            distance, attention = second.gaps(strips, source)
-            note("distance", distance)
-            note("attention", attention)
-    return Parity(cosine=cosine, **gaps)
+            activation_gap = max(activation_gap, _activation_gap(network, images, found["activations"]))
+        if strips is not None:
+            strip_gap = max(strip_gap, float(np.abs(strips.numpy() - found["strips"]).max()))
+            probes.append(strips)
+    gaps = check_second_stage(reranker, probes, folder, source) if reranker is not None else (0.0, 0.0)
+    return Parity(cosine, strip_gap, *gaps, activation_gap)
 
 
 def check_second_stage(
-    reranker: StripReranker, strips: tuple[int, int], folder: Path, seed: int = 0
-) -> float:
-    """Compare an exported second stage with torch on random strips; the largest difference of a distance.
+    reranker: StripReranker, probes: Sequence[Tensor], folder: Path, source: torch.Generator
+) -> tuple[float, float]:
+    """Compare an exported second stage with torch.
 
     Args:
         reranker: as it was exported.
-        strips: (s, d).
+        probes: strips `[B, s, d]` of several batch sizes; candidates are drawn near them.
         folder: with `reranker.onnx` and, if it explains, `explainer.onnx`.
-        seed: of the strips.
+        source: of the candidates; not one that starts as that of the probes did.
+
+    Returns:
+        The largest differences of a distance and of an attention weight.
 
     Raises:
         ParityError: another order of ten candidates, or an explanation that differs.
     """
-    source = torch.Generator().manual_seed(seed)
-    second = _SecondStage(reranker, folder)
-    gap = 0.0
-    for batch in PARITY_BATCHES:
-        probes = nn.functional.normalize(torch.randn(batch, *strips, generator=source), dim=-1)
-        gap = max(gap, *second.gaps(probes, source))
-    return gap
+    session = open_session(folder / RERANKER, "cpu", None)
+    explainer = open_session(folder / EXPLAINER, "cpu", None) if (folder / EXPLAINER).exists() else None
+    distance = attention = 0.0
+    for strips in probes:
+        candidates = _candidates(strips, source)
+        distance = max(distance, _reranker_gap(reranker, session, strips, candidates, source))
+        if explainer is not None:
+            looked, explained = _explainer_gaps(reranker, explainer, strips, candidates[:, 0])
+            distance, attention = max(distance, explained), max(attention, looked)
+    return distance, attention
 
 
-class _SecondStage:
-    """A re-ranker in torch beside its exported files."""
+def random_strips(shape: tuple[int, int], source: torch.Generator) -> list[Tensor]:
+    """Strips `[B, s, d]` of unit length for `check_second_stage`, where no embedder makes some.
 
-    def __init__(self, reranker: StripReranker, folder: Path) -> None:
-        self._reranker = reranker
-        self._session = open_session(folder / RERANKER, "cpu", None)
-        explains = (folder / EXPLAINER).exists()
-        self._explainer = open_session(folder / EXPLAINER, "cpu", None) if explains else None
-
-    def gaps(self, strips: Tensor, source: torch.Generator) -> tuple[float, float]:
-        """The largest differences of a distance and of an attention weight, for probes `[B, s, d]`."""
-        candidates = _candidates(strips, source, len(strips))
-        distance = _reranker_gap(self._reranker, self._session, strips, candidates, source)
-        if self._explainer is None:
-            return distance, 0.0
-        attention, explained = _explainer_gaps(self._reranker, self._explainer, strips, candidates[:, 0])
-        return max(distance, explained), attention
+    Args:
+        shape: (s, d).
+        source: of the strips.
+    """
+    return [
+        nn.functional.normalize(torch.randn(batch, *shape, generator=source), dim=-1)
+        for batch in PARITY_BATCHES
+    ]
 
 
-def _candidates(strips: Tensor, source: torch.Generator, batch: int) -> Tensor:
+def _candidates(strips: Tensor, source: torch.Generator) -> Tensor:
     """Ten candidates near each of the strips `[B, s, d]`: `[B, 10, s, d]`."""
-    noise = torch.randn((batch, CANDIDATES, *strips.shape[1:]), generator=source) * strips.std()
+    noise = torch.randn((len(strips), CANDIDATES, *strips.shape[1:]), generator=source) * strips.std()
     return nn.functional.normalize(strips.unsqueeze(1) + noise, dim=-1)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from models.bundle import EXPLAINER, RERANKER, Bundle, replaced, write_manifest
 from models.manifest import BOTH_STAGES, FIRST_STAGE, Accuracy, AccuracyRow, FileEntry, RerankerTraining
@@ -14,9 +15,10 @@ from models.reranker import StripReranker
 from models.runtime import Models
 from training.datasets.dataset import Dataset, Task, each_once
 from training.datasets.image import DatasetError, VehicleImage
-from training.evaluation.assessment import accuracy_row, assess
+from training.evaluation.assessment import assess
 from training.evaluation.cross_camera import both_stages
 from training.evaluation.descriptors import describe
+from training.evaluation.measurement import accuracy_row
 from training.export.bundle import (
     ExportError,
     Precision,
@@ -24,7 +26,7 @@ from training.export.bundle import (
     reranker_for_inference,
     write_second_stage,
 )
-from training.export.parity import ParityError, check_second_stage
+from training.export.parity import ParityError, check_second_stage, random_strips
 from training.features.extract import Features
 from training.reporting.provenance import accuracy_record
 
@@ -40,7 +42,7 @@ def held_out_tasks(bundle: Bundle, dataset: Dataset) -> list[Task]:
     Raises:
         DatasetError: a task has an image of another vehicle, or there is no image of a held-out one.
     """
-    held_out = _held_out(bundle)
+    held_out = held_out_vehicles(bundle)
     tasks = dataset.tasks
     if not dataset.divided or not tasks:
         images = [image for image in dataset.images() if image.vehicle_id in held_out]
@@ -83,12 +85,13 @@ def exchange_reranker(
     images = _images(tasks)
     _check_held_out(bundle, images)
     rounded = reranker_for_inference(reranker, PRECISION)
+    source = torch.Generator().manual_seed(0)
     with replaced(folder) as draft:
         for name in manifest.files:
             shutil.copyfile(bundle.path / name, draft / name)
         write_second_stage(rounded, manifest.strips[0], draft, PRECISION)
         try:
-            check_second_stage(rounded, manifest.strips, draft)
+            check_second_stage(rounded, random_strips(manifest.strips, source), draft, source)
         except ParityError as error:
             raise ExportError(str(error)) from None
         written = {name: FileEntry.of(draft / name) for name in (RERANKER, EXPLAINER)}
@@ -134,7 +137,12 @@ def _both_stages_of_tasks(
         yield accuracy_row(BOTH_STAGES, both, first)
 
 
-def _held_out(bundle: Bundle) -> set[str]:
+def held_out_vehicles(bundle: Bundle) -> set[str]:
+    """The vehicles that a bundle was not trained on, by its manifest.
+
+    Raises:
+        DatasetError: it names none.
+    """
     training = bundle.manifest.training
     if training is None or not training.held_out_vehicles:
         raise DatasetError(
@@ -145,7 +153,7 @@ def _held_out(bundle: Bundle) -> set[str]:
 
 
 def _check_held_out(bundle: Bundle, images: list[VehicleImage]) -> None:
-    strange = sorted({image.vehicle_id for image in images} - _held_out(bundle))
+    strange = sorted({image.vehicle_id for image in images} - held_out_vehicles(bundle))
     if strange:
         raise DatasetError(
             f"{strange[0]} is no held-out vehicle of {bundle.path}: its figures would mean nothing"

@@ -1,4 +1,4 @@
-"""The weights that the runtime `torch-cuda` wants in a bundle, beside the ONNX file and with its numbers."""
+"""The weights that the runtime `torch-cuda` needs in a bundle; they give the numbers of the ONNX file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONVOLUTIONS = {"bn1": "conv1", "bn2": "conv2", "bn3": "conv3", "1": "0"}
 
 
 def unfold_batch_norms(folded: LKAReID) -> LKAReID:
-    """The network of the same configuration that says what a folded one says, within rounding.
+    """The network of the same configuration that gives a folded one's numbers, within rounding.
 
     A runtime builds networks from the manifest's configuration, with all their norms. One that was folded
     into its convolution becomes a norm that does nothing but add the convolution's bias, where the

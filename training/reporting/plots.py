@@ -9,13 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from training.evaluation.assessment import Assessment, HardQuery
+from training.evaluation.hardest import HardQuery
+from training.evaluation.measurement import Measurement
+from training.evaluation.metrics import cmc
 from training.progress import CheckRow, EpochRow
 from training.reporting.answer_sheet import CORRECT, PROBE, WRONG, show_image
 
 COLOURS = ("#2166ac", "#d6604d", "#1a9850", "#762a83", "#bf812d")
 STYLES = ("-", "--", ":")
 DPI = 130
+LONGEST = 50
+"""Ranks of a CMC curve."""
 TICKS = (1, 5, 10, 20, 30, 40, 50)
 
 
@@ -99,15 +103,15 @@ def _marker(epochs: Sequence[int]) -> str:
     return "o" if len(epochs) < 5 else ""
 
 
-def draw_cmc(assessments: dict[str, Assessment], out: Path) -> None:
+def draw_cmc(measured: dict[str, Measurement], out: Path) -> None:
     """The cumulative matching characteristic of each, one line each."""
     figure = Figure(figsize=(6.5, 4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     lowest, longest = 100.0, 1
-    for number, (name, assessment) in enumerate(assessments.items()):
-        curve = assessment.accuracy.cmc
-        last = min(max(curve), max(2, assessment.gallery - 1))
-        ranks = [rank for rank in curve if rank <= last]
+    for number, (name, each) in enumerate(measured.items()):
+        last = min(LONGEST, max(2, each.result.gallery - 1))
+        ranks = range(1, last + 1)
+        curve = cmc(each.results, ranks)
         axes.plot(
             ranks,
             [curve[rank] for rank in ranks],
@@ -115,11 +119,11 @@ def draw_cmc(assessments: dict[str, Assessment], out: Path) -> None:
             linestyle=STYLES[number // len(COLOURS) % len(STYLES)],
             marker="o" if len(ranks) < 20 else "",
             ms=4,
-            label=f"{name}: R1 {curve[1]:.1f}, mAP {assessment.accuracy.mAP:.1f}",
+            label=f"{name}: R1 {curve[1]:.1f}, mAP {each.figures()['mAP']:.1f}",
         )
         lowest, longest = min(lowest, curve[1]), max(longest, last)
     axes.set_xlabel("rank")
-    axes.set_ylabel("queries with a right answer, %")
+    axes.set_ylabel("queries with a correct match, %")
     axes.set_ylim(max(0, lowest - 10), 101)
     axes.set_xlim(left=1)
     axes.set_xticks([rank for rank in TICKS if rank <= longest])
@@ -129,8 +133,8 @@ def draw_cmc(assessments: dict[str, Assessment], out: Path) -> None:
 
 
 def draw_hardest(queries: Sequence[HardQuery], out: Path) -> None:
-    """A line for each query: its picture, the first answers, and where the first right one stands."""
-    shown = max(len(query.answers) for query in queries)
+    """A line for each query: its image, the first matches, and the first correct one with its rank."""
+    shown = max(len(query.matches) for query in queries)
     columns = shown + 3
     figure = Figure(figsize=(1.5 * columns, 1.95 * len(queries) + 0.4), dpi=110)
     grid = figure.add_gridspec(
@@ -141,16 +145,18 @@ def draw_hardest(queries: Sequence[HardQuery], out: Path) -> None:
         label = f"{hard.query.vehicle_id}\nAP {100 * hard.precision:.1f} %"
         axes = figure.add_subplot(grid[line, 0])
         show_image(axes, hard.query.path, "query" if top else "", PROBE, label)
-        for place, (answer, right) in enumerate(zip(hard.answers, hard.right, strict=True)):
+        for place, (match, correct) in enumerate(zip(hard.matches, hard.correct, strict=True)):
             show_image(
                 figure.add_subplot(grid[line, 2 + place]),
-                answer.path,
-                "first answers" if top and place == 0 else "",
-                CORRECT if right else WRONG,
-                f"{place + 1}{' ✓' if right else ''}",
+                match.path,
+                "first matches" if top and place == 0 else "",
+                CORRECT if correct else WRONG,
+                f"{place + 1}{' ✓' if correct else ''}",
             )
         last = figure.add_subplot(grid[line, columns - 1])
-        show_image(last, hard.first_right.path, "first right" if top else "", CORRECT, f"rank {hard.best}")
+        show_image(
+            last, hard.first_correct.path, "first correct" if top else "", CORRECT, f"rank {hard.best}"
+        )
     figure.savefig(out, bbox_inches="tight", facecolor="white")
 
 

@@ -194,7 +194,7 @@ def accuracy_table(accuracy: Accuracy) -> Table:
     )
     several = len({row.task for row in accuracy.rows}) > 1
     ranks = sorted({rank for row in accuracy.rows for rank in row.cmc})
-    table.add_column("measured", no_wrap=True)
+    table.add_column("measured")
     for name in ("queries", "mAP", *(f"R{rank}" for rank in ranks), "mINP"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in accuracy.rows:

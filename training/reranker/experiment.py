@@ -18,7 +18,9 @@ from training.datasets.image import DatasetError, VehicleImage
 from training.distributed import Process, ProcessError
 from training.embedder.experiment import Reporter as EmbedderReporter
 from training.embedder.experiment import Sources, settings
-from training.evaluation.assessment import Assessment, accuracy_row, assess, moved
+from training.evaluation.assessment import assess
+from training.evaluation.measurement import Measurement, accuracy_row
+from training.evaluation.result import won_and_lost
 from training.export.bundle import export_bundle
 from training.features.extract import Features
 from training.progress import CheckObserver
@@ -196,7 +198,7 @@ class RerankerExperiment:
     def _conclude(self, kept: Kept, lists: LearningLists, shipped: Frozen) -> dict[str, Any]:
         """Measure what will be served, report and export; `metrics.json` comes last and ends the run."""
         model = load_reranker(self.folder / RERANKER)
-        found: dict[str, list[Assessment]] = {}
+        found: dict[str, list[Measurement]] = {}
         if self.tasks:
             features = self._measured(shipped)
             self.reporter.part("measuring")
@@ -239,18 +241,23 @@ class RerankerExperiment:
         write_json(folder / METRICS, metrics)
         return metrics
 
-    def _moved(self, found: dict[str, list[Assessment]]) -> list[dict[str, Any]]:
+    def _moved(self, found: dict[str, list[Measurement]]) -> list[dict[str, Any]]:
         pairs = zip(found.get(FIRST_STAGE, []), found.get(BOTH_STAGES, []), strict=True)
-        return [
-            {"task": first.task.name, "re_ordered": CANDIDATES, **moved(first, both)} for first, both in pairs
-        ]
+        rows: list[dict[str, Any]] = []
+        for first, both in pairs:
+            rows.append({"task": first.task.name, "re_ordered": CANDIDATES})
+            # Drawn galleries have no queries of their own to count.
+            if first.task.gallery is not None:
+                won, lost = won_and_lost(first.result, both.result)
+                rows[-1] |= {"won": won, "lost": lost}
+        return rows
 
     def _export(
         self,
         shipped: Frozen,
         model: StripReranker,
         metrics: dict[str, Any],
-        found: dict[str, list[Assessment]],
+        found: dict[str, list[Measurement]],
     ) -> None:
         images = [image for task in self.tasks for image in task.images()]
         rows = [

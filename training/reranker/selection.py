@@ -16,7 +16,8 @@ from training.atomic import write_json
 from training.checkpoints.resume import Snapshots
 from training.config.reranker import RerankerExperimentConfig, RerankerTraining
 from training.datasets.image import DatasetError
-from training.evaluation.cross_camera import directions
+from training.evaluation.cross_camera import cross_camera, pooled
+from training.evaluation.metrics import figure
 from training.progress import Observer, Progress
 from training.reranker.lists import LearningLists
 from training.reranker.mining import Fold
@@ -98,9 +99,9 @@ def choose_reranker(
         )
         curves.append(trained.losses)
         accuracies.append(
-            [_reciprocal_rank(views[:1], with_fusion(trained.model, fusion)) for fusion in fusions]
+            [_reciprocal_rank(views[0], with_fusion(trained.model, fusion)) for fusion in fusions]
         )
-        firsts.append(_reciprocal_rank(views[:1], None))
+        firsts.append(_reciprocal_rank(views[0], None))
     losses = {step: float(np.mean([curve[step] for curve in curves])) for step in curves[0]}
     by_fusion = dict(zip(fusions, np.mean(accuracies, axis=0).tolist(), strict=True))
     return Choice(
@@ -124,10 +125,8 @@ def with_fusion(model: StripReranker, fusion: float) -> StripReranker:
     return other
 
 
-def _reciprocal_rank(views: Sequence[Fold], model: StripReranker | None) -> float:
-    found = [direction.first_right() for view in views for direction in directions(view.features, model)]
-    ranks = np.concatenate(found)
-    return float(100 * np.mean(1 / ranks[ranks > 0]))
+def _reciprocal_rank(images: Fold, model: StripReranker | None) -> float:
+    return figure(pooled(cross_camera(images.features, model)), "MRR")
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.reranker import CANDIDATES, RerankerConfig, StripReranker
 from training.checkpoints.weights import load_reranker
-from training.evaluation.accuracy import rank_gallery
-from training.evaluation.cross_camera import Direction, directions
-from training.evaluation.rerank import rerank
+from training.evaluation.cross_camera import cross_camera, pooled, reranked
+from training.evaluation.metrics import figures, of_queries
+from training.evaluation.ranking import Ranking
 from training.features.extract import Features
 from training.features.store import open_features
 from training.reranker.selection import FUSIONS
@@ -88,94 +87,51 @@ class Cell:
         return load_reranker(self.folder / RERANKER)
 
 
-def first_stage(features: Features) -> list[Direction]:
-    """Who asks whom, ranked by cosine.
-
-    Each camera's images ask those of all others. Where no camera is known, each image asks all other images:
-    one direction, whose queries are its gallery, with rankings `[N, N - 1]`.
+def first_stage(features: Features) -> list[Ranking]:
+    """The rankings by cosine: see `cross_camera`.
 
     Raises:
         ComparisonError: only some cameras are known, there is only one, or fewer than two images.
     """
     cameras = set(features.cameras.tolist())
-    if cameras == {""} and len(features.images) > 1:
-        ranking = rank_gallery(features.descriptors @ features.descriptors.T)
-        others = np.stack([order[order != own] for own, order in enumerate(ranking)])
-        return [Direction(features, features, others)]
-    if "" in cameras or len(cameras) < 2:
+    if len(features.images) < 2 or (cameras != {""} and ("" in cameras or len(cameras) < 2)):
         raise ComparisonError(f"images need two cameras, or none known at all; there are {sorted(cameras)}")
-    return directions(features)
-
-
-def leave_one_out(direction: Direction) -> bool:
-    """Whether each query's gallery is all others."""
-    return direction.queries is direction.gallery
+    return cross_camera(features)
 
 
 class Lists:
-    """The first stage's answers on some features, to be re-ranked by several."""
+    """The first stage's rankings of some features, to be re-ranked by several."""
 
     def __init__(self, features: Features) -> None:
         self.first = first_stage(features)
-        self._galleries = [Collection(direction.gallery.descriptors) for direction in self.first]
+        self._galleries = [Collection(ranking.gallery.descriptors) for ranking in self.first]
 
-    def by_peer(self, peer: Peer) -> list[Direction]:
+    def by_peer(self, peer: Peer) -> list[Ranking]:
         """Re-ranked by a peer."""
         found = []
-        for direction, gallery in zip(self.first, self._galleries, strict=True):
-            if leave_one_out(direction):
-                ranking = peer.rank_others(gallery)
+        for ranking, gallery in zip(self.first, self._galleries, strict=True):
+            if ranking.against_others:
+                order = peer.rank_others(gallery)
             else:
-                ranking = peer.rank(direction.queries.descriptors, gallery)
-            found.append(replace(direction, ranking=ranking))
+                order = peer.rank(ranking.queries.descriptors, gallery)
+            found.append(replace(ranking, order=order))
         return found
 
-    def by_strips(self, model: StripReranker) -> list[Direction]:
-        """The first answers re-ranked by our second stage."""
-        return [
-            replace(d, ranking=rerank(model, d.queries, d.gallery, d.ranking, CANDIDATES)) for d in self.first
-        ]
+    def by_strips(self, model: StripReranker) -> list[Ranking]:
+        """The first candidates re-ordered by our second stage."""
+        return [reranked(ranking, model) for ranking in self.first]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How each query that has a right answer went.
+def figures_of(rankings: Sequence[Ranking]) -> dict[str, float]:
+    """mAP, R1 and R5 in percent, over the queries of all rankings.
 
-    Attributes:
-        precision: `[Q]` average precision, 0..1.
-        first: `[Q]` rank of the first right answer, from 1.
-        vehicles: `[Q]`.
+    Raises:
+        ComparisonError: no query has a correct match.
     """
-
-    precision: NDArray[np.float64]
-    first: NDArray[np.intp]
-    vehicles: NDArray[np.str_]
-
-    @classmethod
-    def of(cls, found: Sequence[Direction]) -> Outcome:
-        """Over the queries of all directions.
-
-        Raises:
-            ComparisonError: none has a right answer.
-        """
-        precision, first, vehicles = [], [], []
-        for direction in found:
-            asked = direction.queries.vehicles
-            right = direction.gallery.vehicles[direction.ranking] == asked[:, None]
-            for row, vehicle in zip(right, asked, strict=True):
-                places = np.flatnonzero(row) + 1
-                if len(places):
-                    precision.append(float(np.mean(np.arange(1, len(places) + 1) / places)))
-                    first.append(int(places[0]))
-                    vehicles.append(vehicle)
-        if not first:
-            raise ComparisonError("no query has a right answer in the gallery")
-        return cls(np.array(precision), np.array(first), np.array(vehicles))
-
-    def figures(self) -> dict[str, float]:
-        """In percent."""
-        recall = {f"R{k}": 100 * float(np.mean(self.first <= k)) for k in (1, 5)}
-        return {"mAP": 100 * float(self.precision.mean()), **recall}
+    try:
+        return figures([pooled(rankings)], ("mAP", "R1", "R5"))
+    except ValueError as error:
+        raise ComparisonError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -194,7 +150,7 @@ class Chosen:
 def choose(peer: Peer, validation: Lists) -> Chosen:
     """Try a peer's grid on the validation lists; mAP decides."""
     grid = peer.grid()
-    accuracy = [Outcome.of(validation.by_peer(one)).figures()["mAP"] for one in grid]
+    accuracy = [figures_of(validation.by_peer(one))["mAP"] for one in grid]
     tried = [{**one.settings, "mAP": mean} for one, mean in zip(grid, accuracy, strict=True)]
     return Chosen(grid[int(np.argmax(accuracy))], tried)
 
@@ -207,7 +163,7 @@ def choose_by_place(validation: Lists) -> tuple[StripReranker, list[dict[str, fl
     config = RerankerConfig(strip_width=strips.shape[2])
     models = [StripReranker(replace(config, fusion=fusion)).eval() for fusion in FUSIONS]
     tried = [
-        {"fusion": model.config.fusion, "mAP": Outcome.of(validation.by_strips(model)).figures()["mAP"]}
+        {"fusion": model.config.fusion, "mAP": figures_of(validation.by_strips(model))["mAP"]}
         for model in models
     ]
     return models[int(np.argmax([each["mAP"] for each in tried]))], tried
@@ -233,7 +189,7 @@ def measure(
 
     Returns:
         For JSON: for each method its settings, figures, milliseconds and each query's average precision and
-        first right rank; queries are in one order throughout.
+        rank of its first correct match; queries are in one order throughout.
 
     Raises:
         ComparisonError, FeatureStoreError, CheckpointError: the cell cannot be measured.
@@ -248,13 +204,12 @@ def measure(
     test = cell.features(TEST)
     lists = Lists(test)
     report(f"{cell.name}: measuring")
-    outcomes = {
-        FIRST: Outcome.of(lists.first),
-        OURS: Outcome.of(lists.by_strips(cell.reranker())),
-        PLACE: Outcome.of(lists.by_strips(place)),
+    rankings = {
+        FIRST: lists.first,
+        OURS: lists.by_strips(cell.reranker()),
+        PLACE: lists.by_strips(place),
+        **{each.peer.name: lists.by_peer(each.peer) for each in chosen},
     }
-    for each in chosen:
-        outcomes[each.peer.name] = Outcome.of(lists.by_peer(each.peer))
     report(f"{cell.name}: timing")
     milliseconds = clock(cell, [each.peer for each in chosen if not each.peer.transductive])
     settings = {each.peer.name: each.peer.settings for each in chosen} | {
@@ -263,22 +218,23 @@ def measure(
     tried = {each.peer.name: each.tried for each in chosen} | {PLACE: fusions}
     offline = {each.peer.name: each.peer.offline for each in chosen}
     methods = {}
-    for name, outcome in outcomes.items():
+    for name, found in rankings.items():
+        result = pooled(found).answerable()
         methods[name] = {
             "settings": settings.get(name, {}),
             "offline": offline.get(name, "none"),
-            "figures": outcome.figures(),
+            "figures": figures_of(found),
             "milliseconds": milliseconds.get(name),
             "tried": tried.get(name, []),
-            "precision": outcome.precision.tolist(),
-            "first_right": outcome.first.tolist(),
+            "precision": of_queries(result, "mAP").tolist(),
+            "first_correct": result.first.tolist(),
         }
     return {
         "fold": cell.fold,
         "seed": cell.seed,
-        "protocol": "each against all others" if leave_one_out(lists.first[0]) else "cameras",
+        "protocol": "each against all others" if lists.first[0].against_others else "cameras",
         "validation_vehicles": len(set(validation.first[0].queries.vehicles.tolist())),
         "images": len(test.images),
-        "vehicles": outcomes[FIRST].vehicles.tolist(),
+        "vehicles": pooled(lists.first).answerable().vehicles.tolist(),
         "methods": methods,
     }

@@ -58,7 +58,7 @@ def paired(cells: Sequence[dict[str, Any]], one: str, other: str) -> dict[str, A
         return np.concatenate([np.asarray(cell["methods"][name][key], dtype=float) for cell in cells])
 
     vehicles = np.concatenate([np.asarray(cell["vehicles"]) for cell in cells])
-    right, before = (pooled(name, "first_right") == 1 for name in (one, other))
+    right, before = (pooled(name, "first_correct") == 1 for name in (one, other))
     won, lost = int((right & ~before).sum()), int((before & ~right).sum())
     precision = pooled(one, "precision") - pooled(other, "precision")
     return {

@@ -13,13 +13,12 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 import torch
 
-from models.reranker import CANDIDATES
-from training.evaluation.accuracy import rank_gallery
+from training.evaluation.ranking import rank_gallery
 from training.evaluation.rerank import rerank
 from training.features.extract import Features
 from training.studies.baselines import Collection, Peer
 from training.studies.baselines.collection import Floats
-from training.studies.comparison import FIRST, OURS, TEST, Cell, first_stage, leave_one_out
+from training.studies.comparison import FIRST, OURS, TEST, Cell, first_stage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,7 +65,7 @@ def time_probes(cell: Cell, peers: Sequence[Peer], probes: int = PROBES) -> dict
         cell: its test features are the probes and galleries.
         peers: with the settings to time; they answer one probe at a time.
         probes: spread over the test features; all where there are fewer. A method that takes 20 s for those
-            of a direction gets no more of them, but 5 at least.
+            of a ranking gets no more of them, but 5 at least.
 
     Raises:
         ComparisonError, FeatureStoreError, CheckpointError: the cell cannot be measured.
@@ -80,7 +79,7 @@ def time_probes(cell: Cell, peers: Sequence[Peer], probes: int = PROBES) -> dict
         answers: dict[str, Callable[[int], object]] = {
             FIRST: lambda i, q=queries, g=gallery: rank_gallery(_search(q, g, i)),  # type: ignore[misc]
             OURS: lambda i, q=queries, g=gallery: rerank(  # type: ignore[misc]
-                model, q.select(np.array([i])), g, rank_gallery(_search(q, g, i)), CANDIDATES
+                model, q.select(np.array([i])), g, rank_gallery(_search(q, g, i))
             ),
         }
         for peer in peers:
@@ -114,18 +113,18 @@ def _each(answer: Callable[[int], object], count: int) -> list[float]:
 
 
 def _probes_and_galleries(features: Features, probes: int) -> Iterator[tuple[Features, Features]]:
-    """Some queries of each direction and their gallery.
+    """Some queries of each ranking and their gallery.
 
     Where each image asks all others, the probes, at most a tenth of the images, leave the gallery together:
     it is prepared once.
     """
     found = first_stage(features)
-    for direction in found:
-        images = len(direction.queries.images)
-        alone = leave_one_out(direction)
+    for ranking in found:
+        images = len(ranking.queries.images)
+        alone = ranking.against_others
         most = min(-(-probes // len(found)), max(1, images // 10) if alone else images)
         chosen = np.unique(np.linspace(0, images - 1, most).astype(np.intp))
-        gallery = direction.gallery
+        gallery = ranking.gallery
         if alone:
             gallery = gallery.select(np.setdiff1d(np.arange(images), chosen))
-        yield direction.queries.select(chosen), gallery
+        yield ranking.queries.select(chosen), gallery

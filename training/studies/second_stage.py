@@ -15,7 +15,7 @@ from training.checkpoints.weights import save_reranker
 from training.config.reranker import HeadTraining
 from training.datasets.folds import Part
 from training.embedder.experiment import settings
-from training.evaluation.cross_camera import moved_first
+from training.evaluation.result import moved_first
 from training.evaluation.significance import mcnemar
 from training.features.store import save_features
 from training.reranker.selection import Reporter

@@ -12,7 +12,9 @@ import torch
 from models.reranker import RerankerConfig, StripReranker
 from training.config.files import ConfigError
 from training.config.reranker import HeadTraining, RerankerTraining
-from training.evaluation.cross_camera import directions, pooled_accuracy
+from training.evaluation.cross_camera import cross_camera, pooled
+from training.evaluation.metrics import REIDENTIFICATION, figures, shown
+from training.evaluation.result import RetrievalResult
 from training.features.bands import Bands
 from training.features.extract import Features
 from training.recipe import RERANKER
@@ -226,20 +228,20 @@ def measure(
         interruption=interruption,
     )
     model = with_fusion(trained.model, choice.fusion)
-    before, after = directions(strips.test), directions(strips.test, model)
-    first, both = pooled_accuracy(before), pooled_accuracy(after)
+    first, both = (pooled(cross_camera(strips.test, second)) for second in (None, model))
     return Outcome(
-        first.row(),
-        both.row(),
-        (
-            [int(rank) for d in before for rank in d.first_right()],
-            [int(rank) for d in after for rank in d.first_right()],
-        ),
+        _figures(first),
+        _figures(both),
+        (first.first.tolist(), both.first.tolist()),
         _plain(choice),
         _mistaken(chosen),
         model,
         strips.test,
     )
+
+
+def _figures(result: RetrievalResult) -> dict[str, float]:
+    return {"queries": len(result.answerable().queries), **figures([result], shown(REIDENTIFICATION))}
 
 
 def _fold(features: Features, config: RerankerTraining) -> Fold:

@@ -10,7 +10,10 @@ import pytest
 from models.reranker import CANDIDATES, RerankerConfig, StripReranker
 from tests.training.conftest import pretend
 from training.datasets.dataset import Task
-from training.evaluation.assessment import accuracy_row, assess, moved
+from training.evaluation.assessment import assess
+from training.evaluation.measurement import Measurement, accuracy_row
+from training.evaluation.metrics import cmc
+from training.evaluation.result import won_and_lost
 from training.features.extract import Features
 
 VEHICLES = 20
@@ -30,24 +33,28 @@ def all_against_all(found: Features) -> Task:
     return Task("all", found.images, found.images)
 
 
+def curve(measured: Measurement) -> dict[int, float]:
+    return cmc(measured.results, range(1, 2 * VEHICLES + 1))
+
+
 def test_a_second_stage_that_knows_all_lifts_what_is_among_the_first_and_nothing_else() -> None:
     known = features()
     first = assess(all_against_all(known), known)
     both = assess(all_against_all(known), known, StripReranker(RerankerConfig(strip_width=16)))
-    assert first.accuracy.cmc[1] < first.accuracy.cmc[CANDIDATES] < 100
-    assert both.accuracy.cmc[1] == both.accuracy.cmc[CANDIDATES] == first.accuracy.cmc[CANDIDATES]
+    assert curve(first)[1] < curve(first)[CANDIDATES] < 100
+    assert curve(both)[1] == curve(both)[CANDIDATES] == curve(first)[CANDIDATES]
     for rank in range(CANDIDATES, 40):
-        assert both.accuracy.cmc[rank] == first.accuracy.cmc[rank]
-    won = round((both.accuracy.cmc[1] - first.accuracy.cmc[1]) * 2 * VEHICLES / 100)
-    assert moved(first, both) == {"won": won, "lost": 0}
+        assert curve(both)[rank] == curve(first)[rank]
+    won = round((curve(both)[1] - curve(first)[1]) * 2 * VEHICLES / 100)
+    assert won_and_lost(first.result, both.result) == (won, 0)
 
 
 def test_a_second_stage_that_says_what_the_first_says_changes_nothing() -> None:
     known = features()
     faithful = StripReranker(RerankerConfig(strip_width=16, fusion=1e6))
     first, both = assess(all_against_all(known), known), assess(all_against_all(known), known, faithful)
-    assert both.accuracy == first.accuracy
-    assert moved(first, both) == {"won": 0, "lost": 0}
+    assert curve(both) == curve(first)
+    assert won_and_lost(first.result, both.result) == (0, 0)
 
 
 def test_drawn_galleries_are_measured_with_both_stages_too() -> None:
@@ -55,8 +62,7 @@ def test_drawn_galleries_are_measured_with_both_stages_too() -> None:
     task = Task("drawn", known.images, None)
     first = assess(task, known)
     both = assess(task, known, StripReranker(RerankerConfig(strip_width=16)))
-    assert both.accuracy.cmc[1] == both.accuracy.cmc[CANDIDATES] == first.accuracy.cmc[CANDIDATES]
-    assert moved(first, both) == {}
+    assert curve(both)[1] == curve(both)[CANDIDATES] == curve(first)[CANDIDATES]
 
 
 def test_a_row_for_the_manifest_names_the_protocol_and_each_querying_camera() -> None:
@@ -65,8 +71,8 @@ def test_a_row_for_the_manifest_names_the_protocol_and_each_querying_camera() ->
     both = assess(all_against_all(known), known, StripReranker(RerankerConfig(strip_width=16)))
     row = accuracy_row("both", both, first)
     assert (row.protocol, row.task, row.gallery) == ("standard", "all", len(known.images))
-    assert row.cmc == {rank: both.accuracy.cmc[rank] for rank in (1, 5, 10)}
-    assert {"won": row.won, "lost": row.lost} == moved(first, both)
+    assert row.cmc == {rank: curve(both)[rank] for rank in (1, 5, 10)}
+    assert (row.won, row.lost) == won_and_lost(first.result, both.result)
     cameras = row.by_querying_camera
     assert sum(part.queries for part in cameras.values()) == row.queries
     weighted = sum(part.queries * part.mAP for part in cameras.values())

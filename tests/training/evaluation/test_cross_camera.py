@@ -7,13 +7,9 @@ import torch
 from models.manifest import BOTH_STAGES, FIRST_STAGE
 from models.reranker import RerankerConfig, StripReranker
 from tests.training.conftest import pretend
-from training.evaluation.cross_camera import (
-    accuracy_row,
-    both_stages,
-    directions,
-    pooled_accuracy,
-    won_and_lost,
-)
+from training.evaluation.cross_camera import both_stages, cross_camera, cross_camera_row, pooled
+from training.evaluation.metrics import REIDENTIFICATION, figure, figures, shown
+from training.evaluation.result import won_and_lost
 from training.features.extract import Features
 
 
@@ -28,12 +24,12 @@ def features(vehicles: int = 14, noise: float = 0.0, seed: int = 0) -> Features:
     return Features(images, descriptors, strips)
 
 
-def test_each_camera_queries_the_others_pictures() -> None:
-    found = directions(features())
+def test_each_camera_queries_the_others_images() -> None:
+    found = cross_camera(features())
     assert [set(d.queries.cameras) for d in found] == [{"c0"}, {"c1"}]
     assert [set(d.gallery.cameras) for d in found] == [{"c1"}, {"c0"}]
-    assert pooled_accuracy(found).row() == {
-        "queries": 28,
+    assert len(pooled(found).answerable().queries) == 28
+    assert figures([pooled(found)], shown(REIDENTIFICATION)) == {
         "mAP": 100.0,
         "R1": 100.0,
         "R5": 100.0,
@@ -44,27 +40,27 @@ def test_each_camera_queries_the_others_pictures() -> None:
 
 def test_the_second_stage_permutes_the_first_ten_and_leaves_the_tail() -> None:
     noisy = features(noise=1.0)
-    before = directions(noisy)
-    after = directions(noisy, StripReranker(RerankerConfig(strip_width=16, heads=4)))
+    before = cross_camera(noisy)
+    after = cross_camera(noisy, StripReranker(RerankerConfig(strip_width=16, heads=4)))
     for first, both in zip(before, after, strict=True):
-        np.testing.assert_array_equal(np.sort(first.ranking[:, :10]), np.sort(both.ranking[:, :10]))
-        np.testing.assert_array_equal(first.ranking[:, 10:], both.ranking[:, 10:])
+        np.testing.assert_array_equal(np.sort(first.order[:, :10]), np.sort(both.order[:, :10]))
+        np.testing.assert_array_equal(first.order[:, 10:], both.order[:, 10:])
 
 
 def test_won_and_lost_queries_explain_the_change_of_r1() -> None:
     noisy = features(noise=0.7)
-    before = directions(noisy)
-    after = directions(noisy, StripReranker(RerankerConfig(strip_width=16, heads=4)))
+    before = pooled(cross_camera(noisy))
+    after = pooled(cross_camera(noisy, StripReranker(RerankerConfig(strip_width=16, heads=4))))
     won, lost = won_and_lost(before, after)
     # The strips of a vehicle are the same before both cameras: the second stage sees what the first missed.
     assert won > 0
     assert lost == 0
-    gain = pooled_accuracy(after).cmc[1] - pooled_accuracy(before).cmc[1]
+    gain = figure(after, "R1") - figure(before, "R1")
     assert gain * 28 / 100 == np.float64(won - lost).round(6)
 
 
-def test_a_row_holds_each_direction_and_their_mean() -> None:
-    found = accuracy_row("ours", directions(features(noise=0.8)))
+def test_a_row_holds_each_camera_and_their_mean() -> None:
+    found = cross_camera_row("ours", cross_camera(features(noise=0.8)))
     parts = found.by_querying_camera
     assert set(parts) == {"c0", "c1"}
     assert found.cmc[1] == pytest.approx((parts["c0"].cmc[1] + parts["c1"].cmc[1]) / 2)
@@ -86,6 +82,6 @@ def test_an_untrained_reranker_with_all_weight_on_the_first_stage_changes_nothin
     noisy = features(noise=1.0)
     reranker = StripReranker(RerankerConfig(strip_width=16, heads=4, fusion=1e6))
     with torch.inference_mode():
-        after = directions(noisy, reranker)
-    for first, both in zip(directions(noisy), after, strict=True):
-        np.testing.assert_array_equal(first.ranking, both.ranking)
+        after = cross_camera(noisy, reranker)
+    for first, both in zip(cross_camera(noisy), after, strict=True):
+        np.testing.assert_array_equal(first.order, both.order)

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.training.evaluation.test_accuracy import brute_force
-from training.evaluation.accuracy import accuracy_of_ranks
-from training.evaluation.retrieval import Codes, Floats, Side, memory_needed, plan, right_ranks, storage
+from tests.training.evaluation.rankings import brute_force
+from training.evaluation.metrics import cmc, figure
+from training.evaluation.result import Codes
+from training.evaluation.retrieval import Floats, Side, memory_needed, plan, retrieve, storage
 
 GIB = 2**30
 
@@ -43,14 +44,14 @@ def test_chunks_of_any_size_agree_with_brute_force_ties_included(
     seed: int, ties: bool, workspace: int
 ) -> None:
     queries, gallery, similarities = random_sides(seed, ties=ties)
-    found = accuracy_of_ranks(right_ranks(queries, gallery, workspace=workspace))
+    found = retrieve(queries, gallery, workspace=workspace)
     labels = [
         part.tolist() for part in (queries.vehicles, queries.cameras, gallery.vehicles, gallery.cameras)
     ]
-    mean_precision, cmc, penalty = brute_force(similarities, *labels)
-    assert found.mAP == pytest.approx(mean_precision)
-    assert found.cmc == pytest.approx(cmc)
-    assert found.mINP == pytest.approx(penalty)
+    mean_precision, curve, penalty = brute_force(similarities, *labels)
+    assert figure(found, "mAP") == pytest.approx(mean_precision)
+    assert cmc([found], curve) == pytest.approx(curve)
+    assert figure(found, "mINP") == pytest.approx(penalty)
 
 
 @given(st.integers(0, 100_000), st.booleans())
@@ -60,14 +61,14 @@ def test_a_second_stage_permutes_the_first_and_leaves_the_tail(seed: int, ties: 
     order_of = np.random.default_rng(seed)
     lists: dict[int, list[int]] = {}
 
-    def reorder(query: int, candidates: Codes, scores: Floats) -> Codes:
+    def distances(query: int, candidates: Codes, scores: Floats) -> Floats:
         assert scores.tolist() == similarities[query, candidates].tolist()
-        order = order_of.permutation(len(candidates))
-        lists[query] = candidates[order].tolist()
-        return order
+        found = order_of.permutation(len(candidates)).astype(np.float32)
+        lists[query] = candidates[np.argsort(found)].tolist()
+        return found
 
-    found = list(right_ranks(queries, gallery, reorder=reorder, first=4))
-    for query, ranks in enumerate(found):
+    result = retrieve(queries, gallery, distances=distances, candidates=4)
+    for query, ranks in enumerate(result.ranks):
         same = gallery.vehicles == queries.vehicles[query]
         junk = same & (gallery.cameras == queries.cameras[query])
         order = [g for g in np.argsort(-similarities[query], kind="stable").tolist() if not junk[g]]
@@ -98,15 +99,15 @@ def test_descriptors_that_are_not_finite_are_refused(wrong: float) -> None:
     queries = side(store[:1], ["a"], ["c1"])
     gallery = side(store, ["a", "b", "c"], ["c2", "c2", "c2"])
     with pytest.raises(ValueError, match="not finite"):
-        list(right_ranks(queries, gallery))
+        retrieve(queries, gallery)
 
 
 def test_queries_are_counted_as_they_are_done() -> None:
     store = np.eye(6, dtype=np.float32)
     everything = side(store, list("aabbcc"), list("121212"))
-    told: list[int] = []
-    list(right_ranks(everything, everything, workspace=1, report=told.append))
-    assert told == [1, 2, 3, 4, 5, 6]
+    counted: list[int] = []
+    retrieve(everything, everything, workspace=1, report=counted.append)
+    assert counted == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -128,11 +129,11 @@ def test_the_work_stays_in_the_memory_that_was_planned(dtype: type) -> None:
     whole_matrix = queries_count * gallery_count * 4
     tracemalloc.start()
     try:
-        accuracy_of_ranks(right_ranks(queries, gallery, workspace=workspace))
+        figure(retrieve(queries, gallery, workspace=workspace), "mAP")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # What does not grow with chunk or block: labels, ranks of right answers, Python itself.
+    # What does not grow with chunk or block: labels, ranks of correct matches, Python itself.
     rest = 2**20
     assert size.workspace <= workspace
     assert peak <= size.workspace + rest

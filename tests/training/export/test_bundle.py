@@ -94,18 +94,18 @@ def test_a_rerankers_weights_in_16_bits_say_what_torch_says_with_them(tmp_path: 
     torch.manual_seed(0)
     reranker = StripReranker(RerankerConfig(strip_width=64, heads=4))
     nn.init.normal_(mixing(reranker.probe_attention).output.weight, std=0.2)
-    shipped = reranker_for_inference(reranker, "int8")
+    rounded = reranker_for_inference(reranker, "int8")
     sizes = []
     for name, store in (("whole", lambda _: None), ("half", store_as_half)):
         path = tmp_path / f"{name}.onnx"
-        export_reranker(shipped, 4, path)
+        export_reranker(rounded, 4, path)
         store(path)
         sizes.append(path.stat().st_size)
         given = (torch.randn(2, 4, 64), torch.randn(2, 3, 4, 64), torch.rand(2, 3))
         inputs = dict(zip(("probes", "candidates", "similarities"), (g.numpy() for g in given), strict=True))
         found = open_session(path, "cpu", 1).run(["distances"], inputs)[0]
         with torch.inference_mode():
-            np.testing.assert_allclose(found, shipped(*given).numpy(), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(found, rounded(*given).numpy(), rtol=1e-5, atol=1e-5)
     assert sizes[1] < 0.75 * sizes[0]
 
 

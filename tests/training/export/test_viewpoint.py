@@ -12,8 +12,8 @@ def test_the_mean_viewpoint_is_built_into_the_necks() -> None:
     torch.nn.init.normal_(network.side_information)
     bare = at_mean_viewpoint(network, [0, 0, 0, 1])
     assert bare.side_information is None
-    pictures = torch.randn(2, 3, 32, 32)
+    images = torch.randn(2, 3, 32, 32)
     mean = network.side_information.detach()[:, 0] * 0.75 + network.side_information.detach()[:, 1] * 0.25
     with torch.inference_mode():
-        pooled = [p + m for p, m in zip(network.pool(network.maps(pictures)), mean, strict=True)]
-        torch.testing.assert_close(bare(pictures)[0], network.describe(pooled))
+        pooled = [p + m for p, m in zip(network.pool(network.maps(images)), mean, strict=True)]
+        torch.testing.assert_close(bare(images)[0], network.describe(pooled))

@@ -12,7 +12,8 @@ from models.reranker import RerankerConfig, StripReranker
 from tests.training.conftest import pretend
 from training.checkpoints.resume import Snapshots
 from training.config.reranker import RerankerTraining
-from training.evaluation.cross_camera import directions, pooled_accuracy
+from training.evaluation.cross_camera import cross_camera, pooled
+from training.evaluation.metrics import figure
 from training.features.extract import Features
 from training.reranker.mining import Fold, mine
 from training.reranker.selection import choose_reranker
@@ -77,8 +78,8 @@ def test_training_lowers_the_loss_on_vehicles_it_has_not_seen() -> None:
     trained = train_reranker(folds[:3] + folds[4:], folds[3:4], SHAPE, longer)
     assert min(trained.losses.values()) < trained.losses[0]
     known = folds[3].features
-    before = pooled_accuracy(directions(known, StripReranker(SHAPE))).mAP
-    after = pooled_accuracy(directions(known, trained.model)).mAP
+    before = figure(pooled(cross_camera(known, StripReranker(SHAPE))), "mAP")
+    after = figure(pooled(cross_camera(known, trained.model)), "mAP")
     assert after > before
 
 
@@ -104,7 +105,7 @@ def test_steps_and_fusion_are_chosen_by_the_folds_left_out() -> None:
     assert choice.losses[choice.steps] == min(choice.losses.values())
     assert choice.reciprocal_ranks[choice.fusion] == max(choice.reciprocal_ranks.values())
     assert set(choice.reciprocal_ranks) == {0.0, 1.0}
-    ranks = [rank for (fold,) in folds for each in directions(fold.features) for rank in each.first_right()]
+    ranks = [rank for (fold,) in folds for rank in pooled(cross_camera(fold.features)).first]
     assert choice.first_stage == pytest.approx(100 * float(np.mean([1 / rank for rank in ranks])))
 
 

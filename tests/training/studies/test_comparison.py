@@ -16,7 +16,8 @@ from models.reranker import RerankerConfig, StripReranker
 from training.checkpoints.weights import save_reranker
 from training.cli import app
 from training.datasets.image import VehicleImage
-from training.evaluation.cross_camera import directions, pooled_accuracy
+from training.evaluation.cross_camera import cross_camera, pooled
+from training.evaluation.metrics import figures
 from training.features.extract import Features
 from training.features.store import save_features
 from training.reranker.selection import FUSIONS
@@ -30,9 +31,9 @@ from training.studies.comparison import (
     Cell,
     ComparisonError,
     Lists,
-    Outcome,
     choose,
     choose_by_place,
+    figures_of,
     first_stage,
     measure,
 )
@@ -79,23 +80,22 @@ def test_each_camera_asks_the_others_where_cameras_are_known() -> None:
     known = features(0, cameras=3)
     found = Lists(known)
     assert len(found.first) == 3
-    by_hand = pooled_accuracy(directions(known))
-    figures = Outcome.of(found.first).figures()
-    assert figures == pytest.approx({"mAP": by_hand.mAP, "R1": by_hand.cmc[1], "R5": by_hand.cmc[5]})
+    expected = figures([pooled(cross_camera(known))], ("mAP", "R1", "R5"))
+    assert figures_of(found.first) == pytest.approx(expected)
 
 
 def test_each_image_asks_all_others_where_no_camera_is_known() -> None:
     unknown = features(0, cameras=3, known=False)
-    (direction,) = first_stage(unknown)
+    (ranking,) = first_stage(unknown)
     count = len(unknown.images)
-    assert direction.ranking.shape == (count, count - 1)
+    assert ranking.order.shape == (count, count - 1)
     similarities = unknown.descriptors @ unknown.descriptors.T
     np.fill_diagonal(similarities, -np.inf)
     nearest = similarities.argmax(axis=1)
     right = unknown.vehicles[nearest] == unknown.vehicles
-    assert Outcome.of([direction]).figures()["R1"] == pytest.approx(100 * right.mean())
+    assert figures_of([ranking])["R1"] == pytest.approx(100 * right.mean())
     for ranked in (Lists(unknown).by_peer(KReciprocal(5, 2)), Lists(unknown).by_strips(untrained())):
-        for own, order in enumerate(ranked[0].ranking):
+        for own, order in enumerate(ranked[0].order):
             assert sorted([*order.tolist(), own]) == list(range(count))
 
 
@@ -163,7 +163,7 @@ def test_the_best_on_validation_is_chosen_and_the_first_of_equals() -> None:
     accuracy = [one["mAP"] for one in chosen.tried]
     best = int(np.argmax(accuracy))
     assert chosen.tried[best] == {**chosen.peer.settings, "mAP": max(accuracy)}
-    assert max(accuracy) == Outcome.of(lists.by_peer(chosen.peer)).figures()["mAP"]
+    assert max(accuracy) == figures_of(lists.by_peer(chosen.peer))["mAP"]
     assert len(set(accuracy)) > 1
 
     class Equals(Spy):
@@ -179,15 +179,15 @@ def test_a_cell_holds_every_method_on_the_same_queries(tmp_path: Path) -> None:
     assert list(found["methods"]) == [FIRST, OURS, PLACE, *(peer.name for peer in PEERS)]
     for name, method in found["methods"].items():
         assert (
-            len(method["precision"]) == len(method["first_right"]) == len(found["vehicles"]) == 2 * VEHICLES
+            len(method["precision"]) == len(method["first_correct"]) == len(found["vehicles"]) == 2 * VEHICLES
         )
-        first = np.array(method["first_right"])
+        first = np.array(method["first_correct"])
         assert method["figures"]["R1"] == pytest.approx(100 * (first == 1).mean()), name
         assert method["figures"]["mAP"] == pytest.approx(100 * np.mean(method["precision"])), name
     # Strips, kept as float16, tell the vehicles apart; descriptors do not.
     assert found["methods"][OURS]["figures"]["R1"] > found["methods"][FIRST]["figures"]["R1"]
-    by_hand = pooled_accuracy(directions(cell.features("test"), cell.reranker()))
-    assert found["methods"][OURS]["figures"]["mAP"] == pytest.approx(by_hand.mAP)
+    expected = figures([pooled(cross_camera(cell.features("test"), cell.reranker()))], ("mAP",))
+    assert found["methods"][OURS]["figures"]["mAP"] == pytest.approx(expected["mAP"])
     assert found["methods"]["k-reciprocal, all probes at once"]["milliseconds"] is None
     assert json.loads(json.dumps(found)) == found
 
@@ -201,7 +201,7 @@ def made_up(seed: int, fold: int, first: list[int], ours: list[int]) -> dict[str
             "figures": {"mAP": 100 * (1 / right).mean(), "R1": 100 * (right == 1).mean(), "R5": 100.0},
             "milliseconds": 2.0 + seed,
             "precision": (1 / right).tolist(),
-            "first_right": ranks,
+            "first_correct": ranks,
         }
 
     return {

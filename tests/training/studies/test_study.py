@@ -20,7 +20,7 @@ from training.config.reranker import HeadTraining, RerankerTraining
 from training.datasets.folds import Part, identity_folds
 from training.datasets.image import VehicleImage
 from training.datasets.readers.manifest import read_manifest
-from training.evaluation.cross_camera import directions, pooled_accuracy
+from training.evaluation.cross_camera import cross_camera, pooled
 from training.features.bands import Bands, extract_bands, load_bands, save_bands
 from training.reranker.strip_head import StripChoice, tokens, train_head
 from training.studies.cells import CellMaker
@@ -145,10 +145,10 @@ def test_without_cameras_every_image_queries_all_others(images: list[VehicleImag
     unknown = [replace(image, camera_id="") for image in images]
     found = bands(unknown)
     features = found.features(torch.zeros(len(unknown), 2, 4))
-    (only,) = directions(features)
-    assert only.ranking.shape == (len(unknown), len(unknown))
-    assert only.ranking[:, -1].tolist() == list(range(len(unknown)))
-    assert pooled_accuracy([only]).queries == len(unknown)
+    (only,) = cross_camera(features)
+    assert only.order.shape == (len(unknown), len(unknown) - 1)
+    assert (only.order != np.arange(len(unknown))[:, None]).all()
+    assert len(pooled([only]).answerable().queries) == len(unknown)
 
 
 def test_a_study_measures_each_variant_once_and_goes_on(tmp_path: Path, images: list[VehicleImage]) -> None:

@@ -8,7 +8,8 @@ from itertools import product
 
 import numpy as np
 
-from training.studies.baselines.baseline import Answer, Codes, one_by_one, ordered
+from training.evaluation.ranking import reorder_first
+from training.studies.baselines.baseline import Answer, Codes, one_by_one
 from training.studies.baselines.collection import Collection, Floats
 
 
@@ -76,8 +77,7 @@ class SuperGlobal:
         best = np.argsort(-refined, kind="stable")[: self.neighbours + 1]
         expansion = (mixing[best] @ known[first]).max(axis=0)
         scores = (refined + mixing @ (known[first] @ expansion)) / 2
-        order[: len(first)] = first[ordered(scores, similarities[first])]
-        return order
+        return reorder_first(order, -scores)
 
     def _mixing(self, similarities: Floats) -> Floats:
         """`[M, M]`: what each refined descriptor takes of each candidate's."""

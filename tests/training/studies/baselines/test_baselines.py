@@ -16,7 +16,7 @@ from tests.training.studies.baselines.reference import (
     propagated_similarities,
     superglobal_ranking,
 )
-from training.evaluation.accuracy import rank_gallery
+from training.evaluation.ranking import rank_gallery
 from training.evaluation.retrieval import Side
 from training.evaluation.variants import expanded
 from training.studies.baselines import (
