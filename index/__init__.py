@@ -1,7 +1,7 @@
-"""What is remembered: the gallery of enrolled images, durable and searchable.
+"""The gallery of enrolled images, durable and searchable.
 
-`Gallery` is what the service uses; `LocalGallery` keeps it in a folder: SQLite holds the truth, the FAISS
-index is derived from it and rebuilt whenever in doubt. Neither knows of models or HTTP: descriptors and
+`Gallery` is the protocol that the service uses. `LocalGallery` keeps a gallery in a folder: an SQLite
+database, and a FAISS index that can always be built from it. Neither knows of models or HTTP: descriptors and
 strips come in as arrays, matches go out.
 """
 

@@ -65,7 +65,7 @@ class Changes:
         """Ids [n] of the whole gallery, ascending."""
         return self._ids("SELECT id FROM record ORDER BY id")
 
-    def forget_before(self, sequence: int) -> None:
+    def drop_before(self, sequence: int) -> None:
         """Drop what a snapshot at that change holds; the change itself stays, for its token."""
         self._writer.execute("DELETE FROM change WHERE sequence < ?", (sequence,))
 

@@ -54,7 +54,7 @@ class InvalidFilterError(GalleryError):
 
 
 class FingerprintMismatchError(GalleryError):
-    """The gallery was filled by another model: its descriptors mean nothing to this one."""
+    """The gallery was embedded by another model; descriptors of two models cannot be compared."""
 
     def __init__(self, path: Path, gallery_fingerprint: str, bundle_fingerprint: str) -> None:
         super().__init__(
@@ -97,7 +97,7 @@ class GalleryMigrationError(GalleryError):
 
 
 class GalleryDamagedError(GalleryError):
-    """The database itself, the truth, cannot be read: only a backup helps."""
+    """The database cannot be read, and only a backup helps."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged ({reason}); restore it from a backup")

@@ -1,4 +1,4 @@
-"""The gallery as the service knows it: enrolled images, durable and searchable, wherever they are kept."""
+"""The protocol of a gallery, wherever it is kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Gallery(Protocol):
     """
 
     def enroll(self, enrollment: Enrollment) -> Record:
-        """Remember an image.
+        """Add an image.
 
         Raises:
             InvalidEnrollmentError: a field does not fit this gallery.
@@ -30,14 +30,14 @@ class Gallery(Protocol):
         """
 
     def enroll_many(self, enrollments: Sequence[Enrollment]) -> list[Record]:
-        """Remember images, all or none; the records are in the order given.
+        """Add images, all or none; the records are in the order given.
 
         Raises:
             InvalidEnrollmentError, DuplicateImageError: as `enroll`, for the first that is at fault.
         """
 
     def delete(self, image_id: str) -> None:
-        """Forget an image and all that belongs to it.
+        """Remove an image and all that belongs to it.
 
         Raises:
             UnknownImageError: it is not enrolled.
@@ -100,7 +100,7 @@ class Gallery(Protocol):
         """Seconds since the snapshot of the vector index was written, None where there is none."""
 
     def changes_since_snapshot(self) -> int:
-        """Enrollments and deletions that the snapshot does not hold; the next opening makes up for them."""
+        """Enrollments and deletions after the snapshot, which the next opening has to make again."""
 
     def close(self) -> None:
-        """Finish what is under way and let go of everything. Idempotent."""
+        """Finish what is under way and release everything. Idempotent."""

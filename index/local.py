@@ -110,11 +110,11 @@ class LocalGallery:
         return self._header
 
     def enroll(self, enrollment: Enrollment) -> Record:
-        """Remember an image. Raises InvalidEnrollmentError or DuplicateImageError."""
+        """Add an image. Raises InvalidEnrollmentError or DuplicateImageError."""
         return self.enroll_many([enrollment])[0]
 
     def enroll_many(self, enrollments: Sequence[Enrollment]) -> list[Record]:
-        """Remember images in one transaction: all, or none where one cannot be.
+        """Add images in one transaction: all, or none where one cannot be.
 
         Raises InvalidEnrollmentError or DuplicateImageError, for the first that is at fault.
         """
@@ -136,7 +136,7 @@ class LocalGallery:
         return inserted.records
 
     def delete(self, image_id: str) -> None:
-        """Forget an image and all that belongs to it. Raises UnknownImageError."""
+        """Remove an image and all that belongs to it. Raises UnknownImageError."""
         self._mirror.change(
             lambda: self._store.delete(image_id),
             lambda done: self._vectors.remove(np.array([done[0]], np.int64), sequence=done[1]),

@@ -30,7 +30,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Enrollment:
-    """An image to be remembered, with its embedding.
+    """An image to be enrolled, with its embedding.
 
     `descriptor` is float32 [d] of unit length, `strips` is float16 [s, w] or None; d, s and w are
     those the gallery was opened with. `captured_at` must be aware. `enrolled_at` is for re-embedding,
@@ -71,7 +71,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A stretch of the gallery in order of enrollment.
+    """Some records of the gallery, in order of enrollment.
 
     `next` is the cursor of the page that follows, None on the last one. A cursor stays good whatever
     is enrolled or deleted meanwhile.

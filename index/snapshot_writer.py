@@ -106,7 +106,7 @@ class SnapshotWriter:
                 fingerprint=self._header.fingerprint,
             )
             with self._mirror.settled():
-                changes.forget_before(sequence)
+                changes.drop_before(sequence)
 
     def age_seconds(self) -> float | None:
         """Seconds since the snapshot on disk was written, None where there is none."""

@@ -1,4 +1,4 @@
-"""The truth: records, images and embeddings in SQLite."""
+"""The database of a gallery: records, images and embeddings in SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What requests are answered with: models, gallery and embedder, opened in order and closed in reverse."""
+"""What requests need: models, gallery and embedder, opened in order and closed in reverse."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class Resources:
 
         With `settings.redis_url` workers embed, and of the models only the second stage is loaded.
         Models and a gallery that are handed in are used instead; such a gallery is not closed by `close`.
-        `on_lost` is told why, from another thread, when the embedder of this process will not work again.
+        `on_lost` is called with the reason, from another thread, when the embedder of this process will not
+        work again.
 
         Raises:
             BundleError, RuntimeNotAvailableError, GalleryError, EmbeddingError, RedisUrlError: what failed

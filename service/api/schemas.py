@@ -153,7 +153,7 @@ class Timings(BaseModel):
     decode: float = Field(description="decoding and resizing the image")
     queue: float = Field(description="waiting for a batch")
     embed: float = Field(description="the batch's forward pass")
-    search: float = Field(description="the first stage")
+    search: float = Field(description="the first stage, with reading the candidates' strips")
     rerank: float = Field(description="the second stage, 0 when it was not run")
     total: float
 

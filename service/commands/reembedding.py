@@ -46,7 +46,7 @@ def re_embed(
         forward: the bundle's embedder.
         batch: images in a batch.
         leave_out_failed: leave images out that cannot be embedded, instead of giving up.
-        on_progress: told images done and images in all.
+        on_progress: called with images done and images in all.
 
     Raises:
         ReembeddingError: an image cannot be embedded, naming the first.

@@ -1,7 +1,7 @@
-"""Coalescing: calls of many threads, answered by as few calls of one function as their arrival allows.
+"""Coalescing: the calls of many threads, answered by fewer calls of one function.
 
-Flat combining (Hendler, Incze, Shavit and Tzafrir, SPAA 2010) without a thread of its own: nothing to start,
-to watch or to close, and a lone call pays no hand-over.
+The method is flat combining (Hendler, Incze, Shavit and Tzafrir, SPAA 2010). It has no thread of its own to
+start, watch or close, and a call that comes alone pays no hand-over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The second stage for concurrent queries: the shortlists that wait for it go through one forward pass."""
+"""The second stage for concurrent queries: candidate lists that wait share a forward pass."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MAX_BATCH = 16
 
 
 class RerankError(Exception):
-    """The re-ranker failed on a shortlist, or answered something unusable."""
+    """The re-ranker failed on a candidate list, or gave distances that cannot be used."""
 
 
 @dataclass(frozen=True)
-class Shortlist:
-    """A probe and those of its first candidates that have strips.
+class CandidateList:
+    """A probe, and those of its candidate list that have strips.
 
     Attributes:
         probe: float16 `[s, w]`.
@@ -35,21 +35,23 @@ class Shortlist:
 
 
 class BatchedReranker:
-    """A re-ranker that many threads ask about one shortlist each.
+    """A re-ranker that many threads call with one candidate list each.
 
-    A lone one goes through at once and by itself. Those that arrive during a forward pass go through the next
-    one together, shorter ones padded; a distance hangs on its own probe and candidate alone, so company
-    changes no answer.
+    A list that comes while nothing is under way gets a forward pass of its own, at once. Those that come
+    during a pass share the next one, the shorter ones padded. A distance depends on its probe and its
+    candidate alone, so batching changes none.
 
     Args:
         reranker: the second stage.
-        on_batch: told the number of probes of every forward pass that succeeded.
+        on_batch: called with the number of probes of every forward pass that succeeded.
     """
 
     def __init__(self, reranker: Reranker, on_batch: Callable[[int], None] = lambda _probes: None) -> None:
         self._reranker = reranker
         self._on_batch = on_batch
-        self._coalescer: Coalescer[Shortlist, list[float]] = Coalescer("re-ranking", self._answers, MAX_BATCH)
+        self._coalescer: Coalescer[CandidateList, list[float]] = Coalescer(
+            "re-ranking", self._distances, MAX_BATCH
+        )
 
     @property
     def candidates(self) -> int:
@@ -58,43 +60,45 @@ class BatchedReranker:
 
     @property
     def waiting(self) -> int:
-        """Shortlists that wait for the forward pass under way to end."""
+        """Candidate lists that wait for the forward pass under way to end."""
         return self._coalescer.waiting
 
-    def distances(self, shortlist: Shortlist) -> list[float]:
+    def distances(self, candidate_list: CandidateList) -> list[float]:
         """The second stage's distance of each candidate, less is nearer.
 
         Raises:
-            RerankError: the second stage failed on this shortlist.
+            RerankError: the second stage failed on this list.
         """
-        return self._coalescer(shortlist)
+        return self._coalescer(candidate_list)
 
-    def _answers(self, shortlists: Sequence[Shortlist]) -> Sequence[list[float] | Exception]:
+    def _distances(self, lists: Sequence[CandidateList]) -> Sequence[list[float] | Exception]:
         try:
-            rows = self._forward(shortlists)
+            rows = self._forward(lists)
         except RerankError:
             raise
         except Exception as error:
             raise RerankError(f"the re-ranker failed: {error}") from error
-        self._on_batch(len(shortlists))
-        return [_finite(row[: len(own.candidates)]) for row, own in zip(rows, shortlists, strict=True)]
+        self._on_batch(len(lists))
+        return [_finite(row[: len(own.candidates)]) for row, own in zip(rows, lists, strict=True)]
 
-    def _forward(self, shortlists: Sequence[Shortlist]) -> NDArray[np.float32]:
-        """Distances `[B, n]`, n of the longest list; what stands beyond a list's own end means nothing."""
-        shape = (len(shortlists), max(len(shortlist.candidates) for shortlist in shortlists))
-        probes = np.stack([shortlist.probe for shortlist in shortlists])
+    def _forward(self, lists: Sequence[CandidateList]) -> NDArray[np.float32]:
+        """Distances `[B, n]`, n of the longest list; values beyond a list's own end have no meaning."""
+        shape = (len(lists), max(len(candidate_list.candidates) for candidate_list in lists))
+        probes = np.stack([candidate_list.probe for candidate_list in lists])
         candidates = np.zeros((*shape, *probes.shape[1:]), dtype=np.float16)
         similarities = np.zeros(shape, dtype=np.float32)
-        for row, shortlist in enumerate(shortlists):
-            candidates[row, : len(shortlist.candidates)] = shortlist.candidates
-            similarities[row, : len(shortlist.similarities)] = shortlist.similarities
-        answer = self._reranker.distances(probes, candidates, similarities)
-        if answer.shape != shape:
-            raise RerankError(f"the re-ranker answered {answer.shape} for {shape} probes and candidates")
-        return answer
+        for row, candidate_list in enumerate(lists):
+            candidates[row, : len(candidate_list.candidates)] = candidate_list.candidates
+            similarities[row, : len(candidate_list.similarities)] = candidate_list.similarities
+        distances = self._reranker.distances(probes, candidates, similarities)
+        if distances.shape != shape:
+            raise RerankError(
+                f"the re-ranker gave distances {distances.shape} for {shape} probes and candidates"
+            )
+        return distances
 
 
 def _finite(distances: NDArray[np.float32]) -> list[float] | Exception:
     if not np.isfinite(distances).all():
-        return RerankError("the re-ranker answered distances that are not finite")
+        return RerankError("the re-ranker gave distances that are not finite")
     return [float(distance) for distance in distances]

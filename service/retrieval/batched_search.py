@@ -1,4 +1,4 @@
-"""The first stage for concurrent queries: those that wait for a search go through the next one together."""
+"""The first stage for concurrent queries: those that wait share a search."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Search:
 
 
 class BatchedSearch:
-    """A gallery that many threads ask about one probe each.
+    """A gallery that many threads search for one probe each.
 
-    A search reads every descriptor once, however many probes it is for, and that is what it takes its time
-    for. A lone one goes through at once and by itself; those of one filter that arrive during another's go
-    through the next one together. Matches do not depend on the company: the gallery's are exact, and the
-    first k of more than k are the k best. They may come with strips that only another query asked for.
+    A search takes the time to read every descriptor once, however many probes it is for. A query that comes
+    while nothing is under way gets a search of its own, at once. Those that come during a search share the
+    next one, if their filters are equal. Batching changes no matches: the gallery's are exact, and the first
+    k of more than k are the k best. They may come with strips that only another query asked for.
 
     Args:
         gallery: what is searched.
@@ -47,7 +47,7 @@ class BatchedSearch:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self._coalescer: Coalescer[Search, list[Match]] = Coalescer(
-            "search", self._answers, MAX_BATCH, alike=lambda search: search.where
+            "search", self._found, MAX_BATCH, alike=lambda search: search.where
         )
 
     @property
@@ -66,7 +66,7 @@ class BatchedSearch:
         """The k most similar images to a probe, best first; see `Gallery.search`, also for what it raises."""
         return self._coalescer(Search(descriptor, k, where, strips))
 
-    def _answers(self, searches: Sequence[Search]) -> Sequence[list[Match]]:
+    def _found(self, searches: Sequence[Search]) -> Sequence[list[Match]]:
         descriptors = np.stack([search.descriptor for search in searches])
         found = self._gallery.search(
             descriptors,

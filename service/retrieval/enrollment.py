@@ -61,10 +61,10 @@ class Enroller:
     async def enroll(
         self, data: bytes, description: Description, deadline: float
     ) -> tuple[Record, EmbeddedImage]:
-        """Embed and remember an image; the record is durable when this returns.
+        """Embed and enroll an image; the record is durable when this returns.
 
         Raises:
-            AlreadyEnrolledError: most often found before the embedder is bothered.
+            AlreadyEnrolledError: the id is enrolled already; most often found before the image is embedded.
             ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `ImageEmbedder.embed`.
         """
         differs = await to_thread.run_sync(self._differences, data, description, limiter=self._limiter)

@@ -1,4 +1,4 @@
-"""Explaining a match: two image files -> an explanation and the picture of it, one pair at a time."""
+"""Explaining a match: two image files -> an explanation and its figure, one pair at a time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLACES = 4
 
 @dataclass(frozen=True)
 class Upload:
-    """An image file, what it is called in the picture, and the form's field that it came by."""
+    """An image file, its name in the figure, and the form's field that it came by."""
 
     data: bytes
     name: str
@@ -90,8 +90,8 @@ class PairExplainer:
         self.check()
         return await self._run(lambda: self._explain(probe, candidate)[0], deadline)
 
-    async def picture(self, probe: Upload, candidate: Upload, deadline: float) -> bytes:
-        """The picture of an explanation as a PNG file; see `explain`."""
+    async def figure(self, probe: Upload, candidate: Upload, deadline: float) -> bytes:
+        """The figure of an explanation as a PNG file; see `explain`."""
         self.check()
         return await self._run(lambda: self._draw(probe, candidate), deadline)
 

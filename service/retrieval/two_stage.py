@@ -1,4 +1,4 @@
-"""The two-stage search: the gallery's nearest by descriptor, the first of them re-ordered by their strips."""
+"""The two-stage search: the nearest by descriptor, the first of them re-ordered by their strips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from index import ALL, Filter, Gallery, Match
 from service.inference.embedder import ImageEmbedder
 from service.inference.forward import Features
 from service.inference.protocols import Reranker
-from service.retrieval.batched_reranker import BatchedReranker, Shortlist
+from service.retrieval.batched_reranker import BatchedReranker, CandidateList
 from service.retrieval.batched_search import BatchedSearch
 
 
@@ -34,7 +34,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A query's answer.
+    """What a query found.
 
     Attributes:
         matches: best first.
@@ -52,15 +52,15 @@ class Ranking:
 class TwoStageSearch:
     """Probe image -> ranked matches.
 
-    The second stage always looks at the first matches of the first stage, as many as it takes (10 in the
-    paper), however few are asked for: what is asked for must not change what is found.
+    The candidate list of the second stage is always as long as the second stage takes (10 in the paper), also
+    where fewer matches are asked for: the number asked for must not change the ranking.
 
     Args:
         embedder: images to features.
         gallery: what is searched.
         reranker: the second stage, or None for a bundle without one.
         limiter: searches under way at the same time.
-        on_rerank: told the number of probes of every forward pass of the second stage.
+        on_rerank: called with the number of probes of every forward pass of the second stage.
     """
 
     def __init__(
@@ -126,12 +126,12 @@ def _distances(reranker: BatchedReranker, probe: Features, candidates: list[Matc
     distances: list[float | None] = [None] * len(candidates)
     if not scored or probe.strips is None:
         return distances
-    shortlist = Shortlist(
+    candidate_list = CandidateList(
         probe.strips,
         np.stack([match.strips for match in candidates if match.strips is not None]),
         np.array([candidates[place].similarity for place in scored], dtype=np.float32),
     )
-    for place, distance in zip(scored, reranker.distances(shortlist), strict=True):
+    for place, distance in zip(scored, reranker.distances(candidate_list), strict=True):
         distances[place] = distance
     return distances
 

@@ -93,7 +93,7 @@ async def explain(
             answer = ExplanationAnswer.of(explanation, resources.bundle.manifest)
             response = Response(answer.model_dump_json(), media_type=JSON)
         else:
-            drawing = resources.explainer.picture(probe, candidate, deadline)
+            drawing = resources.explainer.figure(probe, candidate, deadline)
             response = Response(await while_connected(request, drawing), media_type=PNG)
     metrics.stage("explain", time.monotonic() - started)
     response.headers["Vary"] = "Accept"

@@ -1,4 +1,4 @@
-"""The second stage in batches: company changes no answer, and a bad shortlist harms only itself."""
+"""The second stage in batches: batching changes no distance, and a bad candidate list harms only itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.decoding import decode
 from models.preprocessing import prepare
 from models.runtime import load_reranker
 from service.inference.protocols import Reranker
-from service.retrieval.batched_reranker import MAX_BATCH, BatchedReranker, RerankError, Shortlist
+from service.retrieval.batched_reranker import MAX_BATCH, BatchedReranker, CandidateList, RerankError
 from tests.service.fakes import STRIPS, FakeReranker, Running, make_models, picture, running
 
 PATIENCE = 20.0
@@ -49,7 +49,9 @@ class Held:
         return self._reranker.distances(probes, candidates, similarities)
 
 
-def shortlist(source: np.random.Generator, candidates: int, strips: tuple[int, int] = STRIPS) -> Shortlist:
+def candidate_list(
+    source: np.random.Generator, candidates: int, strips: tuple[int, int] = STRIPS
+) -> CandidateList:
     """Random strips of unit length, the candidates' not far from the probe's."""
 
     def unit(values: NDArray[Any]) -> NDArray[np.float16]:
@@ -57,26 +59,26 @@ def shortlist(source: np.random.Generator, candidates: int, strips: tuple[int, i
 
     probe = unit(source.standard_normal(strips))
     others = unit(probe + 0.5 * source.standard_normal((candidates, *strips)))
-    return Shortlist(probe, others, source.random(candidates, dtype=np.float32))
+    return CandidateList(probe, others, source.random(candidates, dtype=np.float32))
 
 
-def alone(reranker: Reranker, given: Shortlist) -> list[float]:
+def alone(reranker: Reranker, given: CandidateList) -> list[float]:
     """The distances by the bare re-ranker, without batcher and padding."""
     answer = reranker.distances(given.probe[None], given.candidates[None], given.similarities[None])
     return [float(distance) for distance in answer[0]]
 
 
-def together(reranker: Reranker, shortlists: list[Shortlist]) -> tuple[list[Any], list[int]]:
-    """Answers or errors of shortlists that arrive during another's forward pass, and all batch sizes."""
+def together(reranker: Reranker, lists: list[CandidateList]) -> tuple[list[Any], list[int]]:
+    """Answers or errors of lists that arrive during another's forward pass, and all batch sizes."""
     held = Held(reranker)
     batches: list[int] = []
     batched = BatchedReranker(held, batches.append)
-    first = Shortlist(shortlists[0].probe, shortlists[0].candidates[:1], shortlists[0].similarities[:1])
-    with ThreadPoolExecutor(len(shortlists) + 1) as pool:
+    first = CandidateList(lists[0].probe, lists[0].candidates[:1], lists[0].similarities[:1])
+    with ThreadPoolExecutor(len(lists) + 1) as pool:
         begun = pool.submit(batched.distances, first)
         assert held.entered.wait(PATIENCE)
         calls = []
-        for place, its_own in enumerate(shortlists, start=1):
+        for place, its_own in enumerate(lists, start=1):
             calls.append(pool.submit(batched.distances, its_own))
             until(lambda place=place: batched.waiting == place)  # type: ignore[misc]
         held.open.set()
@@ -95,9 +97,9 @@ def until(condition: Callable[[], bool]) -> None:
 @given(lengths=st.lists(st.integers(1, 10), min_size=1, max_size=20), seed=st.integers(0, 2**32 - 1))
 def test_batching_only_groups(lengths: list[int], seed: int) -> None:
     source = np.random.default_rng(seed)
-    shortlists = [shortlist(source, length) for length in lengths]
-    answers, batches = together(FakeReranker(), shortlists)
-    assert answers == [alone(FakeReranker(), given) for given in shortlists]
+    lists = [candidate_list(source, length) for length in lengths]
+    answers, batches = together(FakeReranker(), lists)
+    assert answers == [alone(FakeReranker(), given) for given in lists]
     full, rest = divmod(len(lengths), MAX_BATCH)
     assert batches == [1, *[MAX_BATCH] * full, *[rest] * bool(rest)]
 
@@ -114,33 +116,33 @@ def test_the_shipped_models_distances_are_the_same_to_the_last_bit_in_company(
     shipped: Reranker, lengths: list[int]
 ) -> None:
     source = np.random.default_rng(0)
-    shortlists = [shortlist(source, length, (16, 256)) for length in lengths]
-    answers, batches = together(shipped, shortlists)
-    assert answers == [alone(shipped, given) for given in shortlists]
+    lists = [candidate_list(source, length, (16, 256)) for length in lengths]
+    answers, batches = together(shipped, lists)
+    assert answers == [alone(shipped, given) for given in lists]
     assert batches == [1, len(lengths)]
 
 
 def test_strips_that_are_not_finite_spoil_their_own_answer_alone(shipped: Reranker) -> None:
     source = np.random.default_rng(0)
-    shortlists = [shortlist(source, 10, (16, 256)) for _ in range(4)]
-    shortlists[1].probe[:] = np.nan
-    shortlists[2].candidates[3, 5, 7] = np.inf
-    answers, _ = together(shipped, shortlists)
-    assert [answers[0], answers[3]] == [alone(shipped, shortlists[0]), alone(shipped, shortlists[3])]
+    lists = [candidate_list(source, 10, (16, 256)) for _ in range(4)]
+    lists[1].probe[:] = np.nan
+    lists[2].candidates[3, 5, 7] = np.inf
+    answers, _ = together(shipped, lists)
+    assert [answers[0], answers[3]] == [alone(shipped, lists[0]), alone(shipped, lists[3])]
     for answer in answers[1:3]:
         assert isinstance(answer, RerankError)
         assert "not finite" in str(answer)
 
 
-def test_a_shortlist_of_other_strips_fails_alone_and_the_others_are_answered() -> None:
+def test_a_list_of_other_strips_fails_alone_and_the_others_are_answered() -> None:
     source = np.random.default_rng(0)
-    shortlists = [shortlist(source, 5), shortlist(source, 5, (3, 4)), shortlist(source, 2)]
-    shortlists[1] = Shortlist(shortlists[1].probe[:2], shortlists[1].candidates, shortlists[1].similarities)
-    answers, batches = together(FakeReranker(), shortlists)
+    lists = [candidate_list(source, 5), candidate_list(source, 5, (3, 4)), candidate_list(source, 2)]
+    lists[1] = CandidateList(lists[1].probe[:2], lists[1].candidates, lists[1].similarities)
+    answers, batches = together(FakeReranker(), lists)
     assert isinstance(answers[1], RerankError)
     assert [answers[0], answers[2]] == [
-        alone(FakeReranker(), shortlists[0]),
-        alone(FakeReranker(), shortlists[2]),
+        alone(FakeReranker(), lists[0]),
+        alone(FakeReranker(), lists[2]),
     ]
     assert batches == [1, 1, 1]
 
@@ -155,7 +157,7 @@ def test_a_re_ranker_that_fails_answers_everyone_with_the_error() -> None:
 
     broken.answer = fail
     source = np.random.default_rng(0)
-    answers, batches = together(broken, [shortlist(source, 4) for _ in range(3)])
+    answers, batches = together(broken, [candidate_list(source, 4) for _ in range(3)])
     for answer in answers:
         assert isinstance(answer, RerankError)
         assert "out of memory" in str(answer)

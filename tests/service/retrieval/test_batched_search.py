@@ -1,4 +1,4 @@
-"""The first stage in batches: company changes no answer, and an error reaches its own caller alone."""
+"""The first stage in batches: batching changes no match, and an error reaches its own caller alone."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def test_only_so_many_are_let_in(bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 
     async def crowd() -> list[bytes | BaseException]:
         deadline = time.monotonic() + 20
-        asked = [asyncio.create_task(explainer.picture(upload, upload, deadline)) for _ in range(PLACES + 2)]
+        asked = [asyncio.create_task(explainer.figure(upload, upload, deadline)) for _ in range(PLACES + 2)]
         await asyncio.sleep(0.05)
         going_on.set()
         return await asyncio.gather(*asked, return_exceptions=True)
@@ -217,7 +217,7 @@ def test_only_so_many_are_let_in(bundle: Bundle, monkeypatch: pytest.MonkeyPatch
     answers = asyncio.run(crowd())
     assert answers[:PLACES] == [b""] * PLACES
     assert [type(answer) for answer in answers[PLACES:]] == [Overloaded] * 2
-    assert asyncio.run(explainer.picture(upload, upload, time.monotonic() + 20)) == b""
+    assert asyncio.run(explainer.figure(upload, upload, time.monotonic() + 20)) == b""
 
 
 def test_a_deadline_is_kept_while_waiting(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,10 +225,10 @@ def test_a_deadline_is_kept_while_waiting(bundle: Bundle, monkeypatch: pytest.Mo
     upload = Upload(picture(), "x", "image")
 
     async def wait() -> None:
-        first = asyncio.create_task(explainer.picture(upload, upload, time.monotonic() + 20))
+        first = asyncio.create_task(explainer.figure(upload, upload, time.monotonic() + 20))
         await asyncio.sleep(0.05)
         with pytest.raises(Expired):
-            await explainer.picture(upload, upload, time.monotonic() + 0.05)
+            await explainer.figure(upload, upload, time.monotonic() + 0.05)
         going_on.set()
         assert await first == b""
 
