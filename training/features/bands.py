@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from models.inputspec import InputSpec
@@ -17,6 +18,8 @@ from training.datasets.image import VehicleImage
 from training.features.extract import Features
 from training.loading.augmentation import Augmentation
 from training.loading.images import prepared
+
+MIXERS = "mixers"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Bands:
         rows: float16 `[N, branches, H, F]`: each branch's map, averaged over its width.
         columns: float16 `[N, branches, W, F]`: averaged over its height.
         joint: float16 `[N, s, w]`: the strips of the embedder's own head, or None without one.
+        mixers: of the branches, in the order of the maps.
+
+    Raises:
+        ValueError: maps of another number of branches.
     """
 
     images: list[VehicleImage]
@@ -36,6 +43,27 @@ class Bands:
     rows: Tensor
     columns: Tensor
     joint: Tensor | None
+    mixers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rows.shape[1] == self.columns.shape[1] == len(self.mixers):
+            raise ValueError(
+                f"bands of {self.rows.shape[1]} and {self.columns.shape[1]} branches for the mixers "
+                f"{', '.join(self.mixers)}"
+            )
+
+    def of_mixers(self, names: Sequence[str]) -> list[int]:
+        """The branches that have one of these mixers.
+
+        Raises:
+            ValueError: none has.
+        """
+        found = [place for place, mixer in enumerate(self.mixers) if mixer in names]
+        if not found:
+            raise ValueError(
+                f"no branch has the mixer {' or '.join(names)}; there are {', '.join(self.mixers)}"
+            )
+        return found
 
     def features(self, strips: Tensor) -> Features:
         """As features with these strips `[N, s, w]`."""
@@ -72,9 +100,9 @@ def extract_bands(
     device = next(network.parameters()).device
     descriptors, rows, columns, joint = [], [], [], []
     done = 0
-    for pictures in prepared(images, spec, batch, augmentation, source):
+    for inputs in prepared(images, spec, batch, augmentation, source):
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            maps = network.maps(pictures.to(device))
+            maps = network.maps(inputs.to(device))
             descriptors.append(network.describe(network.pool(maps)).float().cpu())
             if network.strip_head is not None:
                 joint.append(network.strip_head(maps).half())
@@ -82,7 +110,7 @@ def extract_bands(
             stacked = torch.stack([branch_map.float() for branch_map in maps], dim=1)
             rows.append(stacked.mean(dim=4).transpose(2, 3).half())
             columns.append(stacked.mean(dim=3).transpose(2, 3).half())
-        done += len(pictures)
+        done += len(inputs)
         report(done)
     return Bands(
         images,
@@ -90,6 +118,7 @@ def extract_bands(
         torch.cat(rows),
         torch.cat(columns),
         torch.cat(joint) if joint else None,
+        tuple(branch.mixer for branch in network.config.branches),
     )
 
 
@@ -102,13 +131,23 @@ def save_bands(path: Path, views: Sequence[Bands]) -> None:
             parts["joint"] = view.joint
         tensors |= {f"{number}.{name}": part.contiguous().cpu() for name, part in parts.items()}
     draft = path.with_suffix(".draft")
-    save_file(tensors, draft)
+    save_file(tensors, draft, {MIXERS: ",".join(views[0].mixers)})
     draft.replace(path)
 
 
 def load_bands(path: Path, images: list[VehicleImage], device: torch.device | str = "cpu") -> list[Bands]:
-    """The views that `save_bands` wrote, all but their descriptors on a device."""
-    tensors = load_file(path, device=str(device))
+    """The views that `save_bands` wrote, all but their descriptors on a device.
+
+    Raises:
+        ValueError: the file does not say which mixers its branches have.
+    """
+    with safe_open(path, "pt", device=str(device)) as file:
+        mixers = (file.metadata() or {}).get(MIXERS)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    if mixers is None:
+        raise ValueError(
+            f"{path}: does not say which mixers its branches have; remove it to have it made anew"
+        )
     return [
         Bands(
             images,
@@ -116,6 +155,7 @@ def load_bands(path: Path, images: list[VehicleImage], device: torch.device | st
             tensors[f"{number}.rows"],
             tensors[f"{number}.columns"],
             tensors.get(f"{number}.joint"),
+            tuple(mixers.split(",")),
         )
         for number in range(sum(name.endswith(".rows") for name in tensors))
     ]

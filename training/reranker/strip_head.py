@@ -19,8 +19,6 @@ from training.embedder.losses import contrastive
 from training.features.bands import Bands, extract_bands
 from training.loading.augmentation import Augmentation
 
-BRANCHES = {"L": (0, 1), "H": (2, 3), "L and H": (0, 1, 2, 3)}
-
 
 @dataclass(frozen=True)
 class StripChoice:
@@ -29,18 +27,22 @@ class StripChoice:
     Attributes:
         rows: horizontal strips a branch.
         columns: vertical strips a branch.
-        branches: which branches give strips, a key of `BRANCHES`.
+        mixers: of the branches that give strips; None for all of them.
         width: features of a strip.
     """
 
     rows: int = 4
     columns: int = 0
-    branches: str = "L and H"
+    mixers: tuple[str, ...] | None = None
     width: int = 256
 
     def bands(self, bands: Bands) -> list[Tensor]:
-        """Of each chosen branch `[N, rows + columns, F]`."""
-        chosen = list(BRANCHES[self.branches])
+        """Of each chosen branch `[N, rows + columns, F]`.
+
+        Raises:
+            ValueError: no branch has the mixers.
+        """
+        chosen = bands.of_mixers(bands.mixers if self.mixers is None else self.mixers)
         parts = [
             pooling_matrix(kept.shape[2], count).to(kept.device) @ kept[:, chosen].float()
             for kept, count in ((bands.rows, self.rows), (bands.columns, self.columns))
@@ -63,10 +65,10 @@ def train_head(choice: StripChoice, views: Sequence[Bands], config: HeadTraining
     number = {name: i for i, name in enumerate(sorted(set(names)))}
     labels = torch.tensor([number[name] for name in names], device=device)
     members = [torch.nonzero(labels == i).flatten() for i in range(len(number))]
-    head = StripHead(len(BRANCHES[choice.branches]), views[0].rows.shape[3], 1, 1, choice.width).to(device)
+    cut = [choice.bands(view) for view in views]
+    head = StripHead(len(cut[0]), views[0].rows.shape[3], 1, 1, choice.width).to(device)
     optimiser = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, config.steps)
-    cut = [choice.bands(view) for view in views]
     pool = [torch.cat([view[branch] for view in cut]) for branch in range(len(cut[0]))]
     source = torch.Generator().manual_seed(config.seed)
 

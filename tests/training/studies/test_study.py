@@ -71,7 +71,7 @@ def bands(images: list[VehicleImage], seed: int = 0) -> Bands:
     count = len(images)
     descriptors = torch.nn.functional.normalize(torch.randn(count, 8, generator=source), dim=1)
     rows = torch.randn(count, 4, 6, 48, generator=source).half()
-    return Bands(images, descriptors, rows, rows.flip(2), None)
+    return Bands(images, descriptors, rows, rows.flip(2), None, ("lka", "lka", "hca", "hca"))
 
 
 def test_a_cells_test_vehicles_are_seen_by_no_embedder_of_it(tmp_path: Path, part: Part) -> None:
@@ -121,6 +121,16 @@ def test_saved_bands_come_back(tmp_path: Path, images: list[VehicleImage]) -> No
     read = load_bands(tmp_path / "x.safetensors", images)
     assert [torch.equal(a.rows, b.rows) for a, b in zip(views, read, strict=True)] == [True, True]
     assert read[0].joint is None
+    assert read[0].mixers == views[0].mixers
+
+
+def test_strips_are_cut_from_the_branches_of_a_mixer_wherever_they_stand(images: list[VehicleImage]) -> None:
+    found = replace(bands(images), mixers=("hca", "lka", "hca", "lka"))
+    cut = StripChoice(rows=6, mixers=("lka",)).bands(found)
+    for each, branch in zip(cut, (1, 3), strict=True):
+        torch.testing.assert_close(each, found.rows[:, branch].float())
+    with pytest.raises(ValueError, match="no branch has the mixer mhsa; there are hca, lka, hca, lka"):
+        StripChoice(mixers=("mhsa",)).bands(found)
 
 
 def test_a_head_brings_the_pictures_of_a_vehicle_together(images: list[VehicleImage]) -> None:
