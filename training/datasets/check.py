@@ -1,11 +1,11 @@
-"""Finding what is wrong with a data set: its pictures, its lists, and what they say of each other."""
+"""Finding what is wrong with a data set: its images, its lists, and what they say of each other."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -25,25 +25,31 @@ def check(dataset: Dataset, report: Callable[[int], None] = lambda _: None) -> l
         dataset: read without looking for its images.
         report: called with the number of image files read.
 
-    Errors are: images that are missing or do not decode, one picture under two vehicles or two cameras,
+    Errors are: images that are missing or do not decode, copies under two vehicles or from two cameras,
     vehicles on both sides of training and test, and a task without a single answerable query. Warnings are:
-    repeated pictures and rows, query vehicles without a gallery match, cameras that only one vehicle uses.
+    copies and repeated rows, query vehicles without a gallery match, cameras that only one vehicle uses.
     """
     digests: dict[VehicleImage, Digest] = {}
-    findings = list(_read_pictures(dataset.images(), digests, report))
+    findings = list(_read_images(dataset.images(), digests, report))
     findings += _twice_on_a_list(dataset)
-    findings += _same_picture(dataset, digests)
-    findings += _on_both_sides(dataset)
-    for task in dataset.tasks:
-        findings += _without_match(task)
+    findings += _same_bytes(dataset, digests)
+    findings += check_split(dataset.train if dataset.divided else [], dataset.tasks)
     findings += _cameras_of_one_vehicle(dataset.images())
     return findings
 
 
-def _read_pictures(
+def check_split(train: Sequence[VehicleImage], tasks: Sequence[Task]) -> list[Finding]:
+    """What is wrong with vehicles to learn from and tasks to measure on, as far as no image need be read."""
+    findings = list(_on_both_sides(train, tasks))
+    for task in tasks:
+        findings += _without_match(task)
+    return findings
+
+
+def _read_images(
     images: list[VehicleImage], digests: dict[VehicleImage, Digest], report: Callable[[int], None]
 ) -> Iterator[Finding]:
-    """Read and decode every picture once; note the hash of each that decodes."""
+    """Read and decode every image once; note the hash of each that decodes."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # By chunks: `map` would put all images in the queue at once.
         for start in range(0, len(images), CHUNK):
@@ -86,7 +92,7 @@ def _twice_on_a_list(dataset: Dataset) -> Iterator[Finding]:
                 )
 
 
-def _same_picture(dataset: Dataset, digests: dict[VehicleImage, Digest]) -> Iterator[Finding]:
+def _same_bytes(dataset: Dataset, digests: dict[VehicleImage, Digest]) -> Iterator[Finding]:
     """Files with the same bytes; a query's copy in the gallery, from the same camera, is as it should be."""
     # A list of a larger test holds those of a smaller one: an image's part is what it is used for.
     part = {image.path: name.split()[0] for name, images in dataset.lists() for image in images}
@@ -98,20 +104,18 @@ def _same_picture(dataset: Dataset, digests: dict[VehicleImage, Digest]) -> Iter
             where = f"the same bytes as {first.place()}"
             if first.vehicle_id != image.vehicle_id:
                 message = f"{where}, but vehicle {image.vehicle_id} and not {first.vehicle_id}"
-                yield Finding.of(Severity.error, "picture of two vehicles", message, image)
+                yield Finding.of(Severity.error, "copy under two vehicles", message, image)
             elif first.camera_id != image.camera_id:
                 message = f"{where}, but camera {image.camera_id} and not {first.camera_id}"
-                yield Finding.of(Severity.error, "picture from two cameras", message, image)
+                yield Finding.of(Severity.error, "copy from two cameras", message, image)
             elif {part[first.path], part[image.path]} != {"query", "gallery"} or not image.camera_id:
-                yield Finding.of(Severity.warning, "picture twice", where, image)
+                yield Finding.of(Severity.warning, "copy", where, image)
 
 
-def _on_both_sides(dataset: Dataset) -> Iterator[Finding]:
-    if not dataset.divided:
-        return
-    trained = {image.vehicle_id for image in dataset.train}
+def _on_both_sides(train: Sequence[VehicleImage], tasks: Sequence[Task]) -> Iterator[Finding]:
+    trained = {image.vehicle_id for image in train}
     told = set()
-    for task in dataset.tasks:
+    for task in tasks:
         for image in task.images():
             if image.vehicle_id in trained and image.vehicle_id not in told:
                 told.add(image.vehicle_id)
@@ -126,7 +130,7 @@ def _without_match(task: Task) -> Iterator[Finding]:
         unanswered[image.vehicle_id].append(image)
     count = sum(map(len, unanswered.values()))
     if task.queries and count == len(task.queries):
-        message = f"no query of {task.name} has a gallery match from another camera: nothing can be measured"
+        message = f"nothing can be measured on {task.name}: {_why_unanswered(task)}"
         yield Finding.of(Severity.error, "no query has a match", message, task.queries[0])
         return
     for vehicle, images in unanswered.items():
@@ -146,6 +150,28 @@ def _unanswered(task: Task) -> Iterable[VehicleImage]:
     for image in task.gallery:
         places[image.vehicle_id].add(image.camera_or_own)
     return [image for image in task.queries if not places[image.vehicle_id] - {image.camera_or_own}]
+
+
+def _why_unanswered(task: Task) -> str:
+    """Why no query of a task has a match, and what can be done about it."""
+    images = task.images()
+    cameras = {image.camera_or_own for image in images}
+    if task.gallery and not {image.vehicle_id for image in task.queries} & {
+        image.vehicle_id for image in task.gallery
+    }:
+        return "no vehicle of a query is in the gallery"
+    if task.gallery is None or len({image.vehicle_id for image in images}) == len(images):
+        return "no vehicle has two images"
+    seen = (
+        f"all images are from camera {images[0].camera_id}"
+        if len(cameras) == 1
+        else "no vehicle was seen by two"
+    )
+    return (
+        f"{seen}, and a match counts from another camera alone; give each image its own camera, leave out "
+        "the cameras of all, or have nothing measured (in a manifest by role train in every row, and with "
+        "data.validation_vehicles 0)"
+    )
 
 
 def _cameras_of_one_vehicle(images: list[VehicleImage]) -> Iterator[Finding]:

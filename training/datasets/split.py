@@ -63,7 +63,8 @@ def split_dataset(
         measured_per_vehicle: the same for the vehicles set aside; None for as many as are learned from.
 
     Raises:
-        DatasetError: nothing to train on, or the data is not split and no vehicles are to be set aside.
+        DatasetError: nothing to train on, or the data is not split and no vehicles are to be set aside, or
+            all of them.
     """
     if not dataset.train:
         raise DatasetError(f"{dataset.root}: has no training images")
@@ -73,6 +74,12 @@ def split_dataset(
         raise DatasetError(
             f"{dataset.root}: is not split into training and test; "
             "set data.validation_vehicles to how many vehicles to measure on"
+        )
+    vehicles = len({image.vehicle_id for image in dataset.train})
+    if validation_vehicles >= vehicles:
+        raise DatasetError(
+            f"{dataset.root}: has {vehicles:,} vehicles, and {validation_vehicles:,} are to be set aside to "
+            f"measure on; set data.validation_vehicles to fewer than {vehicles:,}"
         )
     split = split_by_identity(dataset.train, validation_vehicles, seed)
     most = images_per_vehicle if measured_per_vehicle is None else measured_per_vehicle

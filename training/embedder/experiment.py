@@ -23,6 +23,7 @@ from training.config.files import write_config
 from training.datasets.dataset import Task
 from training.datasets.image import VehicleImage
 from training.datasets.layouts import open_dataset
+from training.datasets.requirements import require_trainable
 from training.datasets.viewpoints import Viewpoints
 from training.distributed import Process
 from training.embedder.trainer import Trainer
@@ -112,6 +113,7 @@ class Experiment:
             dataset = open_dataset(sources.data, config.data.layout)
             division = config.data.split(dataset)
         self.train, self.tasks = division
+        require_trainable(sources.data, self.train, self.tasks, config.batch.vehicles)
         self.viewpoints = Viewpoints.of(self.train, config.network.side_information)
         height, width = config.network.image_size
         self.spec = InputSpec(height=height, width=width, mean=config.input.mean, std=config.input.std)

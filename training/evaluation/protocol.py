@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.requirements import require_measurable
 from training.evaluation.descriptors import Described, Embedder, describe, describe_flipped
 from training.evaluation.measurement import NAMES, Measurement, Way
 from training.evaluation.result import Codes
@@ -60,9 +61,9 @@ def evaluate(dataset: Dataset, models: Models, ways: list[Way], progress: Progre
     second stage, `centring` where a camera is unknown (see `inapplicable`).
 
     Raises:
-        DatasetError: there is no task, or an image cannot be read.
-        ValueError: no query of a task has a correct match.
+        DatasetError: there is no task, no query of one has a match, or an image cannot be read.
     """
+    require_measurable(dataset)
     images = images_to_measure(dataset)
     second = models.reranker is not None and Way.reranked in ways
     described = describe(

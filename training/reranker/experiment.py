@@ -15,6 +15,7 @@ from training.config.embedder import ExperimentConfig
 from training.config.files import write_config
 from training.config.reranker import RerankerExperimentConfig
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.requirements import require_lists
 from training.distributed import Process, ProcessError
 from training.embedder.experiment import Reporter as EmbedderReporter
 from training.embedder.experiment import Sources, settings
@@ -110,6 +111,9 @@ class RerankerExperiment:
                 f"{sources.data}: has nothing to measure on, so that checkpoint.by cannot be measured"
             )
         self.roles = Roles.of(self.parts.train, self.tasks, config.lists, config.checkpoint)
+        require_lists(
+            sources.data, self.roles.folds, self.tasks, config.lists.candidates, config.training.batch
+        )
 
     @cached_property
     def _origin(self) -> dict[str, Any]:

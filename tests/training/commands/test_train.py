@@ -65,6 +65,29 @@ def test_an_unknown_key_ends_with_one_line_that_names_the_nearest(
     assert not (tmp_path / "run").exists()
 
 
+def test_data_of_one_camera_is_refused_before_the_first_step_and_trained_on_as_advised(
+    config: Path, tree: Path, tmp_path: Path
+) -> None:
+    text = tree.read_text(encoding="utf-8")
+    tree.write_text(text.replace(",cam2,", ",cam1,"), encoding="utf-8")
+    found = CliRunner().invoke(app, train(config, tree, tmp_path / "run"))
+    assert found.exit_code == 2
+    assert "all images are from camera cam1" in found.output
+    assert not (tmp_path / "run").exists()
+
+    tree.write_text(text.replace("camera_id", "lens"), encoding="utf-8")
+    once = ("--set", "schedule.epochs=1", "--set", "schedule.warm_up=0.5")
+    found = CliRunner().invoke(app, train(config, tree, tmp_path / "without-cameras", *once))
+    assert found.exit_code == 0, found.output
+
+    rows = text.replace(",cam2,", ",cam1,").splitlines()
+    lines = [f"{row},{'train' if number else 'role'}" for number, row in enumerate(rows)]
+    tree.write_text("\n".join(lines), encoding="utf-8")
+    nothing_measured = (*once, "--set", "data.validation_vehicles=0")
+    found = CliRunner().invoke(app, train(config, tree, tmp_path / "unmeasured", *nothing_measured))
+    assert found.exit_code == 0, found.output
+
+
 def test_all_keys_are_listed() -> None:
     found = CliRunner().invoke(app, ["train", "keys"], env={"COLUMNS": "160"})
     assert found.exit_code == 0

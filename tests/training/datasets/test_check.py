@@ -56,7 +56,7 @@ def test_a_picture_under_two_vehicles_is_an_error(tmp_path: Path) -> None:
     trees.copy(first, other)
     [finding] = found(tmp_path)
     assert (finding.kind, finding.path, finding.row) == (
-        "picture of two vehicles",
+        "copy under two vehicles",
         str(other),
         "train_list.txt, line 3",
     )
@@ -68,8 +68,8 @@ def test_a_picture_from_two_cameras_is_an_error_and_a_mere_copy_a_warning(tmp_pa
     trees.copy(tmp_path / "v0" / "east_1.jpg", tmp_path / "v0" / "west" / "1.jpg")
     trees.copy(tmp_path / "v1" / "east_1.jpg", tmp_path / "v1" / "east_2.jpg")
     assert sorted(kinds(found(tmp_path))) == [
-        ("error", "picture from two cameras"),
-        ("warning", "picture twice"),
+        ("error", "copy from two cameras"),
+        ("warning", "copy"),
     ]
 
 
@@ -158,3 +158,19 @@ def test_the_command_ends_with_1_on_errors_and_2_without_a_data_set(tmp_path: Pa
     outcome = command("data", "check", tmp_path, "--layout", "veri776")
     assert (outcome.code, outcome.out) == (2, "")
     assert "missing: name_test.txt" in outcome.err
+
+
+def test_the_command_tells_what_a_training_would_refuse(tmp_path: Path, command: Command) -> None:
+    path = trees.manifest(tmp_path, vehicles=5)
+    fitting = ["--set", "data.validation_vehicles=2", "--set", "batch.vehicles=3"]
+    assert command("data", "check", path, *fitting).code == 0
+    outcome = command("data", "check", path, *fitting[:3], "batch.vehicles=4", "--json")
+    [finding] = json.loads(outcome.out)["findings"]
+    assert (outcome.code, finding["kind"]) == (1, "too few vehicles")
+    for change, message in (
+        ("data.validation_vehicles=5", "set data.validation_vehicles to fewer than 5"),
+        ("batch.vehicels=3", "batch.vehicels"),
+    ):
+        outcome = command("data", "check", path, "--set", change)
+        assert outcome.code == 2
+        assert message in outcome.err

@@ -194,7 +194,7 @@ def test_a_vehicle_in_training_and_test_is_refused(tree: Path, tmp_path: Path) -
     roles[-2:] = ["train", "query"]
     rows = [f"{line},{role}" for line, role in zip(lines[1:], roles, strict=True)]
     tree.write_text("\n".join([f"{lines[0]},role", *rows]) + "\n", encoding="utf-8")
-    with pytest.raises(DatasetError, match="to learn from and to measure on, v11 is the first"):
+    with pytest.raises(DatasetError, match="vehicle v11 is to learn from and to measure on"):
         made(tree, tmp_path / "run")
 
 
@@ -391,7 +391,7 @@ def test_an_embedder_without_strips_is_refused(tree: Path, tmp_path: Path) -> No
 def test_too_few_lists_for_a_step_say_what_to_lower(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a step takes 100; lower training\.batch"):
         made(tree, tmp_path / "run", config(training={"batch": 100})).run()
-    with pytest.raises(DatasetError, match=r"among its first 30; lower lists\.candidates"):
+    with pytest.raises(DatasetError, match=r"a list holds 30; lower lists\.candidates to 4"):
         made(tree, tmp_path / "run", config(lists={"candidates": 30})).run(resume=True)
 
 
