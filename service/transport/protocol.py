@@ -91,6 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self.keeper.leave(self)
+        self._leave_running()
         super().connection_lost(exc)
 
     def wait(self) -> tuple[Wait, float] | None:
@@ -112,15 +113,17 @@ class BoundedProtocol(HttpToolsProtocol):
         """End, for another's sake; whoever was sending a request is told so."""
         if self._incoming.has_begun and not self.unread():
             self._refuse(ServiceError(OVERLOADED, "the connection made room for others"))
-        self.transport.close()
         if self.unread():
-            self.transport.abort()
+            self._abort()
+        else:
+            self._leave_running()
+            self.transport.close()
 
     def check(self, now: float) -> None:
         """End if the client is too slow: to read, to send a head or the next request, to stop sending."""
         bounds = self.keeper.bounds
         if self._is_stalled(now):
-            self.transport.abort()
+            self._abort()
             return
         waiting = self.wait()
         if waiting is None or waiting[0] in (Wait.BODY, Wait.READER):
@@ -129,7 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
         age = now - self._since
         if self._refused:
             if age > bounds.linger_s:
-                self.transport.abort()
+                self._abort()
         elif self._incoming.in_body:
             if age > bounds.drain_s:
                 self.transport.close()
@@ -183,7 +186,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _discard(self, size: int) -> None:
         self._rest += size
         if self._rest > self.keeper.bounds.drain_bytes:
-            self.transport.abort()
+            self._abort()
 
     def _ignore_upgrade(self, rest: memoryview) -> None:
         """Go on in HTTP/1.1, as a server may (RFC 9110, 7.8): another protocol was offered, not asked for.
@@ -270,8 +273,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if running is not None and is_due:
             # The request that is broken is the one that is being answered.
-            running.disconnected = True
-            running.message_event.set()
+            self._leave_running()
             if running.response_started:
                 self.transport.close()
                 return
@@ -283,6 +285,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
+
+    def _abort(self) -> None:
+        self._leave_running()
+        self.transport.abort()
+
+    def _leave_running(self) -> None:
+        """Tell the request that is being answered that its client has gone; uvicorn tells the newest."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def _request_id(self) -> str:
         sent = dict(self.headers or ()).get(REQUEST_ID.lower().encode())

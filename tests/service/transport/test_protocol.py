@@ -385,3 +385,14 @@ def test_answers_that_nobody_reads_do_not_fill_memory(tmp_path: Path) -> None:
         assert not all(whole)
         for wire in wires:
             wire.close()
+
+
+def test_a_client_that_leaves_before_its_first_answer_is_whole_is_no_failure(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = head(HOST, first=b"GET /docs/swagger-ui-bundle.js HTTP/1.1")
+    for _ in range(5):
+        with Wire(url, large * 4) as wire:
+            assert wire.stream.read(1000)
+    assert httpx.get(url + "/health/live").status_code == 200
+    assert "Exception in ASGI application" not in caplog.text
