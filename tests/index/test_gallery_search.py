@@ -121,6 +121,7 @@ class GalleryMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+@pytest.mark.slow
 def test_search_equals_brute_force_over_random_histories() -> None:
     run_state_machine_as_test(
         GalleryMachine,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import Enrollment, FingerprintMismatchError
+from index import Enrollment, GalleryError
 from models.bundle import Bundle
 from service.resources import open_gallery
 from service.settings import Settings
@@ -49,5 +49,5 @@ def test_a_gallery_of_a_bundle_that_this_one_supersedes_is_taken_over(tmp_path: 
 
 def test_a_gallery_of_any_other_bundle_is_refused(tmp_path: Path, bundle: Bundle) -> None:
     _enroll_under("d" * 64, tmp_path)
-    with pytest.raises(FingerprintMismatchError):
+    with pytest.raises(GalleryError, match=f"embedded by the model with fingerprint {'d' * 64}.* re-embed "):
         open_gallery(Settings(data_dir=tmp_path), bundle)
