@@ -22,7 +22,7 @@ class IBN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` -> `[B, C, H, W]`."""
         out = torch.cat((self.IN(x[:, : self.first]), self.BN(x[:, self.first :])), dim=1)
-        # Instance norm answers in the plain layout, which the convolutions behind it would inherit.
+        # Instance norm returns the plain layout, which the convolutions behind it would inherit.
         last = x.is_contiguous(memory_format=torch.channels_last)
         return out.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 

@@ -46,7 +46,7 @@ from training.datasets.readers import LAYOUTS, Layout
 def read(root):
     rows = [line.split() for line in (root / "pairs.txt").read_text().splitlines()]
     images = [VehicleImage(root / name, vehicle, camera) for name, vehicle, camera in rows]
-    return Dataset("pairs", root, images, [Task("all", images, images)], divided=False)
+    return Dataset("pairs", root, images, [Task("all", images, images)], has_split=False)
 
 
 LAYOUTS.register("pairs", Layout(lambda root: (root / "pairs.txt").is_file(), read))

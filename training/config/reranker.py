@@ -72,13 +72,13 @@ class RerankerTraining:
 
 
 class ListsConfig(Section):
-    """What it learns from: the first answers of a frozen embedder to every training image."""
+    """What it learns from: a candidate list of a frozen embedder for every training image."""
 
     mining: Mining = Field(
         default="out-of-fold",
-        description="whose answers: out-of-fold: those of embedders that have not seen the fold's vehicles; "
-        "augmented: the embedder's own, to changed copies of its training images; own: its own, to these "
-        "images as they are, which leaks and is for comparison",
+        description="which embedder makes the lists of which probes. out-of-fold: one that has not seen the "
+        "fold's vehicles; augmented: the embedder itself, of changed copies of its training images; own: the "
+        "embedder itself, of its training images, which leaks and is for comparison",
     )
     folds: Annotated[int, Field(gt=1)] = Field(
         default=2, description="out-of-fold: parts of the training vehicles, each with an embedder of its own"
@@ -170,20 +170,21 @@ class RerankerTrainingConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """Whose ranking loss says which step's weights are kept."""
+    """Which step's weights are kept: those with the lowest ranking loss on some vehicles."""
 
     by: CheckpointBy = Field(
         default="vehicles",
-        description="vehicles: training vehicles set aside; folds: each fold, left out in turn, and then all "
-        "of them trained on for as long; measured: the vehicles that are measured, whose figures are then "
-        "optimistic; last: nothing, the last step's are kept",
+        description="on which vehicles. vehicles: training vehicles set aside; folds: each fold, left out in "
+        "turn, and then all of them trained on for as long; measured: the vehicles that are measured, whose "
+        "figures are then optimistic; last: none, the last step's weights are kept",
     )
     vehicles: Annotated[int, Field(gt=1)] = Field(
         default=50, description="vehicles: how many; they are in no training list"
     )
     fusions: tuple[NotNegative, ...] = Field(
         default=(),
-        description="folds: weights of the first stage to choose from too, by the first right answer's rank",
+        description="folds: weights of the first stage to choose from too, by the rank of the first correct "
+        "match",
     )
 
 

@@ -1,4 +1,4 @@
-"""Finding what is wrong with a data set: its images, its lists, and what they say of each other."""
+"""Finding what is wrong with a data set: its image files, its lists, and where they contradict each other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(dataset: Dataset, report: Callable[[int], None] = lambda _: None) -> l
     findings = list(_read_images(dataset.images(), digests, report))
     findings += _twice_on_a_list(dataset)
     findings += _same_bytes(dataset, digests)
-    findings += check_split(dataset.train if dataset.divided else [], dataset.tasks)
+    findings += check_split(dataset.train if dataset.has_split else [], dataset.tasks)
     findings += _cameras_of_one_vehicle(dataset.images())
     return findings
 
@@ -114,17 +114,17 @@ def _same_bytes(dataset: Dataset, digests: dict[VehicleImage, Digest]) -> Iterat
 
 def _on_both_sides(train: Sequence[VehicleImage], tasks: Sequence[Task]) -> Iterator[Finding]:
     trained = {image.vehicle_id for image in train}
-    told = set()
+    reported = set()
     for task in tasks:
         for image in task.images():
-            if image.vehicle_id in trained and image.vehicle_id not in told:
-                told.add(image.vehicle_id)
+            if image.vehicle_id in trained and image.vehicle_id not in reported:
+                reported.add(image.vehicle_id)
                 message = f"vehicle {image.vehicle_id} is to learn from and to measure on"
                 yield Finding.of(Severity.error, "vehicle in training and test", message, image)
 
 
 def _without_match(task: Task) -> Iterator[Finding]:
-    """Query vehicles whom no gallery image from another camera answers: their queries are not counted."""
+    """Query vehicles without a gallery image from another camera: their queries are not counted."""
     unanswered: dict[str, list[VehicleImage]] = defaultdict(list)
     for image in _unanswered(task):
         unanswered[image.vehicle_id].append(image)

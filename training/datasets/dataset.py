@@ -48,7 +48,8 @@ class Dataset:
         root: its folder, or its manifest.
         train: images to learn from.
         tasks: retrieval tasks, smallest first.
-        divided: whether training and test vehicles were set apart; if not, `train` holds the tasks' images.
+        has_split: whether it says which vehicles are to train and which to test on; if not, `train` holds the
+            tasks' images.
         notes: what it lacks that this layout may have.
     """
 
@@ -56,7 +57,7 @@ class Dataset:
     root: Path
     train: list[VehicleImage]
     tasks: list[Task]
-    divided: bool = True
+    has_split: bool = True
     notes: tuple[str, ...] = ()
 
     @property
@@ -67,8 +68,8 @@ class Dataset:
     def lists(self) -> Iterator[tuple[str, list[VehicleImage]]]:
         """Each list of images and what it is called."""
         if self.train:
-            yield "train" if self.divided else "all", self.train
-        if not self.divided:
+            yield "train" if self.has_split else "all", self.train
+        if not self.has_split:
             return
         for task in self.tasks:
             name = "" if len(self.tasks) == 1 else f" {task.name}"

@@ -1,4 +1,4 @@
-"""One picture of one vehicle, and the error of all readers."""
+"""One image of one vehicle, and the error of all readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DatasetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VehicleImage:
-    """One picture of one vehicle; what is not known of it is "".
+    """One image of one vehicle; what is not known of it is "".
 
     Attributes:
         path: the image file.

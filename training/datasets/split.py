@@ -68,7 +68,7 @@ def split_dataset(
     """
     if not dataset.train:
         raise DatasetError(f"{dataset.root}: has no training images")
-    if dataset.divided and (dataset.tasks or not validation_vehicles):
+    if dataset.has_split and (dataset.tasks or not validation_vehicles):
         return dataset.train, dataset.tasks
     if not validation_vehicles:
         raise DatasetError(

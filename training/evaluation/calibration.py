@@ -116,7 +116,7 @@ def calibrate(
     if false_rates[-1] > false_match_rate:
         raise CalibrationError(
             f"{false_rates[-1]:.2g} of the pairs of two vehicles have similarity 1: no threshold gives a "
-            f"false-match rate of {false_match_rate:g}; `lka-reid data check` finds repeated pictures"
+            f"false-match rate of {false_match_rate:g}; `lka-reid data check` finds copied images"
         )
     similarity = _lowest(curves, false_rates, false_match_rate)
     totals, hits, matched = _count_by_vehicle(
@@ -154,7 +154,7 @@ def _refuse_too_few(negative: int, positive: int, rate: float) -> None:
             f"{MIN_FALSE_MATCHES} false matches. {able}. Give images of more vehicles, or a higher rate"
         )
     if not positive:
-        raise CalibrationError("no vehicle was seen by two cameras: nothing could match rightly")
+        raise CalibrationError("no vehicle was seen by two cameras: there is no pair that should match")
 
 
 def count_pairs(
@@ -194,7 +194,7 @@ class _Histogram:
 def _count_by_vehicle(
     images: Side, similarity: float, *, workspace: int, report: Callable[[int], None]
 ) -> tuple[Counts, Counts, int]:
-    """Of each vehicle the pairs with others and how many of them match; and the right matches of all.
+    """Of each vehicle the pairs with others and how many of them match; and the correct matches of all.
 
     A pair of two vehicles is counted with both of them.
     """

@@ -1,4 +1,4 @@
-"""A calibration as a picture: how similar pairs are, and what each threshold would let through."""
+"""A calibration as a plot: how similar pairs are, and the match rates at each threshold."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _mark(axes: Axes, calibration: Calibration, height: float) -> None:
         fmt="o",
         color=CHOSEN,
         capsize=3,
-        label=f"threshold: {rate:.2g} false, {calibration.true_match_rate:.1%} right",
+        label=f"threshold: {rate:.2g} false, {calibration.true_match_rate:.1%} true",
     )
 
 

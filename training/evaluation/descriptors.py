@@ -114,8 +114,8 @@ def describe(
     descriptors = np.empty((len(images), dim), dtype=storage(len(images), dim))
     shape = embedder.strips if strips else None
     kept = np.empty((len(images), *shape), dtype=np.float16) if shape else None
-    for rows, pictures in _pictures(embedder.input, images, batch):
-        found = embedder.embed(pictures)
+    for rows, inputs in _prepared(embedder.input, images, batch):
+        found = embedder.embed(inputs)
         descriptors[rows] = found.descriptors
         if kept is not None and found.strips is not None:
             kept[rows] = found.strips
@@ -135,21 +135,21 @@ def describe_flipped(
     Raises:
         DatasetError: an image cannot be read.
     """
-    for rows, pictures in _pictures(embedder.input, described.images, batch):
-        mirrored = np.ascontiguousarray(pictures[..., ::-1])
+    for rows, inputs in _prepared(embedder.input, described.images, batch):
+        mirrored = np.ascontiguousarray(inputs[..., ::-1])
         add_flipped(described.descriptors, rows, embedder.embed(mirrored).descriptors)
         report(rows.stop)
 
 
-def _pictures(
+def _prepared(
     spec: InputSpec, images: list[VehicleImage], batch: int
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     for start in range(0, len(images), batch):
         part = images[start : start + batch]
-        yield slice(start, start + len(part)), np.stack([_picture(spec, image) for image in part])
+        yield slice(start, start + len(part)), np.stack([_prepared_image(spec, image) for image in part])
 
 
-def _picture(spec: InputSpec, image: VehicleImage) -> NDArray[np.float32]:
+def _prepared_image(spec: InputSpec, image: VehicleImage) -> NDArray[np.float32]:
     try:
         return prepare(decode(image.path.read_bytes()), spec)
     except (ImageError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Whether a difference between two rankings of the same queries is more than chance."""
+"""Statistical significance of a difference between two rankings of the same queries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = 256
 
 
 def mcnemar(won: int, lost: int) -> float:
-    """Exact two-sided p of McNemar's test: as many won as lost queries, were it a coin's doing.
+    """Exact two-sided p-value of McNemar's test that a query is as likely to be won as lost.
 
     Queries count as independent of each other.
 
@@ -44,13 +44,13 @@ def bootstrap(
     """Paired bootstrap of a mean difference over groups of queries (percentile interval).
 
     Whole groups are drawn with replacement, so queries of one vehicle, also under several seeds, stay
-    together: they are right or wrong for the same reasons.
+    together: their results depend on each other.
 
     Args:
         differences: `[Q]`, of each query.
         groups: `[Q]`, its vehicle.
         draws: number of them.
-        seed: of chance.
+        seed: of the draws.
 
     Raises:
         ValueError: no query.

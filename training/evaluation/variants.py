@@ -95,5 +95,5 @@ def expanded(
 
 
 def add_flipped(store: NDArray[np.floating], rows: slice, flipped: Floats) -> None:
-    """Flip test-time augmentation, in place: the normalised sum of a picture's and its mirror's."""
+    """Flip test-time augmentation, in place: the normalised sum of an image's and its mirror image's."""
     store[rows] = normalised(np.asarray(store[rows], dtype=np.float32) + flipped)

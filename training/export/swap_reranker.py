@@ -44,7 +44,7 @@ def held_out_tasks(bundle: Bundle, dataset: Dataset) -> list[Task]:
     """
     held_out = held_out_vehicles(bundle)
     tasks = dataset.tasks
-    if not dataset.divided or not tasks:
+    if not dataset.has_split or not tasks:
         images = [image for image in dataset.images() if image.vehicle_id in held_out]
         tasks = [Task("validation vehicles", images, images)]
     _check_held_out(bundle, _images(tasks))

@@ -90,7 +90,7 @@ def extract_bands(
         batch: images at a time.
         bf16: run under bfloat16 autocast; slower than without on a CPU that does not compute in it.
         augmentation: change the images first, drawing from `source`.
-        source: of chance, needed with `augmentation`.
+        source: random generator, needed with `augmentation`.
         report: called with the number of images done.
 
     Raises:

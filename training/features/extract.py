@@ -70,7 +70,7 @@ def extract(
         batch: images at a time.
         bf16: mixed precision in bfloat16.
         augmentation: change the images first, drawing from `source`.
-        source: of chance, needed with `augmentation`.
+        source: random generator, needed with `augmentation`.
         spec: what the network wants to see; None for its image size and ImageNet's mean and std.
         viewpoints: of the images, for side information; None for none.
         report: called with the number of images done.
@@ -84,15 +84,15 @@ def extract(
     device = next(network.parameters()).device
     descriptors, strips = [], []
     done = 0
-    for pictures in prepared(images, spec, batch, augmentation, source):
+    for inputs in prepared(images, spec, batch, augmentation, source):
         viewpoint = None
         if viewpoints is not None:
-            viewpoint = torch.tensor(viewpoints[done : done + len(pictures)], device=device)
+            viewpoint = torch.tensor(viewpoints[done : done + len(inputs)], device=device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            descriptor, tokens = network(pictures.to(device), viewpoint)
+            descriptor, tokens = network(inputs.to(device), viewpoint)
         descriptors.append(descriptor.float().cpu().numpy())
         if tokens is not None:
             strips.append(tokens.float().cpu().numpy())
-        done += len(pictures)
+        done += len(inputs)
         report(done)
     return Features(images, np.concatenate(descriptors), np.concatenate(strips) if strips else None)

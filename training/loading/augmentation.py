@@ -1,4 +1,4 @@
-"""Random changes of a training picture: what another camera, detector or hour would change.
+"""Random changes of a training image: what another camera, detector or hour would change.
 
 What is changed is drawn first, in one place and one order; making the changes draws nothing, so that any
 process may do it and the numbers stay the same.
@@ -20,7 +20,7 @@ from training.config.embedder import AugmentationConfig
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes of one picture.
+    """The changes of one image.
 
     Attributes:
         crop: fractions taken off left, top, right, bottom (negative: a border); None for none.
@@ -40,7 +40,7 @@ class Changes:
 
 
 class Augmentation:
-    """PIL image -> float32 `[3, H, W]`, another one each call, drawn from the given source of chance."""
+    """PIL image -> float32 `[3, H, W]`, another one each call, drawn from the given random generator."""
 
     def __init__(self, spec: InputSpec, config: AugmentationConfig) -> None:
         self.spec = spec
@@ -51,7 +51,7 @@ class Augmentation:
         return self.apply(image, self.draw(source))
 
     def draw(self, source: random.Random) -> Changes:
-        """The changes of the next picture."""
+        """The changes of the next image."""
         config = self.config
         left, top, right, bottom = (source.uniform(-config.crop / 4, config.crop) for _ in range(4))
         shrunk = None

@@ -1,4 +1,4 @@
-"""Pictures of a set of images, decoded and prepared by threads while the network looks at those before."""
+"""Image files decoded and prepared by threads while the network computes the batch before."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ THREADS = 8
 
 
 def readers() -> ThreadPoolExecutor:
-    """Threads to read pictures with."""
+    """Threads to read image files with."""
     return ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
 
 
-def read_picture(image: VehicleImage) -> Image.Image:
-    """An image's RGB picture.
+def read_image(image: VehicleImage) -> Image.Image:
+    """The pixels of an image, RGB.
 
     Raises:
         DatasetError: it cannot be read; the message names the file.
@@ -54,7 +54,7 @@ def prepared(
         spec: what the network wants to see.
         batch: images at a time.
         augmentation: change the images first, drawing from `source`: the same for any number of threads.
-        source: of chance, needed with `augmentation`.
+        source: random generator, needed with `augmentation`.
 
     Raises:
         DatasetError: an image cannot be read; the message names the file.
@@ -76,8 +76,8 @@ def prepared(
 
 
 def _prepared(image: VehicleImage, spec: InputSpec) -> NDArray[np.float32]:
-    return prepare(read_picture(image), spec)
+    return prepare(read_image(image), spec)
 
 
 def _changed(augmentation: Augmentation, image: VehicleImage, changes: Changes) -> NDArray[np.float32]:
-    return augmentation.apply(read_picture(image), changes)
+    return augmentation.apply(read_image(image), changes)

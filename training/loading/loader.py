@@ -1,4 +1,4 @@
-"""Batches of changed pictures, prepared ahead by a thread or by processes; the numbers are the same."""
+"""Batches of changed images, prepared ahead by a thread or by processes; the numbers are the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.config.embedder import TrainingConfig
 from training.datasets.image import DatasetError, VehicleImage
 from training.distributed import Process
 from training.loading.augmentation import Augmentation, Changes
-from training.loading.images import read_picture, readers
+from training.loading.images import read_image, readers
 from training.loading.sampler import PKSampler
 
 Drawn = tuple[int, Changes]
@@ -59,7 +59,7 @@ class Batches:
     Args:
         images: the training images.
         sampler: of the whole batches; each process takes its share of the vehicles of each.
-        augmentation: of the pictures.
+        augmentation: of the images.
         seed: of the augmentation.
         viewpoints: of the images, for side information.
         workers: processes that prepare; 0 for a thread that is one batch ahead.
@@ -93,12 +93,12 @@ class Batches:
         number = {vehicle: i for i, vehicle in enumerate(self.vehicles)}
         self._labels = torch.tensor([number[image.vehicle_id] for image in images])
         self._viewpoints = torch.tensor(viewpoints) if viewpoints is not None else None
-        self._pictures = _Pictures(images, augmentation, cache=cache)
+        self._images = _Images(images, augmentation, cache=cache)
         self._planned = _Plan()
         self._loader: DataLoader[Any] | None = None
         if workers:
             self._loader = DataLoader(
-                self._pictures,
+                self._images,
                 batch_sampler=self._planned,
                 num_workers=workers,
                 collate_fn=_stack,
@@ -171,9 +171,9 @@ class Batches:
             yield Batch(pictures, self._labels[positions], viewpoints, positions)
 
     def _plan(self, number: int) -> list[list[Drawn]]:
-        """This process's part of the epoch's batches, with the changes of each picture."""
+        """This process's part of the epoch's batches, with the changes of each image."""
         source = random.Random(f"{self.seed}/augmentation/{number}")  # noqa: S311
-        draw = self._pictures.augmentation.draw
+        draw = self._images.augmentation.draw
         whole = [[(i, draw(source)) for i in batch] for batch in self.sampler.epoch(number)]
         size = self.sampler.vehicles * self.sampler.pictures // self.process.count
         start = self.process.rank * size
@@ -187,28 +187,28 @@ class Batches:
         if not plan:
             return
         with ThreadPoolExecutor(1) as thread:
-            ahead = thread.submit(self._pictures.batch, plan[0])
+            ahead = thread.submit(self._images.batch, plan[0])
             for following in [*plan[1:], None]:
                 ready = ahead.result()
                 if following is not None:
-                    ahead = thread.submit(self._pictures.batch, following)
+                    ahead = thread.submit(self._images.batch, following)
                 yield ready
 
 
-class _Pictures(Dataset[NDArray[np.float32]]):
-    """Pictures by position and changes."""
+class _Images(Dataset[NDArray[np.float32]]):
+    """Prepared images by position and changes."""
 
     def __init__(self, images: list[VehicleImage], augmentation: Augmentation, *, cache: bool) -> None:
         self.augmentation = augmentation
-        self._images = images
+        self._listed = images
         self._decoded: list[Image.Image] | None = None
         if cache:
             with readers() as pool:
-                self._decoded = list(pool.map(read_picture, images))
+                self._decoded = list(pool.map(read_image, images))
 
     def __getitem__(self, drawn: Drawn) -> NDArray[np.float32]:
         position, changes = drawn
-        image = self._decoded[position] if self._decoded is not None else read_picture(self._images[position])
+        image = self._decoded[position] if self._decoded is not None else read_image(self._listed[position])
         return self.augmentation.apply(image, changes)
 
     def batch(self, drawn: list[Drawn]) -> Tensor:

@@ -1,4 +1,4 @@
-"""PK sampler: batches of P vehicles with K pictures each, as the triplet loss needs them."""
+"""PK sampler: batches of P vehicles with K images each, as the triplet loss needs them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Epoch = Literal["vehicles", "images"]
 
 
 class PKSampler:
-    """Batches of indices: P vehicles x K pictures.
+    """Batches of indices: P vehicles x K images.
 
-    An epoch of `vehicles` shows every vehicle once, its K pictures from as many cameras as it has; with
+    An epoch of `vehicles` shows every vehicle once, its K images from as many cameras as it has; with
     `by_type`, a batch is filled with vehicles of one type as far as there are enough, so that its
-    negatives are hard ones. An epoch of `images` shows every picture about once, as the MBR baseline's
-    does: each vehicle's pictures in random groups of K, left-over ones dropped, too few repeated.
+    negatives are hard ones. An epoch of `images` shows every image about once, as the MBR baseline's
+    does: each vehicle's images in random groups of K, left-over ones dropped, too few repeated.
 
     Args:
         images: the training images.

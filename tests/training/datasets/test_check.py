@@ -50,7 +50,7 @@ def test_missing_and_damaged_images_are_errors_with_path_and_row(tmp_path: Path)
     assert has_errors(findings)
 
 
-def test_a_picture_under_two_vehicles_is_an_error(tmp_path: Path) -> None:
+def test_a_copy_under_two_vehicles_is_an_error(tmp_path: Path) -> None:
     trees.vehicleid(tmp_path)
     first, other = tmp_path / "image" / "0000001.jpg", tmp_path / "image" / "0000003.jpg"
     trees.copy(first, other)
@@ -63,7 +63,7 @@ def test_a_picture_under_two_vehicles_is_an_error(tmp_path: Path) -> None:
     assert f"{first} (train_list.txt, line 1), but vehicle 2 and not 1" in finding.message
 
 
-def test_a_picture_from_two_cameras_is_an_error_and_a_mere_copy_a_warning(tmp_path: Path) -> None:
+def test_a_copy_from_two_cameras_is_an_error_and_a_mere_copy_a_warning(tmp_path: Path) -> None:
     trees.folder(tmp_path)
     trees.copy(tmp_path / "v0" / "east_1.jpg", tmp_path / "v0" / "west" / "1.jpg")
     trees.copy(tmp_path / "v1" / "east_1.jpg", tmp_path / "v1" / "east_2.jpg")

@@ -27,7 +27,7 @@ def read_pairs(root: Path) -> Dataset:
     for line in (root / "pairs.txt").read_text(encoding="utf-8").splitlines():
         name, vehicle, camera = line.split()
         images.append(VehicleImage(root / name, vehicle, camera))
-    return Dataset("pairs", root, images, [Task("all", images, images)], divided=False)
+    return Dataset("pairs", root, images, [Task("all", images, images)], has_split=False)
 
 
 @pytest.fixture

@@ -107,4 +107,4 @@ def test_a_data_set_that_nothing_can_be_measured_on_is_refused() -> None:
     with pytest.raises(
         DatasetError, match="own: no query has a match: nothing can be measured on all: all images"
     ):
-        require_measurable(Dataset("manifest", DATA, found, [Task("all", found, found)], divided=False))
+        require_measurable(Dataset("manifest", DATA, found, [Task("all", found, found)], has_split=False))

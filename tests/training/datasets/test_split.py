@@ -59,7 +59,7 @@ def test_thinning_keeps_every_vehicle_and_spreads_over_its_images() -> None:
 
 def test_vehicles_that_are_measured_may_keep_more_images_than_those_learned_from() -> None:
     images = [VehicleImage(Path(f"{v}-{n}.jpg"), f"v{v}", "") for v in range(6) for n in range(5)]
-    dataset = Dataset("manifest", Path("tree"), images, [], divided=False)
+    dataset = Dataset("manifest", Path("tree"), images, [], has_split=False)
 
     def counts(**keys: Any) -> tuple[int, int]:
         train, (task,) = split_dataset(dataset, 2, **keys)

@@ -1,4 +1,4 @@
-"""Small data sets in the layouts of the public ones, made of the demo's pictures."""
+"""Small data sets in the layouts of the public ones, made of the demo's images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ VERI_LABELS = """<?xml version="1.0" encoding="gb2312"?>
 """
 
 
-def pictures(count: int) -> list[tuple[Path, Path]]:
+def demo_images(count: int) -> list[tuple[Path, Path]]:
     """Pictures of so many vehicles, each from two cameras."""
     first = sorted(IMAGES.glob("*_cam1.jpg"))[:count]
     return [(path, path.with_name(path.name.replace("cam1", "cam2"))) for path in first]
 
 
 def copy(source: Path, target: Path, salt: bytes = b"") -> None:
-    """Copy a picture; what is added behind its end makes it another file with the same look."""
+    """Copy an image; what is added behind its end makes it another file with the same look."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(source.read_bytes() + salt)
 
@@ -39,7 +39,7 @@ def veri776(root: Path, train: int = 4, test: int = 3, repeats: int = 2) -> Path
     """VeRi-776: each vehicle before c001 and c002, `repeats` times; queries are copies of gallery images."""
     names: dict[str, list[str]] = {"train": [], "query": [], "test": []}
     views = {"train": [], "test": []}  # type: dict[str, list[str]]
-    for number, pair in enumerate(pictures(train + test), start=1):
+    for number, pair in enumerate(demo_images(train + test), start=1):
         part = "train" if number <= train else "test"
         for camera, source in enumerate(pair, start=1):
             for repeat in range(repeats):
@@ -72,7 +72,7 @@ def vehicleid(root: Path, train: int = 3, test: int = 4) -> Path:
     """VehicleID: two images a vehicle; the test lists of all three sizes hold the same vehicles."""
     lists: dict[str, list[str]] = {"train": [], "test": []}
     count = 0
-    for vehicle, pair in enumerate(pictures(train + test), start=1):
+    for vehicle, pair in enumerate(demo_images(train + test), start=1):
         for source in pair:
             count += 1
             copy(source, root / "image" / f"{count:07}.jpg")
@@ -90,7 +90,7 @@ def veriwild(root: Path, train: int = 3, test: int = 4, *, with_id: bool = True)
     info = ["id/image;Camera ID;Time;Model;Type;Color"]
     lists: dict[str, list[str]] = {"train": [], "query": [], "gallery": []}
     count = 0
-    for vehicle, pair in enumerate(pictures(train + test), start=1):
+    for vehicle, pair in enumerate(demo_images(train + test), start=1):
         for camera, source in enumerate(pair):
             count += 1
             key = f"{vehicle:05}/{count:06}"
@@ -115,7 +115,7 @@ def manifest(root: Path, vehicles: int = 4, *, role: bool = False) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         lines.writerow(["path", "vehicle_id", "camera_id", "colour", "time", *(["role"] if role else [])])
-        for number, pair in enumerate(pictures(vehicles)):
+        for number, pair in enumerate(demo_images(vehicles)):
             for camera, source in enumerate(pair, start=1):
                 copy(source, root / source.name)
                 tail = [("probe", "gallery")[camera - 1]] if role else []
@@ -125,7 +125,7 @@ def manifest(root: Path, vehicles: int = 4, *, role: bool = False) -> Path:
 
 def folder(root: Path, vehicles: int = 3) -> Path:
     """A folder a vehicle: cameras by prefix, by folder, and unknown."""
-    for number, (first, second) in enumerate(pictures(vehicles)):
+    for number, (first, second) in enumerate(demo_images(vehicles)):
         copy(first, root / f"v{number}" / "east_1.jpg")
         copy(second, root / f"v{number}" / "west" / "1.jpg")
     return root

@@ -112,7 +112,7 @@ def test_the_bundle_sees_what_the_training_saw(tree: Path, tmp_path: Path) -> No
     assert [row.name for row in manifest.accuracy.rows] == [FIRST_STAGE]
 
 
-def test_data_that_is_not_divided_needs_a_number_of_vehicles(tree: Path, tmp_path: Path) -> None:
+def test_data_without_a_split_needs_a_number_of_vehicles(tree: Path, tmp_path: Path) -> None:
     config = experiment(**{**CHANGES, "data": {"validation_vehicles": 0}})
     with pytest.raises(DatasetError, match=r"set data\.validation_vehicles"):
         run(config, tree, tmp_path / "run")

@@ -74,7 +74,7 @@ def all_of(images: list[VehicleImage]) -> list[Task]:
 
 
 def dataset(images: list[VehicleImage], tasks: list[Task] | None = None) -> Dataset:
-    return Dataset("manifest", Path("data"), images, tasks or [], divided=tasks is not None)
+    return Dataset("manifest", Path("data"), images, tasks or [], has_split=tasks is not None)
 
 
 def exchanged(bundle: Bundle, folder: Path, images: list[VehicleImage]) -> Bundle:

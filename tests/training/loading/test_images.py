@@ -16,7 +16,7 @@ from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers.manifest import read_manifest
 from training.loading import images as loading_images
 from training.loading.augmentation import Augmentation
-from training.loading.images import prepared, read_picture
+from training.loading.images import prepared, read_image
 
 SPEC = InputSpec(height=24, width=32)
 
@@ -29,7 +29,7 @@ def images(tree: Path) -> list[VehicleImage]:
 def test_batches_follow_the_order_of_the_images_and_the_last_may_be_short(images: list[VehicleImage]) -> None:
     found = list(prepared(images[:7], SPEC, 3))
     assert [len(batch) for batch in found] == [3, 3, 1]
-    expected = np.stack([prepare(read_picture(image), SPEC) for image in images[:7]])
+    expected = np.stack([prepare(read_image(image), SPEC) for image in images[:7]])
     assert torch.equal(torch.cat(found), torch.from_numpy(expected))
 
 
@@ -40,7 +40,7 @@ def test_changes_are_drawn_in_order_whatever_the_threads(
     monkeypatch.setattr(loading_images, "THREADS", threads)
     augmentation = Augmentation(SPEC, AugmentationConfig(crop=0.2, colour=0.3, shrink=0.5, erase=0.5))
     source = random.Random(3)
-    expected = [augmentation(read_picture(image), source) for image in images[:8]]
+    expected = [augmentation(read_image(image), source) for image in images[:8]]
     found = torch.cat(list(prepared(images[:8], SPEC, 3, augmentation, random.Random(3))))
     assert torch.equal(found, torch.from_numpy(np.stack(expected)))
 

@@ -42,7 +42,7 @@ def read(root: Path) -> Dataset:
     if not parts:
         images, others = _vehicles(root, root)
         task = Task("all against all", images, images)
-        return Dataset(LAYOUT, root, images, [task], divided=False, notes=_notes(images, others))
+        return Dataset(LAYOUT, root, images, [task], has_split=False, notes=_notes(images, others))
     if ("query" in parts) != ("gallery" in parts):
         raise DatasetError(f"{root}: has one of the folders query and gallery, but not the other")
     found: dict[str, list[VehicleImage]] = {}

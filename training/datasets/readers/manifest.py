@@ -68,7 +68,7 @@ def read(path: Path) -> Dataset:
     notes = _notes(manifest, table, images)
     if "role" not in table.columns:
         task = Task("all against all", images, images)
-        return Dataset(LAYOUT, manifest, images, [task], divided=False, notes=notes)
+        return Dataset(LAYOUT, manifest, images, [task], has_split=False, notes=notes)
     wrong = [
         RowFault(row.line, f"role {row.values['role']!r} is none of {', '.join(ROLES)}")
         for row in table.rows

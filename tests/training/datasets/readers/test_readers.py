@@ -81,11 +81,11 @@ def test_a_manifest_without_roles_lets_every_image_query_all_others(tmp_path: Pa
     dataset = open_dataset(trees.manifest(tmp_path))
     [task] = dataset.tasks
     assert task.queries == task.gallery == dataset.train
-    assert not dataset.divided
+    assert not dataset.has_split
     assert {(image.colour, image.time) for image in dataset.train} == {("red", "noon")}
 
 
-def test_a_manifest_with_roles_is_divided_by_them(tmp_path: Path) -> None:
+def test_a_manifest_with_roles_is_split_by_them(tmp_path: Path) -> None:
     [task] = open_dataset(trees.manifest(tmp_path, role=True)).tasks
     assert {image.camera_id for image in task.queries} == {"cam1"}
     assert task.gallery is not None
@@ -118,7 +118,7 @@ def test_a_manifest_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_knows_cameras_by_prefix_and_by_folder(tmp_path: Path) -> None:
     trees.folder(tmp_path)
-    trees.copy(trees.pictures(1)[0][0], tmp_path / "v0" / "plain.jpg")
+    trees.copy(trees.demo_images(1)[0][0], tmp_path / "v0" / "plain.jpg")
     dataset = open_dataset(tmp_path)
     found = {image.path.relative_to(tmp_path).as_posix(): image.camera_id for image in dataset.train}
     assert found["v0/east_1.jpg"] == "east"
@@ -127,7 +127,7 @@ def test_a_folder_knows_cameras_by_prefix_and_by_folder(tmp_path: Path) -> None:
     assert dataset.notes == ("the camera of 1 of 7 images is unknown",)
 
 
-def test_a_divided_folder_has_its_parts(tmp_path: Path) -> None:
+def test_a_folder_with_a_split_has_its_parts(tmp_path: Path) -> None:
     for part in ("train", "query", "gallery"):
         trees.folder(tmp_path / part)
     dataset = open_dataset(tmp_path)
@@ -139,7 +139,7 @@ def test_a_divided_folder_has_its_parts(tmp_path: Path) -> None:
 
 def test_an_image_outside_a_vehicles_folder_is_refused(tmp_path: Path) -> None:
     trees.folder(tmp_path)
-    trees.copy(trees.pictures(1)[0][0], tmp_path / "lost.jpg")
+    trees.copy(trees.demo_images(1)[0][0], tmp_path / "lost.jpg")
     with pytest.raises(DatasetError, match=r"lost\.jpg: lies neither in"):
         open_dataset(tmp_path)
 
