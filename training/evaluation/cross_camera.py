@@ -24,8 +24,8 @@ def cross_camera(features: Features, reranker: StripReranker | None = None) -> l
     Where no camera is known (class retrieval), there is one ranking: each image queries all others.
     """
     if not any(features.cameras.tolist()):
-        order = rank_gallery(features.descriptors @ features.descriptors.T)
-        others = np.stack([row[row != own] for own, row in enumerate(order)])
+        positions = rank_gallery(features.descriptors @ features.descriptors.T)
+        others = np.stack([row[row != own] for own, row in enumerate(positions)])
         found = [Ranking(features, features, others)]
     else:
         found = []
@@ -42,8 +42,8 @@ def reranked(ranking: Ranking, reranker: StripReranker) -> Ranking:
     Raises:
         ValueError: features without strips.
     """
-    order = rerank(reranker, ranking.queries, ranking.gallery, ranking.order)
-    return Ranking(ranking.queries, ranking.gallery, order)
+    positions = rerank(reranker, ranking.queries, ranking.gallery, ranking.positions)
+    return Ranking(ranking.queries, ranking.gallery, positions)
 
 
 def pooled(rankings: Sequence[Ranking]) -> RetrievalResult:

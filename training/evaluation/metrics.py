@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.registry import Registry
-from training.evaluation.result import Codes, RetrievalResult
+from training.evaluation.result import Indices, RetrievalResult
 
 Report = Literal["re-identification", "class retrieval"]
 REIDENTIFICATION: Report = "re-identification"
@@ -31,16 +31,16 @@ class Metric:
             known.
     """
 
-    of_query: Callable[[Codes], float]
+    of_query: Callable[[Indices], float]
     reports: tuple[Report, ...] = (REIDENTIFICATION, CLASS_RETRIEVAL)
 
 
-def average_precision(ranks: Codes) -> float:
+def average_precision(ranks: Indices) -> float:
     """Mean over the correct matches of the share of correct ones down to there."""
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
-def inverse_negative_penalty(ranks: Codes) -> float:
+def inverse_negative_penalty(ranks: Indices) -> float:
     """Correct matches over the rank of the last one.
 
     Ye et al., Deep Learning for Person Re-identification: A Survey and Outlook, section IV.B.
@@ -48,12 +48,12 @@ def inverse_negative_penalty(ranks: Codes) -> float:
     return len(ranks) / int(ranks[-1])
 
 
-def reciprocal_rank(ranks: Codes) -> float:
+def reciprocal_rank(ranks: Indices) -> float:
     """One over the rank of the first correct match."""
     return 1 / int(ranks[0])
 
 
-def within(rank: int) -> Callable[[Codes], float]:
+def within(rank: int) -> Callable[[Indices], float]:
     """Whether there is a correct match at this rank or better: CMC, and Recall@K of class retrieval."""
     return lambda ranks: float(ranks[0] <= rank)
 

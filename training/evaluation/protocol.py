@@ -14,7 +14,7 @@ from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.requirements import require_measurable
 from training.evaluation.descriptors import Described, Embedder, describe, describe_flipped
 from training.evaluation.measurement import NAMES, Measurement, Way
-from training.evaluation.result import Codes
+from training.evaluation.result import Indices
 from training.evaluation.retrieval import Distances, Floats, Side, retrieve
 from training.evaluation.variants import centring, expanded
 
@@ -174,7 +174,7 @@ def second_stage(reranker: Reranker, strips: NDArray[np.float16], queries: Side,
         gallery: likewise.
     """
 
-    def distances(query: int, candidates: Codes, similarities: Floats) -> Floats:
+    def distances(query: int, candidates: Indices, similarities: Floats) -> Floats:
         probe = strips[queries.rows[query]][None]
         found = reranker.distances(probe, strips[gallery.rows[candidates]][None], similarities[None])
         return np.asarray(found[0])

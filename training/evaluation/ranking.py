@@ -8,29 +8,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.result import Codes, RetrievalResult
+from training.evaluation.result import Indices, RetrievalResult
 
 if TYPE_CHECKING:
     # Bundles are evaluated without torch.
     from training.features.extract import Features
 
 
-def rank_gallery(similarities: NDArray[np.floating]) -> Codes:
+def rank_gallery(similarities: NDArray[np.floating]) -> Indices:
     """`[Q, G]` similarities -> `[Q, G]` gallery positions, best first; ties in gallery order."""
     return np.argsort(-similarities, axis=1, kind="stable")
 
 
-def reorder_first(order: Codes, distances: NDArray[np.floating]) -> Codes:
-    """Re-order the first n of an order by ascending distance; what is behind them stays.
+def reorder_first(positions: Indices, distances: NDArray[np.floating]) -> Indices:
+    """Re-order the first n of a ranking by ascending distance; what ranks below them stays.
+
+    `service.retrieval.two_stage.order_matches` does so with matches, some of which have no strips and keep
+    their rank: here every candidate has a distance.
 
     Args:
-        order: `[..., G]` positions.
-        distances: `[..., n]` of the first n, in that order; of equal ones the first stays first.
+        positions: `[..., G]` gallery positions, best first.
+        distances: `[..., n]` of the first n; of equal ones the first stays first.
     """
     count = distances.shape[-1]
     places = np.argsort(distances, axis=-1, kind="stable")
-    first = np.take_along_axis(order[..., :count], places, axis=-1)
-    return np.concatenate([first, order[..., count:]], axis=-1)
+    first = np.take_along_axis(positions[..., :count], places, axis=-1)
+    return np.concatenate([first, positions[..., count:]], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class Ranking:
     Attributes:
         queries: features of the Q queries.
         gallery: features of the G gallery images; the queries themselves where each searches all others.
-        order: `[Q, G]` gallery positions, best first; `[Q, Q - 1]` where each query searches all others.
+        positions: `[Q, G]` gallery positions, best first; `[Q, Q - 1]` where each query searches all others.
 
     Raises:
         ValueError: a row is no permutation of what its query searches.
@@ -48,7 +51,7 @@ class Ranking:
 
     queries: Features
     gallery: Features
-    order: Codes
+    positions: Indices
 
     def __post_init__(self) -> None:
         count = len(self.gallery.images)
@@ -56,11 +59,11 @@ class Ranking:
         if self.against_others:
             np.fill_diagonal(searched, val=False)
         wanted = (len(searched), count - self.against_others)
-        if self.order.shape != wanted:
-            raise ValueError(f"a ranking of shape {self.order.shape}, not {wanted}")
-        valid = (self.order >= 0) & (self.order < count)
+        if self.positions.shape != wanted:
+            raise ValueError(f"a ranking of shape {self.positions.shape}, not {wanted}")
+        valid = (self.positions >= 0) & (self.positions < count)
         ranked = np.zeros_like(searched)
-        np.put_along_axis(ranked, np.where(valid, self.order, 0), values=True, axis=1)
+        np.put_along_axis(ranked, np.where(valid, self.positions, 0), values=True, axis=1)
         wrong = ~valid.all(axis=1) | (ranked != searched).any(axis=1)
         if wrong.any():
             place = self.queries.images[int(wrong.argmax())].place()
@@ -76,9 +79,9 @@ class Ranking:
         vehicles = self.gallery.vehicles
         cameras = np.array([image.camera_or_own for image in self.gallery.images])
         found = []
-        for order, query in zip(self.order, self.queries.images, strict=True):
-            same = vehicles[order] == query.vehicle_id
-            kept = same[~(same & (cameras[order] == query.camera_or_own))]
+        for positions, query in zip(self.positions, self.queries.images, strict=True):
+            same = vehicles[positions] == query.vehicle_id
+            kept = same[~(same & (cameras[positions] == query.camera_or_own))]
             found.append(np.flatnonzero(kept) + 1)
         names = np.array([str(image.path) for image in self.queries.images])
-        return RetrievalResult(names, self.queries.vehicles, self.order.shape[1], tuple(found))
+        return RetrievalResult(names, self.queries.vehicles, self.positions.shape[1], tuple(found))

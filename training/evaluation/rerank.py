@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.reranker import CANDIDATES, StripReranker
 from training.evaluation.ranking import reorder_first
-from training.evaluation.result import Codes
+from training.evaluation.result import Indices
 from training.features.extract import Features
 
 CHUNK = 32
@@ -41,9 +41,9 @@ class SecondStage:
 
 
 def rerank(
-    model: StripReranker, queries: Features, gallery: Features, order: Codes, length: int = CANDIDATES
-) -> Codes:
-    """Re-order the first `length` of an order `[Q, n]` by the re-ranker's distances.
+    model: StripReranker, queries: Features, gallery: Features, positions: Indices, length: int = CANDIDATES
+) -> Indices:
+    """Re-order the first `length` of rankings `[Q, n]` by the re-ranker's distances.
 
     Raises:
         ValueError: features without strips.
@@ -52,9 +52,9 @@ def rerank(
         raise ValueError("re-ranking needs strips")
     stage = SecondStage(model)
     distances = []
-    for start in range(0, len(order), CHUNK):
+    for start in range(0, len(positions), CHUNK):
         rows = slice(start, start + CHUNK)
-        first = order[rows, :length]
+        first = positions[rows, :length]
         similarities = np.einsum("qd,qnd->qn", queries.descriptors[rows], gallery.descriptors[first])
         distances.append(stage.distances(queries.strips[rows], gallery.strips[first], similarities))
-    return reorder_first(order, np.concatenate(distances))
+    return reorder_first(positions, np.concatenate(distances))

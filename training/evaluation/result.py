@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Codes = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class RetrievalResult:
     queries: NDArray[np.str_]
     vehicles: NDArray[np.str_]
     gallery: int
-    ranks: tuple[Codes, ...]
+    ranks: tuple[Indices, ...]
 
     def __post_init__(self) -> None:
         if not len(self.queries) == len(self.vehicles) == len(self.ranks):
@@ -60,7 +60,7 @@ class RetrievalResult:
         )
 
     @cached_property
-    def first(self) -> Codes:
+    def first(self) -> Indices:
         """`[Q]` rank of each query's first correct match; 0 where there is none."""
         return np.array([ranks[0] if len(ranks) else 0 for ranks in self.ranks], dtype=np.intp)
 

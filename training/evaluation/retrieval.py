@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.ranking import reorder_first
-from training.evaluation.result import Codes, RetrievalResult
+from training.evaluation.result import Indices, RetrievalResult
 
 Floats = NDArray[np.float32]
-Change = Callable[[Floats, Codes], Floats]
-Distances = Callable[[int, Codes, Floats], Floats]
+Change = Callable[[Floats, Indices], Floats]
+Distances = Callable[[int, Indices, Floats], Floats]
 """Of a query (its position), its first kept gallery positions `[n]` and their similarities `[n]`: the second
 stage's distances `[n]`."""
 
@@ -41,7 +41,7 @@ class Side:
     """
 
     store: NDArray[np.floating]
-    rows: Codes
+    rows: Indices
     vehicles: NDArray[np.str_]
     cameras: NDArray[np.str_]
     change: Change | None = None
@@ -169,7 +169,7 @@ def _correct_ranks(
     candidates: int,
     workspace: int,
     report: Callable[[int], None],
-) -> Iterator[Codes]:
+) -> Iterator[Indices]:
     """For each query the ranks of its correct matches, from 1, ascending; empty where it has none."""
     positions = _by_vehicle(gallery.vehicles)
     nothing = np.empty(0, dtype=np.intp)
@@ -188,21 +188,21 @@ def _correct_ranks(
             # Where no candidate is correct, re-ordering changes no rank.
             if distances is not None and ranks.min() <= candidates:
                 first = _first(row, ordered, candidates)
-                order = reorder_first(first, distances(query, first, row[first]))
-                moved = {int(position): rank for rank, position in enumerate(order, start=1)}
+                both = reorder_first(first, distances(query, first, row[first]))
+                moved = {int(position): rank for rank, position in enumerate(both, start=1)}
                 ranks = np.array([moved.get(int(p), int(r)) for p, r in zip(correct, ranks, strict=True)])
             yield np.sort(ranks)
         report(start + len(chunk))
 
 
-def _by_vehicle(vehicles: NDArray[np.str_]) -> dict[str, Codes]:
+def _by_vehicle(vehicles: NDArray[np.str_]) -> dict[str, Indices]:
     names, codes = np.unique(vehicles, return_inverse=True)
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
     return {str(name): part for name, part in zip(names, np.split(order, ends), strict=True)}
 
 
-def _ranks(row: Floats, ordered: Floats, positions: Codes) -> Codes:
+def _ranks(row: Floats, ordered: Floats, positions: Indices) -> Indices:
     """Rank of some positions in a row, given the row in ascending order."""
     values = row[positions]
     above = np.searchsorted(ordered, values, side="right")
@@ -213,7 +213,7 @@ def _ranks(row: Floats, ordered: Floats, positions: Codes) -> Codes:
     return ranks
 
 
-def _first(row: Floats, ordered: Floats, count: int) -> Codes:
+def _first(row: Floats, ordered: Floats, count: int) -> Indices:
     """The first positions of a row, best first, without those that are left out."""
     least = ordered[-min(count, len(ordered))]
     found = np.flatnonzero((row >= least) & (row > -np.inf))

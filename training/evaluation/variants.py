@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.result import Codes
+from training.evaluation.result import Indices
 from training.evaluation.retrieval import WORKSPACE, Change, Floats, Side, similarity_chunks
 
 EXPANSION = 5
@@ -43,7 +43,7 @@ def centring(store: NDArray[np.floating], cameras: NDArray[np.str_], block: int 
             sums[code] += part[own == code].sum(axis=0, dtype=np.float64)
     means = (sums / np.bincount(codes)[:, None]).astype(np.float32)
 
-    def change(descriptors: Floats, rows: Codes) -> Floats:
+    def change(descriptors: Floats, rows: Indices) -> Floats:
         descriptors -= means[codes[rows]]
         return normalised(descriptors)
 

@@ -111,10 +111,10 @@ class Lists:
         found = []
         for ranking, gallery in zip(self.first, self._galleries, strict=True):
             if ranking.against_others:
-                order = peer.rank_others(gallery)
+                positions = peer.rank_others(gallery)
             else:
-                order = peer.rank(ranking.queries.descriptors, gallery)
-            found.append(replace(ranking, order=order))
+                positions = peer.rank(ranking.queries.descriptors, gallery)
+            found.append(replace(ranking, positions=positions))
         return found
 
     def by_strips(self, model: StripReranker) -> list[Ranking]:

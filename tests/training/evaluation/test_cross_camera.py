@@ -43,8 +43,8 @@ def test_the_second_stage_permutes_the_first_ten_and_leaves_the_tail() -> None:
     before = cross_camera(noisy)
     after = cross_camera(noisy, StripReranker(RerankerConfig(strip_width=16, heads=4)))
     for first, both in zip(before, after, strict=True):
-        np.testing.assert_array_equal(np.sort(first.order[:, :10]), np.sort(both.order[:, :10]))
-        np.testing.assert_array_equal(first.order[:, 10:], both.order[:, 10:])
+        np.testing.assert_array_equal(np.sort(first.positions[:, :10]), np.sort(both.positions[:, :10]))
+        np.testing.assert_array_equal(first.positions[:, 10:], both.positions[:, 10:])
 
 
 def test_won_and_lost_queries_explain_the_change_of_r1() -> None:
@@ -84,4 +84,4 @@ def test_an_untrained_reranker_with_all_weight_on_the_first_stage_changes_nothin
     with torch.inference_mode():
         after = cross_camera(noisy, reranker)
     for first, both in zip(cross_camera(noisy), after, strict=True):
-        np.testing.assert_array_equal(first.order, both.order)
+        np.testing.assert_array_equal(first.positions, both.positions)

@@ -50,4 +50,4 @@ def test_where_each_image_queries_all_others_none_ranks_itself() -> None:
     assert found.against_others
     assert [ranks.tolist() for ranks in found.result().ranks] == [[1], [2], []]
     with pytest.raises(ValueError, match=r"i1\.jpg: its ranking is no permutation"):
-        replace(found, order=np.array([[1, 2], [1, 2], [0, 1]]))
+        replace(found, positions=np.array([[1, 2], [1, 2], [0, 1]]))

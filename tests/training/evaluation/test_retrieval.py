@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests.training.evaluation.rankings import brute_force
 from training.evaluation.metrics import cmc, figure
-from training.evaluation.result import Codes
+from training.evaluation.result import Indices
 from training.evaluation.retrieval import Floats, Side, memory_needed, plan, retrieve, storage
 
 GIB = 2**30
@@ -61,7 +61,7 @@ def test_a_second_stage_permutes_the_first_and_leaves_the_tail(seed: int, ties: 
     order_of = np.random.default_rng(seed)
     lists: dict[int, list[int]] = {}
 
-    def distances(query: int, candidates: Codes, scores: Floats) -> Floats:
+    def distances(query: int, candidates: Indices, scores: Floats) -> Floats:
         assert scores.tolist() == similarities[query, candidates].tolist()
         found = order_of.permutation(len(candidates)).astype(np.float32)
         lists[query] = candidates[np.argsort(found)].tolist()

@@ -88,14 +88,14 @@ def test_each_image_asks_all_others_where_no_camera_is_known() -> None:
     unknown = features(0, cameras=3, known=False)
     (ranking,) = first_stage(unknown)
     count = len(unknown.images)
-    assert ranking.order.shape == (count, count - 1)
+    assert ranking.positions.shape == (count, count - 1)
     similarities = unknown.descriptors @ unknown.descriptors.T
     np.fill_diagonal(similarities, -np.inf)
     nearest = similarities.argmax(axis=1)
     right = unknown.vehicles[nearest] == unknown.vehicles
     assert figures_of([ranking])["R1"] == pytest.approx(100 * right.mean())
     for ranked in (Lists(unknown).by_peer(KReciprocal(5, 2)), Lists(unknown).by_strips(untrained())):
-        for own, order in enumerate(ranked[0].order):
+        for own, order in enumerate(ranked[0].positions):
             assert sorted([*order.tolist(), own]) == list(range(count))
 
 

@@ -156,8 +156,8 @@ def test_without_cameras_every_image_queries_all_others(images: list[VehicleImag
     found = bands(unknown)
     features = found.features(torch.zeros(len(unknown), 2, 4))
     (only,) = cross_camera(features)
-    assert only.order.shape == (len(unknown), len(unknown) - 1)
-    assert (only.order != np.arange(len(unknown))[:, None]).all()
+    assert only.positions.shape == (len(unknown), len(unknown) - 1)
+    assert (only.positions != np.arange(len(unknown))[:, None]).all()
     assert len(pooled([only]).answerable().queries) == len(unknown)
 
 
