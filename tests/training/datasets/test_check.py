@@ -31,9 +31,9 @@ def test_a_good_tree_gives_no_finding(tmp_path: Path, make: type) -> None:
 
 def test_the_number_of_images_read_is_reported(tmp_path: Path) -> None:
     dataset = open_dataset(trees.veri776(tmp_path))
-    told: list[int] = []
-    check(dataset, told.append)
-    assert told[-1] == len(dataset.images()) == 34
+    counted: list[int] = []
+    check(dataset, counted.append)
+    assert counted[-1] == len(dataset.images()) == 34
 
 
 def test_missing_and_damaged_images_are_errors_with_path_and_row(tmp_path: Path) -> None:

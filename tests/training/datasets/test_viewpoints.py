@@ -49,9 +49,9 @@ def test_the_network_adds_a_vector_for_a_known_viewpoint_and_nothing_for_an_unkn
     assert network.side_information is not None
     with torch.no_grad():
         network.side_information[:, 1] = 1.0
-    pictures = torch.randn(3, 3, 32, 32)
+    inputs = torch.randn(3, 3, 32, 32)
     with torch.inference_mode():
-        maps = network.maps(pictures)
+        maps = network.maps(inputs)
         plain = network.pool(maps)
         found = network.pool(maps, torch.tensor([0, 1, -1]))
     for before, after in zip(plain, found, strict=True):

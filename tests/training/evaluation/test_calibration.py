@@ -95,7 +95,7 @@ def test_without_a_vehicle_before_two_cameras_nothing_is_calibrated() -> None:
         calibrate(alone, 0.1)
 
 
-def test_pictures_that_are_all_alike_give_no_threshold() -> None:
+def test_images_that_are_all_alike_give_no_threshold() -> None:
     side = images(30)
     alike = np.zeros_like(side.store)
     alike[:, 0] = 1
@@ -110,9 +110,9 @@ def test_a_rate_outside_0_and_1_is_refused(rate: float) -> None:
 
 
 def test_progress_counts_both_passes() -> None:
-    told: list[int] = []
-    calibrate(images(30), 0.1, report=told.append)
-    assert told == list(range(1, 121))
+    counted: list[int] = []
+    calibrate(images(30), 0.1, report=counted.append)
+    assert counted == list(range(1, 121))
 
 
 def test_wilsons_interval_is_the_published_one() -> None:
@@ -148,13 +148,13 @@ def test_the_interval_covers_the_true_rate_as_often_as_it_says() -> None:
     assert covered >= 0.85 * draws
 
 
-def test_the_plot_is_a_picture(tmp_path: Path) -> None:
+def test_the_plot_is_an_image_with_something_on_it(tmp_path: Path) -> None:
     side = images(40)
     found, curves = calibrate(side, 0.05)
     plot_calibration(found, curves, "title", tmp_path / "plot.png")
-    with Image.open(tmp_path / "plot.png") as picture:
-        assert picture.width > 1000
-        assert len(picture.convert("RGB").getcolors(2**20) or []) > 20
+    with Image.open(tmp_path / "plot.png") as plot:
+        assert plot.width > 1000
+        assert len(plot.convert("RGB").getcolors(2**20) or []) > 20
 
 
 @pytest.fixture

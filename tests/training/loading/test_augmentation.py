@@ -14,24 +14,24 @@ SPEC = InputSpec(height=32, width=48)
 NONE = AugmentationConfig(flip=0, erase=0)
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 255, (70, 90, 3)).astype(np.uint8)
     return Image.fromarray(pixels)
 
 
-def test_without_changes_a_picture_is_prepared_as_for_serving() -> None:
-    found = Augmentation(SPEC, NONE)(picture(), random.Random(0))
-    np.testing.assert_array_equal(found, prepare(picture(), SPEC))
+def test_without_changes_an_image_is_prepared_as_for_serving() -> None:
+    found = Augmentation(SPEC, NONE)(image(), random.Random(0))
+    np.testing.assert_array_equal(found, prepare(image(), SPEC))
 
 
 def test_a_flip_is_the_mirror_image() -> None:
-    found = Augmentation(SPEC, NONE).apply(picture(), Changes(flip=True))
-    np.testing.assert_array_equal(found, prepare(picture(), SPEC)[:, :, ::-1])
+    found = Augmentation(SPEC, NONE).apply(image(), Changes(flip=True))
+    np.testing.assert_array_equal(found, prepare(image(), SPEC)[:, :, ::-1])
 
 
 def test_what_is_erased_takes_the_mean_colour_and_the_rest_stays() -> None:
-    found = Augmentation(SPEC, NONE).apply(picture(), Changes(erased=(4, 6, 10, 20)))
-    expected = prepare(picture(), SPEC)
+    found = Augmentation(SPEC, NONE).apply(image(), Changes(erased=(4, 6, 10, 20)))
+    expected = prepare(image(), SPEC)
     expected[:, 4:14, 6:26] = 0
     np.testing.assert_array_equal(found, expected)
 

@@ -10,7 +10,7 @@ from training.datasets.image import DatasetError, VehicleImage
 from training.loading.sampler import PKSampler
 
 
-def test_a_batch_is_p_vehicles_with_k_pictures_from_different_cameras() -> None:
+def test_a_batch_is_p_vehicles_with_k_images_from_different_cameras() -> None:
     images = pretend(10, cameras=3)
     for batch in PKSampler(images, 4, 2, seed=0).epoch(1):
         vehicles = [images[i].vehicle_id for i in batch]
@@ -27,7 +27,7 @@ def test_no_vehicle_comes_twice_in_an_epoch() -> None:
     assert len(seen) == len(set(seen)) == 3 * len(sampler) == 9
 
 
-def test_a_vehicle_with_too_few_pictures_repeats_them() -> None:
+def test_a_vehicle_with_too_few_images_repeats_them() -> None:
     images = pretend(3, cameras=1)
     batch = next(PKSampler(images, 3, 4, seed=0).epoch(1))
     assert len(batch) == 12
@@ -56,17 +56,17 @@ def test_too_few_vehicles_for_a_batch_is_an_error() -> None:
 
 
 def uneven() -> list[VehicleImage]:
-    """Vehicles with 1, 2, ... 12 pictures."""
+    """Vehicles with 1, 2, ... 12 images."""
     return [
         VehicleImage(Path(f"{v}_{i}.jpg"), f"v{v:02}", f"c{i % 3}") for v in range(1, 13) for i in range(v)
     ]
 
 
-def test_an_epoch_of_images_shows_every_picture_about_once() -> None:
+def test_an_epoch_of_images_shows_every_image_about_once() -> None:
     images = uneven()
     sampler = PKSampler(images, 4, 3, seed=0, epoch="images")
     batches = list(sampler.epoch(1))
-    # Whole groups of three pictures, at least one a vehicle: 1+1+1+1+1+2+2+2+3+3+3+4 = 24.
+    # Whole groups of three images, at least one a vehicle: 1+1+1+1+1+2+2+2+3+3+3+4 = 24.
     assert len(batches) == len(sampler) == 24 // 4
     for batch in batches:
         vehicles = [images[i].vehicle_id for i in batch]
@@ -84,7 +84,7 @@ def test_epochs_of_images_differ_and_repeat_under_the_same_seed() -> None:
     assert list(first.epoch(1)) != list(other.epoch(1))
 
 
-def test_one_vehicle_with_most_of_the_pictures_is_in_a_batch_once() -> None:
+def test_one_vehicle_with_most_of_the_images_is_in_a_batch_once() -> None:
     images = [VehicleImage(Path(f"{i}.jpg"), "many" if i >= 4 else f"v{i}", "c1") for i in range(40)]
     for batch in PKSampler(images, 3, 2, seed=0, epoch="images").epoch(1):
         assert len({images[i].vehicle_id for i in batch}) == 3
