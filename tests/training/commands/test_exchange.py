@@ -41,6 +41,7 @@ def exchanged(bundle: Path, data: Path, reranker: Path, tmp_path: Path) -> tuple
     assert new.fingerprint == old.fingerprint
     assert new.embedder.read_bytes() == old.embedder.read_bytes()
     assert new.reranker is not None
+    assert new.explainer is not None
     assert old.reranker is None or new.reranker.read_bytes() != old.reranker.read_bytes()
     return old, new
 

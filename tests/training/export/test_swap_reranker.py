@@ -13,7 +13,6 @@ import torch
 from models.bundle import Bundle, write_manifest, write_threshold
 from models.manifest import (
     BOTH_STAGES,
-    EMBEDDER,
     FIRST_STAGE,
     Accuracy,
     AccuracyRow,
@@ -32,6 +31,8 @@ from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers.manifest import read_manifest
 from training.export.bundle import ExportError
 from training.export.swap_reranker import exchange_reranker, held_out_tasks
+
+pytestmark = pytest.mark.slow  # a bundle is exported for all of them
 
 ORIGIN = RerankerTraining(configuration={"heads": 1}, trained=False)
 
@@ -77,10 +78,6 @@ def dataset(images: list[VehicleImage], tasks: list[Task] | None = None) -> Data
     return Dataset("manifest", Path("data"), images, tasks or [], has_split=tasks is not None)
 
 
-def exchanged(bundle: Bundle, folder: Path, images: list[VehicleImage]) -> Bundle:
-    return exchange_reranker(bundle, folder, along(bundle), all_of(images), ORIGIN, "exchange it")
-
-
 def along(bundle: Bundle) -> StripReranker:
     assert bundle.manifest.strips is not None
     width = bundle.manifest.strips[1]
@@ -88,7 +85,7 @@ def along(bundle: Bundle) -> StripReranker:
     return StripReranker(config).eval()
 
 
-def test_the_embedder_stays_and_the_new_second_stage_answers_as_torch_does(
+def test_the_embedder_stays_the_second_stage_gives_torchs_numbers_and_is_measured_anew(
     bundle: Bundle, images: list[VehicleImage], tmp_path: Path
 ) -> None:
     reranker = along(bundle)
@@ -113,14 +110,8 @@ def test_the_embedder_stays_and_the_new_second_stage_answers_as_torch_does(
         expected = reranker(*given, torch.from_numpy(similarities))
     found = second.distances(strips[:1], strips[None, 1:], similarities)
     np.testing.assert_allclose(found, expected.numpy(), atol=2e-3)
-
-
-def test_both_stages_are_measured_anew_and_baselines_stay(
-    bundle: Bundle, images: list[VehicleImage], tmp_path: Path
-) -> None:
-    accuracy = exchanged(bundle, tmp_path / "new", images).manifest.accuracy
-    assert accuracy is not None
-    baseline, first, both = accuracy.rows
+    assert made.manifest.accuracy is not None
+    baseline, first, both = made.manifest.accuracy.rows
     assert baseline == row("a baseline", 50.0)
     assert [(each.name, each.queries, each.protocol) for each in (first, both)] == [
         (FIRST_STAGE, len(images), "standard"),
@@ -129,22 +120,12 @@ def test_both_stages_are_measured_anew_and_baselines_stay(
     assert None not in (both.won, both.lost)
 
 
-def test_both_stages_are_measured_by_the_protocol_of_the_bundle(
-    bundle: Bundle, images: list[VehicleImage], tmp_path: Path
+def test_a_bundle_replaced_by_its_copy_keeps_its_threshold_and_the_protocol_of_its_figures(
+    bundle: Bundle, images: list[VehicleImage]
 ) -> None:
     rows = (row("a baseline", 50.0, "cross-camera"), row(FIRST_STAGE, 60.0, "cross-camera"))
     accuracy = Accuracy(measured_on="vehicles, both camera directions", rows=rows)
     write_manifest(bundle.path, bundle.manifest.model_copy(update={"accuracy": accuracy}))
-    made = exchanged(Bundle.load(bundle.path), tmp_path / "new", images).manifest.accuracy
-    assert made is not None
-    assert made.measured_on == accuracy.measured_on
-    assert [each.protocol for each in made.rows] == ["cross-camera"] * 3
-    assert set(made.rows[-1].by_querying_camera) == {"cam1", "cam2"}
-
-
-def test_a_bundle_may_be_replaced_by_its_copy_and_keeps_its_threshold(
-    bundle: Bundle, images: list[VehicleImage]
-) -> None:
     threshold = Threshold(
         similarity=0.5,
         false_match_rate=1e-3,
@@ -154,23 +135,15 @@ def test_a_bundle_may_be_replaced_by_its_copy_and_keeps_its_threshold(
         fingerprint=bundle.fingerprint,
     )
     write_threshold(bundle.path, threshold)
-    made = exchanged(Bundle.load(bundle.path), bundle.path, images)
+    old = Bundle.load(bundle.path)
+    made = exchange_reranker(old, bundle.path, along(bundle), all_of(images), ORIGIN)
     assert made.path == bundle.path
     assert made.manifest.threshold == threshold
-
-
-def test_a_first_stage_alone_gets_a_second(
-    images: list[VehicleImage], bundle: Bundle, tmp_path: Path
-) -> None:
-    files = {EMBEDDER: bundle.manifest.files[EMBEDDER]}
-    alone = {"reranker": None, "files": files, "accuracy": None}
-    write_manifest(bundle.path, bundle.manifest.model_copy(update=alone))
-    made = exchanged(Bundle.load(bundle.path), tmp_path / "new", images)
-    assert made.fingerprint == bundle.fingerprint
-    assert made.manifest.accuracy is not None
-    assert [each.name for each in made.manifest.accuracy.rows] == [FIRST_STAGE, BOTH_STAGES]
-    assert Models.load(made, "cpu").reranker is not None
-    assert made.explainer is not None
+    measured = made.manifest.accuracy
+    assert measured is not None
+    assert measured.measured_on == accuracy.measured_on
+    assert [each.protocol for each in measured.rows] == ["cross-camera"] * 3
+    assert set(measured.rows[-1].by_querying_camera) == {"cam1", "cam2"}
 
 
 def test_figures_of_vehicles_that_it_was_trained_on_are_refused(
@@ -178,9 +151,9 @@ def test_figures_of_vehicles_that_it_was_trained_on_are_refused(
 ) -> None:
     strange = dataclasses.replace(images[0], vehicle_id="of the training", path=Path("strange.png"))
     with pytest.raises(DatasetError, match=r"of the training is no held-out vehicle of .*old"):
-        exchanged(bundle, tmp_path / "new", [*images, strange])
+        exchange_reranker(bundle, tmp_path / "new", along(bundle), all_of([*images, strange]), ORIGIN)
     with pytest.raises(DatasetError, match="no image of a held-out vehicle"):
-        exchanged(bundle, tmp_path / "new", [])
+        exchange_reranker(bundle, tmp_path / "new", along(bundle), all_of([]), ORIGIN)
     assert not (tmp_path / "new").exists()
 
 
