@@ -77,10 +77,29 @@ def told(error: Exception) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
-def why_outside(path: Path, folder: Path) -> str | None:
-    """Where a path leads that is not below a folder, links followed; None where it stays below."""
-    try:
-        real = Path(os.path.realpath(path))
-        return None if real.is_relative_to(os.path.realpath(folder)) else f"leads to {shown(real)}"
-    except (OSError, ValueError) as error:
-        return told(error)
+class RealPaths:
+    """Where paths lead, links followed; of every folder it is looked up once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, str] = {}
+
+    def of(self, path: Path) -> str:
+        """The path without links; of what does not exist, as far as it does."""
+        if path.name in ("", ".."):
+            return os.path.realpath(path)
+        joined = os.path.join(self._folder(path.parent), path.name)  # noqa: PTH118 - a string is wanted
+        return os.path.realpath(joined) if os.path.islink(joined) else joined  # noqa: PTH114
+
+    def why_outside(self, path: Path, folder: Path) -> str | None:
+        """Where a path leads that is not a folder or below it; None where it is."""
+        try:
+            real, root = self.of(path), self._folder(folder)
+        except (OSError, ValueError) as error:
+            return told(error)
+        inside = real == root or real.startswith(f"{root.rstrip(os.sep)}{os.sep}")
+        return None if inside else f"leads to {shown(real)}"
+
+    def _folder(self, folder: Path) -> str:
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return self._folders[folder]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.intake.columns import Columns
-from models.intake.files import told, why_outside, why_unreadable
+from models.intake.files import RealPaths, told, why_unreadable
 from models.intake.folder import find_images
 from models.intake.names import shown
 from models.intake.table import TableError, read_table
@@ -127,6 +127,7 @@ class _Reader:
         self.found = Sources([], [], {})
         self._options = options
         self._source = 0
+        self._real_paths = RealPaths()
         self._by_file: dict[str, _Taken] = {}
         self._by_id: dict[str, _Taken] = {}
         self._clashes: list[str] = []
@@ -190,14 +191,16 @@ class _Reader:
             return
         place = f"{place}: {shown(text)}"
         path = table.parent / text
-        where = None if self._options.outside else why_outside(path, table.parent)
+        where = None if self._options.outside else self._real_paths.why_outside(path, table.parent)
         if where:
             self._fail(place, f"{where}, outside the manifest's folder; add --outside to take it from there")
         elif "\\" in text and not path.exists():
             self._fail(place, "does not exist; write / and not \\ between folders")
         else:
-            # The path below the folder, however it is written.
-            own_id = Path(os.path.relpath(os.path.normpath(path), table.parent)).as_posix()
+            own_id = os.path.normpath(text)
+            if own_id.startswith((os.sep, os.pardir)):
+                # Still below the folder, perhaps, by its whole path or by way of the folder above.
+                own_id = Path(os.path.relpath(os.path.normpath(path), table.parent)).as_posix()
             fields: dict[str, str | list[str]] = {"image_id": own_id}
             fields |= {name: values[name] for name in FIELDS if values.get(name)}
             if tags := [tag.strip() for tag in values.get("tags", "").split(";") if tag.strip()]:
@@ -212,7 +215,7 @@ class _Reader:
         if wrong:
             self._fail(upload.place, wrong)
             return
-        real = os.path.realpath(upload.path)
+        real = self._real_paths.of(upload.path)
         same_file, same_id = self._by_file.get(real), self._by_id.get(image_id)
         if same_file and _alike(same_file.upload, upload):
             self._leave_out(upload.place, Fate.skipped, "given twice")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.intake import files
-from models.intake.files import why_outside, why_unreadable
+from models.intake.files import RealPaths, why_unreadable
 from models.intake.names import shown
 
 
@@ -53,7 +53,16 @@ def test_a_path_is_outside_by_where_it_leads(tmp_path: Path) -> None:
     (folder / "link.jpg").symlink_to("../x.jpg")
     (folder / "away").symlink_to("..")
     (folder / "near.jpg").symlink_to("deep/../a.jpg")
+    real_paths = RealPaths()
     for inside in ("a.jpg", "deep/../a.jpg", "near.jpg", str(folder / "a.jpg")):
-        assert why_outside(folder / inside, folder) is None
-    for path in ("../x.jpg", "link.jpg", "away/x.jpg", str(tmp_path / "x.jpg"), "../in-other/x.jpg"):
-        assert str(why_outside(folder / path, folder)).startswith("leads to ")
+        assert real_paths.why_outside(folder / inside, folder) is None
+    for path in (
+        "../x.jpg",
+        "link.jpg",
+        "away/x.jpg",
+        str(tmp_path / "x.jpg"),
+        "../in-other/x.jpg",
+        ".",
+        "deep/../..",
+    ):
+        assert str(real_paths.why_outside(folder / path, folder)).startswith("leads to ")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.intake.columns import Columns
-from models.intake.files import why_outside
+from models.intake.files import RealPaths
 from models.intake.table import Row, RowFault, Table, TableError, read_table
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
@@ -127,7 +127,8 @@ def _notes(manifest: Path, table: Table, images: list[VehicleImage]) -> tuple[st
         notes.append("cameras are unknown: no column camera_id")
     if table.unread:
         notes.append(f"columns that are not read: {', '.join(table.unread)}")
-    outside = sum(why_outside(image.path, manifest.parent) is not None for image in images)
+    real_paths = RealPaths()
+    outside = sum(real_paths.why_outside(image.path, manifest.parent) is not None for image in images)
     if outside:
         notes.append(f"{outside:,} of {len(images):,} images lie outside the manifest's folder")
     return tuple(notes)
