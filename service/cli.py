@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -51,6 +52,10 @@ app.add_typer(bundle.app, name="bundle", rich_help_panel=UPKEEP)
 
 def main() -> None:
     """Run the command line; a foreseen error is one line on stderr and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files and vehicles may hold what the terminal's encoding has no bytes for.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="lka-reid")
     except CommandError as error:

@@ -29,6 +29,9 @@ LATER = frozenset({408, 429, 502, 503, 504})
 MAX_ANSWER = 16 * 1024 * 1024
 MAX_MESSAGE = 1000
 PROBLEM = "urn:lka-reid:problem:"
+MATCH_KEYS = frozenset(
+    ("rank", "first_stage_rank", "image_id", "vehicle_id", "camera_id", "similarity", "rerank_distance")
+)
 
 OnWait = Callable[[float, str], None]
 
@@ -140,7 +143,13 @@ class ServiceClient:
             AbandonedError: see `abandon`.
         """
         fields = {"top_k": str(top_k), "rerank": str(rerank).lower()}
-        return self._post("/query", image, fields, ("matches", "reranked", "gallery_size", "timings_ms"))
+        answer = self._post("/query", image, fields, ("matches", "reranked", "gallery_size", "timings_ms"))
+        matches = answer["matches"]
+        if not isinstance(matches, list) or not all(
+            isinstance(match, dict) and match.keys() >= MATCH_KEYS for match in matches
+        ):
+            raise RefusedError(200, self._not_ours(200))
+        return answer
 
     def _post(
         self,
@@ -218,8 +227,11 @@ class ServiceClient:
             target = answer.headers.get("location", "nowhere")[:MAX_MESSAGE]
             message = f"{self.url} sends on to {target}; if that is the service, name it with --url"
         else:
-            message = f"{self.url} answered {answer.status}, but not as this service does; see --url"
+            message = self._not_ours(answer.status)
         return RefusedError(answer.status, message)
+
+    def _not_ours(self, status: int) -> str:
+        return f"{self.url} answered {status}, but not as this service does; see --url"
 
 
 def _connect(url: str, shown: str, key: str | None, timeout_s: float) -> httpx.Client:

@@ -1,8 +1,7 @@
-"""The demo: the service on real pictures, from start to a ranked answer."""
+"""The demo: the service on real images, from start to a ranked answer."""
 
 from __future__ import annotations
 
-import csv
 import shlex
 import signal
 import subprocess
@@ -15,6 +14,8 @@ from pathlib import Path
 from rich.markup import escape
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.intake.columns import Columns
+from models.intake.table import TableError, read_table
 from service.advice import command
 from service.client.bulk_enroll import upload_all
 from service.client.errors import ClientError, RefusedError, ServiceUnreachableError
@@ -30,11 +31,12 @@ SERVE = (sys.executable, "-m", "service.cli", "serve")
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.2
 TOP_K = 10
+COLUMNS = Columns(("path", "vehicle_id", "camera_id", "role"), elsewhere=("vehicle_type",))
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A picture to query with, and the vehicle on it."""
+    """An image to query with, and the vehicle on it."""
 
     path: Path
     vehicle_id: str
@@ -42,23 +44,23 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The demo's pictures: what is enrolled and what is asked."""
+class DemoImages:
+    """The demo's images: what is enrolled, and probes."""
 
     uploads: list[Upload]
     probes: list[Probe]
 
     @classmethod
-    def load(cls, manifest: Path) -> Pictures:
-        """Read a manifest with the columns path, vehicle_id, camera_id, role (gallery or probe).
+    def load(cls, manifest: Path) -> DemoImages:
+        """Read a CSV manifest with the columns path, vehicle_id, camera_id, role (gallery or probe).
 
         Raises:
             CommandError: it is not there, or holds no gallery or no probe.
         """
-        if not manifest.is_file():
-            raise CommandError(f"the demo's pictures are missing: {manifest}; install the whole package")
-        with manifest.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        try:
+            rows = [row.values for row in read_table(manifest, COLUMNS).rows]
+        except TableError as error:
+            raise CommandError(f"the demo's images are missing: {error}; install the whole package") from None
         uploads = [
             Upload(
                 manifest.parent / row["path"],
@@ -73,18 +75,18 @@ class Pictures:
             if row["role"] == "probe"
         ]
         if not (uploads and probes):
-            raise CommandError(f"{manifest} names no picture with role gallery, or none with role probe")
+            raise CommandError(f"{manifest} names no image with role gallery, or none with role probe")
         return cls(uploads, probes)
 
 
 def run(port: int, data_dir: Path, manifest: Path = MANIFEST, bundle: Path = DEFAULT_BUNDLE) -> None:
-    """Serve the pictures of a manifest until SIGINT or SIGTERM, after one query has been shown.
+    """Serve the images of a CSV manifest until SIGINT or SIGTERM, after one query has been shown.
 
     Raises:
         CommandError: what cannot be done and the remedy.
         BundleError: the shipped bundle is damaged.
     """
-    pictures = Pictures.load(manifest)
+    images = DemoImages.load(manifest)
     # Each bundle's gallery has its own folder: a new bundle starts a new one, and an old one stays good.
     folder = data_dir / Bundle.load(bundle).fingerprint[:12]
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,13 +105,13 @@ def run(port: int, data_dir: Path, manifest: Path = MANIFEST, bundle: Path = DEF
     with _stopping_by_signal(), _serving(command, data_dir / "service.log") as service:
         with ServiceClient(f"http://{HOST}:{port}") as client:
             _await_ready(client, service, data_dir / "service.log")
-            show(client, pictures)
+            show(client, images)
         out.print("\n[bold]The service keeps running; Ctrl-C ends it.[/]")
         code = service.wait()
     raise CommandError(f"the service ended by itself (status {code}); see {data_dir / 'service.log'}", 1)
 
 
-def show(client: ServiceClient, pictures: Pictures) -> None:
+def show(client: ServiceClient, images: DemoImages) -> None:
     """Enroll the gallery, query with the first probe, and say how to go on.
 
     Raises:
@@ -117,14 +119,14 @@ def show(client: ServiceClient, pictures: Pictures) -> None:
     """
     try:
         with progress() as bar:
-            task = bar.add_task("Enrolling the demo gallery", total=len(pictures.uploads))
-            outcome = upload_all(client, pictures.uploads, 4, lambda done: bar.advance(task, done))
+            task = bar.add_task("Enrolling the demo gallery", total=len(images.uploads))
+            outcome = upload_all(client, images.uploads, 4, lambda done: bar.advance(task, done))
         if outcome.missing:
             first = min(outcome.not_enrolled)
             raise CommandError(
                 f"{outcome.missing} images were not enrolled; the first, {first.place}: {first.reason}", 1
             )
-        probe = pictures.probes[0]
+        probe = images.probes[0]
         answer = client.query(probe.path, top_k=TOP_K, rerank=True)
     except ClientError as error:
         raise CommandError(str(error), 1) from None
@@ -137,7 +139,7 @@ def show(client: ServiceClient, pictures: Pictures) -> None:
     )
     out.print(matches_table(answer, "Ranked answer (✓ the probe's vehicle)", probe.vehicle_id, one_line=True))
     out.print(timings_line(answer))
-    another = pictures.probes[1 % len(pictures.probes)]
+    another = images.probes[1 % len(images.probes)]
     curl = f"curl -F image=@{shlex.quote(str(_short(another.path)))} -F top_k=5 {client.url}/query"
     out.print(f"\nThe interface is described at [bold]{client.url}/docs[/]. Query with another image by:\n")
     out.print(f"  {escape(curl)}", soft_wrap=True)

@@ -220,6 +220,13 @@ def test_another_kind_of_service_is_recognised(
     assert len(str(caught.value)) < 1100
 
 
+@pytest.mark.parametrize("matches", [None, {}, "x", [1], [{"rank": 1}]])
+def test_matches_of_another_form_are_not_printed(answering: Answering, image: Path, matches: object) -> None:
+    answer = {"matches": matches, "reranked": True, "gallery_size": 1, "timings_ms": {"total": 1.0}}
+    with pytest.raises(RefusedError, match="not as this service does"):
+        answering([httpx.Response(200, json=answer)]).query(image, top_k=1, rerank=True)
+
+
 def test_an_answer_without_end_is_not_read_to_it(
     answering: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:

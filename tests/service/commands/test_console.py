@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.commands.console import matches_table
+from service.commands.console import Waits, matches_table, print_error
 
 
 def answer(*judgements: bool | None) -> dict[str, Any]:
@@ -33,3 +33,24 @@ def test_a_table_says_what_is_a_match_only_where_a_threshold_does(
     }
     assert columns.get("match") == shown
     assert columns["image id"] == ["a.jpg"] * len(judgements)
+
+
+def test_a_wait_is_told_once_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("service.commands.console.time.monotonic", lambda: now[0])
+    waits = Waits()
+    for moment, reason in ((0.0, "full"), (1.0, "full"), (2.0, "not [ready]\x1b"), (10.0, "full")):
+        now[0] = moment
+        waits(1.5, reason)
+    assert capsys.readouterr().err.splitlines() == [
+        "Trying again in 1.5 s: full",
+        r"Trying again in 1.5 s: not [ready]\x1b",
+        "Trying again in 1.5 s: full",
+    ]
+
+
+def test_an_error_obeys_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error("a [b] \x1b[2J\udce9\nc")
+    assert capsys.readouterr().err == "Error: a [b] \\x1b[2J\\xe9\nc\n"

@@ -11,7 +11,7 @@ import pytest
 
 from service.client.http import ServiceClient
 from service.commands import demo_run
-from service.commands.demo_run import Pictures, show
+from service.commands.demo_run import DemoImages, show
 from service.server import listen
 from service.startup import CommandError
 from tests.service.command_line import ROOT, free_port
@@ -37,9 +37,9 @@ def test_it_shows_the_right_vehicle_first_and_how_to_go_on(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     with ServiceClient(service.url) as client:
-        show(client, Pictures.load(manifest))
+        show(client, DemoImages.load(manifest))
         first = capsys.readouterr().out
-        show(client, Pictures.load(manifest))
+        show(client, DemoImages.load(manifest))
         second = capsys.readouterr().out
     assert "3 images enrolled, 0 were there already" in first
     assert "0 images enrolled, 3 were there already" in second
@@ -50,12 +50,12 @@ def test_it_shows_the_right_vehicle_first_and_how_to_go_on(
         assert f"curl -F image=@demo/images/green-probe.png -F top_k=5 {service.url}/query" in printed
 
 
-def test_missing_pictures_are_told(tmp_path: Path) -> None:
+def test_missing_images_are_told(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"manifest\.csv"):
-        Pictures.load(tmp_path / "manifest.csv")
+        DemoImages.load(tmp_path / "manifest.csv")
     (tmp_path / "manifest.csv").write_text("path,vehicle_id,camera_id,role\nx,v,c,gallery\n")
     with pytest.raises(CommandError, match="role probe"):
-        Pictures.load(tmp_path / "manifest.csv")
+        DemoImages.load(tmp_path / "manifest.csv")
 
 
 def test_a_taken_port_is_told_before_anything_is_started(manifest: Path, tmp_path: Path) -> None:

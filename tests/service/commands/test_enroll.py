@@ -204,6 +204,22 @@ def test_ctrl_c_gives_the_summary_of_what_was_done(service: Running) -> None:
     assert "Run the same command again to go on." in out
 
 
+def test_an_encoding_without_the_bytes_of_a_name_is_no_obstacle() -> None:
+    folder = images("images")
+    (folder / "caf\u00e9 \u8eca.png").write_bytes(b"no image")
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", "enroll", Path("images").absolute(), "--dry-run"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert r"caf\xe9 \u8eca.png" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_summary_is_aligned_and_names_what_can_be_done() -> None:
     outcome = Outcome()
     for number in range(1234):
