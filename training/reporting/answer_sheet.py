@@ -18,6 +18,7 @@ from models.bundle import Bundle
 from models.decoding import decode
 from models.preprocessing import prepare
 from models.runtime import Embeddings, Models
+from training.evaluation.ranking import reorder_first
 
 SHOWN = 5
 CORRECT, WRONG, PROBE = "#1a9850", "#b0b0b0", "#2166ac"
@@ -108,7 +109,7 @@ def _rerank(
         return first
     top = first[: models.reranker.candidates]
     distances = models.reranker.distances(probe.strips, gallery.strips[top][None], similarities[top][None])[0]
-    return np.concatenate((top[np.argsort(distances, kind="stable")], first[len(top) :]))
+    return reorder_first(first, distances)
 
 
 def draw(rankings: Sequence[Ranking], gallery: Sequence[Path], out: Path) -> None:
