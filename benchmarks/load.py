@@ -3,15 +3,14 @@
 python -m benchmarks.load [--seconds 20] [--clients 16] [--runtime auto] [--url http://127.0.0.1:8000]
 
 - bare: the embedder alone in this process, at every batch size up to 8, before and after the load.
-- closed loop: so many clients, each asks again when it has its answer; what the service can do at most.
-- open loop, steady: queries at even distances, at a share of that, whether or not earlier ones are answered;
-- open loop, random: the same number of them at random moments (Poisson), as the same seed draws them.
-- perfect queue: the bare model behind a queue that costs nothing, asked at the very moments of the random
-  phase. Where it is slow, no service around this model on this machine can be quick.
+- closed loop: each client queries again when it has its response; the service's highest rate.
+- open loop, steady: queries evenly spaced, at a share of that rate, whether or not earlier ones are answered.
+- open loop, random: as many at random moments (Poisson), drawn from a fixed seed.
+- perfect queue: the bare model behind a queue that costs nothing, with the arrivals of the random phase. No
+  service around this model on this machine can be faster.
 
-A query's time runs from its moment, so that waiting for a free connection counts. Without --url a service of
-its own is started with default settings. All runs on this machine: the clients take their share of the cores
-that they measure.
+A query's time begins at its moment, so that waiting for a free connection counts. Without --url a service is
+started with default settings. All of it runs on this machine: the clients share the cores that they measure.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.asker import Asker
 from benchmarks.loops import Load, closed_loop, open_loop, random_moments, steady_moments
 from benchmarks.query import MANIFEST, serving
+from benchmarks.query_client import QueryClient
 from benchmarks.queueing import perfect_queue
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.decoding import decode
@@ -39,7 +38,7 @@ from models.runtime import Models
 
 BATCH = 8
 FEW, MOST = 4, 20
-"""Bare passes of a batch size before the load, and again after it; most of those that ratios are taken of."""
+"""Bare passes of a batch size before the load, and again after it; most for the sizes in the ratios."""
 SHARES = (0.5, 0.9)
 
 
@@ -52,7 +51,7 @@ class Bare:
         self.milliseconds: dict[int, list[float]] = defaultdict(list)
 
     def measure(self) -> None:
-        """Passes of every size, those of one size after each other; the first of each finds its weights."""
+        """Passes of every size, those of one size after each other; the first of each size is not counted."""
         for batch in range(1, BATCH + 1):
             self._embedder.embed(self._images[:batch])
             for _ in range(MOST if batch in (1, BATCH) else FEW):
@@ -66,17 +65,17 @@ class Bare:
 
 
 def enroll(client: httpx.Client, rows: list[dict[str, str]], images: dict[str, bytes]) -> None:
-    """The demo's gallery; what is there already stays."""
+    """Enroll the demo's gallery; images that are enrolled already stay."""
     for row in rows:
         if row["role"] == "gallery":
             fields = {key: row[key] for key in ("vehicle_id", "camera_id")} | {"image_id": row["path"]}
-            answer = client.post("/gallery", data=fields, files={"image": images[row["path"]]})
-            if answer.status_code != 409:
-                answer.raise_for_status()
+            response = client.post("/gallery", data=fields, files={"image": images[row["path"]]})
+            if response.status_code != 409:
+                response.raise_for_status()
 
 
 def print_results(
-    bare: Bare, saturated: Load, steady: list[Load], chance: list[Load], perfect: list[NDArray[np.float64]]
+    bare: Bare, saturated: Load, steady: list[Load], scattered: list[Load], perfect: list[NDArray[np.float64]]
 ) -> None:
     """The table, then the ratios against the bare model."""
     table = Table(title_justify="left")
@@ -91,19 +90,19 @@ def print_results(
         row(f"bare, batch {batch}", bare.rate(batch), bare.milliseconds[batch], str(batch))
     for load in (saturated, *steady):
         row(load.name, load.rate, load.milliseconds, f"{load.batch:.1f}", str(load.refused))
-    for load, ideal in zip(chance, perfect, strict=True):
+    for load, ideal in zip(scattered, perfect, strict=True):
         row(load.name, load.rate, load.milliseconds, f"{load.batch:.1f}", str(load.refused))
         row("  the same, perfect queue", len(ideal) / load.seconds, ideal)
-    # On a narrow terminal too, and in a file: a table of figures is no place for broken words.
+    # Wide enough for the table without line breaks, on a narrow terminal too.
     console = Console(width=max(Console().width, 92))
     console.print(table)
     single = float(np.median(bare.milliseconds[1]))
     lines = {
         f"saturation / bare images a second at batch {BATCH}": saturated.rate / bare.rate(BATCH),
         "p99 at half load, steady / p50 of one bare image": steady[0].p99 / single,
-        "p99 at half load, random / p50 of one bare image": chance[0].p99 / single,
+        "p99 at half load, random / p50 of one bare image": scattered[0].p99 / single,
         "the same of the perfect queue": float(np.percentile(perfect[0], 99)) / single,
-        "p99 at half load, random / that of the perfect queue": chance[0].p99
+        "p99 at half load, random / that of the perfect queue": scattered[0].p99
         / float(np.percentile(perfect[0], 99)),
     }
     for name, ratio in lines.items():
@@ -129,13 +128,13 @@ def main() -> None:
     bare.measure()
     options = ("--runtime", arguments.runtime)
     started = serving(*options) if arguments.url is None else httpx.Client(base_url=arguments.url, timeout=60)
-    steady, chance, moments = [], [], []
+    steady, scattered, moments = [], [], []
     with started as client:
         enroll(client, rows, images)
-        asker = Asker(str(client.base_url), probes)
+        sender = QueryClient(str(client.base_url), probes)
 
         def ask() -> int:
-            return asker.ask()[0]
+            return sender.query()[0]
 
         saturated = closed_loop(client, ask, arguments.clients, arguments.seconds)
         for share in SHARES:
@@ -144,11 +143,11 @@ def main() -> None:
                 open_loop(client, ask, f"{share:.0%} of it, steady", steady_moments(rate, arguments.seconds))
             )
             moments.append(random_moments(rate, arguments.seconds))
-            chance.append(open_loop(client, ask, f"{share:.0%} of it, random", moments[-1]))
+            scattered.append(open_loop(client, ask, f"{share:.0%} of it, random", moments[-1]))
     bare.measure()
     perfect = [perfect_queue(each, bare.milliseconds) for each in moments]
     print(f"/query under load, runtime of the bare model: {models.runtime}")
-    print_results(bare, saturated, steady, chance, perfect)
+    print_results(bare, saturated, steady, scattered, perfect)
 
 
 if __name__ == "__main__":

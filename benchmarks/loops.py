@@ -1,4 +1,4 @@
-"""Load on a running service: closed loop and open loop, and the moments at which an open loop asks."""
+"""Load on a running service: closed loop and open loop, and the moments of an open loop's queries."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONNECTIONS = 64
-"""Queries of an open loop that are under way at the same time at most; later ones wait, and that counts."""
+"""At most so many queries of an open loop are under way; later ones wait, which counts as their time."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a phase of load gave.
+    """What a phase of load measured.
 
     Attributes:
         name: of the phase.
         seconds: it lasted.
         milliseconds: of every answered query.
-        refused: answers other than 200.
+        refused: responses other than 200.
         batch: mean images in a batch, nan where the service's metrics do not say.
     """
 
@@ -39,7 +39,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answered queries a second."""
         return len(self.milliseconds) / self.seconds
 
     @property
@@ -49,12 +49,12 @@ class Load:
 
 
 def steady_moments(rate: float, seconds: float) -> list[float]:
-    """Moments in s from the start, evenly spaced, as cameras that send a picture every so often ask."""
+    """Moments in s from the start, evenly spaced, like a camera that sends an image at a fixed interval."""
     return [number / rate for number in range(1, int(rate * seconds) + 1)]
 
 
 def random_moments(rate: float, seconds: float, seed: int = 0) -> list[float]:
-    """Moments in s from the start of a Poisson process: many users who know nothing of each other."""
+    """Moments in s from the start of a Poisson process, like many independent users."""
     source = random.Random(seed)  # noqa: S311
     moments = []
     moment = source.expovariate(rate)
@@ -65,7 +65,7 @@ def random_moments(rate: float, seconds: float, seed: int = 0) -> list[float]:
 
 
 def closed_loop(client: httpx.Client, ask: Callable[[], int], clients: int, seconds: float) -> Load:
-    """`clients` threads, each asking again when it has its answer."""
+    """`clients` threads, each querying again when it has its response."""
     spent: list[float] = []
     refused: list[float] = []
     means: list[float] = []
@@ -90,7 +90,7 @@ def closed_loop(client: httpx.Client, ask: Callable[[], int], clients: int, seco
 def open_loop(client: httpx.Client, ask: Callable[[], int], name: str, moments: list[float]) -> Load:
     """A query at each of the moments, whether or not earlier ones are answered.
 
-    A query's time runs from its moment, so that waiting for a free connection counts.
+    A query's time begins at its moment, so that waiting for a free connection counts.
     """
     spent: list[float] = []
     refused: list[float] = []
@@ -110,7 +110,7 @@ def open_loop(client: httpx.Client, ask: Callable[[], int], name: str, moments: 
 
 @contextmanager
 def _counting(client: httpx.Client, means: list[float]) -> Iterator[None]:
-    """Append the mean batch size of what happens inside."""
+    """Append the mean size of the batches inside the context."""
     before = _batches_so_far(client)
     yield
     after = _batches_so_far(client)

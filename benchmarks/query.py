@@ -2,9 +2,10 @@
 
 python -m benchmarks.query [--rounds 2] [--runtime auto]
 
-Blocks of queries to a running service and of bare embeddings of the same pictures in this process take
-turns, so that both meet the same machine; in blocks, because two processes that take turns at every picture
-push each other's weights out of the cache. "Bare" is the forward pass alone: no decoding, no HTTP, no search.
+Blocks of queries to a running service and of bare embeddings of the same images in this process take turns,
+so that both run on the machine in the same state. They are blocks because two processes that take turns at
+every image push each other's weights out of the cache. "Bare" is the forward pass alone: no decoding, no
+HTTP, no search.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.asker import Asker
+from benchmarks.query_client import QueryClient
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.decoding import decode
 from models.preprocessing import prepare
@@ -41,7 +42,7 @@ MANIFEST = Path(__file__).parent.parent / "service" / "demo" / "manifest.csv"
 
 @contextmanager
 def serving(*options: str) -> Iterator[httpx.Client]:
-    """A client of a service of its own with an empty gallery, ended afterwards."""
+    """Start a service with an empty gallery, and end it afterwards; a client of it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -70,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=2, help="times that every probe is asked")
+    parser.add_argument("--rounds", type=int, default=2, help="queries with every probe")
     parser.add_argument("--runtime", default="auto", help="of the service and of the bare embedding")
     arguments = parser.parse_args()
     rows = list(csv.DictReader(MANIFEST.open(encoding="utf-8")))
@@ -82,16 +83,16 @@ def main() -> None:
             fields = {key: row[key] for key in ("vehicle_id", "camera_id")} | {"image_id": row["path"]}
             client.post("/gallery", data=fields, files={"image": images[row["path"]]}).raise_for_status()
         probes = [images[row["path"]] for row in rows if row["role"] == "probe"] * arguments.rounds
-        asker = Asker(str(client.base_url), probes)
+        sender = QueryClient(str(client.base_url), probes)
         blocks = [probes[start : start + BLOCK] for start in range(0, len(probes), BLOCK)]
         for block in track(blocks, "querying"):
             for _ in block:
                 started = time.perf_counter()
-                status, answer = asker.ask()
+                status, body = sender.query()
                 seconds["/query as the client sees it"].append(time.perf_counter() - started)
                 if status != 200:
-                    raise RuntimeError(f"a query was answered {status}: {answer.decode()}")
-                for stage, spent in json.loads(answer)["timings_ms"].items():
+                    raise RuntimeError(f"a query was answered {status}: {body.decode()}")
+                for stage, spent in json.loads(body)["timings_ms"].items():
                     seconds[stage].append(spent / 1000)
             for image in block:
                 prepared = prepare(decode(image), models.embedder.input)[None]

@@ -1,8 +1,8 @@
-"""The bare model behind a perfect queue: what no service around this model could beat.
+"""The bare model behind a perfect queue: the lower bound for a service around this model.
 
-Arrivals wait for the model and for nothing else: no HTTP, no decoding, no search. Whenever the model is free
-it takes all that wait, up to its largest batch. So what a service's tail has beyond this one's is the
-service's own, and the rest is the model's speed and the moments of the arrivals.
+Arrivals wait for the model alone: no HTTP, no decoding, no search. When the model is free it takes all that
+wait, up to its largest batch. What a service takes longer than this is its own; the rest follows from the
+model's speed and from the moments of the arrivals.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def perfect_queue(
 
     Args:
         moments: of the arrivals in s, ascending.
-        durations: batch size, from 1 without a gap -> ms of measured forward passes; each pass takes one of
-            them by chance, so that the machine's own unsteadiness is part of it.
+        durations: batch size, from 1 without a gap -> ms of measured forward passes; each pass
+            draws one of them, so that the machine's own variation is part of it.
         seed: of these draws.
 
     Raises:

@@ -4,8 +4,8 @@ python -m benchmarks.rerank [--rounds 10] [--images 1000] [--runtime auto] [--th
 python -m benchmarks.rerank --device cuda [--rounds 10] [--json FILE]
 
 On a CPU: the shipped re-ranker on every runtime that is there, with and without the fetch of the strips from
-a gallery, beside whole queries to a service in this process; all take turns, so that all meet the same
-machine. Probes and candidates are those that the demo's pictures find. "As served" is what the service runs.
+a gallery, beside whole queries to a service in this process. All take turns, so that all run on the machine
+in the same state. Probes and candidates are the demo's images. "As served" is what the service runs.
 
 On a GPU: the same network in torch, which needs no other package of ours, in three precisions, beside the
 matrix products in it alone; times are CUDA events'. Its weights are random: speed does not depend on them.
@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.surroundings import in_words, write_json
+from benchmarks.provenance import in_words, write_json
 from models.bundle import DEFAULT_BUNDLE
 
 
@@ -59,7 +59,7 @@ def main() -> None:
             runtime=arguments.runtime,
             threads=arguments.threads,
         )
-    console.print(in_words(figures["surroundings"]), highlight=False, soft_wrap=True)
+    console.print(in_words(figures["provenance"]), highlight=False, soft_wrap=True)
     if arguments.json is not None:
         write_json(arguments.json, {"benchmark": "rerank"} | _plain(vars(arguments)) | figures)
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.asker import Asker
 from benchmarks.inprocess import serving
+from benchmarks.provenance import provenance
 from benchmarks.query import MANIFEST
+from benchmarks.query_client import QueryClient
 from benchmarks.rerankers import AS_SERVED, Halves, Rerank, open_rerankers
-from benchmarks.surroundings import surroundings
 from benchmarks.timing import Timing, table
 from index import Enrollment, LocalGallery
 from models.bundle import Bundle
@@ -44,7 +44,7 @@ PACKAGES = ("numpy", "onnxruntime", "openvino", "onnx", "faiss-cpu", "fastapi")
 
 
 @dataclass(frozen=True)
-class Lists:
+class CandidateLists:
     """What the second stage is given for each of P probes, and which records of the gallery these are.
 
     Attributes:
@@ -78,11 +78,11 @@ def report(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rerankers, left_out = open_rerankers(bundle, folder, threads)
         gallery = stack.enter_context(_open_gallery(folder, bundle))
-        with console.status("embedding the demo's pictures"):
+        with console.status("embedding the demo's images"):
             probes = fill(gallery, models, images)
             lists = first_stage(gallery, models, probes)
         app = create_app(Settings(data_dir=folder, rate_per_s=0), models=models, gallery=gallery)
-        asker = Asker(stack.enter_context(serving(app)), probes)
+        client = QueryClient(stack.enter_context(serving(app)), probes)
         raw = Timing(AS_SERVED, 1)
         others = [Timing(name, batch, raw=raw) for name in rerankers for batch in BATCHES]
         forwards = [raw, *others[1:]]
@@ -93,7 +93,7 @@ def report(
                 time_forwards(timing, rerankers[timing.name], lists, turn)
             for timing in fetches:
                 time_fetches(timing, rerankers[AS_SERVED], gallery, lists, turn)
-            ask(asker, stages)
+            send_queries(client, stages)
             if turn == 0:
                 # The first turn warms everything up.
                 for timing in (*forwards, *fetches):
@@ -109,7 +109,7 @@ def report(
         verdict = "met" if reached < aim else "missed"
         console.print(f"batch 1, {what}: {reached:.2f} ms; aim, below {aim:g} ms: {verdict}", highlight=False)
     return {
-        "surroundings": surroundings(PACKAGES),
+        "provenance": provenance(PACKAGES),
         "embedder_runtime": models.runtime,
         "timings": [timing.as_json() for timing in ordered],
         "agreement": agreements,
@@ -122,9 +122,9 @@ def fill(gallery: LocalGallery, models: Models, images: int) -> list[bytes]:
     """Enroll the demo's gallery and random images up to `images`; the demo's probes."""
     with MANIFEST.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    pictures = {row["path"]: (MANIFEST.parent / row["path"]).read_bytes() for row in rows}
+    files = {row["path"]: (MANIFEST.parent / row["path"]).read_bytes() for row in rows}
     enrolled = [row["path"] for row in rows if row["role"] == "gallery"]
-    gallery.enroll_many([_enrollment(path, _embed(models, pictures[path])) for path in enrolled])
+    gallery.enroll_many([_enrollment(path, _embed(models, files[path])) for path in enrolled])
     source = np.random.default_rng(0)
     dimensions, strips = models.embedder.descriptor_dim, models.embedder.strips or (1, 1)
     for first in range(len(enrolled), images, CHUNK):
@@ -132,16 +132,16 @@ def fill(gallery: LocalGallery, models: Models, images: int) -> list[bytes]:
         gallery.enroll_many(
             [_enrollment(f"random_{number}", _random(source, dimensions, strips)) for number in chunk]
         )
-    return [pictures[row["path"]] for row in rows if row["role"] == "probe"]
+    return [files[row["path"]] for row in rows if row["role"] == "probe"]
 
 
-def first_stage(gallery: LocalGallery, models: Models, probes: list[bytes]) -> Lists:
+def first_stage(gallery: LocalGallery, models: Models, probes: list[bytes]) -> CandidateLists:
     """What the gallery finds for the probes."""
     wanted = models.reranker.candidates if models.reranker is not None else 0
     embedded = [_embed(models, probe) for probe in probes]
     found = gallery.search(np.concatenate([each.descriptors for each in embedded]), wanted)
     ids = [[match.record_id for match in matches] for matches in found]
-    return Lists(
+    return CandidateLists(
         np.concatenate([each.strips for each in embedded if each.strips is not None]),
         np.stack([_fetch(gallery, its_ids) for its_ids in ids]),
         np.array([[match.similarity for match in matches] for matches in found], dtype=np.float32),
@@ -149,7 +149,7 @@ def first_stage(gallery: LocalGallery, models: Models, probes: list[bytes]) -> L
     )
 
 
-def time_forwards(timing: Timing, rerank: Rerank, lists: Lists, turn: int) -> None:
+def time_forwards(timing: Timing, rerank: Rerank, lists: CandidateLists, turn: int) -> None:
     """A turn of forward passes over strips that are at hand."""
     time.sleep(SETTLE_S)
     for chosen in lists.places(timing.batch, turn):
@@ -159,7 +159,9 @@ def time_forwards(timing: Timing, rerank: Rerank, lists: Lists, turn: int) -> No
         timing.add(time.perf_counter() - started)
 
 
-def time_fetches(timing: Timing, rerank: Rerank, gallery: LocalGallery, lists: Lists, turn: int) -> None:
+def time_fetches(
+    timing: Timing, rerank: Rerank, gallery: LocalGallery, lists: CandidateLists, turn: int
+) -> None:
     """A turn of forward passes over strips that come from the gallery, probe by probe."""
     time.sleep(SETTLE_S)
     for chosen in lists.places(timing.batch, turn):
@@ -169,16 +171,16 @@ def time_fetches(timing: Timing, rerank: Rerank, gallery: LocalGallery, lists: L
         timing.add(time.perf_counter() - started)
 
 
-def ask(asker: Asker, stages: dict[str, list[float]]) -> None:
+def send_queries(client: QueryClient, stages: dict[str, list[float]]) -> None:
     """A turn of queries: what each stage took, in ms, and the whole as the client sees it."""
     time.sleep(SETTLE_S)
     for _ in range(QUERIES):
         started = time.perf_counter()
-        status, answer = asker.ask()
+        status, body = client.query()
         stages["client"].append(1000 * (time.perf_counter() - started))
         if status != 200:
-            raise RuntimeError(f"a query was answered {status}: {answer.decode()}")
-        for stage, spent in json.loads(answer)["timings_ms"].items():
+            raise RuntimeError(f"a query was answered {status}: {body.decode()}")
+        for stage, spent in json.loads(body)["timings_ms"].items():
             stages[stage].append(spent)
 
 
@@ -196,7 +198,7 @@ def share_of_a_query(stages: dict[str, list[float]], raw: Timing) -> dict[str, f
     }
 
 
-def agreement(name: str, rerankers: dict[str, Rerank], lists: Lists) -> dict[str, Any]:
+def agreement(name: str, rerankers: dict[str, Rerank], lists: CandidateLists) -> dict[str, Any]:
     """How often a re-ranker orders the lists as the served one, and how far apart distances are."""
     given = lists.probes, lists.candidates, lists.similarities
     expected, found = rerankers[AS_SERVED](*given), rerankers[name](*given)
@@ -241,8 +243,8 @@ def _open_gallery(folder: Path, bundle: Bundle) -> LocalGallery:
     )
 
 
-def _embed(models: Models, picture: bytes) -> Embeddings:
-    return models.embedder.embed(prepare(decode(picture), models.embedder.input)[None])
+def _embed(models: Models, image: bytes) -> Embeddings:
+    return models.embedder.embed(prepare(decode(image), models.embedder.input)[None])
 
 
 def _random(source: np.random.Generator, dimensions: int, strips: tuple[int, int]) -> Embeddings:

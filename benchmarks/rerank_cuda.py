@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.surroundings import surroundings
+from benchmarks.provenance import provenance
 from benchmarks.timing import Timing, table
 from models.bundle import MANIFEST
 from models.manifest import Manifest
@@ -29,7 +29,7 @@ PACKAGES = ("torch", "numpy")
 RAW = "bare matrix products"
 
 
-class Lists(NamedTuple):
+class CandidateLists(NamedTuple):
     """Probes `[B, s, d]`, candidates `[B, n, s, d]`, similarities `[B, n]`."""
 
     probes: Tensor
@@ -59,10 +59,10 @@ def report(console: Console, bundle: Path, rounds: int) -> dict[str, Any]:
         lists = random_lists(max(BATCHES), manifest.reranker.candidates, manifest.strips, "cuda")
         agreements.append(agreement(network, lists, precision))
         for batch in BATCHES:
-            part = Lists(*(each[:batch] for each in lists))
+            part = CandidateLists(*(each[:batch] for each in lists))
             timings += measure(network, part, precision, rounds * REPETITIONS)
-    around = surroundings(PACKAGES, torch.cuda.get_device_name())
-    around["versions"]["cuda"] = torch.version.cuda
+    origin = provenance(PACKAGES, torch.cuda.get_device_name())
+    origin["versions"]["cuda"] = torch.version.cuda
     candidates, (strips, width) = manifest.reranker.candidates, manifest.strips
     title = f"re-ranking {candidates} candidates of {strips} strips x {width}"
     console.print(table(title, timings, f"the {RAW}, same precision and batch"))
@@ -73,7 +73,7 @@ def report(console: Console, bundle: Path, rounds: int) -> dict[str, Any]:
             highlight=False,
         )
     return {
-        "surroundings": around,
+        "provenance": origin,
         "timings": [timing.as_json() for timing in timings],
         "agreement": agreements,
     }
@@ -92,7 +92,7 @@ def lively(config: dict[str, Any]) -> StripReranker:
     return network
 
 
-def random_lists(batch: int, candidates: int, strips: tuple[int, int], device: str) -> Lists:
+def random_lists(batch: int, candidates: int, strips: tuple[int, int], device: str) -> CandidateLists:
     """Float32 strips of unit length, the candidates' not far from their probe's."""
     import torch
     from torch.nn.functional import normalize
@@ -104,10 +104,10 @@ def random_lists(batch: int, candidates: int, strips: tuple[int, int], device: s
 
     probes = normalize(random(batch, *strips), dim=-1)
     others = normalize(probes.unsqueeze(1) + 0.05 * random(batch, candidates, *strips), dim=-1)
-    return Lists(probes, others, torch.rand(batch, candidates, generator=source, device=device))
+    return CandidateLists(probes, others, torch.rand(batch, candidates, generator=source, device=device))
 
 
-def agreement(network: StripReranker, lists: Lists, precision: str) -> dict[str, Any]:
+def agreement(network: StripReranker, lists: CandidateLists, precision: str) -> dict[str, Any]:
     """How a precision's distances and orders compare with fp32's."""
     import torch
 
@@ -123,7 +123,7 @@ def agreement(network: StripReranker, lists: Lists, precision: str) -> dict[str,
     }
 
 
-def measure(network: StripReranker, lists: Lists, precision: str, repetitions: int) -> list[Timing]:
+def measure(network: StripReranker, lists: CandidateLists, precision: str, repetitions: int) -> list[Timing]:
     """The products alone, the network launch by launch and as one CUDA graph, and with the way to and fro.
 
     Args:
@@ -166,12 +166,12 @@ def in_precision(network: StripReranker, precision: str) -> StripReranker:
     return copy.deepcopy(network).to(_dtype(precision))
 
 
-def converted(lists: Lists, precision: str) -> Lists:
+def converted(lists: CandidateLists, precision: str) -> CandidateLists:
     """A copy of the lists in a precision."""
-    return Lists(*(each.to(_dtype(precision), copy=True) for each in lists))
+    return CandidateLists(*(each.to(_dtype(precision), copy=True) for each in lists))
 
 
-def bare_products(network: StripReranker, lists: Lists) -> Callable[[], Any]:
+def bare_products(network: StripReranker, lists: CandidateLists) -> Callable[[], Any]:
     """The products with learned, shared weights: queries and keys of all images, and, where strips are mixed,
     their values and the output of all pairs.
     """

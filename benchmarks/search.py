@@ -2,11 +2,11 @@
 
 python -m benchmarks.search [--images 20000] [--seconds 5]
 
-- FAISS alone: a flat index of its own, asked for one probe, and for as many together as there are clients.
-- gallery: as many threads as clients, each asking for one probe again and again: straight at the gallery, and
-  by way of what the service puts in front of it, which searches for all that wait in one pass.
+- FAISS alone: a flat index of its own, searched for one probe, and for as many together as there are clients.
+- gallery: a thread for each client, which searches for one probe again and again: in the gallery itself, and
+  by the service's batched search, which searches for all waiting probes in one pass.
 
-Random descriptors of 8192 numbers: what is searched takes the same time whatever it shows. A gallery of
+Descriptors are random: the time of a search does not depend on them. A gallery of
 20,000 takes 1.3 GB of memory and as much disk.
 """
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.surroundings import cores, in_words, surroundings
+from benchmarks.provenance import cores, in_words, provenance
 from benchmarks.timing import Timing, table
 from index import Enrollment, Gallery, LocalGallery
 from index.vectors import PRODUCT_FROM, PRODUCTS, SCANS, SPARE
@@ -37,13 +37,13 @@ CHUNK = 500
 
 
 def descriptors(count: int, source: np.random.Generator) -> NDArray[np.float32]:
-    """Random ones of unit length, `[count, 8192]`."""
+    """Random descriptors of unit length, `[count, 8192]`."""
     drawn = source.standard_normal((count, DIM), dtype=np.float32)
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
 
 
 def fill(gallery: Gallery, flat: faiss.IndexFlatIP, count: int, source: np.random.Generator) -> None:
-    """Enroll so many images of nothing, and add them to the bare index."""
+    """Enroll `count` random descriptors, and add them to the bare index."""
     for start in track(range(0, count, CHUNK), f"enrolling {count:,} descriptors"):
         drawn = descriptors(min(CHUNK, count - start), source)
         flat.add(drawn)
@@ -58,7 +58,7 @@ def fill(gallery: Gallery, flat: faiss.IndexFlatIP, count: int, source: np.rando
 
 
 def alone(flat: faiss.IndexFlatIP, probes: NDArray[np.float32]) -> Callable[[], object]:
-    """A search of the bare index, as the gallery would have it made."""
+    """A search of the bare index with the gallery's settings of FAISS."""
 
     def run() -> object:
         faiss.omp_set_num_threads(min(len(probes), cores()))
@@ -69,7 +69,7 @@ def alone(flat: faiss.IndexFlatIP, probes: NDArray[np.float32]) -> Callable[[], 
 
 
 def repeat(name: str, batch: int, run: Callable[[], object], seconds: float, raw: Timing | None) -> Timing:
-    """One caller, again and again."""
+    """One caller that searches again and again."""
     timing = Timing(name, batch, raw=raw)
     run()
     until = time.perf_counter() + seconds
@@ -83,23 +83,23 @@ def repeat(name: str, batch: int, run: Callable[[], object], seconds: float, raw
 def crowd(
     name: str, clients: int, run: Callable[[int], object], seconds: float, raw: Timing | None
 ) -> Timing:
-    """Many callers, each asking again when it has its answer; each value is of as many answers as clients."""
+    """Many callers, each searching again and again; a value is the time of as many searches as clients."""
     timing = Timing(name, clients, raw=raw)
-    answered: list[float] = []
+    ended: list[float] = []
     until = time.perf_counter() + seconds
 
     def work(number: int) -> None:
         while time.perf_counter() < until:
             run(number)
-            answered.append(time.perf_counter())
+            ended.append(time.perf_counter())
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    # The first round has the clients still arriving, the last has some of them gone.
-    rounds = sorted(answered)[clients:-clients:clients]
+    # In the first round not all clients have begun, in the last some have ended.
+    rounds = sorted(ended)[clients:-clients:clients]
     for before, after in pairwise(rounds):
         timing.add(after - before)
     return timing
@@ -154,8 +154,8 @@ def main() -> None:
     console = Console()
     title = f"search, {arguments.images:,} images of {DIM} numbers, first {TOP}"
     console.print(table(title, rows, "FAISS alone; its own second row's, to its first"))
-    around = in_words(surroundings(["faiss-cpu", "numpy"]))
-    console.print(around, highlight=False, soft_wrap=True)
+    origin = in_words(provenance(["faiss-cpu", "numpy"]))
+    console.print(origin, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Milliseconds of a training step on random pictures, for each mixer setting and memory layout.
+"""Milliseconds of a training step on random images, for each mixer setting and memory layout.
 
 python -m benchmarks.steps [--side 256] [--batch 54] [--steps 30] [--row both]
 
@@ -33,12 +33,12 @@ def seconds(row: str, side: int, batch: int, steps: int, device: torch.device, *
     layout = torch.channels_last if last else torch.contiguous_format
     network.to(memory_format=layout)  # type: ignore[call-overload]
     optimiser = make_optimiser(network, EMBEDDER.optimiser)
-    pictures = torch.randn(batch, 3, side, side, device=device).contiguous(memory_format=layout)
+    images = torch.randn(batch, 3, side, side, device=device).contiguous(memory_format=layout)
     labels = torch.arange(batch // 2, device=device).repeat_interleave(2)
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16):
-            output = network.learn(pictures)
+            output = network.learn(images)
         losses = embedder_loss(network.config.branches, output, labels, EMBEDDER.losses)
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
@@ -63,14 +63,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--side", type=int, default=256, help="of the pictures, px")
-    parser.add_argument("--batch", type=int, default=54, help="pictures a step, even")
+    parser.add_argument("--side", type=int, default=256, help="of the images, px")
+    parser.add_argument("--batch", type=int, default=54, help="images a step, even")
     parser.add_argument("--steps", type=int, default=30, help="counted")
     parser.add_argument("--row", action="append", choices=list(ROWS), help="may be repeated; default: all")
     arguments = parser.parse_args()
     device = choose_device("auto")
     torch.backends.cudnn.benchmark = True
-    table = Table(title=f"a training step of {arguments.batch} pictures of {arguments.side} px")
+    table = Table(title=f"a training step of {arguments.batch} images of {arguments.side} px")
     for column in ("", "layout", "ms", "images/s"):
         table.add_column(column, justify="right" if column in ("ms", "images/s") else "left")
     for row in arguments.row or ROWS:

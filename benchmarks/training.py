@@ -2,10 +2,10 @@
 
 python -m benchmarks.training --config configs/vehicle-2cam.yaml --data DATA [--set KEY=VALUE]
 
-After every epoch of real training (decoding, augmentation, losses, optimiser, all of it) the same network
-makes as many bare passes over random tensors of the same size, in the same precision and layout, with the
-same losses and no optimiser. So both meet the same machine in turn; the loader is idle during the bare
-passes. The first round warms both up and is not counted.
+After every epoch of real training (decoding, augmentation, losses, optimiser) the same network makes as many
+bare passes over random tensors of the same size, in the same precision and layout, with the same losses and
+no optimiser. So both run on the machine in the same state; the loader is idle during the bare passes. The
+first round warms both up and is not counted.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class Bare:
 
     def _passes(self, network: LKAReID, count: int) -> float:
         config = self.config
-        images = config.batch.vehicles * config.batch.images
+        batch = config.batch.vehicles * config.batch.images
         height, width = network.config.image_size
-        pictures = torch.randn(images, 3, height, width, device=self.device)
+        images = torch.randn(batch, 3, height, width, device=self.device)
         if config.run.channels_last:
-            pictures = pictures.contiguous(memory_format=torch.channels_last)
+            images = images.contiguous(memory_format=torch.channels_last)
         labels = torch.arange(config.batch.vehicles, device=self.device).repeat_interleave(
             config.batch.images
         )
@@ -73,11 +73,11 @@ class Bare:
         for _ in range(count):
             network.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, dtype, enabled=config.run.precision != "fp32"):
-                output = network.learn(pictures)
+                output = network.learn(images)
             losses = embedder_loss(network.config.branches, output, labels, config.losses)
             torch.stack(list(losses.values())).sum().backward()
         self._wait()
-        return count * images / (time.perf_counter() - started)
+        return count * batch / (time.perf_counter() - started)
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

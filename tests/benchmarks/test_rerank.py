@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import rerank_cuda
-from benchmarks.rerank_cpu import Lists, agreement, time_forwards
+from benchmarks.rerank_cpu import CandidateLists, agreement, time_forwards
 from benchmarks.rerankers import AS_SERVED, Rerank, open_rerankers, quantised
 from benchmarks.timing import Timing
 from models.bundle import DEFAULT_BUNDLE, Bundle
@@ -87,10 +87,12 @@ def test_a_ratio_is_that_of_the_medians() -> None:
     assert raw.ratio is None
 
 
-def random_lists(count: int = 40) -> Lists:
+def random_lists(count: int = 40) -> CandidateLists:
     drawn = rerank_cuda.random_lists(count, 10, STRIPS, "cpu")
     probes, candidates, similarities = (each.numpy() for each in drawn)
-    return Lists(probes.astype(np.float16), candidates.astype(np.float16), similarities, [[]] * count)
+    return CandidateLists(
+        probes.astype(np.float16), candidates.astype(np.float16), similarities, [[]] * count
+    )
 
 
 def test_every_turn_takes_other_probes_and_all_of_them_in_the_end() -> None:
@@ -139,7 +141,7 @@ def test_a_whole_run_writes_every_figure_beside_what_it_was_measured_on(tmp_path
     command = [sys.executable, "-m", "benchmarks.rerank", "--rounds", "1", "--images", "100"]
     subprocess.run([*command, "--json", str(file)], cwd=ROOT, check=True, timeout=600)
     figures = json.loads(file.read_text(encoding="utf-8"))
-    assert set(figures["surroundings"]) == {"commit", "versions", "machine"}
+    assert set(figures["provenance"]) == {"commit", "versions", "machine"}
     assert {timing["batch"] for timing in figures["timings"]} == {1, 16}
     for timing in figures["timings"]:
         assert 0 < timing["p50_ms"] <= timing["p95_ms"]

@@ -97,7 +97,7 @@ def _await_samples(prometheus: Prometheus) -> None:
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
 def test_a_panel_has_data_from_every_query(panel: Panel, watched: tuple[Prometheus, float]) -> None:
     prometheus, since = watched
-    answer = dashboard.ask(prometheus, panel, since, time.time(), SCRAPE_S)
+    answer = dashboard.found_by(prometheus, panel, since, time.time(), SCRAPE_S)
     assert all(found for _, found in answer), [query.expr for query, found in answer if not found]
 
 

@@ -1,4 +1,4 @@
-"""Where and of what figures were measured, to be kept with them; needs nothing but Python."""
+"""The provenance of figures: commit, versions and machine. Needs nothing but Python."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 
-def surroundings(packages: Sequence[str], device: str | None = None) -> dict[str, Any]:
-    """Commit, versions and machine, whose load of the last minute shows whether others were at work on it.
+def provenance(packages: Sequence[str], device: str | None = None) -> dict[str, Any]:
+    """Commit, versions and machine; its load of the last minute shows whether other programs ran.
 
     Args:
-        packages: whose versions matter; one that is not installed is left out.
+        packages: those whose versions are named; one that is not installed is left out.
         device: the name of a GPU; the processor's when not given.
     """
     versions = {"python": platform.python_version()}
@@ -38,11 +38,11 @@ def surroundings(packages: Sequence[str], device: str | None = None) -> dict[str
     }
 
 
-def in_words(around: Mapping[str, Any]) -> str:
-    """The surroundings as one line below a table."""
-    machine, versions = around["machine"], around["versions"]
+def in_words(origin: Mapping[str, Any]) -> str:
+    """A provenance as one line below a table."""
+    machine, versions = origin["machine"], origin["versions"]
     named = ", ".join(f"{name} {number}" for name, number in versions.items())
-    commit = around["commit"] or "unknown"
+    commit = origin["commit"] or "unknown"
     changed = "+" if commit.endswith("+") else ""
     where = f"{machine['device']}, {machine['cores']} cores, load {machine['load']}"
     return f"{where}; {named}; commit {commit[:12]}{changed}"

@@ -10,12 +10,12 @@ from itertools import cycle
 from urllib.parse import urlsplit
 
 
-class Asker:
+class QueryClient:
     """Sends ready-made queries to one service; each thread has a connection of its own.
 
     Args:
         url: of the service.
-        images: files to ask with, in turn.
+        images: the probes' files, sent in turn.
     """
 
     def __init__(self, url: str, images: list[bytes]) -> None:
@@ -25,19 +25,19 @@ class Asker:
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def ask(self) -> tuple[int, bytes]:
-        """One query's status and answer."""
+    def query(self) -> tuple[int, bytes]:
+        """Send the next query; the response's status and body."""
         with self._lock:
             request = next(self._requests)
         if not hasattr(self._local, "socket"):
             self._local.socket = socket.create_connection(self._address, timeout=60)
             self._local.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection: socket.socket = self._local.socket
-        # In one piece: a service that has the head and waits for the body is not at work yet.
+        # In one piece, so that the service does not wait between head and body.
         connection.sendall(request)
-        answer = http.client.HTTPResponse(connection, method="POST")
-        answer.begin()
-        return answer.status, answer.read()
+        response = http.client.HTTPResponse(connection, method="POST")
+        response.begin()
+        return response.status, response.read()
 
 
 def _request(host: str, image: bytes) -> bytes:
