@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 
 class GalleryError(Exception):
@@ -103,6 +104,21 @@ class GalleryDamagedError(GalleryError):
         super().__init__(f"{path} is damaged ({reason}); restore it from a backup")
         self.path = path
         self.reason = reason
+
+
+class GalleryLossError(GalleryError):
+    """Changes that were acknowledged are not in the database; nothing was changed."""
+
+    def __init__(self, database: Path, last: int, known: int, witness: Path) -> None:
+        missing = known - last
+        ends = f"ends at change {last:,}" if last else "is empty or missing"
+        super().__init__(
+            f"{database} {ends}, but {witness} is of change {known:,}: {missing:,} changes are missing; "
+            "nothing was touched. Restore the whole folder from a backup, or go on without them by "
+            f"`lka-reid gallery rebuild --accept-loss {missing} --data-dir {quote(str(database.parent))}`"
+        )
+        self.database = database
+        self.missing = missing
 
 
 class GalleryLockedError(GalleryError):

@@ -17,11 +17,12 @@ from index.disk import create_folder
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.filter import ALL, Filter
 from index.lock import FolderLock
+from index.loss import check_loss
 from index.migration import remove_old_backups
 from index.mirror import Mirror
 from index.record import Enrollment, GalleryHeader, Match, Page, Record
 from index.recovery import recover
-from index.snapshot import SnapshotFolder
+from index.snapshot import SNAPSHOT, SnapshotFolder
 from index.snapshot_writer import SnapshotWriter
 from index.store import Store, describe
 from index.validation import check_enrollment, check_filter, check_probes
@@ -58,20 +59,22 @@ class LocalGallery:
         descriptor_dim: int,
         strips_shape: tuple[int, int] | None,
         snapshot_every: int = 1000,
+        use_snapshot: bool = True,
     ) -> LocalGallery:
         """Open the gallery in the folder `path`, which is created if absent.
 
         It belongs to the model with this fingerprint, whose descriptors are float32 [descriptor_dim]
         and whose strips are float16 `strips_shape`, None without a second stage. A thread writes a
         snapshot of the index after `snapshot_every` changes, or after as many as make a tenth of the
-        gallery if that is more.
+        gallery if that is more. Without `use_snapshot` the index is built from the database in any case.
 
         A gallery under one of the fingerprints in `supersedes` holds what this model would give, and belongs
         to it from then on. One that an earlier version wrote is brought to the present schema; a backup is
         made first (see `index.migration`).
 
         Raises FingerprintMismatchError, GalleryShapeError, GallerySchemaError, GalleryDamagedError,
-        GalleryLockedError, GalleryMigrationError; what the gallery holds is then left as it was.
+        GalleryLockedError, GalleryLossError, GalleryMigrationError; what the gallery holds is then left as it
+        was.
         """
         if snapshot_every < 1:
             raise ValueError(f"snapshot_every is {snapshot_every}, expected 1 or more")
@@ -82,10 +85,11 @@ class LocalGallery:
         with ExitStack() as undo:
             lock = FolderLock(path)
             undo.callback(lock.release)
+            check_loss(path)
             store = Store(path, header, supersedes)
             undo.callback(store.close)
-            folder = SnapshotFolder(path / "snapshot")
-            recovered = recover(store.changes, folder, header, supersedes)
+            folder = SnapshotFolder(path / SNAPSHOT)
+            recovered = recover(store.changes, folder, header, supersedes, use_snapshot=use_snapshot)
             mirror = Mirror(store, recovered.vectors)
             snapshots = SnapshotWriter(
                 mirror, folder, header, recovered.manifest, every=snapshot_every, due=recovered.rejected

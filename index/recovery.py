@@ -29,15 +29,23 @@ class Recovered:
 
 
 def recover(
-    changes: Changes, snapshots: SnapshotFolder, header: GalleryHeader, supersedes: Sequence[str] = ()
+    changes: Changes,
+    snapshots: SnapshotFolder,
+    header: GalleryHeader,
+    supersedes: Sequence[str] = (),
+    *,
+    use_snapshot: bool = True,
 ) -> Recovered:
     """Bring the index back.
 
     A snapshot is used if its file is what its manifest says, if it belongs to this gallery and to this
     history of it, and if after the changes since then it holds the very ids of the database. One under a
     fingerprint that the header's supersedes gets the header's.
-    Otherwise the file and the reason are logged and the index is built from the database.
+    Otherwise the file and the reason are logged and the index is built from the database, as it is without
+    `use_snapshot`.
     """
+    if not use_snapshot:
+        return _built(changes, header)
     try:
         manifest = snapshots.manifest()
         if manifest is not None and manifest.fingerprint in supersedes:
@@ -48,9 +56,7 @@ def recover(
             raise snapshots.manifest_error("its snapshot does not hold the records of the database")
     except SnapshotError as error:
         log.warning("vector snapshot not used, building the index from the database: %s", error)
-        vectors = Vectors(header.descriptor_dim)
-        rebuild(vectors, changes)
-        return Recovered(vectors, None, rejected=True)
+        return _built(changes, header)
     snapshots.sweep(manifest)
     return Recovered(vectors, manifest, rejected=False)
 
@@ -61,6 +67,12 @@ def rebuild(vectors: Vectors, changes: Changes) -> None:
     for ids, descriptors in changes.everything():
         vectors.add(ids, descriptors, sequence=None)
     vectors.reach(changes.last())
+
+
+def _built(changes: Changes, header: GalleryHeader) -> Recovered:
+    vectors = Vectors(header.descriptor_dim)
+    rebuild(vectors, changes)
+    return Recovered(vectors, None, rejected=True)
 
 
 def _restored(

@@ -1,9 +1,10 @@
 """Putting a new gallery in the place of another one, as re-embedding needs it.
 
 The new gallery grows in the folder `re-embedding` inside the old one's. The order is the protocol: the old
-snapshot goes, which belongs to the old database alone; the new database takes the old one's place by a
-rename, the step that counts; the new snapshot follows. A process killed before the rename leaves the old
-gallery, after it the new one; where the snapshot is missing, the next opening builds the index.
+snapshot and number of the last change go, which belong to the old database alone; the new database takes the
+old one's place by a rename, the step that counts; the new snapshot follows. A process killed before the
+rename leaves the old gallery, after it the new one; where the snapshot is missing, the next opening builds
+the index.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from index.acknowledged import ACKNOWLEDGED
 from index.connections import DATABASE
 from index.disk import sync
 from index.errors import GalleryReplacementError
 from index.local import LocalGallery
 from index.record import GalleryHeader
-from index.snapshot import MANIFEST
+from index.snapshot import MANIFEST, SNAPSHOT
 
 STAGING = "re-embedding"
-SNAPSHOT = "snapshot"
 
 
 @contextmanager
@@ -65,7 +66,9 @@ def _take_place(folder: Path, staging: Path) -> None:
             raise GalleryReplacementError(database)
     (folder / SNAPSHOT / MANIFEST).unlink(missing_ok=True)
     sync(folder / SNAPSHOT)
+    (folder / ACKNOWLEDGED).unlink(missing_ok=True)
     shutil.rmtree(folder / SNAPSHOT)
+    sync(folder)
     (staging / DATABASE).replace(folder / DATABASE)
     sync(folder)
     (staging / SNAPSHOT).replace(folder / SNAPSHOT)

@@ -14,6 +14,7 @@ from pathlib import Path
 from index.disk import sync
 from index.vectors import Vectors, row_size
 
+SNAPSHOT = "snapshot"
 MANIFEST = "manifest.json"
 
 EARLIER = ".faiss"  # index files of schema version 1

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import schema
+from index.acknowledged import Acknowledged
 from index.changes import Changes
 from index.connections import DATABASE, Connections, transaction
 from index.errors import DuplicateImageError, GalleryDamagedError, UnknownImageError
@@ -81,13 +82,16 @@ class Store:
             try:
                 schema.prepare(self._writer, folder / DATABASE, header, supersedes)
                 self._writer.execute("PRAGMA journal_mode = WAL")
+                self._acknowledged = Acknowledged(folder)
             except BaseException:
                 self._connections.close()
                 raise
+        self._acknowledged.note(self.changes.last())
 
     def close(self) -> None:
         """Wait for readers and close; reading afterwards raises GalleryClosedError."""
         self._connections.close()
+        self._acknowledged.close()
 
     def insert(self, enrollments: Sequence[Enrollment], now: datetime) -> Inserted:
         """Commit checked enrollments, all or none. Raises DuplicateImageError."""
@@ -101,6 +105,7 @@ class Store:
                 self._insert_blobs(ids[-1], enrollment)
                 records.append(to_record((ids[-1], *row), self._header.fingerprint))
                 sequence = self.changes.enrolled(ids[-1])
+        self._acknowledged.note(sequence)
         return Inserted(np.array(ids, dtype=np.int64), records, sequence)
 
     def delete(self, image_id: str) -> tuple[int, int]:
@@ -112,6 +117,7 @@ class Store:
                 raise UnknownImageError(image_id)
             self._writer.execute("DELETE FROM record WHERE id = ?", found)
             sequence = self.changes.deleted(found[0])
+        self._acknowledged.note(sequence)
         return found[0], sequence
 
     def record(self, image_id: str) -> Record:
@@ -177,7 +183,7 @@ def describe(folder: Path) -> GalleryHeader:
     Raises FileNotFoundError, GallerySchemaError or GalleryDamagedError.
     """
     database = folder / DATABASE
-    if not database.is_file():
+    if not database.is_file() or not database.stat().st_size:
         raise FileNotFoundError(f"there is no gallery in {folder}")
     connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
     try:

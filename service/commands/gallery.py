@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,43 @@ app = typer.Typer(
 @app.callback()
 def gallery() -> None:
     """Look after a gallery while no service has it open."""
+
+
+@app.command("rebuild")
+def rebuild(
+    data_dir: DataDir = None,
+    accept_loss: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Go on without the N changes that the error at start says are missing; what shows that they "
+            "were there is moved to a folder beside the database.",
+        ),
+    ] = None,
+) -> None:
+    """Build the vector index anew from the database. Stop the service first."""
+    from service.startup import clear_errors, settings_from
+
+    settings = settings_from(data_dir=data_dir)
+    with clear_errors():
+        from index import repair
+        from index.loss import accept_loss as accept
+
+        if accept_loss is not None:
+            try:
+                aside = accept(settings.data_dir, accept_loss)
+            except ValueError as error:
+                raise CommandError(str(error)) from None
+            out.print(f"{accept_loss:,} changes are given up; what shows them is in {aside}")
+        try:
+            images = repair.rebuild(settings.data_dir)
+        except FileNotFoundError:
+            if accept_loss is None:
+                raise _no_gallery(settings.data_dir) from None
+            out.print(f"There is no database in {settings.data_dir}; the next start makes an empty one.")
+            return
+    out.print(f"The index of {images:,} images was built from the database in {settings.data_dir}.")
 
 
 @app.command("re-embed")
@@ -52,9 +90,7 @@ def re_embed(
         try:
             header = LocalGallery.describe(settings.data_dir)
         except FileNotFoundError:
-            raise CommandError(
-                f"there is no gallery in {settings.data_dir}; name its folder with --data-dir"
-            ) from None
+            raise _no_gallery(settings.data_dir) from None
         if header.fingerprint in (loaded.fingerprint, *loaded.supersedes):
             owner = f"the bundle in {settings.bundle}"
             out.print(f"The gallery in {settings.data_dir} belongs to {owner} already; nothing to do.")
@@ -79,3 +115,7 @@ def re_embed(
     if result.left_out:
         err.print(failures_table(result.left_out))
         raise typer.Exit(1)
+
+
+def _no_gallery(folder: Path) -> CommandError:
+    return CommandError(f"there is no gallery in {folder}; name its folder with --data-dir")

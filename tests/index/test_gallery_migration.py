@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import sqlite3
 import time
 from collections import namedtuple
@@ -23,6 +24,7 @@ from index import (
     LocalGallery,
     migration,
 )
+from index.acknowledged import ACKNOWLEDGED
 from index.connections import DATABASE
 from index.migration import KEPT_DAYS, SCHEMA_VERSION, SPARE, STEPS, migrate
 from index.snapshot import MANIFEST
@@ -133,6 +135,8 @@ def test_going_back_to_the_backup_and_on_again_loses_nothing(earlier: Path, open
     with open_gallery() as gallery:
         gallery.enroll(enrollment("g"))
     (earlier / BACKUP / DATABASE).replace(earlier / DATABASE)
+    shutil.rmtree(earlier / "snapshot")
+    (earlier / ACKNOWLEDGED).unlink()
     with closing(sqlite3.connect(earlier / DATABASE)) as connection:
         connection.execute("UPDATE record SET image_id = 'e2' WHERE image_id = 'e'")
         connection.commit()

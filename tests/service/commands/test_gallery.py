@@ -1,0 +1,116 @@
+"""`lka-reid gallery`: what is said of a gallery, and done to it, while no service has it open."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index import Enrollment, GalleryLossError
+from tests.docs.pages import FENCED, ROOT
+from tests.service.command_line import Command, command_runner
+from tests.service.fakes import DIM, STRIPS, open_gallery
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A closed gallery of three images, two of them in its snapshot."""
+    path = tmp_path / "gallery"
+    with open_gallery(path) as gallery:
+        for number in range(3):
+            gallery.enroll(enrollment(number))
+            if number == 1:
+                gallery.snapshot()
+    return path
+
+
+def enrollment(number: int) -> Enrollment:
+    return Enrollment(
+        image_id=f"image-{number}",
+        descriptor=np.eye(DIM, dtype=np.float32)[number],
+        strips=np.ones(STRIPS, np.float16),
+        image=bytes([number]) * 100,
+        media_type="image/png",
+    )
+
+
+def named(folder: Path) -> list[str]:
+    with open_gallery(folder) as gallery:
+        return [record.image_id for record in gallery.page().records]
+
+
+def test_rebuild_says_how_many_images_there_are(command: Command, folder: Path) -> None:
+    outcome = command("gallery", "rebuild", "--data-dir", folder)
+    assert outcome.code == 0
+    assert "3 images" in outcome.out
+
+
+def test_rebuild_without_a_gallery_says_so(command: Command, tmp_path: Path) -> None:
+    outcome = command("gallery", "rebuild", "--data-dir", tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"there is no gallery in {tmp_path}" in outcome.err
+
+
+def test_the_command_that_a_loss_advises_is_the_way_on(command: Command, folder: Path) -> None:
+    older = (folder / "gallery.sqlite").read_bytes()
+    with open_gallery(folder) as gallery:
+        gallery.delete("image-0")
+    (folder / "gallery.sqlite").write_bytes(older)
+    with pytest.raises(GalleryLossError) as caught:
+        open_gallery(folder)
+    advised = re.search("`lka-reid ([^`]+)`", str(caught.value))
+    assert advised is not None
+    wrong = command("gallery", "rebuild", "--data-dir", folder, "--accept-loss", 2)
+    assert wrong.code == 2
+    assert "2 changes were said to be missing" in wrong.err
+    without = command("gallery", "rebuild", "--data-dir", folder)
+    assert without.code == 2
+    assert "1 changes are missing" in without.err
+    outcome = command(*advised[1].split())
+    assert outcome.code == 0
+    assert "3 images" in outcome.out
+    assert named(folder) == ["image-0", "image-1", "image-2"]
+
+
+def test_a_loss_of_everything_is_accepted_too(command: Command, folder: Path) -> None:
+    (folder / "gallery.sqlite").unlink()
+    outcome = command("gallery", "rebuild", "--data-dir", folder, "--accept-loss", 3)
+    assert outcome.code == 0
+    assert "the next start makes an empty one" in outcome.out
+    assert named(folder) == []
+
+
+def test_the_steps_of_backup_and_restore_bring_everything_back(folder: Path, tmp_path: Path) -> None:
+    """The page's own commands, on a folder in the place of the volume."""
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    section = page.split("\n## Backup\n")[1].split("\n## ")[0]
+    save, restore = [block for _, block in FENCED.findall(section)][:2]
+    _run(save, folder, tmp_path)
+    with open_gallery(folder) as gallery:
+        gallery.enroll(enrollment(3))
+        gallery.snapshot()
+    _run(restore, folder, tmp_path)
+    assert named(folder) == ["image-0", "image-1", "image-2"]
+
+
+def _run(steps: str, volume: Path, where: Path) -> None:
+    """Run each step of the page: tar as it stands, without Compose around it."""
+    ran = 0
+    for step in steps.splitlines():
+        if "volume rm lka-reid_gallery" in step:
+            shutil.rmtree(volume)
+            volume.mkdir()
+        if "--entrypoint tar api" in step:
+            tar = "tar" + step.split("--entrypoint tar api")[1].replace("/data", str(volume))
+            subprocess.run(["/bin/sh", "-c", tar], cwd=where, check=True)
+            ran += 1
+    assert ran == 1
