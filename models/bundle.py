@@ -94,10 +94,19 @@ def _read_manifest(path: Path) -> Manifest:
         raise validation_failed(path, error) from None
     except ValueError as error:
         raise BundleError(f"{path}: is not JSON ({error}); restore it or export the bundle again") from None
+    require_models(path, manifest)
+    return manifest
+
+
+def require_models(path: Path, manifest: Manifest) -> None:
+    """See that a manifest lists the models that it describes.
+
+    Raises:
+        BundleError: it does not.
+    """
     for name in [EMBEDDER] + ([RERANKER] if manifest.reranker else []):
         if name not in manifest.files:
             raise BundleError(f"{path}: lists no {name}; export the bundle again")
-    return manifest
 
 
 def read_bytes(path: Path) -> bytes:

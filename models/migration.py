@@ -20,6 +20,7 @@ from models.bundle import (
     BundleError,
     check_files,
     read_bytes,
+    require_models,
     validation_failed,
     write_file,
     write_manifest,
@@ -107,17 +108,18 @@ def _converted(path: Path, written: dict[str, Any], old: str, left_out: list[str
         "training": _or_left_out("training", _training, written, left_out),
         "accuracy": _or_left_out("accuracy", _accuracy, written, left_out),
     }
-    manifest = Manifest.model_validate({**written, "format": 2, "threshold": None, **typed})
-    threshold = written.get("threshold")
+    manifest = Manifest.model_validate({**written, "format": 2, **typed})
+    require_models(path, manifest)
+    threshold = manifest.threshold
     if threshold is None:
         return manifest
-    if threshold.get("fingerprint") != old:
+    if threshold.fingerprint != old:
         raise BundleError(
             f"{path}: threshold: was measured with another bundle; remove it, migrate, and run "
             "`lka-reid calibrate` again"
         )
-    carried = {**threshold, "fingerprint": manifest.fingerprint()}
-    return Manifest.model_validate({**manifest.model_dump(), "threshold": carried})
+    carried = threshold.model_copy(update={"fingerprint": manifest.fingerprint()})
+    return manifest.model_copy(update={"threshold": carried})
 
 
 def _or_left_out(

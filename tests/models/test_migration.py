@@ -157,6 +157,7 @@ def test_the_threshold_is_carried_over(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"threshold": threshold("f" * 64)}, "threshold: was measured with another bundle"),
+        ({"threshold": []}, "threshold: Input should be a valid dictionary"),
         ({"descriptor_dim": 0}, "descriptor_dim: Input should be greater than 0"),
     ],
 )
@@ -168,6 +169,15 @@ def test_a_manifest_of_format_1_that_was_of_no_use_stays_as_it_is(
     with pytest.raises(BundleError, match=rf"manifest\.json: {message}"):
         migrate(folder)
     assert contents(folder) == before
+
+
+def test_a_manifest_without_an_embedder_is_not_brought_over(tmp_path: Path) -> None:
+    folder = write_format_1(tmp_path / "old")
+    written = json.loads((folder / MANIFEST).read_bytes())
+    del written["files"][EMBEDDER]
+    (folder / MANIFEST).write_text(json.dumps(written), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"manifest\.json: lists no embedder\.onnx"):
+        migrate(folder)
 
 
 def test_a_changed_model_is_not_brought_over(tmp_path: Path) -> None:
