@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-if TYPE_CHECKING:
-    # Not when this runs: a process that only decodes does without pydantic.
-    from models.inputspec import InputSpec
+
+class Spec(Protocol):
+    """What `models.inputspec.InputSpec` says; a process that only decodes does without pydantic."""
+
+    @property
+    def height(self) -> int:
+        """In px."""
+
+    @property
+    def width(self) -> int:
+        """In px."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Per channel, of values scaled to 0..1."""
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Per channel, of values scaled to 0..1."""
 
 
-def normalise(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
-    """RGB image of the spec's size -> float32 `[3, H, W]`, mean and std taken out."""
+def normalise(image: Image.Image, spec: Spec, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """RGB image of the spec's size -> float32 `[3, H, W]`, mean and std taken out; in `out` where given."""
     planes = np.asarray(image).transpose(2, 0, 1)
     scale, offset = _scale_and_offset(spec.mean, spec.std)
-    prepared = np.empty(planes.shape, dtype=np.float32)
+    prepared = np.empty(planes.shape, dtype=np.float32) if out is None else out
     np.multiply(planes, scale, out=prepared)
     prepared += offset
     return prepared
@@ -33,9 +49,9 @@ def _scale_and_offset(
     return (1 / (255 * deviations)).astype(np.float32), (-means / deviations).astype(np.float32)
 
 
-def prepare(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
-    """RGB image of any size -> float32 `[3, H, W]`, squeezed to the spec's size."""
+def prepare(image: Image.Image, spec: Spec, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """RGB image of any size -> float32 `[3, H, W]`, squeezed to the spec's size; in `out` where given."""
     size = (spec.width, spec.height)
     if image.size != size:
         image = image.resize(size, Image.Resampling.BILINEAR)
-    return normalise(image, spec)
+    return normalise(image, spec, out)

@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
 
+import structlog
 from anyio import CapacityLimiter
 
 from index import FingerprintMismatchError, Gallery, GalleryError, LocalGallery
 from models.bundle import Bundle
+from models.decoding.pool import DecodePool
 from service.advice import command
 from service.inference.batcher import Batcher
 from service.inference.embedder import ImageEmbedder, LocalEmbedder
@@ -21,6 +23,8 @@ from service.retrieval.enrollment import Enroller
 from service.retrieval.explainer import PairExplainer
 from service.retrieval.two_stage import TwoStageSearch
 from service.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,24 +48,28 @@ class Resources:
         metrics: Metrics,
         models: Models | None = None,
         gallery: Gallery | None = None,
+        pool: DecodePool | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
         on_lost: Callable[[str], None] = lambda _reason: None,
     ) -> Self:
         """Check the bundle, open the gallery, load the models, warm them up; seconds to minutes.
 
         With `settings.redis_url` workers embed, and of the models only the second stage is loaded.
-        Models and a gallery that are handed in are used instead; such a gallery is not closed by `close`.
-        `on_lost` is called with the reason, from another thread, when the embedder of this process will not
-        work again.
+        Models, a gallery and a pool that are handed in are used instead; the latter two are not closed by
+        `close`. `on_lost` is called with the reason, from another thread, when the embedder of this process
+        will not work again.
 
         Raises:
-            BundleError, RuntimeNotAvailableError, GalleryError, EmbeddingError, RedisUrlError: what failed
-                and the remedy.
+            BundleError, RuntimeNotAvailableError, GalleryError, EmbeddingError, DecodePoolError,
+                RedisUrlError: what failed and the remedy.
             OSError: the data directory cannot be used.
         """
         on_step("checking the model bundle")
         bundle = models.bundle if models is not None else Bundle.load(settings.bundle)
         with ExitStack() as undo:
+            if pool is None:
+                pool = open_decode_pool(settings)
+                undo.callback(pool.close)
             if gallery is None:
                 on_step("opening the gallery")
                 gallery = open_gallery(settings, bundle)
@@ -73,18 +81,23 @@ class Resources:
                 embedder = connect_embedder(settings, bundle, metrics.dead_lettered)
                 runtime = "redis"
             else:
+                # Beside the models, which take longer.
+                pool.start()
                 models = models or load_models(settings, bundle)
                 reranker = models.reranker
                 on_step("warming the embedder up")
                 batcher = start_batcher(settings, models, settings.max_queue, metrics.batch, on_lost)
                 undo.callback(batcher.close, settings.drain_s)
                 runtime = models.runtime
-                embedder = LocalEmbedder(batcher, bundle.manifest.input, settings.decode_threads, runtime)
+                pool.wait_until_ready()
+                embedder = LocalEmbedder(batcher, bundle.manifest.input, pool, runtime)
 
             metrics.bundle(bundle.manifest.name, bundle.fingerprint, runtime)
             metrics.watch_embedder(embedder.state, settings.max_queue)
             metrics.watch_gallery(gallery, settings.data_dir)
             limiter = CapacityLimiter(settings.gallery_threads)
+            explainer = PairExplainer(bundle, settings.threads, pool)
+            undo.callback(explainer.close)
             return cls(
                 bundle=bundle,
                 reranker=reranker,
@@ -92,7 +105,7 @@ class Resources:
                 embedder=embedder,
                 enroller=Enroller(embedder, gallery, limiter),
                 search=TwoStageSearch(embedder, gallery, reranker, limiter, metrics.rerank_batch),
-                explainer=PairExplainer(bundle, settings.threads),
+                explainer=explainer,
                 gallery_limiter=limiter,
                 _closing=undo.pop_all(),
             )
@@ -100,6 +113,11 @@ class Resources:
     def close(self) -> None:
         """Answer whoever is still waiting, then close what `open` opened."""
         self._closing.close()
+
+
+def open_decode_pool(settings: Settings) -> DecodePool:
+    """What decodes images; its processes are started when they are needed, or by its `start`."""
+    return DecodePool(settings.decode_processes, lambda reason: log.warning("decoder_ended", reason=reason))
 
 
 def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:

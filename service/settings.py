@@ -157,7 +157,9 @@ class Settings(BaseSettings):
         le=100_000,
         description="images waiting at most, those being decoded included; more get 503 at once",
     )
-    decode_threads: int = Field(default=2, ge=1, le=256, description="images decoded at the same time")
+    decode_processes: int = Field(
+        default=2, ge=1, le=256, description="images decoded at the same time, each in a process of its own"
+    )
     gallery_threads: int = Field(default=8, ge=1, le=256, description="gallery operations at the same time")
     request_deadline_s: float = Field(
         default_factory=lambda others: 5.0 if others.get("redis_url") else 30.0,

@@ -56,12 +56,13 @@ def clear_errors() -> Iterator[None]:
 def _is_expected(error: Exception) -> bool:
     from index import GalleryError
     from models.bundle import BundleError
+    from models.decoding import DecodePoolError
     from models.runtimes.forward import RuntimeNotAvailableError
     from service.access.audit import AuditError
     from service.access.keyfile import KeyFileError
     from service.inference.forward import EmbeddingError
     from service.queue.errors import RedisUrlError
 
-    models = BundleError | RuntimeNotAvailableError | EmbeddingError
+    models = BundleError | RuntimeNotAvailableError | EmbeddingError | DecodePoolError
     ours = GalleryError | models | RedisUrlError | KeyFileError | AuditError
     return isinstance(error, ours)

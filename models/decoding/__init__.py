@@ -1,9 +1,10 @@
 """From the bytes of an image file to RGB pixels: formats, bounds, orientation, colours.
 
-Whatever the bytes are, `ImageError` is all that leaves `decode`.
+Whatever the bytes are, `ImageError` is all that leaves `decode`; `pool` decodes in processes that can be
+ended.
 """
 
-from models.decoding.errors import ImageError
+from models.decoding.errors import DecodePoolError, ImageError
 from models.decoding.imagefile import decode
 
-__all__ = ["ImageError", "decode"]
+__all__ = ["DecodePoolError", "ImageError", "decode"]

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from index import Gallery
+from models.decoding.pool import DecodePool
 from service.access.audit import AuditLog
 from service.access.keyfile import KeyFile
 from service.access.keyring import Keyring
@@ -52,6 +53,7 @@ def create_app(
     *,
     models: Models | None = None,
     gallery: Gallery | None = None,
+    pool: DecodePool | None = None,
     on_failure: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The service as an ASGI application.
@@ -63,6 +65,7 @@ def create_app(
         settings: read from the environment when not given.
         models: used in place of the bundle that is set.
         gallery: used in place of the one in the data directory, and left open at the end.
+        pool: decodes in place of one of the service's own, and is left open at the end.
         on_failure: called when the resources cannot be opened, or the embedder is lost later.
 
     Raises:
@@ -80,7 +83,7 @@ def create_app(
     audit = AuditLog(settings.audit_path, settings.audit_max_bytes, settings.audit_backups)
 
     def open_resources(on_step: Callable[[str], None]) -> Resources:
-        resources = Resources.open(settings, metrics, models, gallery, on_step, lifecycle.lose)
+        resources = Resources.open(settings, metrics, models, gallery, pool, on_step, lifecycle.lose)
         try:
             audit.check()
         except BaseException:

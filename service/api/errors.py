@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from index import DuplicateImageError, GalleryClosedError, InvalidEnrollmentError, UnknownImageError
-from models.decoding import ImageError
+from models.decoding import DecodePoolError, ImageError
 from service.access.audit import AuditError
 from service.access.keyfile import KeyFileError
 from service.inference.forward import EmbeddingError
@@ -197,7 +197,7 @@ NOT_READY = ErrorKind(
     "The service is not ready",
     "It is starting, shutting down, or its model does not answer; the detail says which.",
     retry_after_s=5,
-    causes=(WorkerStoppedError, GalleryClosedError, ForeignBundleError),
+    causes=(WorkerStoppedError, DecodePoolError, GalleryClosedError, ForeignBundleError),
 )
 QUEUE_UNAVAILABLE = ErrorKind(
     "queue-unavailable",

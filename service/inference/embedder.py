@@ -11,15 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from anyio import CapacityLimiter, to_thread
-
-from models.decoding import decode
+from models.decoding.pool import DecodePool
 from models.inputspec import InputSpec
-from models.preprocessing import prepare
 from service.inference.batcher import Batcher
 from service.inference.fatal_errors import STALL_S
 from service.inference.forward import Features
-from service.inference.protocols import Image
 from service.inference.request import Expired
 
 WATCH_S = 1.0
@@ -94,19 +90,19 @@ class ImageEmbedder(Protocol):
 
 
 class LocalEmbedder:
-    """An `ImageEmbedder` that decodes in threads and embeds by a batcher in this process.
+    """An `ImageEmbedder` that decodes in processes of its own and embeds by a batcher in this one.
 
     Args:
         batcher: started.
         spec: what the embedder wants to see.
-        threads: images decoded at the same time.
+        pool: what decodes; whoever made it closes it.
         runtime: the name of what runs the models.
     """
 
-    def __init__(self, batcher: Batcher, spec: InputSpec, threads: int, runtime: str) -> None:
+    def __init__(self, batcher: Batcher, spec: InputSpec, pool: DecodePool, runtime: str) -> None:
         self._batcher = batcher
         self._spec = spec
-        self._limiter = CapacityLimiter(threads)
+        self._pool = pool
         self._runtime = runtime
         self._watching: asyncio.Task[None] | None = None
 
@@ -124,9 +120,9 @@ class LocalEmbedder:
         """See `ImageEmbedder.embed`; the errors of the queue do not occur."""
         with self._batcher.place(deadline) as place:
             started = time.monotonic()
-            image = await to_thread.run_sync(self._prepare, data, limiter=self._limiter)
-            decode_s = time.monotonic() - started
             try:
+                image = await asyncio.wrap_future(self._pool.prepare(data, self._spec, deadline))
+                decode_s = time.monotonic() - started
                 async with asyncio.timeout(deadline - time.monotonic()):
                     embedded = await asyncio.wrap_future(place.submit(image))
             except TimeoutError:
@@ -137,7 +133,7 @@ class LocalEmbedder:
         """See `ImageEmbedder.state`."""
         health = self._batcher.health()
         return EmbedderState(
-            fault=None if health.alive else "the embedding worker has ended; restart the service",
+            fault=self._pool.fault if health.alive else "the embedding worker has ended; restart the service",
             runtime=self._runtime,
             workers=int(health.alive),
             depth=self._batcher.depth,
@@ -152,6 +148,3 @@ class LocalEmbedder:
             age_s = self._batcher.health().batch_age_s
             if age_s is not None and age_s > STALL_S:
                 self._batcher.give_up(f"a batch has not come back for {STALL_S:g} s")
-
-    def _prepare(self, data: bytes) -> Image:
-        return prepare(decode(data), self._spec)

@@ -6,14 +6,15 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from PIL import Image
 
 from models.bundle import Bundle
-from models.decoding import ImageError, decode
+from models.decoding import ImageError
+from models.decoding.pool import DecodePool
 from models.explanation import Explanation, check_explainable
 from service.explanation.picture import Pair, draw, png
 from service.inference.request import Expired, Overloaded
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PLACES = 4
-"""Requests for an explanation that are let in: one at work, the others waiting."""
+"""Explanations that are let in: one at work, the others being decoded or waiting. One at work whose client
+has gone keeps its place: nothing can break it off."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,16 @@ class PairExplainer:
     Args:
         bundle: whose models explain.
         threads: CPU threads of one inference; None for the runtime's choice.
+        pool: what decodes; whoever made it closes it.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, pool: DecodePool) -> None:
         self._bundle = bundle
         self._threads = threads
+        self._pool = pool
         self._explainer: Explainer | None = None
-        self._inside = 0
-        self._limiter = CapacityLimiter(1)
-        # A request that is cancelled gives its turn away while its thread still runs.
-        self._lock = threading.Lock()
+        self._places = threading.Semaphore(PLACES)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="explainer")
 
     def check(self) -> None:
         """Whether the bundle can explain anything.
@@ -71,6 +73,10 @@ class PairExplainer:
             NotExplainableError: it cannot; what it lacks.
         """
         check_explainable(self._bundle)
+
+    def close(self) -> None:
+        """End what waits, and wait for what is at work."""
+        self._thread.shutdown(cancel_futures=True)
 
     async def explain(self, probe: Upload, candidate: Upload, deadline: float) -> Explanation:
         """The numbers of an explanation.
@@ -88,42 +94,48 @@ class PairExplainer:
             BundleError: a file of the bundle is no longer what it was.
         """
         self.check()
-        return await self._run(lambda: self._explain(probe, candidate)[0], deadline)
+        return await self._run(self._explain, probe, candidate, deadline)
 
     async def figure(self, probe: Upload, candidate: Upload, deadline: float) -> bytes:
         """The figure of an explanation as a PNG file; see `explain`."""
         self.check()
-        return await self._run(lambda: self._draw(probe, candidate), deadline)
+        return await self._run(self._draw, probe, candidate, deadline)
 
-    async def _run(self, work: Callable[[], T], deadline: float) -> T:
-        if self._inside >= PLACES:
+    async def _run(self, work: Callable[[Pair], T], probe: Upload, candidate: Upload, deadline: float) -> T:
+        if not self._places.acquire(blocking=False):
             raise Overloaded(f"{PLACES} explanations are under way, as many as are let in")
-        self._inside += 1
+        working: Future[T] | None = None
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                return await to_thread.run_sync(work, limiter=self._limiter)
+                pair = Pair(
+                    await self._decoded(probe, deadline),
+                    await self._decoded(candidate, deadline),
+                    probe.name,
+                    candidate.name,
+                )
+                working = self._thread.submit(work, pair)
+                return await asyncio.wrap_future(working)
         except TimeoutError:
             raise Expired("the deadline passed before the match was explained") from None
         finally:
-            self._inside -= 1
+            if working is None:
+                self._places.release()
+            else:
+                working.add_done_callback(lambda _: self._places.release())
 
-    def _explain(self, probe: Upload, candidate: Upload) -> tuple[Explanation, Pair]:
-        pair = Pair(_decode(probe), _decode(candidate), probe.name, candidate.name)
-        with self._lock:
-            if self._explainer is None:
-                # Here, and not above: ONNX Runtime takes a while to import.
-                from models.explainer import Explainer
+    async def _decoded(self, upload: Upload, deadline: float) -> Image.Image:
+        try:
+            return await asyncio.wrap_future(self._pool.decode(upload.data, deadline))
+        except ImageError as error:
+            raise UploadError(upload.field, str(error)) from None
 
-                self._explainer = Explainer(self._bundle, self._threads)
-            return self._explainer.explain(pair.probe, pair.candidate), pair
+    def _explain(self, pair: Pair) -> Explanation:
+        if self._explainer is None:
+            # Here, and not above: ONNX Runtime takes a while to import.
+            from models.explainer import Explainer
 
-    def _draw(self, probe: Upload, candidate: Upload) -> bytes:
-        explanation, pair = self._explain(probe, candidate)
-        return png(draw(explanation, pair, self._bundle.manifest))
+            self._explainer = Explainer(self._bundle, self._threads)
+        return self._explainer.explain(pair.probe, pair.candidate)
 
-
-def _decode(upload: Upload) -> Image.Image:
-    try:
-        return decode(upload.data)
-    except ImageError as error:
-        raise UploadError(upload.field, str(error)) from None
+    def _draw(self, pair: Pair) -> bytes:
+        return png(draw(self._explain(pair), pair, self._bundle.manifest))

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import structlog
 from prometheus_client import start_http_server
@@ -43,7 +43,8 @@ def run(settings: Settings, *, is_member: bool = False) -> None:
 
     Raises:
         CommandError: Redis is not set, the metrics' port is taken, or the queue is another bundle's.
-        BundleError, RuntimeNotAvailableError, EmbeddingError, RedisUrlError: what failed and the remedy.
+        BundleError, RuntimeNotAvailableError, EmbeddingError, DecodePoolError, RedisUrlError: what failed
+            and the remedy.
         OSError: the file with Redis' password cannot be read.
         SystemExit: with `LOST` where the embedder is lost.
     """
@@ -97,43 +98,48 @@ async def _serve(
 
     if is_member:
         loop.add_reader(sys.stdin.fileno(), on_orphaned)
-    async with _queue(settings, bundle, name) as (stream, registration):
-        if not await _join(stream, registration, stopping):
-            return
-        # After the bundle is known to fit, and before the worker is listed: loading takes a while.
-        models = await asyncio.to_thread(resources.load_models, settings, bundle)
-        capacity = 2 * settings.max_batch
-        batcher = await asyncio.to_thread(resources.start_batcher, settings, models, capacity, metrics.batch)
-        embedder = LocalEmbedder(batcher, bundle.manifest.input, settings.decode_threads, models.runtime)
-        consumer = Consumer(
-            stream,
-            registration,
-            embedder,
-            batcher,
-            metrics,
-            capacity=capacity,
-            claim_after_s=settings.claim_after_s,
-            max_deliveries=settings.max_deliveries,
-        )
-        metrics.bundle(bundle.manifest.name, bundle.fingerprint, models.runtime)
-        metrics.watch(lambda: consumer.held, lambda: batcher.health().success_age_s)
-        metrics.up(True)
-        registration.open(models.runtime)
-        log.info(
-            "worker_ready",
-            worker=name,
-            runtime=models.runtime,
-            bundle=bundle.manifest.name,
-            fingerprint=bundle.fingerprint,
-        )
-        ending = asyncio.create_task(_stop(consumer, stopping))
-        try:
-            await consumer.run()
-        finally:
-            ending.cancel()
-            metrics.up(False)
-        await asyncio.to_thread(batcher.close, settings.drain_s)
-        log.info("stopped", worker=name)
+    with closing(resources.open_decode_pool(settings)) as pool:
+        async with _queue(settings, bundle, name) as (stream, registration):
+            if not await _join(stream, registration, stopping):
+                return
+            # After the bundle is known to fit, and before the worker is listed: loading takes a while.
+            pool.start()
+            models = await asyncio.to_thread(resources.load_models, settings, bundle)
+            capacity = 2 * settings.max_batch
+            batcher = await asyncio.to_thread(
+                resources.start_batcher, settings, models, capacity, metrics.batch
+            )
+            await asyncio.to_thread(pool.wait_until_ready)
+            embedder = LocalEmbedder(batcher, bundle.manifest.input, pool, models.runtime)
+            consumer = Consumer(
+                stream,
+                registration,
+                embedder,
+                batcher,
+                metrics,
+                capacity=capacity,
+                claim_after_s=settings.claim_after_s,
+                max_deliveries=settings.max_deliveries,
+            )
+            metrics.bundle(bundle.manifest.name, bundle.fingerprint, models.runtime)
+            metrics.watch(lambda: consumer.held, lambda: batcher.health().success_age_s)
+            metrics.up(True)
+            registration.open(models.runtime)
+            log.info(
+                "worker_ready",
+                worker=name,
+                runtime=models.runtime,
+                bundle=bundle.manifest.name,
+                fingerprint=bundle.fingerprint,
+            )
+            ending = asyncio.create_task(_stop(consumer, stopping))
+            try:
+                await consumer.run()
+            finally:
+                ending.cancel()
+                metrics.up(False)
+            await asyncio.to_thread(batcher.close, settings.drain_s)
+            log.info("stopped", worker=name)
 
 
 async def _stop(consumer: Consumer, stopping: asyncio.Event) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ from PIL import Image
 
 from index import LocalGallery
 from models.bundle import RERANKER, Bundle, write_manifest
+from models.decoding.pool import DecodePool
 from models.inputspec import InputSpec
 from models.manifest import EMBEDDER, FileEntry, Manifest, RerankerEntry
 from service.api.app import create_app
@@ -137,6 +140,14 @@ def picture(colour: tuple[int, int, int] = (200, 30, 30), kind: str = "PNG", **o
 RED, GREEN, BLUE = (220, 20, 20), (20, 220, 20), (20, 20, 220)
 
 
+@lru_cache
+def decode_pool() -> DecodePool:
+    """Processes that decode for all tests."""
+    pool = DecodePool(2)
+    atexit.register(pool.close)
+    return pool
+
+
 @dataclass
 class Running:
     """A service on a real socket, and a client of it."""
@@ -156,12 +167,19 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, models: FakeModels | None = None, *, await_ready: bool = True, **settings: Any
+    folder: Path,
+    models: FakeModels | None = None,
+    *,
+    pool: DecodePool | None = None,
+    await_ready: bool = True,
+    **settings: Any,
 ) -> Iterator[Running]:
     """Run a service in a thread."""
     models = models or make_models()
     gallery = open_gallery(folder / "gallery", strips=models.reranker is not None)
-    app = create_app(Settings(data_dir=folder, **settings), models=models, gallery=gallery)
+    app = create_app(
+        Settings(data_dir=folder, **settings), models=models, gallery=gallery, pool=pool or decode_pool()
+    )
     with gallery, serving(app) as url, httpx.Client(base_url=url, timeout=20) as client:
         if await_ready:
             wait_until_ready(client)

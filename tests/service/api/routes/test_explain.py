@@ -20,12 +20,13 @@ from PIL import Image
 from models.bundle import Bundle
 from service.api.app import create_app
 from service.api.routes.explain import _wants_json
+from service.explanation.picture import Pair
 from service.inference.request import Expired, Overloaded
 from service.retrieval.explainer import PLACES, PairExplainer, Upload
 from service.settings import Settings
 from tests.models.explainable import write_explainable
 from tests.service.api.test_problems import check
-from tests.service.fakes import BLUE, GREEN, RED, Running, picture, serving, wait_until_ready
+from tests.service.fakes import BLUE, GREEN, RED, Running, decode_pool, picture, serving, wait_until_ready
 
 BYTES = 100_000
 
@@ -200,7 +201,7 @@ def slow_explainer(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> tuple[Pai
         return b""
 
     monkeypatch.setattr(PairExplainer, "_draw", wait)
-    return PairExplainer(bundle, 1), going_on
+    return PairExplainer(bundle, 1, decode_pool()), going_on
 
 
 def test_only_so_many_are_let_in(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,3 +234,36 @@ def test_a_deadline_is_kept_while_waiting(bundle: Bundle, monkeypatch: pytest.Mo
         assert await first == b""
 
     asyncio.run(wait())
+
+
+def test_an_explanation_at_work_keeps_its_place_when_its_client_has_gone(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer, going_on = slow_explainer(bundle, monkeypatch)
+    upload = Upload(picture(), "x", "image")
+
+    async def hang_up() -> None:
+        deadline = time.monotonic() + 20
+        asked = [asyncio.create_task(explainer.figure(upload, upload, deadline)) for _ in range(PLACES)]
+        await asyncio.to_thread(at_work.wait, 20)
+        for gone in asked[:2]:
+            gone.cancel()
+        await asyncio.wait(asked[:2])
+        # The one that was waiting has left; the one at work has not.
+        asked.append(asyncio.create_task(explainer.figure(upload, upload, deadline)))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await explainer.figure(upload, upload, deadline)
+        going_on.set()
+        assert await asyncio.gather(*asked[2:]) == [b""] * 3
+        assert await explainer.figure(upload, upload, deadline) == b""
+
+    at_work = threading.Event()
+    slow = PairExplainer._draw
+
+    def draw(self: PairExplainer, pair: Pair) -> bytes:
+        at_work.set()
+        return slow(self, pair)
+
+    monkeypatch.setattr(PairExplainer, "_draw", draw)
+    asyncio.run(hang_up())

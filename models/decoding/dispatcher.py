@@ -1,0 +1,243 @@
+"""The thread that looks after decoding processes: who decodes what, who is ended, who is started."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.decoding.child import CPU_S
+from models.decoding.errors import DecodePoolError, ImageError
+from models.decoding.job import Job
+from models.decoding.process import DecoderProcess, ProcessEndedError
+
+ATTEMPTS = 2
+"""Processes that may end over an image: the first may have ended for another reason."""
+FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 5.0
+"""s before a process is started anew where one could not be."""
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process, and what it is at: starting, idle, or a job."""
+
+    process: DecoderProcess
+    ready: bool = False
+    job: Job | None = None
+
+
+class Dispatcher:
+    """Hands images to processes, in the order in which they came; `run` does all the work, in one thread.
+
+    Args:
+        most: processes at the same time.
+        on_end: told why whenever a process has ended over an image.
+
+    Attributes:
+        settled: the first process is ready, or could not be started.
+    """
+
+    def __init__(self, most: int, on_end: Callable[[str], None]) -> None:
+        self.settled = threading.Event()
+        self._most = most
+        self._least = 0
+        self._on_end = on_end
+        # Guards these two.
+        self._lock = threading.Lock()
+        self._arrived: deque[Job] = deque()
+        self._closing = False
+
+        self._alarm, self._bell = socket.socketpair()
+        self._alarm.setblocking(False)
+        self._bell.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._alarm, selectors.EVENT_READ)
+        self._waiting: deque[Job] = deque()
+        self._workers: list[_Worker] = []
+        self._not_started_for: str | None = None
+        self._not_before = 0.0
+        self._backoff_s = FIRST_BACKOFF_S
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that there are."""
+        return [worker.process.pid for worker in list(self._workers)]
+
+    @property
+    def fault(self) -> str | None:
+        """Why no process decodes: the last one could not be started, and there is no other; else None."""
+        return None if any(worker.ready for worker in list(self._workers)) else self._not_started_for
+
+    def put(self, job: Job) -> None:
+        """Take a job in; from any thread.
+
+        Raises:
+            DecodePoolError: the dispatcher is closed.
+        """
+        with self._lock:
+            if self._closing:
+                raise DecodePoolError("the decoding processes have been stopped")
+            self._arrived.append(job)
+        self.ring()
+
+    def keep(self, least: int) -> None:
+        """Have so many processes from now on, whether there is work for them or not; from any thread."""
+        self._least = least
+        self.ring()
+
+    def close(self) -> None:
+        """Let `run` return; from any thread."""
+        with self._lock:
+            self._closing = True
+        self.ring()
+
+    def ring(self) -> None:
+        """Something has changed; from any thread."""
+        try:
+            self._bell.send(b"!")
+        except OSError:
+            # It rings already, or nobody listens any more.
+            return
+
+    def run(self) -> None:
+        """Work until `close`; then end all processes and tell whoever waits."""
+        try:
+            while not self._closing:
+                for key, _ in self._selector.select(self._patience_s()):
+                    if key.data is None:
+                        self._alarm.recv(4096)
+                    else:
+                        self._listen(key.data)
+                with self._lock:
+                    self._waiting.extend(self._arrived)
+                    self._arrived.clear()
+                self._end_late()
+                self._start_missing()
+                self._hand_out()
+        finally:
+            self._end_all()
+
+    def _patience_s(self) -> float | None:
+        """How long nothing needs to be done unless something happens."""
+        moments = [job.deadline for job in self._waiting]
+        moments += [worker.job.ends_at() for worker in self._workers if worker.job is not None]
+        if len(self._workers) < self._wanted():
+            moments.append(self._not_before)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _wanted(self) -> int:
+        busy = sum(worker.job is not None for worker in self._workers)
+        return max(self._least, min(self._most, busy + len(self._waiting)))
+
+    def _start_missing(self) -> None:
+        while len(self._workers) < self._wanted() and time.monotonic() >= self._not_before:
+            try:
+                worker = _Worker(DecoderProcess())
+            except OSError as error:
+                self._not_started(f"a decoding process cannot be started: {error.strerror}")
+                return
+            self._workers.append(worker)
+            self._selector.register(worker.process, selectors.EVENT_READ, worker)
+
+    def _not_started(self, fault: str) -> None:
+        self._not_started_for = fault
+        self._not_before = time.monotonic() + self._backoff_s
+        self._backoff_s = min(2 * self._backoff_s, LAST_BACKOFF_S)
+        self.settled.set()
+
+    def _hand_out(self) -> None:
+        for worker in [worker for worker in self._workers if worker.ready and worker.job is None]:
+            if not self._waiting:
+                return
+            job = worker.job = self._waiting.popleft()
+            try:
+                worker.process.send(job.data, job.spec)
+            except ProcessEndedError:
+                self._bury(worker)
+            except OSError as error:
+                worker.job = None
+                job.answer(ImageError(f"there is no memory to decode the image in ({error.strerror})"))
+
+    def _listen(self, worker: _Worker) -> None:
+        try:
+            said = worker.process.receive()
+            if said is None:
+                return
+            if not worker.ready:
+                worker.ready = True
+                self._not_started_for, self._backoff_s = None, FIRST_BACKOFF_S
+                self.settled.set()
+                return
+            if worker.job is None:
+                raise ProcessEndedError("it speaks without being asked")
+            outcome = worker.job.outcome(said, worker.process)
+        except ProcessEndedError:
+            self._bury(worker)
+            return
+        worker.process.forget()
+        job, worker.job = worker.job, None
+        job.answer(outcome)
+
+    def _bury(self, worker: _Worker) -> None:
+        """A process has ended by itself: its image gets a second one, or the blame."""
+        if not worker.ready:
+            said = worker.process.last_words().splitlines() or ["it said nothing"]
+            self._not_started(
+                f"a decoding process ended before it was ready ({_how(self._end(worker))}): {said[-1]}"
+            )
+            return
+        status = self._end(worker)
+        job = worker.job
+        if job is None:
+            return
+        self._on_end(f"ended over an image ({_how(status)})")
+        job.ended += 1
+        if status == -signal.SIGXCPU:
+            job.answer(ImageError(f"decoding the image takes more than {CPU_S} s of a processor"))
+        elif job.ended < ATTEMPTS and not job.future.cancelled():
+            self._waiting.appendleft(job)
+        else:
+            job.answer(ImageError(f"the image ends the process that decodes it ({_how(status)})"))
+
+    def _end_late(self) -> None:
+        """End what is past its deadline, or has been unwanted for a while."""
+        now = time.monotonic()
+        for job in [job for job in self._waiting if job.future.cancelled() or now >= job.deadline]:
+            self._waiting.remove(job)
+            job.expire()
+        for worker in list(self._workers):
+            if worker.job is not None and worker.job.is_late(now):
+                self._end(worker)
+                told = "at a deadline" if worker.job.unwanted_at is None else "as nobody waited for its image"
+                self._on_end(f"was ended {told}")
+                worker.job.expire()
+
+    def _end(self, worker: _Worker) -> int:
+        self._selector.unregister(worker.process)
+        self._workers.remove(worker)
+        return worker.process.end()
+
+    def _end_all(self) -> None:
+        with self._lock:
+            self._closing = True
+            jobs = [*self._arrived, *self._waiting]
+            self._arrived.clear()
+            self._waiting.clear()
+        for worker in list(self._workers):
+            self._end(worker)
+            jobs += [worker.job] if worker.job is not None else []
+        for job in jobs:
+            job.answer(DecodePoolError("the decoding processes have been stopped"))
+        self._not_started("the decoding processes have been stopped")
+        self._selector.close()
+        self._alarm.close()
+        self._bell.close()
+
+
+def _how(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"status {status}"

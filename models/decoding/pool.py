@@ -1,0 +1,116 @@
+"""Decoding in processes that can be ended: a hostile image costs its own request, and nobody else's.
+
+An image keeps its place until its process has really done with it or has ended, so that never more images are
+decoded at a time than there are processes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.decoding.dispatcher import Dispatcher
+from models.decoding.errors import DecodePoolError
+from models.decoding.job import Job
+from models.preprocessing import Spec
+
+START_S = 60.0
+"""s that the first process is given to start."""
+
+
+class DecodePool:
+    """Decodes images in a bounded number of processes, for threads and event loops alike.
+
+    Every method may be called from any thread. Futures are those of `concurrent.futures`: wait by `result()`,
+    or in an event loop by `asyncio.wrap_future`; cancelling one gives the image up. A process that is ended
+    at a deadline, or ends over an image, is replaced. Processes are started when they are needed, or by
+    `start`.
+
+    Args:
+        processes: images decoded at the same time.
+        on_end: told why whenever a process has ended over an image; in the pool's thread.
+    """
+
+    def __init__(self, processes: int, on_end: Callable[[str], None] = lambda _reason: None) -> None:
+        self._processes = processes
+        self._dispatcher = Dispatcher(processes, on_end)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why no process decodes: the last one could not be started, and there is no other; else None."""
+        return self._dispatcher.fault
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that there are now."""
+        return self._dispatcher.pids
+
+    def prepare(self, data: bytes, spec: Spec, deadline: float) -> Future[NDArray[np.float32]]:
+        """Decode an image file and prepare it, as `models.preprocessing.prepare` does: float32 `[3, H, W]`.
+
+        The future raises `ImageError` where the bytes are no usable image, or end the processes that decode
+        them; `TimeoutError` where the deadline passed; `DecodePoolError` where the pool was closed.
+
+        Args:
+            data: the image file.
+            spec: what the network wants to see.
+            deadline: of `time.monotonic()`, in s.
+
+        Raises:
+            DecodePoolError: the pool is closed.
+        """
+        return self._submit(
+            Job(data, [spec.height, spec.width, list(spec.mean), list(spec.std)], deadline, Future())
+        )
+
+    def decode(self, data: bytes, deadline: float) -> Future[Image.Image]:
+        """Decode an image file to RGB, as `models.decoding.decode` does; see `prepare`."""
+        return self._submit(Job(data, None, deadline, Future()))
+
+    def start(self) -> None:
+        """Begin to start all processes, so that images need not wait for them; returns at once."""
+        self._begin()
+        self._dispatcher.keep(self._processes)
+
+    def wait_until_ready(self) -> None:
+        """Wait, after `start`, for the first process.
+
+        Raises:
+            DecodePoolError: it cannot be started; the message says why.
+        """
+        if not self._dispatcher.settled.wait(START_S):
+            raise DecodePoolError(f"no decoding process is ready after {START_S:g} s")
+        if self.fault is not None:
+            raise DecodePoolError(self.fault)
+
+    def close(self) -> None:
+        """End all processes; whoever still waits gets a `DecodePoolError`."""
+        self._begin()
+        self._dispatcher.close()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _submit(self, job: Job) -> Future:  # type: ignore[type-arg] # of whatever the job is asked for
+        # Of the dispatcher alone, not of the job: a future that holds on to what holds on to it, and to an
+        # image, is not let go until a collection.
+        job.future.add_done_callback(self._on_done)
+        self._begin()
+        self._dispatcher.put(job)
+        return job.future
+
+    def _on_done(self, future: Future[object]) -> None:
+        if future.cancelled():
+            self._dispatcher.ring()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._dispatcher.run, name="decode-pool", daemon=True)
+                self._thread.start()

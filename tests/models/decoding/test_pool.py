@@ -1,0 +1,291 @@
+"""Decoding in other processes: the same pixels, and whatever ends a process ends one image alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.decoding import DecodePoolError, ImageError, decode, process
+from models.decoding.pool import DecodePool
+from models.inputspec import InputSpec
+from models.preprocessing import prepare
+from tests.models.decoding.samples import encoded, scene
+
+SPEC = InputSpec(height=24, width=40, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+WHOLE = encoded(scene(), "JPEG")
+
+
+def soon() -> float:
+    """A deadline that nothing in these tests reaches."""
+    return time.monotonic() + 60
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process, and not only the record of one."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    pool = DecodePool(2)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def ended() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def obedient(monkeypatch: pytest.MonkeyPatch, ended: list[str]) -> Iterator[DecodePool]:
+    """One process, which does what a file says."""
+    monkeypatch.setattr(process, "CHILD", "tests.models.decoding.obedient_child")
+    pool = DecodePool(1, ended.append)
+    yield pool
+    pool.close()
+
+
+def test_prepared_images_are_those_of_this_process_bit_for_bit(pool: DecodePool) -> None:
+    found = pool.prepare(WHOLE, SPEC, soon()).result()
+    assert found.dtype == np.float32
+    assert np.array_equal(found, prepare(decode(WHOLE), SPEC))
+
+
+@pytest.mark.parametrize("size", [(48, 32), (1500, 1100)])
+def test_images_are_those_of_this_process_bit_for_bit(pool: DecodePool, size: tuple[int, int]) -> None:
+    data = encoded(scene().resize(size))
+    assert np.array_equal(np.asarray(pool.decode(data, soon()).result()), np.asarray(decode(data)))
+
+
+def test_many_images_come_back_to_whoever_sent_them(pool: DecodePool) -> None:
+    shades = range(0, 250, 5)
+    files = [encoded(Image.new("RGB", (16, 16), (shade, 0, 0))) for shade in shades]
+    futures = [pool.decode(data, soon()) for data in files]
+    assert [future.result().getpixel((3, 3)) for future in futures] == [(shade, 0, 0) for shade in shades]
+    assert len(pool.pids) == 2
+
+
+def test_an_event_loop_can_wait_for_an_image(pool: DecodePool) -> None:
+    async def wait() -> Image.Image:
+        return await asyncio.wrap_future(pool.decode(WHOLE, soon()))
+
+    assert asyncio.run(wait()).size == scene().size
+
+
+def test_what_is_no_image_is_refused_with_the_reason(pool: DecodePool) -> None:
+    with pytest.raises(ImageError, match="format PDF, which is not decoded here"):
+        pool.prepare(b"%PDF-1.7", SPEC, soon()).result()
+
+
+def test_a_deadline_ends_the_process_and_another_takes_its_place(
+    obedient: DecodePool, ended: list[str]
+) -> None:
+    obedient.start()
+    obedient.wait_until_ready()
+    (first,) = obedient.pids
+    late = obedient.decode(b"wait", time.monotonic() + 0.1)
+    following = obedient.decode(WHOLE, soon())
+    with pytest.raises(TimeoutError, match="deadline"):
+        late.result()
+    assert following.result().size == scene().size
+    assert obedient.pids != [first]
+    assert not alive(first)
+    assert ended == ["was ended at a deadline"]
+
+
+def test_an_image_that_waits_for_a_process_is_told_of_its_deadline(obedient: DecodePool) -> None:
+    long = obedient.decode(b"wait", soon())
+    with pytest.raises(TimeoutError):
+        obedient.decode(WHOLE, time.monotonic() + 0.1).result()
+    with pytest.raises(TimeoutError):
+        obedient.decode(WHOLE, time.monotonic() - 1).result()
+    assert not long.done()
+
+
+@pytest.mark.parametrize(
+    ("file", "how"),
+    [
+        (b"crash", "SIGSEGV"),
+        (b"leave", "status 3"),
+        (b'say {"shape": [3, 9, 9]}', "SIGKILL"),
+        (b'say {"shape": [3, -24, -40]}', "SIGKILL"),
+        (b'say {"shape": "much"}', "SIGKILL"),
+        (b"say [[[", "SIGKILL"),
+        (b"say " + b"9" * 70_000, "SIGKILL"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_an_image_that_ends_its_process_twice_is_refused(
+    obedient: DecodePool, ended: list[str], file: bytes, how: str
+) -> None:
+    hostile, honest = obedient.prepare(file, SPEC, soon()), obedient.prepare(WHOLE, SPEC, soon())
+    with pytest.raises(ImageError, match=rf"ends the process that decodes it \({how}\)"):
+        hostile.result()
+    assert np.array_equal(honest.result(), prepare(decode(WHOLE), SPEC))
+    assert ended == [f"ended over an image ({how})"] * 2
+
+
+def test_an_image_whose_process_is_killed_by_another_is_decoded_by_the_next(
+    obedient: DecodePool, tmp_path: Path
+) -> None:
+    note = tmp_path / "pids"
+    data = b"note " + str(note).encode()
+    future = obedient.decode(data, soon())
+    until(note.exists)
+    until(lambda: note.read_text().endswith("\n"))
+    os.kill(int(note.read_text()), signal.SIGKILL)
+    until(lambda: len(note.read_text().split()) == 2)
+    assert not future.done()
+
+
+def test_an_idle_process_that_is_killed_costs_no_image(obedient: DecodePool) -> None:
+    obedient.start()
+    obedient.wait_until_ready()
+    os.kill(obedient.pids[0], signal.SIGKILL)
+    assert obedient.decode(WHOLE, soon()).result().size == scene().size
+
+
+def test_an_image_that_takes_too_much_memory_is_refused_and_its_process_lives(
+    obedient: DecodePool, ended: list[str]
+) -> None:
+    with pytest.raises(ImageError, match="takes more memory than an image is given"):
+        obedient.decode(b"eat", soon()).result()
+    assert obedient.decode(WHOLE, soon()).result().size == scene().size
+    assert ended == []
+
+
+def test_an_image_that_takes_too_much_of_a_processor_is_refused(obedient: DecodePool) -> None:
+    with pytest.raises(ImageError, match="s of a processor"):
+        obedient.decode(b"spin", soon()).result()
+    assert obedient.decode(WHOLE, soon()).result().size == scene().size
+
+
+def test_the_place_of_an_image_that_nobody_waits_for_is_free_when_its_process_has_ended(
+    obedient: DecodePool, ended: list[str], tmp_path: Path
+) -> None:
+    note = tmp_path / "pids"
+    data = b"note " + str(note).encode()
+    for number in range(1, 4):
+        future = obedient.decode(data, soon())
+        until(lambda: note.exists() and len(note.read_text().split()) == number)  # noqa: B023
+        future.cancel()
+        with pytest.raises(CancelledError):
+            future.result()
+        living = [pid for pid in map(int, note.read_text().split()) if alive(pid)]
+        assert len(living) <= 1
+    assert obedient.decode(WHOLE, soon()).result().size == scene().size
+    assert not any(alive(pid) for pid in map(int, note.read_text().split()))
+    assert ended == ["was ended as nobody waited for its image"] * 3
+
+
+def test_an_image_that_is_given_up_while_it_waits_takes_no_process(
+    obedient: DecodePool, tmp_path: Path
+) -> None:
+    note = tmp_path / "pids"
+    long = obedient.decode(b"wait", time.monotonic() + 0.5)
+    given_up = obedient.decode(b"note " + str(note).encode(), soon())
+    given_up.cancel()
+    assert obedient.decode(WHOLE, soon()).result().size == scene().size
+    assert long.done()
+    assert not note.exists()
+
+
+def test_closing_ends_every_process_and_tells_whoever_waits(obedient: DecodePool) -> None:
+    obedient.start()
+    obedient.wait_until_ready()
+    pids = obedient.pids
+    futures = [obedient.decode(b"wait", soon()) for _ in range(3)]
+    obedient.close()
+    for future in futures:
+        with pytest.raises(DecodePoolError, match="stopped"):
+            future.result()
+    with pytest.raises(DecodePoolError, match="stopped"):
+        obedient.decode(WHOLE, soon())
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_processes_that_cannot_be_started_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "CHILD", "models.decoding.absent")
+    pool = DecodePool(1)
+    try:
+        pool.start()
+        with pytest.raises(DecodePoolError, match=r"status 1\): ModuleNotFoundError.*absent"):
+            pool.wait_until_ready()
+        assert pool.fault is not None
+        with pytest.raises(TimeoutError):
+            pool.decode(WHOLE, time.monotonic() + 0.1).result()
+    finally:
+        pool.close()
+
+
+PARENT = """
+import sys, time
+from models.decoding import process
+from models.decoding.pool import DecodePool
+process.CHILD = "tests.models.decoding.obedient_child"
+pool = DecodePool(2)
+pool.start()
+pool.wait_until_ready()
+pool.decode(b"wait", time.monotonic() + 3600)
+while len(pool.pids) < 2:
+    time.sleep(0.01)
+print(*pool.pids, flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_its_parent(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        parent.send_signal(number)
+        parent.wait()
+    until(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_signals_are_left_to_the_parent(pool: DecodePool) -> None:
+    pool.start()
+    assert pool.decode(WHOLE, soon()).result()
+    until(lambda: len(pool.pids) == 2)
+    pids = pool.pids
+    for pid in pids:
+        os.kill(pid, signal.SIGINT)
+    assert pool.decode(WHOLE, soon()).result()
+    assert set(pool.pids) & set(pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_knows_nothing_of_its_parents_environment(
+    obedient: DecodePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LKA_REID_KEY", "secret")
+    assert obedient.decode(WHOLE, soon()).result()
+    assert b"secret" not in Path(f"/proc/{obedient.pids[0]}/environ").read_bytes()
