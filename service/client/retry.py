@@ -16,17 +16,19 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def wait_s(headers: Mapping[str, str], attempt: int) -> float:
-    """How long to wait before a request is sent again, s: what `Retry-After` asks for, within bounds.
+    """How long to wait before a request is sent again, s.
 
-    It is doubled from attempt to attempt where the service asks for less, and never above LONGEST_WAIT_S.
+    That is what `Retry-After` asks for, within bounds; where it asks for nothing that can be understood, twice
+    as long after every attempt.
 
     Args:
         headers: of the answer, by names in lower case.
         attempt: 1 after the first.
     """
-    asked = asked_wait_s(headers) or 0.0
-    growing = SHORTEST_WAIT_S * 2.0 ** min(attempt - 1, 10)
-    return min(max(asked, growing), LONGEST_WAIT_S)
+    asked = asked_wait_s(headers)
+    if asked is None:
+        asked = SHORTEST_WAIT_S * 2.0 ** min(attempt - 1, 10)
+    return min(max(asked, SHORTEST_WAIT_S), LONGEST_WAIT_S)
 
 
 def asked_wait_s(headers: Mapping[str, str]) -> float | None:
