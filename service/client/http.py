@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from service.client.answer import MAX_MESSAGE, Answer, Problem
+from service.client.connection import connect, without_password
 from service.client.errors import (
     AbandonedError,
     ClientError,
@@ -27,30 +27,11 @@ LATER = frozenset({408, 429, 502, 503, 504})
 """Answers after which the same request may succeed."""
 
 MAX_ANSWER = 16 * 1024 * 1024
-MAX_MESSAGE = 1000
-PROBLEM = "urn:lka-reid:problem:"
 MATCH_KEYS = frozenset(
     ("rank", "first_stage_rank", "image_id", "vehicle_id", "camera_id", "similarity", "rerank_distance")
 )
 
 OnWait = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer that has arrived whole; the names of its headers are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    def document(self) -> dict[str, Any]:
-        """The JSON object that it holds; empty where it holds none."""
-        try:
-            found = json.loads(self.content)
-        except (ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -92,8 +73,8 @@ class ServiceClient:
         self._timeout_s = timeout_s
         self._on_wait = on_wait
         self._abandoned = threading.Event()
-        self.url = _without_password(url)
-        self._http = _connect(url, self.url, key, timeout_s)
+        self.url = without_password(url)
+        self._http = connect(url, key, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -217,12 +198,12 @@ class ServiceClient:
         raise self._refusal(answer)
 
     def _refusal(self, answer: Answer) -> RefusedError:
-        problem = answer.document()
-        if answer.status >= 400 and isinstance(problem.get("detail"), str):
-            told = _told(problem)
-            ours = str(problem.get("type", "")).startswith(PROBLEM)
-            message = told if ours else f"{self.url} answered {answer.status}: {told}"
-            return RefusedError(answer.status, message[:MAX_MESSAGE], _differs(problem))
+        problem = Problem.of(answer)
+        if problem:
+            own = (
+                problem.message if problem.ours else f"{self.url} answered {answer.status}: {problem.message}"
+            )
+            return RefusedError(answer.status, own, problem.differs)
         if 300 <= answer.status < 400:
             target = answer.headers.get("location", "nowhere")[:MAX_MESSAGE]
             message = f"{self.url} sends on to {target}; if that is the service, name it with --url"
@@ -234,45 +215,6 @@ class ServiceClient:
         return f"{self.url} answered {status}, but not as this service does; see --url"
 
 
-def _connect(url: str, shown: str, key: str | None, timeout_s: float) -> httpx.Client:
-    if key is not None and not key.strip().isprintable():
-        raise ServiceUnreachableError(
-            "the API key holds characters that no key has; give it as it was printed"
-        )
-    # As bytes: what is no key is then refused by the service, which says so.
-    headers = {} if key is None else {b"Authorization": b"Bearer " + key.strip().encode("utf-8", "replace")}
-    try:
-        parsed = httpx.URL(url)
-        # A proxy would look for this machine's service on its own.
-        mounts = {f"all://{parsed.host}": None} if _is_loopback(parsed.host) else None
-        return httpx.Client(base_url=url.rstrip("/"), timeout=timeout_s, headers=headers, mounts=mounts)
-    except ImportError as error:
-        raise ServiceUnreachableError(
-            f"the proxy that ALL_PROXY or HTTPS_PROXY names cannot be used ({error}); unset it, or name the "
-            "service's host in NO_PROXY"
-        ) from None
-    except OSError as error:
-        raise ServiceUnreachableError(
-            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read ({error})"
-        ) from None
-    except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise ServiceUnreachableError(f"{shown!r} is no URL, or a proxy's is none: {error}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    scheme, slashes, rest = url.rstrip("/").partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path}"
-
-
 def _given_up(failure: ClientError, headers: Mapping[str, str]) -> ClientError:
     asked = asked_wait_s(headers)
     more = f"; it asks to come back in {asked:,.0f} s" if asked and asked > PATIENCE_S else ""
@@ -280,18 +222,3 @@ def _given_up(failure: ClientError, headers: Mapping[str, str]) -> ClientError:
     if isinstance(failure, RefusedError):
         return RefusedError(failure.status, message)
     return ServiceUnreachableError(message)
-
-
-def _differs(problem: Mapping[str, Any]) -> tuple[str, ...] | None:
-    names = problem.get("differs")
-    return tuple(map(str, names)) if isinstance(names, list) else None
-
-
-def _told(problem: Mapping[str, Any]) -> str:
-    detail = str(problem["detail"])
-    errors = problem.get("errors")
-    faults = [fault for fault in errors if isinstance(fault, dict)] if isinstance(errors, list) else []
-    # What is wrong with an image's bytes is said by the detail already.
-    if not faults or faults[0].get("message") == detail:
-        return detail
-    return "; ".join(f"{fault.get('field')} {fault.get('message')}" for fault in faults)

@@ -18,8 +18,8 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 def wait_s(headers: Mapping[str, str], attempt: int) -> float:
     """How long to wait before a request is sent again, s.
 
-    That is what `Retry-After` asks for, within bounds; where it asks for nothing that can be understood, twice
-    as long after every attempt.
+    That is what `Retry-After` asks for, within bounds; where that is not understood, twice as long after each
+    attempt.
 
     Args:
         headers: of the answer, by names in lower case.

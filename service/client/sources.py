@@ -28,9 +28,9 @@ COLUMNS = Columns(
     escape="--ignore-columns",
 )
 ENCODING_REMEDY = "save it as UTF-8, or name its encoding, such as --encoding cp1252"
-NAMED_APART = (
-    "name one of two that are the same; else enroll the folder that holds both, or each by itself with an "
-    "--id-prefix of its own, such as --id-prefix gate-4/"
+IDS_APART = (
+    "enroll the folder that holds both, or each by itself with an --id-prefix of its own, such as "
+    "--id-prefix gate-4/"
 )
 SHOWN = 3
 
@@ -130,7 +130,8 @@ class _Reader:
         self._real_paths = RealPaths()
         self._by_file: dict[str, _Taken] = {}
         self._by_id: dict[str, _Taken] = {}
-        self._clashes: list[str] = []
+        self._one_file: list[str] = []
+        self._one_id: list[str] = []
         wrong = why_not_fields({"image_id": f"{options.id_prefix}a", **options.defaults})
         if wrong:
             raise SourceError(f"--id-prefix, --vehicle-id or --camera-id is not accepted: {wrong}")
@@ -156,9 +157,10 @@ class _Reader:
 
     def require_no_clash(self) -> None:
         """Refuse what two sources would enroll differently."""
-        if self._clashes:
-            more = f"; and {len(self._clashes) - SHOWN:,} more" if len(self._clashes) > SHOWN else ""
-            raise SourceError(f"{'; '.join(self._clashes[:SHOWN])}{more}: {NAMED_APART}")
+        for clashes, remedy in ((self._one_file, "name it once"), (self._one_id, IDS_APART)):
+            if clashes:
+                more = f"; and {len(clashes) - SHOWN:,} more" if len(clashes) > SHOWN else ""
+                raise SourceError(f"{'; '.join(clashes[:SHOWN])}{more}: {remedy}")
 
     def _folder(self, folder: Path) -> None:
         found = find_images(folder)
@@ -220,18 +222,18 @@ class _Reader:
         if same_file and _alike(same_file.upload, upload):
             self._leave_out(upload.place, Fate.skipped, "given twice")
         elif same_file:
-            self._clash(same_file, upload, "are the same file, with other fields")
+            self._clash(same_file, upload, "are the same file, with other fields", self._one_file)
         elif same_id:
-            self._clash(same_id, upload, f"would both be enrolled as {image_id!r}")
+            self._clash(same_id, upload, f"would both be enrolled as {image_id!r}", self._one_id)
         else:
             self._by_file[real] = self._by_id[image_id] = _Taken(self._source, upload)
             self.found.uploads.append(upload)
 
-    def _clash(self, first: _Taken, upload: Upload, why: str) -> None:
+    def _clash(self, first: _Taken, upload: Upload, why: str, between_sources: list[str]) -> None:
         if first.source == self._source:
             self._fail(upload.place, f"it and '{first.upload.place}' {why}")
         else:
-            self._clashes.append(f"{first.upload.place} and {upload.place} {why}")
+            between_sources.append(f"{first.upload.place} and {upload.place} {why}")
 
     def _fail(self, place: str, reason: str) -> None:
         self._leave_out(place, Fate.failed, reason)

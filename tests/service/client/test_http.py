@@ -97,8 +97,14 @@ def test_a_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, pr
 
 def test_this_machine_is_asked_without_a_proxy(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    with ServiceClient(service.url) as client:
-        assert client.ready()["status"] == "ready"
+    for url in (service.url, service.url.replace("127.0.0.1", "localhost")):
+        with ServiceClient(url) as client:
+            assert client.ready()["status"] == "ready"
+    with (
+        ServiceClient(f"http://[::1]:{free_port()}") as client,
+        pytest.raises(ServiceUnreachableError, match="no service answers"),
+    ):
+        client.ready()
 
 
 def test_certificates_that_cannot_be_read_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

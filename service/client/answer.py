@@ -1,0 +1,66 @@
+"""An answer of a service, and what its problem document says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_MESSAGE = 1000
+PROBLEM = "urn:lka-reid:problem:"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that has arrived whole; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object that it holds; empty where it holds none."""
+        try:
+            found = json.loads(self.content)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem document (RFC 9457), as far as a client needs it.
+
+    Attributes:
+        message: its detail, field by field where it has fields; never longer than MAX_MESSAGE.
+        ours: whether its type is one of this service's.
+        differs: of an image id that is enrolled already: what is not as enrolled; None where it is not said.
+    """
+
+    message: str
+    ours: bool
+    differs: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, answer: Answer) -> Problem | None:
+        """The problem that an answer holds; None where it holds none."""
+        document = answer.document()
+        if answer.status < 400 or not isinstance(document.get("detail"), str):
+            return None
+        names = document.get("differs")
+        return cls(
+            message=_message(document)[:MAX_MESSAGE],
+            ours=str(document.get("type", "")).startswith(PROBLEM),
+            differs=tuple(map(str, names)) if isinstance(names, list) else None,
+        )
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    detail = str(problem["detail"])
+    errors = problem.get("errors")
+    faults = [fault for fault in errors if isinstance(fault, dict)] if isinstance(errors, list) else []
+    # What is wrong with an image's bytes is said by the detail already.
+    if not faults or faults[0].get("message") == detail:
+        return detail
+    return "; ".join(f"{fault.get('field')} {fault.get('message')}" for fault in faults)

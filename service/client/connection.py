@@ -1,0 +1,56 @@
+"""The HTTP connection to a service: by which URL, with which key and through which proxy."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import httpx
+
+from service.client.errors import ServiceUnreachableError
+
+
+def connect(url: str, key: str | None, timeout_s: float) -> httpx.Client:
+    """A client for requests below a URL.
+
+    Raises:
+        ServiceUnreachableError: no URL, no key, or a proxy or certificates that cannot be used.
+    """
+    if key is not None and not key.strip().isprintable():
+        raise ServiceUnreachableError(
+            "the API key holds characters that no key has; give it as it was printed"
+        )
+    # As bytes: what is no key is then refused by the service, which says so.
+    headers = {} if key is None else {b"Authorization": b"Bearer " + key.strip().encode("utf-8", "replace")}
+    try:
+        host = httpx.URL(url).host
+        # A proxy would look for this machine's service on its own.
+        by_itself = f"all://[{host}]" if ":" in host else f"all://{host}"
+        mounts = {by_itself: None} if _is_loopback(host) else None
+        return httpx.Client(base_url=url.rstrip("/"), timeout=timeout_s, headers=headers, mounts=mounts)
+    except ImportError as error:
+        raise ServiceUnreachableError(
+            f"the proxy that ALL_PROXY or HTTPS_PROXY names cannot be used ({error}); unset it, or name the "
+            "service's host in NO_PROXY"
+        ) from None
+    except OSError as error:
+        raise ServiceUnreachableError(
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read ({error})"
+        ) from None
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise ServiceUnreachableError(
+            f"{without_password(url)!r} is no URL, or a proxy's is none: {error}"
+        ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    scheme, slashes, rest = url.rstrip("/").partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path}"
