@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from models.network import LKAReID, NetworkConfig
+from training.config.files import load_config
 from training.distributed import choose_device
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.optimiser import make_optimiser
-from training.recipe import EMBEDDER
-from training.reporting.provenance import surroundings
+from training.reporting.provenance import environment
 from training.studies.ablation import ROWS, TITLES
 
 WARM_UP = 5
+EMBEDDER = load_config(Path(__file__).parents[1] / "configs" / "vehicle-2cam.yaml")
 
 
 def seconds(row: str, side: int, batch: int, steps: int, device: torch.device, *, last: bool) -> float:
@@ -80,7 +82,7 @@ def main() -> None:
             table.add_row(TITLES[row], layout, f"{1000 * taken:.1f}", f"{arguments.batch / taken:.0f}")
     console = Console()
     console.print(table)
-    around = surroundings(device)
+    around = environment(device)
     console.print(f"{around['machine']['device']}, torch {around['versions']['torch']}", highlight=False)
 
 

@@ -20,18 +20,17 @@ from rich.console import Console
 from rich.table import Table
 
 from models.network import LKAReID
-from training.checkpoints.pretrained import load_imagenet
 from training.config.embedder import ExperimentConfig
 from training.config.files import load_config
 from training.datasets.layouts import open_dataset
 from training.distributed import Process, choose_device
 from training.embedder.branch_losses import embedder_loss
-from training.embedder.trainer import Trainer
-from training.progress import EpochRow, Progress
-from training.reporting.provenance import surroundings
+from training.embedder.run import embedder_trainer
+from training.progress import EpochRow, Observer, Progress
+from training.reporting.provenance import environment
 
 
-class Bare:
+class Bare(Observer):
     """Observes a training and, after every epoch, makes as many bare passes."""
 
     def __init__(self, config: ExperimentConfig, device: torch.device) -> None:
@@ -41,9 +40,6 @@ class Bare:
         self.training: list[float] = []
         self.bare: list[float] = []
         self._steps = 0
-
-    def started(self, steps: int, done: int) -> None:
-        """The training begins."""
 
     def step(self, _: Progress) -> None:
         """The training has made a step."""
@@ -99,12 +95,8 @@ def main() -> None:
     config = load_config(arguments.config, [*arguments.set, *rounds])
     device = choose_device(config.run.device)
     train, _ = config.data.split(open_dataset(arguments.data, config.data.layout))
-    torch.manual_seed(config.seed)
-    network = LKAReID(config.network.build(), len({image.vehicle_id for image in train}))
-    if arguments.weights is not None:
-        load_imagenet(network, arguments.weights, layout=config.weights.layout)
     bare = Bare(config, device)
-    trainer = Trainer(network, train, config, process=Process(device), observers=[bare])
+    trainer = embedder_trainer(config, train, arguments.weights, process=Process(device), observers=[bare])
     bare.network = trainer.network
     console = Console()
     with console.status("training and bare passes in turn"):
@@ -117,7 +109,7 @@ def main() -> None:
         table.add_row(name, *(f"{v:.1f}" for v in (float(np.median(values)), min(values), max(values))))
     console.print(table)
     console.print(f"training / bare: {float(np.median(ratios)):.3f} (median of the rounds' ratios)")
-    around = surroundings(device)
+    around = environment(device)
     shape = config.network
     console.print(
         f"{shape.image_size[0]}x{shape.image_size[1]} px, width {shape.width}, batch "

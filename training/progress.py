@@ -1,26 +1,33 @@
-"""What is known of a training while it runs, and who is told."""
+"""Events of a training, and who receives them."""
 
 from __future__ import annotations
 
 import resource
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What is known after a step: epoch and step count from 1, losses by name.
+    """What is known after a step.
 
-    `epoch` is 0 in a training that knows none; `images` are those of the step, or whatever `unit` says.
+    Attributes:
+        step: made so far.
+        steps: in all.
+        losses: of the step, by name.
+        epoch: from 1; 0 in a training without epochs.
+        count: images of the step, or whatever `unit` says.
+        learning_rate: after the step.
+        unit: what `count` counts.
     """
 
-    epoch: int
     step: int
     steps: int
     losses: dict[str, float]
-    images: int = 0
+    epoch: int = 0
+    count: int = 0
     learning_rate: float = 0.0
     unit: str = "images"
 
@@ -58,15 +65,15 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class CheckRow:
-    """What is known of a re-ranker's training when the validation loss has been looked at.
+    """What is known when the validation loss of a re-ranker's training has been computed.
 
     Attributes:
         step: made so far.
         steps: in all.
-        loss: mean over the steps since the last look.
+        loss: mean over the steps since the last check.
         validation: ranking loss on the validation lists; None without any.
         learning_rate: after the last step.
-        lists_per_second: of training, without the look.
+        lists_per_second: of training, without the check.
         seconds: spent on it, in this run.
         memory_gib: as in `EpochRow`.
     """
@@ -85,30 +92,33 @@ class CheckRow:
         return asdict(self)
 
 
-class CheckObserver(Protocol):
-    """Who is told how far a re-ranker's training is."""
+class Observer:
+    """Receives the events of a training; each is ignored unless a subclass overrides its method."""
 
     def started(self, steps: int, done: int) -> None:
-        """It begins, or goes on after `done` of its steps."""
-
-    def step(self, progress: Progress) -> None:
-        """A step has been made."""
-
-    def check(self, row: CheckRow) -> None:
-        """The validation loss has been looked at."""
-
-
-class Observer(Protocol):
-    """Who is told how far a training is."""
-
-    def started(self, steps: int, done: int) -> None:
-        """It begins, or goes on after `done` of its steps."""
+        """A training begins, or goes on after `done` of its steps."""
 
     def step(self, progress: Progress) -> None:
         """A step has been made."""
 
     def epoch(self, row: EpochRow) -> None:
-        """An epoch has ended."""
+        """An embedder's epoch has ended and is saved."""
+
+    def check(self, row: CheckRow) -> None:
+        """A re-ranker's validation loss has been computed, and the training is saved."""
+
+    def finished(self) -> None:
+        """The training has made its last step."""
+
+
+class Reporter(Observer):
+    """Receives the events of a whole run too: several trainings, and what is embedded between them."""
+
+    def part(self, name: str) -> None:
+        """A new part of the run begins."""
+
+    def embedded(self, done: int, total: int) -> None:
+        """Images of this part have been embedded."""
 
 
 def memory_gib(device: torch.device) -> float:

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish: the step under way is finished and saved; a second one ends at once."""
+"""Graceful shutdown: Ctrl-C and SIGTERM let the step under way finish and be saved; a second one does not."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class InterruptedRunError(Exception):
-    """A training was asked to stop; everything is saved."""
+class StoppedError(Exception):
+    """A training was stopped on request; what is finished is saved."""
 
 
-class Interruption:
-    """Whether somebody has asked to stop."""
+class StopRequest:
+    """Whether this process has been asked to shut down."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.made = False
 
-    def ask(self, number: int, _: FrameType | None) -> None:
-        """What is called by a signal.
+    def receive(self, number: int, _: FrameType | None) -> None:
+        """Handle a signal.
 
         Raises:
             KeyboardInterrupt: it is the second one.
         """
-        if self.asked:
+        if self.made:
             raise KeyboardInterrupt(f"signal {number}")
-        self.asked = True
+        self.made = True
 
 
 @contextmanager
-def listening() -> Iterator[Interruption]:
-    """Take Ctrl-C and SIGTERM as wishes; outside of the main thread nothing is taken."""
-    interruption = Interruption()
+def graceful_shutdown() -> Iterator[StopRequest]:
+    """Take Ctrl-C and SIGTERM as a request to stop; outside of the main thread signals are left alone."""
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield interruption
+        yield request
         return
-    before: dict[Any, Any] = {number: signal.signal(number, interruption.ask) for number in SIGNALS}
+    before: dict[Any, Any] = {number: signal.signal(number, request.receive) for number in SIGNALS}
     try:
-        yield interruption
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

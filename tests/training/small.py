@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from models.network import LKAReID, NetworkConfig
-from training.checkpoints.resume import Snapshots
+from training.checkpoints.resume import Checkpoints
 from training.config.embedder import ExperimentConfig, TrainingConfig
 from training.datasets.image import VehicleImage
 from training.embedder.trainer import Trainer
-from training.progress import EpochRow, Progress
-from training.signals import Interruption
+from training.progress import CheckRow, EpochRow, Progress, Reporter
+from training.signals import StopRequest
 
 SHAPE = {"width": 4, "depth": [1, 1, 1, 1], "image_size": [32, 32]}
 SMALL = {
@@ -49,25 +49,48 @@ def small_network(
     )
 
 
-class Diary:
-    """Notes what a training tells; asks it to stop after a step if wanted."""
+class Diary(Reporter):
+    """Notes the events of a run; asks it to stop after a step if wanted.
 
-    def __init__(self, stop_after: int = 0) -> None:
+    Args:
+        stop_after: step.
+        training: that the step belongs to, from 1; 0 for any.
+        unit: of that training; empty for any.
+    """
+
+    def __init__(self, stop_after: int = 0, *, training: int = 0, unit: str = "") -> None:
+        self.parts: list[str] = []
+        self.beginnings: list[tuple[int, int]] = []
         self.steps: list[Progress] = []
         self.epochs: list[EpochRow] = []
-        self.interruption = Interruption()
-        self._stop_after = stop_after
+        self.checks: list[CheckRow] = []
+        self.endings = 0
+        self.stop = StopRequest()
+        self._stop_after, self._training, self._unit = stop_after, training, unit
+
+    def part(self, name: str) -> None:
+        self.parts.append(name)
 
     def started(self, steps: int, done: int) -> None:
-        pass
+        self.beginnings.append((steps, done))
 
     def step(self, progress: Progress) -> None:
         self.steps.append(progress)
-        if progress.step == self._stop_after:
-            self.interruption.asked = True
+        if (
+            progress.step == self._stop_after
+            and self._training in (0, len(self.beginnings))
+            and self._unit in ("", progress.unit)
+        ):
+            self.stop.made = True
 
     def epoch(self, row: EpochRow) -> None:
         self.epochs.append(row)
+
+    def check(self, row: CheckRow) -> None:
+        self.checks.append(row)
+
+    def finished(self) -> None:
+        self.endings += 1
 
     def losses(self) -> list[dict[str, float]]:
         return [progress.losses for progress in self.steps]
@@ -80,14 +103,14 @@ def trainer(
     folder: Path | None = None,
     network: LKAReID | None = None,
 ) -> Trainer:
-    snapshots = Snapshots(folder, config.model_dump(mode="json", exclude={"run"})) if folder else None
+    checkpoints = Checkpoints(folder, config.model_dump(mode="json", exclude={"run"})) if folder else None
     return Trainer(
         network or small_network(),
         images,
         config,
-        snapshots=snapshots,
+        checkpoints=checkpoints,
         observers=[diary],
-        interruption=diary.interruption,
+        stop=diary.stop,
     )
 
 

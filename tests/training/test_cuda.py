@@ -11,11 +11,11 @@ import torch
 from models.network import NetworkConfig
 from models.runtimes.torch_cuda import Graph
 from tests.training.small import Diary, small_network, trainer, training
-from training.checkpoints.resume import Snapshots
+from training.checkpoints.resume import Checkpoints
 from training.datasets.readers.manifest import read_manifest
 from training.distributed import Process
 from training.embedder.trainer import Trainer
-from training.signals import InterruptedRunError
+from training.signals import StoppedError
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -56,15 +56,14 @@ def test_a_training_on_the_gpu_goes_on_where_it_was_saved(tree: Path, tmp_path: 
             images,
             config,
             process=Process(torch.device("cuda")),
-            snapshots=Snapshots(tmp_path / "run", {}),
+            checkpoints=Checkpoints(tmp_path / "run", {}),
             observers=[diary],
-            interruption=diary.interruption,
+            stop=diary.stop,
         )
 
-    with pytest.raises(InterruptedRunError, match="after step 4"):
+    with pytest.raises(StoppedError, match="after step 4"):
         make(stopped).run()
     second = make(rest)
-    second.resume()
     second.run()
     assert next(progress.step for progress in rest.steps) == 5
     assert second.history[-1].epoch == config.schedule.epochs

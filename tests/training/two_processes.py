@@ -36,7 +36,7 @@ def loss(process: Process, folder: Path) -> None:
 def train(process: Process, folder: Path, manifest: Path) -> None:
     config = experiment(schedule={"epochs": 2})
     trainer = Trainer(small_network(), read_manifest(manifest), config, process=process)
-    positions = [batch.positions for batch in trainer.batches.epoch(1)]
+    positions = [batch.positions for batch in trainer.batches(1)]
     state = trainer.run().state_dict()
     found = {name: value.contiguous() for name, value in state.items()}
     save_file(found | {"positions": torch.tensor(positions)}, folder / f"{process.rank}.safetensors")

@@ -16,15 +16,12 @@ from torch import Tensor
 from models.manifest import hash_file
 from models.mixers import MIXERS, Mixer
 from models.network import LKAReID
+from training.checkpoints.weights import WeightsError
 
 Layout = Literal["resnet50", "resnet50-v1", "resnet50-ibn-a"]
 CLASSIFIER = ("fc.weight", "fc.bias")
 # Files of before torch 0.4.1 have no such counts; nothing reads them here.
 COUNTS = "*num_batches_tracked"
-
-
-class WeightsError(Exception):
-    """Weights that do not fit; the message lists the keys."""
 
 
 def load_imagenet(

@@ -1,4 +1,4 @@
-"""Snapshots of a training: everything that its next step depends on, on disk, whole or not at all.
+"""Checkpoints of a training: everything that its next step depends on, on disk, whole or not at all.
 
 The tensors go to a safetensors file of their own, everything else to `state.json`, which names that file
 with its hash and is moved into place last: that is the commit point. No pickle is written or read.
@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +20,37 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.manifest import hash_file
+from training.atomic import write_json
 
 STATE = "state.json"
-FORMAT = 1
+FORMAT = 2
 
 
-class SnapshotError(Exception):
-    """A snapshot that cannot be gone on from; the message says why and what to do."""
+class ResumeError(Exception):
+    """What lies in a folder cannot be gone on from, or used; the message says why and what to do."""
 
 
-class Snapshots:
-    """The snapshots of one training in a folder, of which the newest is kept.
+class Checkpoints:
+    """The checkpoints of one training in a folder, of which the newest is kept.
 
     Args:
         folder: made with the first one.
-        settings: what the training depends on; a snapshot made with others is refused.
-        spacing: seconds between two that are made as time goes by; 0: after every epoch.
+        settings: what the training depends on; a checkpoint of other settings is refused.
+        spacing: seconds between two that are made as time goes by; 0: after every period.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], spacing: float = 0.0) -> None:
         self.folder = folder
         self.spacing = spacing
         self._last = time.monotonic()
-        self.settings: dict[str, Any] = json.loads(json.dumps(settings, default=str))
+        self.settings = as_json(settings)
 
     def exist(self) -> bool:
         """Whether there is one."""
         return (self.folder / STATE).is_file()
 
     def due(self) -> bool:
-        """Whether an epoch's end is worth one: a short training is sooner made again than saved."""
+        """Whether a period's end is worth one: a short training is sooner made again than saved."""
         return time.monotonic() - self._last >= self.spacing
 
     def save(self, step: int, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -82,41 +84,72 @@ class Snapshots:
             if old.name != name:
                 old.unlink()
 
-    def require_same(self, path: Path, settings: dict[str, Any]) -> None:
-        """See that what lies at `path` was made with these settings.
-
-        Raises:
-            SnapshotError: it was not; the keys that differ are named.
-        """
-        different = sorted(_differences(self.settings, settings))
-        if different:
-            raise SnapshotError(
-                f"{path}: was made with other settings ({'; '.join(different)}); "
-                "give the same ones, or choose another --out"
-            )
-
     def remove(self) -> None:
         """Take them away: the training is over and its result is kept elsewhere."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The newest one's tensors and values.
+    def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
+        """The newest one's step, tensors and values.
 
         Raises:
-            SnapshotError: there is none, it is damaged, or it was made with other settings.
+            ResumeError: there is none, it is damaged, or it was made with other settings.
         """
         path = self.folder / STATE
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
+            if state["format"] != FORMAT:
+                raise ResumeError(f"{path}: is of another version; start again with another --out")
             tensors = self.folder / state["tensors"]
             if hash_file(tensors) != state["sha256"]:
-                raise SnapshotError(f"{tensors}: is damaged; start again with another --out")
-            self.require_same(path, state["settings"])
-            return load_file(tensors), state["values"]
+                raise ResumeError(f"{tensors}: is damaged; start again with another --out")
+            require_same(path, self.settings, state["settings"])
+            return state["step"], load_file(tensors), state["values"]
         except FileNotFoundError as error:
-            raise SnapshotError(f"{error.filename}: no such file; there is nothing to resume") from None
+            raise ResumeError(f"{error.filename}: no such file; there is nothing to resume") from None
         except (KeyError, ValueError, SafetensorError) as error:
-            raise SnapshotError(f"{path}: cannot be read ({error}); start again with another --out") from None
+            raise ResumeError(f"{path}: cannot be read ({error}); start again with another --out") from None
+
+
+def as_json(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=str))
+    return plain
+
+
+def require_same(path: Path, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """See that what lies at `path` was made with the wanted settings.
+
+    Raises:
+        ResumeError: it was not; the keys that differ are named.
+    """
+    different = sorted(_differences(as_json(wanted), found))
+    if different:
+        raise ResumeError(
+            f"{path}: was made with other settings ({'; '.join(different)}); "
+            "give the same ones, or choose another --out"
+        )
+
+
+def kept(path: Path, settings: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A result that is made once and kept in a JSON file.
+
+    Args:
+        path: of the file.
+        settings: what the result depends on.
+        make: gives it, as plain JSON types.
+
+    Raises:
+        ResumeError: the file holds the result of other settings, or cannot be read.
+    """
+    if not path.exists():
+        write_json(path, {**make(), "settings": as_json(settings)})
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        settings_then = found["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResumeError(f"{path}: cannot be read ({error}); remove it") from None
+    require_same(path, settings, settings_then)
+    return found
 
 
 def _move(draft: Path, path: Path) -> None:
@@ -165,19 +198,19 @@ def unpack_optimiser(
                 values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def pack_chance() -> dict[str, Tensor]:
+def pack_random_state() -> dict[str, Tensor]:
     """The states of torch's random generators."""
-    states = {"chance.cpu": torch.get_rng_state()}
+    states = {"random.cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        states["chance.cuda"] = torch.cuda.get_rng_state()
+        states["random.cuda"] = torch.cuda.get_rng_state()
     return states
 
 
-def unpack_chance(tensors: dict[str, Tensor]) -> None:
-    """Set torch's random generators to what `pack_chance` gave."""
-    torch.set_rng_state(tensors["chance.cpu"])
-    if torch.cuda.is_available() and "chance.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["chance.cuda"])
+def unpack_random_state(tensors: dict[str, Tensor]) -> None:
+    """Set torch's random generators to what `pack_random_state` gave."""
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

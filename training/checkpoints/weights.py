@@ -15,8 +15,8 @@ from models.reranker import RerankerConfig, StripReranker
 from training.datasets.viewpoints import Viewpoints
 
 
-class CheckpointError(Exception):
-    """A checkpoint that cannot be used; the message names the file."""
+class WeightsError(Exception):
+    """Weights that cannot be used; the message names the file and, where keys do not fit, the keys."""
 
 
 def save(path: Path, module: nn.Module, kind: str, config: dict[str, Any]) -> None:
@@ -25,19 +25,26 @@ def save(path: Path, module: nn.Module, kind: str, config: dict[str, Any]) -> No
     draft = path.with_suffix(".draft")
     # Shared weights (a re-ranker's two directions) are stored under both their names.
     tensors = {name: value.detach().clone().contiguous() for name, value in module.state_dict().items()}
-    save_file(tensors, draft, metadata={"kind": kind, "config": json.dumps(config)})
+    # One key: several would stand in random order, and the same weights not give the same file.
+    header = json.dumps({"kind": kind, "config": config}, sort_keys=True)
+    save_file(tensors, draft, metadata={"network": header})
     draft.replace(path)
 
 
-def _config(path: Path, kind: str) -> dict[str, Any]:
+def read_config(path: Path, kind: str) -> dict[str, Any]:
+    """The configuration that `save` has written beside a module's weights.
+
+    Raises:
+        WeightsError: no such file, or of another kind.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    if metadata.get("kind") != kind:
-        raise CheckpointError(f"{path}: is no {kind} checkpoint (kind: {metadata.get('kind')})")
-    config: dict[str, Any] = json.loads(metadata["config"])
+            header = json.loads((file.metadata() or {}).get("network", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
+    if header.get("kind") != kind:
+        raise WeightsError(f"{path}: holds no {kind} that this version has written")
+    config: dict[str, Any] = header["config"]
     return config
 
 
@@ -60,9 +67,9 @@ def load_embedder(path: Path) -> LKAReID:
     """Read an embedder, in evaluation mode.
 
     Raises:
-        CheckpointError: no such file, or not an embedder.
+        WeightsError: no such file, or not an embedder.
     """
-    config = _config(path, "embedder")
+    config = read_config(path, "embedder")
     config.pop("viewpoints", None)
     viewpoints = load_viewpoints(path)
     network = LKAReID(NetworkConfig.from_dict(config), viewpoints=len(viewpoints) if viewpoints else 0)
@@ -74,10 +81,10 @@ def load_viewpoints(path: Path) -> Viewpoints | None:
     """The cameras and views that an embedder's side information knows, or None without any.
 
     Raises:
-        CheckpointError: no such file, or not an embedder.
+        WeightsError: no such file, or not an embedder.
     """
-    known = _config(path, "embedder").get("viewpoints")
-    return Viewpoints(tuple(known["cameras"]), tuple(known["views"])) if known else None
+    known = read_config(path, "embedder").get("viewpoints")
+    return Viewpoints(**{key: tuple(values) for key, values in known.items()}) if known else None
 
 
 def save_reranker(path: Path, reranker: StripReranker) -> None:
@@ -89,8 +96,8 @@ def load_reranker(path: Path) -> StripReranker:
     """Read a re-ranker, in evaluation mode.
 
     Raises:
-        CheckpointError: no such file, or not a re-ranker.
+        WeightsError: no such file, or not a re-ranker.
     """
-    reranker = StripReranker(RerankerConfig(**_config(path, "re-ranker")))
+    reranker = StripReranker(RerankerConfig(**read_config(path, "re-ranker")))
     reranker.load_state_dict(load_file(path), strict=True)
     return reranker.eval()

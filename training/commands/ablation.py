@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from training.commands.progress import err, out
-from training.commands.running import advise, ending
+from training.commands.running import Changes, ending, notes_of, publish, session
 
 
 class Row(StrEnum):
@@ -35,7 +32,7 @@ def ablation(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="The experiment that every cell is. Default: the paper's.", show_default=False),
+        typer.Option(help="The configuration of every cell. Default: the paper's.", show_default=False),
     ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Keeps every finished cell, and the table.")] = Path(
         "runs/ablation"
@@ -47,7 +44,7 @@ def ablation(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds: 0, 1, ...")] = 3,
     folds: Annotated[
         int,
-        typer.Option(min=1, help="Parts of the vehicles, each measured once; 1: the data's own division."),
+        typer.Option(min=1, help="Parts of the vehicles, each measured once; 1: the data's own split."),
     ] = 1,
     only_folds: Annotated[
         int | None, typer.Option(min=1, help="Run just the first of the folds.", show_default=False)
@@ -58,10 +55,7 @@ def ablation(
     depth: Annotated[
         str | None, typer.Option(help="Bottlenecks in each stage, for instance 1,1,1,1; 3,4,6,3 is full.")
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the configuration."),
-    ] = None,
+    changes: Changes = None,
 ) -> None:
     """Train the four mixer settings of the paper's Table II under one budget and write the table.
 
@@ -72,10 +66,6 @@ def ablation(
     """
     from training.config.files import load_config
     from training.datasets.layouts import open_dataset
-    from training.distributed import choose_device
-    from training.reporting.provenance import command, surroundings
-    from training.reporting.terminal import ConsoleReporter
-    from training.signals import listening
     from training.studies.ablation import ROWS, Ablation, markdown, summary
 
     sizes = {
@@ -89,38 +79,29 @@ def ablation(
             config, [*(f"{k}={v}" for k, v in sizes.items() if v is not None), *(changes or [])]
         )
         dataset = open_dataset(data, chosen.data.layout)
-        device = choose_device(chosen.run.device)
-        advise(chosen.run.precision, device)
-        folder.mkdir(parents=True, exist_ok=True)
-        with listening() as interruption, ConsoleReporter(err, device) as reporter:
+        with session(chosen.run.device, chosen.run.precision) as here:
             work = Ablation(
                 chosen,
                 data,
                 dataset,
                 weights,
                 folder,
-                reporter,
+                here.reporter,
                 folds=folds,
                 measured=only_folds,
-                interruption=interruption,
+                stop=here.stop,
             )
             cells = work.run([str(row) for row in rows or []] or list(ROWS), range(seeds))
+            device = here.process.device
     lines = summary(cells, chosen.network.build())
-    around = surroundings(device)
     shape = chosen.network
     notes = [
         f"{shape.image_size[0]}x{shape.image_size[1]} px, width {shape.width}, "
         f"depth {', '.join(map(str, shape.depth))}, {chosen.schedule.epochs} epochs, "
         f"{'from ' + weights.name if weights is not None else 'from nothing'}",
         f"{data.stem}; mean ± standard deviation over {seeds} seeds, "
-        + (f"each the mean of {len(work.parts)} of {folds} identity folds" if folds > 1 else "own division"),
+        + (f"each the mean of {len(work.parts)} of {folds} identity folds" if folds > 1 else "own split"),
         "parameters with two classifiers for 575 identities; multiply-accumulates of one image",
-        f"`{command(sys.argv[1:])}`",
-        f"commit {around['commit']}, torch {around['versions']['torch']}, {around['machine']['device']}",
+        *notes_of(device),
     ]
-    text = markdown(lines, notes)
-    (folder / "table.md").write_text(text, encoding="utf-8")
-    (folder / "table.json").write_text(
-        json.dumps({"rows": lines, **around}, indent=1) + "\n", encoding="utf-8"
-    )
-    out.print(text, markup=False, soft_wrap=True)
+    publish(folder, markdown(lines, notes), {"rows": lines}, device)

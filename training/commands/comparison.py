@@ -1,15 +1,28 @@
-"""`lka-reid compare-rerankers`."""
+"""`lka-reid compare-rerankers` and `lka-reid compare-embedders`."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from training.commands.measuring import BUNDLE, BundleFolder
 from training.commands.progress import err, out, refuse
+from training.commands.running import (
+    CONFIGS,
+    Changes,
+    DataSet,
+    RunFolder,
+    Weights,
+    ending,
+    notes_of,
+    publish,
+    session,
+    sources,
+)
+
+PLAIN_CONFIG = CONFIGS / "resnet50-vehicle-2cam.yaml"
 
 
 def compare_rerankers(
@@ -25,16 +38,16 @@ def compare_rerankers(
     ] = Path("runs/comparison"),
     probes: Annotated[int, typer.Option(min=1, help="Probes of each cell to time.")] = 100,
 ) -> None:
-    """Compare the strip re-ranker with re-rankers of the literature on the same first answers.
+    """Compare the strip re-ranker with re-rankers of the literature on the same candidate lists.
 
-    Each peer's settings are chosen by mAP on a cell's validation features and measured on its test features.
-    --out gets table.md and table.json: mAP, R1, R5, milliseconds a probe, and paired tests.
+    Each baseline's settings are chosen by mAP on a cell's validation features and measured on its test
+    features. --out gets table.md and table.json: mAP, R1, R5, milliseconds a probe, and paired tests.
     """
     import torch
 
-    from training.checkpoints.weights import CheckpointError
+    from training.atomic import write_json
+    from training.checkpoints.weights import WeightsError
     from training.features.store import FeatureStoreError
-    from training.reporting.provenance import command, surroundings
     from training.studies.comparison import Cell, ComparisonError, measure
     from training.studies.comparison_table import all_paired, markdown, protocol_notes, summary
     from training.studies.latency import time_alone
@@ -44,32 +57,58 @@ def compare_rerankers(
         names = [cell.name for cell in found]
         if len(set(names)) < len(names):
             raise ComparisonError(f"a cell is given twice: {', '.join(sorted(names))}")
-        folder.mkdir(parents=True, exist_ok=True)
         measured = []
         for cell in found:
             measured.append(
                 measure(
                     cell,
-                    lambda cell, peers: time_alone(cell, peers, probes),
+                    lambda cell, baselines: time_alone(cell, baselines, probes),
                     report=lambda text: err.print(text, markup=False),
                 )
             )
-            path = folder / f"{cell.name}.json"
-            path.write_text(json.dumps(measured[-1], indent=1) + "\n", encoding="utf-8")
+            write_json(folder / f"{cell.name}.json", measured[-1])
         if len({one["protocol"] for one in measured}) > 1:
             raise ComparisonError("some cells know cameras and some do not: they make no common table")
-    except (CheckpointError, FeatureStoreError, ValueError) as error:
+    except (WeightsError, FeatureStoreError, ValueError) as error:
         raise refuse(error) from None
     lines, tests = summary(measured), all_paired(measured)
-    around = surroundings(torch.device("cpu"))
-    notes = [
-        *protocol_notes(measured, lines),
-        f"`{command(sys.argv[1:])}`",
-        f"commit {around['commit']}, {around['machine']['device']}",
-    ]
-    text = markdown(lines, tests, notes)
-    (folder / "table.md").write_text(text, encoding="utf-8")
-    (folder / "table.json").write_text(
-        json.dumps({"rows": lines, "tests": tests, **around}, indent=1) + "\n", encoding="utf-8"
-    )
-    out.print(text, markup=False, soft_wrap=True)
+    device = torch.device("cpu")
+    text = markdown(lines, tests, [*protocol_notes(measured, lines), *notes_of(device)])
+    publish(folder, text, {"rows": lines, "tests": tests}, device)
+
+
+def compare_embedders(
+    data: DataSet,
+    weights: Weights = None,
+    config: Annotated[Path, typer.Option(help="The plain network's configuration.")] = PLAIN_CONFIG,
+    bundle: BundleFolder = BUNDLE,
+    folder: RunFolder = Path("runs/plain"),
+    changes: Changes = None,
+) -> None:
+    """Compare a bundle with a plain network on the vehicles that were held out of the training.
+
+    The plain network is measured twice: with the published weights alone, at 256 px, and fine-tuned on the
+    vehicles that the bundle learned from. Each camera's images query those of the other cameras. The run in
+    --out is gone on with, or used again where it is finished.
+    """
+    from models.bundle import Bundle
+    from models.runtime import Models
+    from training.config.files import load_config
+    from training.embedder.experiment import Experiment
+    from training.reporting.terminal import accuracy_table
+    from training.studies.plain import compare_embedders as compare
+
+    with ending():
+        chosen = load_config(config, changes or [])
+        models = Models.load(Bundle.load(bundle), "cpu")
+        with session(chosen.run.device, chosen.run.precision) as here:
+            plain = Experiment(
+                chosen,
+                sources(data, weights),
+                folder,
+                here.reporter,
+                process=here.process,
+                stop=here.stop,
+            )
+            accuracy = compare(plain, models)
+    out.print(accuracy_table(accuracy))

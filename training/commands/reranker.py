@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.commands.progress import err, out
-from training.commands.running import DataSet, Resume, RunFolder, Weights, ending, show
+from training.commands.running import (
+    Changes,
+    DataSet,
+    Resume,
+    RunFolder,
+    Weights,
+    ending,
+    session,
+    show,
+    sources,
+)
 
 if TYPE_CHECKING:
     from training.config.embedder import ExperimentConfig
-    from training.config.reranker import RerankerExperimentConfig
 
 
 def reranker(
@@ -51,16 +58,7 @@ def reranker(
         ),
     ] = None,
     resume: Resume = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change one key, for instance training.beta=1; may be repeated. "
-            "`lka-reid train keys reranker` lists them all.",
-            show_default=False,
-        ),
-    ] = None,
+    changes: Changes = None,
     embedder_changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,28 +71,37 @@ def reranker(
 ) -> None:
     """Train a re-ranker on a frozen embedder's lists, measure both stages, and write a report and a bundle.
 
-    A list is the first answers to a training image. By default they come from embedders that have not seen
-    the image's vehicle: the training vehicles are cut into folds, and each fold has an embedder that was
-    trained on the others (lists.mining).
+    A candidate list is the first matches of a training image. By default the lists come from embedders that
+    have not seen the image's vehicle: the training vehicles are cut into folds, and each fold has an embedder
+    that was trained on the others (lists.mining).
 
     What is finished (embedders, descriptors and strips) is kept and used again. Ctrl-C finishes the step
     under way and tells how to go on.
 
     --out gets config.yaml (every key as it was used), embedder/, folds/ and features/ (unless --parts is
-    given), snapshot/ (until it is finished), tensorboard/, report/ (metrics.json, curves.png, cmc.png),
-    reranker.safetensors and bundle/.
+    given), checkpoint/ (until it is finished), tensorboard/, report/ (metrics.json, curves.png, cmc.png),
+    embedder.safetensors, reranker.safetensors and bundle/.
     """
     from training.config.files import load_as
     from training.config.reranker import RerankerExperimentConfig
+    from training.reranker.experiment import RerankerExperiment
 
     with ending(*([] if resume else ["--resume"])):
-        experiment = load_as(RerankerExperimentConfig, config, changes or [])
+        chosen = load_as(RerankerExperimentConfig, config, changes or [])
         first = _embedder(embedder_config, embedder_run, embedder_changes or [])
-        metrics = _run(experiment, first, data, weights, folder, parts, embedder_run, resume=resume)
+        with session(chosen.run.device) as here:
+            metrics = RerankerExperiment(
+                chosen,
+                first,
+                sources(data, weights),
+                folder,
+                here.reporter,
+                given=embedder_run,
+                parts=parts,
+                process=here.process,
+                stop=here.stop,
+            ).run(resume=resume)
     show(metrics, folder)
-    for row in metrics["second_stage"]:
-        if "won" in row:
-            out.print(f"second stage, {row['task']}: {row['won']} first answers won, {row['lost']} lost")
 
 
 def _embedder(config: Path | None, run: Path | None, changes: list[str]) -> ExperimentConfig:
@@ -103,8 +110,8 @@ def _embedder(config: Path | None, run: Path | None, changes: list[str]) -> Expe
     Raises:
         ConfigError: there is none, or more than one.
     """
+    from training.checkpoints.run_folder import RunFolder
     from training.config.files import ConfigError, load_config
-    from training.embedder.experiment import CONFIG
 
     if (config is None) == (run is None):
         raise ConfigError("give the first stage, either by --embedder-config or by --embedder")
@@ -112,40 +119,4 @@ def _embedder(config: Path | None, run: Path | None, changes: list[str]) -> Expe
         return load_config(config, changes)
     if changes:
         raise ConfigError("--embedder-set changes an --embedder-config; a finished run stays as it is")
-    return load_config(run / CONFIG)
-
-
-def _run(
-    experiment: RerankerExperimentConfig,
-    first: ExperimentConfig,
-    data: Path,
-    weights: Path | None,
-    folder: Path,
-    parts: Path | None,
-    given: Path | None,
-    *,
-    resume: bool,
-) -> dict[str, Any]:
-    from training.distributed import joined
-    from training.embedder.experiment import Sources
-    from training.reporting.provenance import command
-    from training.reporting.terminal import ConsoleReporter
-    from training.reranker.experiment import RerankerExperiment
-    from training.signals import listening
-
-    with (
-        listening() as interruption,
-        joined(experiment.run.device) as process,
-        ConsoleReporter(err, process.device) as reporter,
-    ):
-        return RerankerExperiment(
-            experiment,
-            first,
-            Sources(data, weights, command(sys.argv[1:])),
-            folder,
-            reporter,
-            given=given,
-            parts=parts,
-            process=process,
-            interruption=interruption,
-        ).run(resume=resume)
+    return load_config(RunFolder(run).config)

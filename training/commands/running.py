@@ -1,12 +1,13 @@
-"""What the training commands have in common: their options, and how an interrupted run ends."""
+"""What the training commands have in common: their options, how they run, and how a stopped run ends."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,15 @@ from training.commands.progress import err, out, refuse
 if TYPE_CHECKING:
     import torch
 
-INTERRUPTED = 130
+    from training.distributed import Process
+    from training.embedder.experiment import Sources
+    from training.progress import Reporter
+    from training.signals import StopRequest
+
+STOPPED = 130
+CONFIGS = Path(__file__).parents[2] / "configs"
+EMBEDDER_CONFIG = CONFIGS / "vehicle-2cam.yaml"
+RERANKER_CONFIG = CONFIGS / "reranker-vehicle-2cam.yaml"
 
 DataSet = Annotated[
     Path, typer.Option("--data", help="The data set: its folder, or its CSV manifest.", show_default=False)
@@ -37,6 +46,16 @@ RunFolder = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out, if one is there, to the same numbers.")
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one key of the configuration, for instance seed=1; may be repeated. "
+        "`lka-reid train keys` lists all keys.",
+        show_default=False,
+    ),
+]
 
 
 @contextmanager
@@ -47,40 +66,87 @@ def ending(*more: str) -> Iterator[None]:
         more: words that the command needs in addition to go on after it was stopped.
     """
     from models.bundle import BundleError
-    from training.checkpoints.pretrained import WeightsError
-    from training.checkpoints.resume import SnapshotError
-    from training.checkpoints.weights import CheckpointError
+    from models.runtimes.forward import RuntimeNotAvailableError
+    from training.checkpoints.resume import ResumeError
+    from training.checkpoints.weights import WeightsError
     from training.config.files import ConfigError
     from training.datasets.image import DatasetError
     from training.distributed import ProcessError
     from training.export.bundle import ExportError
     from training.features.store import FeatureStoreError
-    from training.signals import InterruptedRunError
+    from training.signals import StoppedError
 
     try:
         yield
-    except InterruptedRunError as error:
+    except StoppedError as error:
         # Once, where several processes were stopped.
         if os.environ.get("RANK", "0") == "0":
             err.print(f"[yellow]{error}; all of it is saved.[/] Go on with:")
             err.print(f"  lka-reid {shlex.join([*sys.argv[1:], *more])}", soft_wrap=True, markup=False)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(STOPPED) from None
     except (
         BundleError,
-        CheckpointError,
         ConfigError,
         DatasetError,
         ExportError,
         FeatureStoreError,
         FloatingPointError,
         ProcessError,
-        SnapshotError,
+        ResumeError,
+        RuntimeNotAvailableError,
         WeightsError,
     ) as error:
         raise refuse(error) from None
 
 
-def advise(precision: str, device: torch.device) -> None:
+@dataclass(frozen=True)
+class Session:
+    """What a training command runs in.
+
+    Attributes:
+        process: this one.
+        reporter: shows how far the run is, in the first process.
+        stop: made by Ctrl-C or SIGTERM.
+    """
+
+    process: Process
+    reporter: Reporter
+    stop: StopRequest
+
+
+@contextmanager
+def session(device: str, precision: str | None = None) -> Iterator[Session]:
+    """Run on a device, joined with the other processes that `torchrun` has started.
+
+    Args:
+        device: auto, cpu or cuda.
+        precision: of an embedder's training; where it is slow on the device, that is said.
+
+    Raises:
+        ProcessError: the device is not there.
+    """
+    from training.distributed import joined
+    from training.progress import Reporter
+    from training.reporting.terminal import ConsoleReporter
+    from training.signals import graceful_shutdown
+
+    with graceful_shutdown() as stop, joined(device) as process:
+        if precision is not None and process.first:
+            _advise(precision, process.device)
+        shown = ConsoleReporter(err, process.device) if process.first else nullcontext(Reporter())
+        with shown as reporter:
+            yield Session(process, reporter, stop)
+
+
+def sources(data: Path, weights: Path | None) -> Sources:
+    """What this command starts from, with its own words."""
+    from training.embedder.experiment import Sources
+    from training.reporting.provenance import command
+
+    return Sources(data, weights, command(sys.argv[1:]))
+
+
+def _advise(precision: str, device: torch.device) -> None:
     """Say so where the precision that is set is slower than float32 on this machine."""
     from training.distributed import emulates_bf16
 
@@ -98,8 +164,42 @@ def show(metrics: dict[str, Any], folder: Path) -> None:
 
     if metrics["results"]:
         out.print(results_table(metrics["results"]))
+    for row in metrics.get("second_stage", ()):
+        if "won" in row:
+            out.print(f"second stage, {row['task']}: {row['won']} first matches won, {row['lost']} lost")
     out.print(f"report   {folder / 'report'}", soft_wrap=True)
     if (folder / "bundle").is_dir():
         out.print(
             f"bundle   {folder / 'bundle'}   lka-reid serve --bundle {folder / 'bundle'}", soft_wrap=True
         )
+
+
+def publish(
+    folder: Path, text: str, values: dict[str, Any], device: torch.device, name: str = "table.json"
+) -> None:
+    """Write a study's table as Markdown and its values as JSON, with their provenance, and print the table.
+
+    Args:
+        folder: gets `table.md` and the JSON file.
+        text: the table and its notes.
+        values: plain JSON types.
+        device: that computed them.
+        name: of the JSON file.
+    """
+    from training.atomic import write_json, write_text
+    from training.reporting.provenance import environment
+
+    write_text(folder / "table.md", text)
+    write_json(folder / name, {**values, **environment(device)})
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def notes_of(device: torch.device) -> Sequence[str]:
+    """The command, and where it ran, for the notes below a table."""
+    from training.reporting.provenance import command, environment
+
+    around = environment(device)
+    return (
+        f"`{command(sys.argv[1:])}`",
+        f"commit {around['commit']}, torch {around['versions']['torch']}, {around['machine']['device']}",
+    )

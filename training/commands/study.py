@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from training.commands.progress import err, out
-from training.commands.running import advise, ending
+from training.commands.running import Changes, ending, notes_of, publish, session
 
 
 class Group(StrEnum):
@@ -27,7 +24,7 @@ def study(
         Path, typer.Option(help="The data set: its folder, or its CSV manifest.", show_default=False)
     ],
     config: Annotated[
-        Path, typer.Option(help="The experiment that every embedder is, with strips.", show_default=False)
+        Path, typer.Option(help="The configuration of every embedder, with strips.", show_default=False)
     ],
     weights: Annotated[
         Path | None,
@@ -40,7 +37,7 @@ def study(
     ),
     folds: Annotated[
         int,
-        typer.Option(min=1, help="Parts of the vehicles, each measured once; 1: the data's own division."),
+        typer.Option(min=1, help="Parts of the vehicles, each measured once; 1: the data's own split."),
     ] = 5,
     only_folds: Annotated[
         int | None, typer.Option(min=1, help="Run just the first of the folds.", show_default=False)
@@ -58,10 +55,7 @@ def study(
         ),
     ] = None,
     only_ours: Annotated[bool, typer.Option("--only-ours", help="Leave the variants out.")] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the configuration."),
-    ] = None,
+    changes: Changes = None,
 ) -> None:
     """Measure the second stage and its variants on vehicles that nothing in the study has seen.
 
@@ -72,10 +66,7 @@ def study(
     """
     from training.config.files import load_config
     from training.datasets.layouts import open_dataset
-    from training.distributed import choose_device
-    from training.reporting.provenance import command, origin, surroundings
-    from training.reporting.terminal import ConsoleReporter
-    from training.signals import listening
+    from training.reporting.provenance import sources_of
     from training.studies.cells import CellMaker
     from training.studies.second_stage import SecondStageStudy, markdown
     from training.studies.variants import select
@@ -84,27 +75,19 @@ def study(
         chosen = load_config(config, changes or [])
         dataset = open_dataset(data, chosen.data.layout)
         variants = select([] if only_ours else [str(group) for group in groups or Group], names or [])
-        device = choose_device(chosen.run.device)
-        advise(chosen.run.precision, device)
-        divided = chosen.data.parts(dataset, folds)[:only_folds]
-        with listening() as interruption, ConsoleReporter(err, device) as reporter:
-            made_of = origin(data, dataset.train, weights)
-            maker = CellMaker(chosen, weights, folder, reporter, made_of, interruption=interruption)
-            work = SecondStageStudy(maker, divided, folder, reporter, interruption)
+        parts = chosen.data.parts(dataset, folds)[:only_folds]
+        with session(chosen.run.device, chosen.run.precision) as here:
+            begun = sources_of(data, dataset.train, weights)
+            maker = CellMaker(chosen, weights, folder, here.reporter, begun, stop=here.stop)
+            work = SecondStageStudy(maker, parts, folder, here.reporter, here.stop)
             outcomes = work.run(variants, cell_seeds, seeds)
-    around = surroundings(device)
+            device = here.process.device
     side = chosen.network.image_size
     notes = [
-        f"{data.stem}: {len(divided)} of {folds} folds by identity; {side[0]}x{side[1]} px, "
+        f"{data.stem}: {len(parts)} of {folds} folds by identity; {side[0]}x{side[1]} px, "
         f"{chosen.schedule.epochs} epochs, {'from ' + weights.name if weights else 'from nothing'}",
         "gain: both stages less the first alone on the same queries, ± standard deviation over the folds; "
         "inner gain: on the halves of the training vehicles, on which everything is chosen",
-        f"`{command(sys.argv[1:])}`",
-        f"commit {around['commit']}, torch {around['versions']['torch']}, {around['machine']['device']}",
+        *notes_of(device),
     ]
-    text = markdown(outcomes, notes)
-    (folder / "table.md").write_text(text, encoding="utf-8")
-    (folder / "outcomes.json").write_text(
-        json.dumps({"outcomes": outcomes, **around}) + "\n", encoding="utf-8"
-    )
-    out.print(text, markup=False, soft_wrap=True)
+    publish(folder, markdown(outcomes, notes), {"outcomes": outcomes}, device, "outcomes.json")

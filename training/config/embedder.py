@@ -5,10 +5,11 @@ A file in `configs/` is one `ExperimentConfig`; `training.config.files` reads an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
+from models.inputspec import InputSpec
 from models.losses import LOSSES
 from models.losses.cross_entropy import CrossEntropySettings
 from models.losses.triplet import TripletSettings
@@ -314,3 +315,13 @@ class ExperimentConfig(TrainingConfig):
     weights: WeightsConfig = WeightsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     bundle: BundleConfig = BundleConfig()
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the network wants to see."""
+        height, width = self.network.image_size
+        return InputSpec(height=height, width=width, mean=self.input.mean, std=self.input.std)
+
+    def settings(self) -> dict[str, Any]:
+        """What an embedder depends on, as JSON types; the rest may change while it is trained."""
+        return self.model_dump(mode="json", exclude={"name", "run", "evaluation", "bundle"})

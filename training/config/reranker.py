@@ -159,7 +159,7 @@ class RerankerTrainingConfig(Section):
     alpha: NotNegative = Field(default=0.01, description="weight of the classification loss")
     scale: Positive = Field(default=1.0, description="the distances' factor in the ranking loss")
     check_every: Count = Field(
-        default=1000, description="steps between two looks at the validation loss, and two snapshots"
+        default=1000, description="steps between two looks at the validation loss, and two checkpoints"
     )
 
     @model_validator(mode="after")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from training.datasets.image import DatasetError, VehicleImage
@@ -19,10 +20,12 @@ class Viewpoints:
     Attributes:
         cameras: that have a vector; one empty name where cameras are not looked at.
         views: likewise.
+        shares: of the training images that have each viewpoint, 0..1; the rest have an unknown one.
     """
 
     cameras: tuple[str, ...]
     views: tuple[str, ...]
+    shares: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, images: Sequence[VehicleImage], kind: Kind) -> Viewpoints | None:
@@ -41,7 +44,9 @@ class Viewpoints:
                     f"network.side_information is {kind}, but no training image has a {name}; "
                     "add it to the data, or set it to none"
                 )
-        return cls(cameras, views)
+        known = cls(cameras, views)
+        counts = Counter(known.numbers(images))
+        return replace(known, shares=tuple(counts[number] / len(images) for number in range(len(known))))
 
     def __len__(self) -> int:
         """Vectors a branch: cameras x views."""

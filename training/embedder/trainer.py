@@ -1,9 +1,8 @@
-"""The embedder's trainer: one loop for every experiment, on one process or several, saved and resumed."""
+"""The embedder's trainer: one loop for every experiment, on one process or several."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,27 +10,21 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.network import LKAReID
-from training.checkpoints.resume import (
-    Snapshots,
-    pack_chance,
-    pack_optimiser,
-    under,
-    unpack_chance,
-    unpack_optimiser,
-)
+from training.checkpoints.resume import Checkpoints
 from training.config.embedder import TrainingConfig
 from training.datasets.image import VehicleImage
 from training.distributed import Process
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.optimiser import make_optimiser, make_schedule
 from training.loading.loader import Batch, Batches
+from training.loop import Loop
 from training.progress import EpochRow, Observer, Progress, memory_gib
-from training.signals import InterruptedRunError, Interruption
+from training.signals import StopRequest
 
 Measure = Callable[[int, LKAReID], dict[str, float]]
 
 
-class Trainer:
+class Trainer(Loop[Batch, EpochRow, LKAReID]):
     """Trains `network` in place.
 
     Args:
@@ -40,12 +33,14 @@ class Trainer:
         config: how.
         process: this one; None for the only one, on the CPU.
         viewpoints: of the images, for side information; -1 for unknown.
-        snapshots: where to save after every epoch; None for nowhere.
+        checkpoints: where to save after every epoch, and what to go on from; None for nowhere.
         measure: called after every epoch with its number and the network to use; what it returns is
             kept with the epoch.
-        observers: told of every step and epoch.
-        interruption: asked after every step.
+        observers: receive the events.
+        stop: asked after every step.
     """
+
+    row_type = EpochRow
 
     def __init__(
         self,
@@ -55,58 +50,43 @@ class Trainer:
         *,
         process: Process | None = None,
         viewpoints: Sequence[int] | None = None,
-        snapshots: Snapshots | None = None,
+        checkpoints: Checkpoints | None = None,
         measure: Measure | None = None,
         observers: Sequence[Observer] = (),
-        interruption: Interruption | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
+        process = process or Process()
         self.config = config
-        self.process = process or Process()
-        self.snapshots = snapshots
         self.measure = measure
-        self.observers = observers
-        self.interruption = interruption or Interruption()
-        self.history: list[EpochRow] = []
-        self.network = self._placed(network)
-        self.batches = Batches.of(
-            images,
-            config,
-            network.config.image_size,
-            viewpoints=viewpoints,
-            process=self.process,
+        self.network = _placed(network, config, process)
+        self.loader = Batches.of(
+            images, config, network.config.image_size, viewpoints=viewpoints, process=process
         )
         self._images = images
-        self.optimiser = make_optimiser(self.network, config.optimiser)
-        self.schedule = make_schedule(self.optimiser, config.schedule, len(self.batches))
-        self.averaged = self._averaged()
-        device = self.process.device.type
-        self._scaler = torch.amp.GradScaler(device, enabled=config.run.precision == "fp16")
+        self.averaged: AveragedModel | None = None
+        modules: dict[str, nn.Module] = {"network": self.network}
+        if config.average:
+            average = get_ema_multi_avg_fn(config.average)
+            self.averaged = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+            modules["average"] = self.averaged
+        self._scaler = torch.amp.GradScaler(process.device.type, enabled=config.run.precision == "fp16")
         self._learn = torch.compile(self.network.learn) if config.run.compile else self.network.learn
-        self._epoch, self._done, self._step = 1, 0, 0
-        self._sums: dict[str, float] = {}
-
-    def _placed(self, network: LKAReID) -> LKAReID:
-        """The network on its device, in its layout, with norms over all processes' images on GPUs."""
-        run, process = self.config.run, self.process
-        if process.count > 1 and process.device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        network.to(process.device)
-        if run.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if process.device.type == "cuda":
-            torch.backends.cudnn.benchmark = not run.deterministic
-            torch.use_deterministic_algorithms(run.deterministic, warn_only=True)
-        return network
-
-    def _averaged(self) -> AveragedModel | None:
-        if not self.config.average:
-            return None
-        average = get_ema_multi_avg_fn(self.config.average)
-        return AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        optimiser = make_optimiser(self.network, config.optimiser)
+        super().__init__(
+            modules,
+            optimiser,
+            make_schedule(optimiser, config.schedule, len(self.loader)),
+            periods=config.schedule.epochs,
+            length=len(self.loader),
+            process=process,
+            checkpoints=checkpoints,
+            observers=observers,
+            stop=stop,
+        )
 
     @property
     def result(self) -> LKAReID:
-        """What is to be used: the network, or the average of its weights.
+        """The network, or the average of its weights.
 
         Raises:
             TypeError: the averaged module is no LKAReID.
@@ -116,62 +96,28 @@ class Trainer:
             raise TypeError("the averaged module is no LKAReID")
         return module
 
-    def run(self) -> LKAReID:
-        """Train from where it stands to the end, and return what is to be used, in evaluation mode.
+    def batches(self, period: int, done: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch after the first `done`."""
+        return self.loader.epoch(period, done)
 
-        Raises:
-            FloatingPointError: the loss is not finite; the message names the step and the images.
-            InterruptedRunError: it was asked to stop, and has saved where it stands.
-        """
-        config = self.config.schedule
-        steps = len(self.batches) * config.epochs
-        for observer in self.observers:
-            observer.started(steps, self._step)
-        while self._epoch <= config.epochs:
-            self.network.train()
-            self.network.trunk.requires_grad_(self._epoch > config.freeze)
-            started, before = time.perf_counter(), self._done
-            for batch in self.batches.epoch(self._epoch, self._done):
-                losses = self._make_step(batch)
-                for name, value in losses.items():
-                    self._sums[name] = self._sums.get(name, 0.0) + value
-                self._tell(losses, steps)
-                if self._done < len(self.batches):
-                    self._stop_if_asked()
-            self._end_epoch(time.perf_counter() - started, self._done - before)
-            if self._epoch <= config.epochs:
-                self._stop_if_asked()
-        return self.result.eval()
+    def begin_period(self) -> None:
+        """Learn with norms over each batch; the trunk keeps its weights in the first epochs."""
+        self.network.train()
+        self.network.trunk.requires_grad_(self.period > self.config.schedule.freeze)
 
-    def _make_step(self, batch: Batch) -> dict[str, float]:
-        run = self.config.run
-        layout = torch.channels_last if run.channels_last else torch.contiguous_format
-        moved = batch.to(self.process.device, layout)
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """See `embedder_loss`."""
+        run, device = self.config.run, self.process.device
+        moved = batch.to(device, torch.channels_last if run.channels_last else torch.contiguous_format)
         dtype = torch.float16 if run.precision == "fp16" else torch.bfloat16
-        with torch.autocast(self.process.device.type, dtype, enabled=run.precision != "fp32"):
+        with torch.autocast(device.type, dtype, enabled=run.precision != "fp32"):
             output = self._learn(moved.pictures, moved.viewpoints)
-        losses = embedder_loss(
+        return embedder_loss(
             self.network.config.branches, output, moved.labels, self.config.losses, self.process
         )
-        total = torch.stack(list(losses.values())).sum()
-        values = self.process.mean(torch.stack([total, *losses.values()]).detach()).tolist()
-        self._check(values[0], total, batch)
-        self._descend(total)
-        self._step += 1
-        self._done += 1
-        return dict(zip(losses, values[1:], strict=True))
 
-    def _check(self, mean: float, total: Tensor, batch: Batch) -> None:
-        # The mean over the processes is not finite where one of them is not: all of them stop here.
-        if torch.isfinite(torch.tensor(mean)):
-            return
-        message = f"the loss is {mean} in epoch {self._epoch}, step {self._step + 1}"
-        if not torch.isfinite(total):
-            paths = "\n".join(f"  {self._images[position].path}" for position in batch.positions)
-            message += f"; the batch was:\n{paths}"
-        raise FloatingPointError(message)
-
-    def _descend(self, total: Tensor) -> None:
+    def descend(self, total: Tensor) -> None:
+        """Make a step by the mean of all processes' gradients; none where fp16 overflowed."""
         self.optimiser.zero_grad(set_to_none=True)
         self._scaler.scale(total).backward()
         self.process.average_gradients(self.network.parameters())
@@ -182,86 +128,68 @@ class Trainer:
         self._scaler.step(self.optimiser)
         self._scaler.update()
         if self._scaler.get_scale() < scale:
-            return  # fp16 overflowed: no step was made
+            return
         self.schedule.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
 
-    def _tell(self, losses: dict[str, float], steps: int) -> None:
-        images = self.batches.sampler.vehicles * self.batches.sampler.pictures
-        rate = float(self.optimiser.param_groups[0]["lr"])
-        for observer in self.observers:
-            observer.step(Progress(self._epoch, self._step, steps, losses, images, rate))
+    def progress(self, losses: dict[str, float]) -> Progress:
+        """What observers learn of a step."""
+        return Progress(self.step, self.steps, losses, self.period, self._batch, self.learning_rate)
 
-    def _end_epoch(self, seconds: float, steps: int) -> None:
+    def row(self, losses: dict[str, float], steps: int, seconds: float) -> EpochRow:
+        """Measure, and say what is known of the epoch."""
         measured: dict[str, float] = {}
         if self.measure is not None and self.process.first:
-            measured = self.measure(self._epoch, self.result)
+            measured = self.measure(self.period, self.result)
         self.process.wait()
-        images = steps * self.batches.sampler.vehicles * self.batches.sampler.pictures
-        row = EpochRow(
-            epoch=self._epoch,
-            epochs=self.config.schedule.epochs,
-            step=self._step,
-            losses={name: total / self._done for name, total in self._sums.items()},
-            learning_rate=float(self.optimiser.param_groups[0]["lr"]),
-            images_per_second=images / seconds if seconds else 0.0,
+        return EpochRow(
+            epoch=self.period,
+            epochs=self.periods,
+            step=self.step,
+            losses=losses,
+            learning_rate=self.learning_rate,
+            images_per_second=steps * self._batch / seconds if seconds else 0.0,
             seconds=seconds,
             memory_gib=memory_gib(self.process.device),
             measured=measured,
         )
-        self.history.append(row)
-        self._epoch, self._done, self._sums = self._epoch + 1, 0, {}
-        if self.snapshots is not None and self.snapshots.due():
-            self.save()
-        for observer in self.observers:
-            observer.epoch(row)
 
-    def _stop_if_asked(self) -> None:
-        asked = torch.tensor(float(self.interruption.asked), device=self.process.device)
-        if not self.process.mean(asked) > 0:
-            return
-        self.save()
-        raise InterruptedRunError(
-            f"stopped in epoch {self._epoch} of {self.config.schedule.epochs}, after step {self._step}"
-        )
+    def emit(self, observer: Observer, row: EpochRow) -> None:
+        """An epoch has ended."""
+        observer.epoch(row)
 
-    def save(self) -> None:
-        """Save where it stands, if there is a place to."""
-        if self.snapshots is None or not self.process.first:
-            return
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        if self.averaged is not None:
-            tensors |= {f"average.{name}": value for name, value in self.averaged.state_dict().items()}
-        optimiser, groups = pack_optimiser(self.optimiser)
-        values: dict[str, Any] = {
-            "epoch": self._epoch,
-            "done": self._done,
-            "step": self._step,
-            "sums": self._sums,
-            "groups": groups,
-            "schedule": self.schedule.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "history": [row.to_dict() for row in self.history],
-        }
-        self.snapshots.save(self._step, tensors | optimiser | pack_chance(), values)
+    def place(self) -> str:
+        """Epoch and step."""
+        return f"epoch {self.period}, step {self.step + 1}"
 
-    def resume(self) -> None:
-        """Go on from what is saved.
+    def images(self, batch: Batch) -> list[str]:
+        """Paths of this process's images in a batch."""
+        return [str(self._images[position].path) for position in batch.positions]
 
-        Raises:
-            SnapshotError: nothing is, or it does not fit.
-        """
-        if self.snapshots is None:
-            raise ValueError("a trainer without snapshots has nothing to resume")
-        tensors, values = self.snapshots.load()
-        self.network.load_state_dict(under("network.", tensors), strict=True)
-        if self.averaged is not None:
-            self.averaged.load_state_dict(under("average.", tensors), strict=True)
-        unpack_optimiser(self.optimiser, tensors, values["groups"])
-        self.schedule.load_state_dict(values["schedule"])
-        self._scaler.load_state_dict(values["scaler"])
-        self._epoch, self._done, self._step = values["epoch"], values["done"], values["step"]
-        self._sums = values["sums"]
-        self.history = [EpochRow(**row) for row in values["history"]]
-        unpack_chance(tensors)
+    @property
+    def _batch(self) -> int:
+        """Images in a step of all processes."""
+        return self.loader.sampler.vehicles * self.loader.sampler.pictures
+
+    def state(self) -> dict[str, Any]:
+        """The scale of fp16 losses."""
+        return {"scaler": self._scaler.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with the scale of fp16 losses."""
+        self._scaler.load_state_dict(state["scaler"])
+
+
+def _placed(network: LKAReID, config: TrainingConfig, process: Process) -> LKAReID:
+    """The network on its device, in its layout, with norms over all processes' images on GPUs."""
+    run = config.run
+    if process.count > 1 and process.device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network.to(process.device)
+    if run.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if process.device.type == "cuda":
+        torch.backends.cudnn.benchmark = not run.deterministic
+        torch.use_deterministic_algorithms(run.deterministic, warn_only=True)
+    return network

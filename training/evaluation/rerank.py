@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +16,8 @@ from training.features.extract import Features
 
 CHUNK = 32
 """Queries in one forward pass."""
+Distances = Callable[[Any, Any, Any], NDArray[np.float32]]
+"""Strips of probes `[B, s, w]` and candidates `[B, n, s, w]`, similarities `[B, n]` -> distances `[B, n]`."""
 
 
 class SecondStage:
@@ -43,18 +48,24 @@ class SecondStage:
 def rerank(
     model: StripReranker, queries: Features, gallery: Features, positions: Indices, length: int = CANDIDATES
 ) -> Indices:
-    """Re-order the first `length` of rankings `[Q, n]` by the re-ranker's distances.
+    """Re-order the first `length` of rankings `[Q, n]` by the re-ranker's distances; see `rerank_by`."""
+    return rerank_by(SecondStage(model).distances, queries, gallery, positions, length)
+
+
+def rerank_by(
+    second: Distances, queries: Features, gallery: Features, positions: Indices, length: int
+) -> Indices:
+    """Re-order the first `length` of rankings `[Q, n]` by a second stage in torch or ONNX Runtime.
 
     Raises:
         ValueError: features without strips.
     """
     if queries.strips is None or gallery.strips is None:
         raise ValueError("re-ranking needs strips")
-    stage = SecondStage(model)
     distances = []
     for start in range(0, len(positions), CHUNK):
         rows = slice(start, start + CHUNK)
         first = positions[rows, :length]
         similarities = np.einsum("qd,qnd->qn", queries.descriptors[rows], gallery.descriptors[first])
-        distances.append(stage.distances(queries.strips[rows], gallery.strips[first], similarities))
+        distances.append(second(queries.strips[rows], gallery.strips[first], similarities))
     return reorder_first(positions, np.concatenate(distances))

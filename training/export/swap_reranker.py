@@ -47,7 +47,7 @@ def held_out_tasks(bundle: Bundle, dataset: Dataset) -> list[Task]:
     if not dataset.has_split or not tasks:
         images = [image for image in dataset.images() if image.vehicle_id in held_out]
         tasks = [Task("validation vehicles", images, images)]
-    _check_held_out(bundle, _images(tasks))
+    check_held_out(bundle, _images(tasks))
     return tasks
 
 
@@ -83,7 +83,7 @@ def exchange_reranker(
             f"{reranker.config.strip_width}"
         )
     images = _images(tasks)
-    _check_held_out(bundle, images)
+    check_held_out(bundle, images)
     rounded = reranker_for_inference(reranker, PRECISION)
     source = torch.Generator().manual_seed(0)
     with replaced(folder) as draft:
@@ -152,7 +152,12 @@ def held_out_vehicles(bundle: Bundle) -> set[str]:
     return set(training.held_out_vehicles)
 
 
-def _check_held_out(bundle: Bundle, images: list[VehicleImage]) -> None:
+def check_held_out(bundle: Bundle, images: list[VehicleImage]) -> None:
+    """See that a bundle may be measured on these images.
+
+    Raises:
+        DatasetError: there are none, or one is of no vehicle that was held out of its training.
+    """
     strange = sorted({image.vehicle_id for image in images} - held_out_vehicles(bundle))
     if strange:
         raise DatasetError(

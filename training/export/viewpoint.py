@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from models.network import LKAReID
+from training.checkpoints.weights import load_embedder, load_viewpoints
 
 
-def at_mean_viewpoint(network: LKAReID, numbers: Sequence[int]) -> LKAReID:
+def load_served(path: Path) -> LKAReID:
+    """An embedder's weights as they are served: in evaluation mode, without side information.
+
+    Raises:
+        WeightsError: no such file, or not an embedder.
+    """
+    viewpoints = load_viewpoints(path)
+    network = load_embedder(path)
+    return network if viewpoints is None else at_mean_viewpoint(network, viewpoints.shares)
+
+
+def at_mean_viewpoint(network: LKAReID, shares: Sequence[float]) -> LKAReID:
     """The network without side information that sees every image from the mean training viewpoint.
 
     A vector that is added to the pooled feature, and is always the same, is part of the neck's mean: what
@@ -17,13 +30,11 @@ def at_mean_viewpoint(network: LKAReID, numbers: Sequence[int]) -> LKAReID:
 
     Args:
         network: in evaluation mode.
-        numbers: viewpoints of the training images.
+        shares: of the training images that have each viewpoint, 0..1.
     """
     if network.side_information is None:
         return network
-    known = torch.tensor([number for number in numbers if number >= 0], dtype=torch.long)
-    counts = torch.bincount(known, minlength=network.side_information.shape[1]).float()
-    means = (counts / max(1, len(numbers))) @ network.side_information.detach().cpu()
+    means = torch.tensor(shares) @ network.side_information.detach().cpu()
     state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items() if k != "side_information"}
     for branch, mean in enumerate(means):
         state[f"heads.{branch}.neck.running_mean"] -= mean

@@ -122,6 +122,45 @@ def extract_bands(
     )
 
 
+def view_bands(
+    network: LKAReID,
+    images: list[VehicleImage],
+    views: int,
+    augmentation: Augmentation,
+    source: random.Random,
+    *,
+    bf16: bool = True,
+    report: Callable[[int], None] = lambda _: None,
+) -> list[Bands]:
+    """Bands of the images as they are, and of `views` changed copies of each.
+
+    Args:
+        network: the embedder.
+        images: what to embed.
+        views: changed copies of each image.
+        augmentation: changes the copies, and says what the network wants to see.
+        source: of the changes.
+        bf16: run under bfloat16 autocast.
+        report: called with the number of images and copies done.
+
+    Raises:
+        DatasetError: an image cannot be read; the message names the file.
+    """
+
+    def of(view: int) -> Bands:
+        return extract_bands(
+            network,
+            images,
+            augmentation.spec,
+            bf16=bf16,
+            augmentation=augmentation if view else None,
+            source=source,
+            report=lambda done: report(view * len(images) + done),
+        )
+
+    return [of(view) for view in range(views + 1)]
+
+
 def save_bands(path: Path, views: Sequence[Bands]) -> None:
     """Write views of the same images (the images themselves are the caller's to know)."""
     tensors: dict[str, Tensor] = {}

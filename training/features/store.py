@@ -21,13 +21,13 @@ class FeatureStoreError(ValueError):
     """The folder holds no features, or other ones than were asked for."""
 
 
-def save_features(folder: Path, features: Features, made_by: dict[str, Any]) -> None:
+def save_features(folder: Path, features: Features, provenance: dict[str, Any]) -> None:
     """Write features into a folder; the list of images is written last and marks it as whole.
 
     Args:
         folder: is made.
         features: to keep; strips are kept as float16, as galleries keep them.
-        made_by: what they depend on (embedder, input, data), of JSON types.
+        provenance: what they depend on (embedder, input, data), of JSON types.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IMAGES).unlink(missing_ok=True)
@@ -43,7 +43,7 @@ def save_features(folder: Path, features: Features, made_by: dict[str, Any]) -> 
         }
         for image in features.images
     ]
-    note = {"made_by": made_by, "strips": features.strips is not None, "images": rows}
+    note = {"provenance": provenance, "strips": features.strips is not None, "images": rows}
     write_json(folder / IMAGES, note)
 
 
@@ -52,12 +52,12 @@ def features_exist(folder: Path) -> bool:
     return (folder / IMAGES).is_file()
 
 
-def open_features(folder: Path, made_by: dict[str, Any] | None = None) -> Features:
+def open_features(folder: Path, provenance: dict[str, Any] | None = None) -> Features:
     """The features in a folder; descriptors and strips stay on disk until they are read.
 
     Args:
         folder: as `save_features` wrote it.
-        made_by: refuse features that were made by something else; None takes any.
+        provenance: refuse features that were made by something else; None takes any.
 
     Raises:
         FeatureStoreError: nothing is there, it is damaged, or it was made by something else.
@@ -71,7 +71,7 @@ def open_features(folder: Path, made_by: dict[str, Any] | None = None) -> Featur
         raise FeatureStoreError(f"{folder} holds no whole features: {error.filename} is missing") from None
     except (ValueError, KeyError, TypeError) as error:
         raise FeatureStoreError(f"{folder} is damaged ({error}); remove it and compute it anew") from None
-    if made_by is not None and note["made_by"] != made_by:
+    if provenance is not None and note["provenance"] != provenance:
         raise FeatureStoreError(
             f"{folder} was made by another embedder or data; remove it or use another folder"
         )

@@ -103,8 +103,14 @@ def _marker(epochs: Sequence[int]) -> str:
     return "o" if len(epochs) < 5 else ""
 
 
-def draw_cmc(measured: dict[str, Measurement], out: Path) -> None:
-    """The cumulative matching characteristic of each, one line each."""
+def draw_cmc(found: Mapping[str, Sequence[Measurement]], out: Path) -> None:
+    """The cumulative matching characteristic, a line for each row of the results and each task."""
+    several = any(len(of_row) > 1 for of_row in found.values())
+    measured = {
+        f"{row}, {each.task.name}" if several else row: each
+        for row, of_row in found.items()
+        for each in of_row
+    }
     figure = Figure(figsize=(6.5, 4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     lowest, longest = 100.0, 1

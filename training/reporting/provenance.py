@@ -34,7 +34,7 @@ def data_hash(images: Sequence[VehicleImage]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def origin(data: Path, images: Sequence[VehicleImage], weights: Path | None) -> dict[str, Any]:
+def sources_of(data: Path, images: Sequence[VehicleImage], weights: Path | None) -> dict[str, Any]:
     """Data and weights of a run, by name and hash."""
     return {
         "data": {
@@ -52,7 +52,7 @@ def command(words: Sequence[str]) -> str:
     return shlex.join(["lka-reid", *(Path(word).name if word.startswith("/") else word for word in words)])
 
 
-def surroundings(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
     """Commit, versions and machine."""
     try:
         ours = version("lka-reid")
@@ -79,7 +79,7 @@ def training_record(
     """Where a model comes from, for its bundle's manifest.
 
     Args:
-        metrics: of a run's report, with what `origin` and `surroundings` say.
+        metrics: of a run's report, with what `sources_of` and `environment` say.
         held_out: images that are measured on.
         embedder: the first stage's configuration.
         reranker: where the second stage comes from, or None.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from training.progress import CheckRow, EpochRow, Progress
+from training.progress import CheckRow, EpochRow, Observer, Progress
 
 
-class EventLog:
+class EventLog(Observer):
     """Writes every step's losses and every epoch's figures for `tensorboard --logdir`."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class EventLog:
         self._writer.flush()
 
     def check(self, row: CheckRow) -> None:
-        """The validation loss of a re-ranker has been looked at."""
+        """A re-ranker's validation loss has been computed."""
         if self._writer is None:
             return
         if row.validation is not None:
@@ -50,7 +50,7 @@ class EventLog:
         self._writer.add_scalar("memory GiB", row.memory_gib, row.step)
         self._writer.flush()
 
-    def close(self) -> None:
+    def finished(self) -> None:
         """Write out what is left."""
         if self._writer is not None:
             self._writer.close()

@@ -1,4 +1,4 @@
-"""What a person sees of a run: bars on a terminal, a line an epoch everywhere, and the accuracy table."""
+"""What a person sees of a run: bars on a terminal, a line an epoch everywhere, and tables of accuracy."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from models.manifest import Accuracy
-from training.progress import CheckRow, EpochRow, memory_gib
+from training.progress import CheckRow, EpochRow, Reporter, memory_gib
 from training.progress import Progress as Step
 
 SHORT = {"cross_entropy": "ce", "triplet": "triplet", "descriptor": "desc", "strips": "strips"}
 SMOOTHING = 0.9
 
 
-class ConsoleReporter:
+class ConsoleReporter(Reporter):
     """Progress bars on a terminal, a line a part and an epoch elsewhere."""
 
     def __init__(self, console: Console, device: Any = None) -> None:
@@ -62,7 +62,7 @@ class ConsoleReporter:
         self._progress.stop()
 
     def part(self, name: str) -> None:
-        """A new part of the work begins."""
+        """A new part of the run begins."""
         self._finish()
         self._training = False
         if not self._console.is_terminal:
@@ -84,7 +84,7 @@ class ConsoleReporter:
     def step(self, progress: Step) -> None:
         """A step has been made."""
         now = time.perf_counter()
-        speed = progress.images / max(1e-9, now - self._last)
+        speed = progress.count / max(1e-9, now - self._last)
         self._speed = SMOOTHING * self._speed + (1 - SMOOTHING) * speed if self._speed else speed
         self._last = now
         # The parts of the loss are in the line of each epoch; a terminal's line has no room for them.
@@ -108,7 +108,7 @@ class ConsoleReporter:
         )
 
     def check(self, row: CheckRow) -> None:
-        """The validation loss of a re-ranker has been looked at."""
+        """A re-ranker's validation loss has been computed."""
         left = self._left(row.step)
         validation = f"  validation {row.validation:.4f}" if row.validation is not None else ""
         self._console.print(
@@ -126,16 +126,12 @@ class ConsoleReporter:
         made = step - done
         return (time.perf_counter() - since) / made * (self._total - step) if made else 0.0
 
-    def embedding(self, done: int, total: int) -> None:
-        """Images have been embedded."""
+    def embedded(self, done: int, total: int) -> None:
+        """Images of this part have been embedded."""
         if self._training and self._task is not None:
             self._progress.update(self._task, detail=f"measuring, {done}/{total} images")
         else:
             self._show(done, total, "images")
-
-    def reranking(self, step: int, loss: float) -> None:
-        """The re-ranker has made a step."""
-        self._show(step, None, f"loss {loss:.3f}")
 
     def _show(self, done: int, total: int | None, detail: str) -> None:
         if self._task is not None:
@@ -144,37 +140,6 @@ class ConsoleReporter:
     def _finish(self) -> None:
         if self._task is not None:
             self._progress.stop_task(self._task)
-
-
-class SilentReporter:
-    """Says nothing: for every process but the first, and for tests."""
-
-    def __enter__(self) -> SilentReporter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def part(self, name: str) -> None:
-        """A new part of the work begins."""
-
-    def started(self, steps: int, done: int) -> None:
-        """A training begins, or goes on."""
-
-    def step(self, progress: Step) -> None:
-        """A step has been made."""
-
-    def epoch(self, row: EpochRow) -> None:
-        """An epoch has ended."""
-
-    def check(self, row: CheckRow) -> None:
-        """The validation loss of a re-ranker has been looked at."""
-
-    def embedding(self, done: int, total: int) -> None:
-        """Images have been embedded."""
-
-    def reranking(self, step: int, loss: float) -> None:
-        """The re-ranker has made a step."""
 
 
 def _losses(losses: dict[str, float]) -> str:

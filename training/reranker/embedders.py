@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+
 from models.manifest import hash_file
 from models.network import LKAReID
-from training.checkpoints.resume import SnapshotError
-from training.checkpoints.weights import load_embedder, load_viewpoints, save_embedder
+from training.checkpoints.resume import ResumeError, as_json, require_same
+from training.checkpoints.weights import read_config, save
 from training.config.embedder import ExperimentConfig
 from training.config.reranker import HeadTraining, ListsConfig
 from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.distributed import Process
-from training.embedder.experiment import Experiment, Reporter, Sources
+from training.embedder.experiment import Experiment, Sources
 from training.export.bundle import Precision, for_inference
-from training.export.viewpoint import at_mean_viewpoint
+from training.export.viewpoint import load_served
 from training.features.extract import Features, extract
 from training.features.store import FeatureStoreError, features_exist, open_features, save_features
 from training.loading.augmentation import Augmentation
+from training.progress import Reporter
 from training.reporting.provenance import data_hash
-from training.reranker.strip_head import renew_head
-from training.signals import InterruptedRunError, Interruption
+from training.reranker.strip_head import own_head
+from training.signals import StoppedError, StopRequest
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,15 @@ class Frozen:
 
     Attributes:
         network: in evaluation mode, on the CPU, without side information.
-        made_by: what its features depend on, as JSON types.
+        provenance: what its features depend on, as JSON types.
     """
 
     network: LKAReID
-    made_by: dict[str, Any]
+    provenance: dict[str, Any]
 
-    def shipped(self, precision: Precision) -> Frozen:
+    def served(self, precision: Precision) -> Frozen:
         """As it will be served."""
-        return Frozen(for_inference(self.network, precision), {**self.made_by, "served": precision})
+        return Frozen(for_inference(self.network, precision), {**self.provenance, "served": precision})
 
 
 class Parts:
@@ -58,11 +60,11 @@ class Parts:
         sources: data and weights.
         lists: what the features are for.
         head: how each embedder's head of strips is trained anew; None keeps the one that it has.
-        reporter: told of every step.
+        reporter: receives the events.
         given: folder of a finished embedder run, to be used in the place of one of its own.
         batch: images embedded at a time.
         process: this one.
-        interruption: asked after every step.
+        stop: asked after every step.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Parts:
         given: Path | None = None,
         batch: int = 64,
         process: Process | None = None,
-        interruption: Interruption | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
         self.folder = folder
         self.config = embedder.model_copy(
@@ -90,14 +92,13 @@ class Parts:
         self.given = given
         self.batch = batch
         self.process = process or Process()
-        self.interruption = interruption or Interruption()
+        self.stop = stop or StopRequest()
         if not embedder.network.strips:
             raise DatasetError(
                 f"{embedder.name}: the re-ranker compares strips, and this embedder gives none; "
                 "train it with network.strips=4 and losses.strips=1"
             )
         self.experiment = self._experiment(self.config, given or folder / "embedder")
-        self.spec = self.experiment.spec
 
     @property
     def train(self) -> list[VehicleImage]:
@@ -118,19 +119,19 @@ class Parts:
             folder,
             self.reporter,
             process=self.process,
-            interruption=self.interruption,
-            division=(images, []) if images is not None else None,
+            stop=self.stop,
+            images=images,
         )
 
     @cached_property
     def embedder(self) -> Frozen:
-        """The embedder whose answers will be re-ranked, trained on all training images.
+        """The embedder whose candidate lists will be re-ordered, trained on all training images.
 
         Raises:
-            SnapshotError: what is there was made with other settings, or the given run is not finished.
+            ResumeError: what is there was made with other settings, or the given run is not finished.
         """
-        if self.given is not None and not self.experiment.finished:
-            raise SnapshotError(f"{self.given}: holds no finished embedder run")
+        if self.given is not None and not self.experiment.folder.finished:
+            raise ResumeError(f"{self.given}: holds no finished embedder run")
         return self._frozen(self.experiment, "embedder")
 
     def fold_embedder(self, number: int, images: list[VehicleImage]) -> Frozen:
@@ -146,50 +147,51 @@ class Parts:
         return self._frozen(experiment, f"fold-{number}")
 
     def _frozen(self, experiment: Experiment, name: str) -> Frozen:
-        path = experiment.settle()
-        network, viewpoints = load_embedder(path), load_viewpoints(path)
-        if viewpoints is not None:
-            network = at_mean_viewpoint(network, viewpoints.numbers(experiment.train))
-        made_by = {"embedder": hash_file(path), "input": experiment.spec.model_dump(mode="json")}
-        if self.head is None:
-            return Frozen(network, made_by)
-        return self._with_own_head(self.head, Frozen(network, made_by), experiment.train, name)
+        experiment.result()
+        path = experiment.folder.embedder
+        network = load_served(path)
+        provenance = {"embedder": hash_file(path), "input": self.config.spec.model_dump(mode="json")}
+        if self.head is not None:
+            provenance["head"] = {
+                **asdict(self.head),
+                "augmentation": self.config.augmentation.model_dump(mode="json"),
+                "seed": self.lists.seed,
+                "data": data_hash(experiment.train),
+            }
+            self._replace_head(self.head, network, provenance, experiment.train, name)
+        return Frozen(network, provenance)
 
-    def _with_own_head(
-        self, head: HeadTraining, frozen: Frozen, images: list[VehicleImage], name: str
-    ) -> Frozen:
-        """The same embedder with a head of strips that has learned from its finished maps."""
+    def _replace_head(
+        self,
+        config: HeadTraining,
+        network: LKAReID,
+        provenance: dict[str, Any],
+        images: list[VehicleImage],
+        name: str,
+    ) -> None:
+        """Give the network a head of strips that has learned from its finished maps, in place."""
         path = self.folder / "heads" / f"{name}.safetensors"
-        note = path.with_suffix(".json")
-        changes = {"augmentation": self.config.augmentation.model_dump(mode="json"), "seed": self.lists.seed}
-        made_by = {**frozen.made_by, "head": {**asdict(head), **changes, "data": data_hash(images)}}
-        text = json.dumps(made_by, indent=1) + "\n"
         if not path.exists():
             self.reporter.part(f"head of {name}")
-            network = frozen.network.to(self.process.device)
-            total = (head.views + 1) * len(images)
-            renew_head(
-                network,
+            total = (config.views + 1) * len(images)
+            head = own_head(
+                network.to(self.process.device),
                 images,
-                Augmentation(self.spec, self.config.augmentation),
+                Augmentation(self.config.spec, self.config.augmentation),
                 random.Random(f"{self.lists.seed}/{name}-head"),  # noqa: S311
-                head,
+                config,
                 bf16=self.lists.precision == "bf16",
                 report=lambda done: self._embedded(done, total),
             )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(text, encoding="utf-8")
-            save_embedder(path, network.cpu())
-        elif note.read_text(encoding="utf-8") != text:
-            raise SnapshotError(
-                f"{path} was made with other settings ({note}); remove it or choose another folder"
-            )
-        return Frozen(load_embedder(path), made_by)
+            save(path, head, "strip head", provenance)
+            network.cpu()
+        require_same(path, provenance, read_config(path, "strip head"))
+        network.get_submodule("strip_head").load_state_dict(load_file(path), strict=True)
 
     def _embedded(self, done: int, total: int) -> None:
-        self.reporter.embedding(done, total)
-        if self.interruption.asked and done < total:
-            raise InterruptedRunError(f"stopped after embedding {done} of {total} images")
+        self.reporter.embedded(done, total)
+        if self.stop.made and done < total:
+            raise StoppedError(f"stopped after embedding {done} of {total} images")
 
     def features(
         self, name: str, frozen: Frozen, images: list[VehicleImage], *, views: int = 0
@@ -204,22 +206,22 @@ class Parts:
 
         Raises:
             FeatureStoreError: what is there was made by something else, or is damaged.
-            InterruptedRunError: it was asked to stop; the copies under way are made again.
+            StoppedError: it was asked to stop; the copies under way are made again.
         """
         source = random.Random(f"{self.lists.seed}/{name}-features")  # noqa: S311
-        augmentation = Augmentation(self.spec, self.config.augmentation)
+        augmentation = Augmentation(self.config.spec, self.config.augmentation)
         found = []
         for view in range(views + 1):
             folder = self.folder / "features" / name / f"view-{view}"
-            made_by = self._made_by(frozen, images, f"{name}, copy {view}" if view else "")
+            provenance = self._features_provenance(frozen, images, f"{name}, copy {view}" if view else "")
             if not features_exist(folder):
                 self.reporter.part(f"features of {name}" + (f", changed copy {view}" if view else ""))
                 features = self._extract(frozen, images, augmentation if view else None, source)
-                save_features(folder, features, made_by)
+                save_features(folder, features, provenance)
             elif view:
                 for _ in images:
                     augmentation.draw(source)
-            kept = open_features(folder, made_by)
+            kept = open_features(folder, provenance)
             if [image.path.name for image in kept.images] != [image.path.name for image in images]:
                 raise FeatureStoreError(f"{folder} has the images in another order; remove it")
             # Kept paths are those of the day they were made; the data may lie elsewhere now.
@@ -242,24 +244,24 @@ class Parts:
                 bf16=self.lists.precision == "bf16",
                 augmentation=augmentation,
                 source=source if augmentation is not None else None,
-                spec=self.spec,
+                spec=self.config.spec,
                 report=lambda done: self._embedded(done, len(images)),
             )
         finally:
             network.cpu()
 
-    def _made_by(self, frozen: Frozen, images: list[VehicleImage], copy: str) -> dict[str, Any]:
+    def _features_provenance(self, frozen: Frozen, images: list[VehicleImage], copy: str) -> dict[str, Any]:
         """What features depend on, as JSON gives it back."""
         changes = {
             "copy": copy,
             "seed": self.lists.seed,
             "augmentation": self.config.augmentation.model_dump(mode="json"),
         }
-        made_by = {
-            **frozen.made_by,
-            "data": data_hash(images),
-            "precision": self.lists.precision,
-            "changes": changes if copy else None,
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(made_by))
-        return plain
+        return as_json(
+            {
+                **frozen.provenance,
+                "data": data_hash(images),
+                "precision": self.lists.precision,
+                "changes": changes if copy else None,
+            }
+        )

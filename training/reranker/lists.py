@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from training.config.reranker import CheckpointConfig, ListsConfig
 from training.datasets.dataset import Task
@@ -21,32 +18,6 @@ from training.reranker.embedders import Frozen, Parts
 from training.reranker.mining import Fold, Lists, mine
 
 BLOCK = 1024
-
-
-class Watch:
-    """Knows the probes of the batch that was looked at last, for the message of a loss that is not finite."""
-
-    def __init__(self) -> None:
-        self.probes: list[VehicleImage] = []
-
-    def names(self) -> str:
-        """Their paths, a line each."""
-        return "\n".join(f"  {image.path}" for image in self.probes)
-
-
-class WatchedFold(Fold):
-    """A fold whose batches are noted."""
-
-    def __init__(
-        self, features: Features, lists: Lists, device: torch.device | str = "cpu", watch: Watch | None = None
-    ) -> None:
-        super().__init__(features, lists, device)
-        self._watch = watch or Watch()
-
-    def batch(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """See `Fold.batch`."""
-        self._watch.probes = [self.features.images[i] for i in self.lists.probes[chosen]]
-        return super().batch(chosen)
 
 
 @dataclass(frozen=True)
@@ -104,12 +75,10 @@ class LearningLists:
     Attributes:
         folds: to learn from: the views of each fold, the unchanged images first.
         validation: to choose the checkpoint by.
-        watch: of all batches.
     """
 
     folds: list[list[Fold]] = field(default_factory=list)
     validation: list[Fold] = field(default_factory=list)
-    watch: Watch = field(default_factory=Watch)
 
     @property
     def width(self) -> int:
@@ -162,7 +131,7 @@ def make_lists(
     made = LearningLists()
 
     def fold(features: Features, found: Lists) -> Fold:
-        return WatchedFold(features, found, parts.process.device, made.watch)
+        return Fold(features, found, parts.process.device)
 
     def mined(features: Features, name: str) -> Fold:
         return fold(features, _mine(features, lists.candidates, name))

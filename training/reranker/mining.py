@@ -81,6 +81,11 @@ class Fold:
         self._similarities = torch.from_numpy(lists.similarities).to(self.device)
         self._right = torch.from_numpy(lists.right).to(self.device)
 
+    @property
+    def inputs(self) -> int:
+        """Numbers in an image's strips."""
+        return int(self._strips[0].numel())
+
     def batch(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Probes `[B, s, d]`, candidates `[B, v, s, d]`, similarities `[B, v]`, right `[B, v]`."""
         rows = torch.from_numpy(chosen).to(self.device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from models.strips import StripHead
 from training.config.reranker import HeadTraining
 from training.datasets.image import VehicleImage
 from training.embedder.losses import contrastive
-from training.features.bands import Bands, extract_bands
+from training.features.bands import Bands, view_bands
 from training.loading.augmentation import Augmentation
 
 
@@ -90,7 +89,7 @@ def train_head(choice: StripChoice, views: Sequence[Bands], config: HeadTraining
     return head.eval()
 
 
-def renew_head(
+def own_head(
     network: LKAReID,
     images: list[VehicleImage],
     augmentation: Augmentation,
@@ -99,52 +98,21 @@ def renew_head(
     *,
     bf16: bool = True,
     report: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Train a network's head of strips anew on its finished maps, in place; no descriptor changes.
+) -> StripHead:
+    """A head of strips for a network, trained on its finished maps; no descriptor depends on it.
 
     Args:
         network: with strips, in evaluation mode.
         images: that it was trained on.
         augmentation: changes the copies, and says what the network wants to see.
-        source: of their chance.
+        source: draws the changes.
         config: of the training.
         bf16: run the network under bfloat16 autocast.
         report: called with the number of images and copies embedded.
     """
-    views: list[Bands] = []
-    for view in range(config.views + 1):
-        before = view * len(images)
-        views.append(
-            extract_bands(
-                network,
-                images,
-                augmentation.spec,
-                bf16=bf16,
-                augmentation=augmentation if view else None,
-                source=source,
-                report=partial(_further, report, before),
-            )
-        )
+    views = view_bands(network, images, config.views, augmentation, source, bf16=bf16, report=report)
     choice = StripChoice(rows=network.config.strips, width=network.config.strip_width)
-    replace_head(network, train_head(choice, views, config))
-
-
-def _further(report: Callable[[int], None], before: int, done: int) -> None:
-    report(before + done)
-
-
-def replace_head(network: LKAReID, head: StripHead) -> None:
-    """Give a network this head's weights, in place.
-
-    Raises:
-        ValueError: the network has no strips, or of another width.
-    """
-    if network.strip_head is None:
-        raise ValueError("the network has no strips")
-    try:
-        network.strip_head.load_state_dict(head.state_dict(), strict=True)
-    except RuntimeError as error:
-        raise ValueError(f"the head does not fit the network: {error}") from None
+    return train_head(choice, views, config)
 
 
 def _two(count: int, source: torch.Generator) -> list[int]:

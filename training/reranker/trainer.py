@@ -1,10 +1,10 @@
-"""Training the re-ranker on the lists that a frozen embedder makes (CarGait, section 3)."""
+"""Training the re-ranker on the candidate lists of a frozen embedder (CarGait, section 3)."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.reranker import RerankerConfig, StripReranker, strip_distance
-from training.checkpoints.resume import (
-    Snapshots,
-    pack_chance,
-    pack_optimiser,
-    under,
-    unpack_chance,
-    unpack_optimiser,
-)
+from training.checkpoints.resume import Checkpoints
 from training.config.reranker import RerankerTraining
+from training.distributed import Process
+from training.loop import Loop
+from training.progress import CheckRow, Observer, Progress, memory_gib
 from training.reranker.mining import Fold
-from training.signals import InterruptedRunError, Interruption
+from training.signals import StopRequest
+
+Chosen = tuple[Fold, NDArray[np.integer]]
+"""A fold and the numbers of some of its lists."""
 
 
 def ranking_loss(distances: Tensor, similarities: Tensor, right: Tensor, beta: float) -> Tensor:
@@ -58,119 +57,150 @@ class Classifier(nn.Module):
         return logits
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained re-ranker and the way there.
-
-    Attributes:
-        model: in evaluation mode.
-        losses: step -> ranking loss on the validation lists, from step 0 (untrained).
-    """
-
-    model: StripReranker
-    losses: dict[int, float]
-
-
-def train_reranker(
-    folds: Sequence[Fold],
-    validation: Sequence[Fold],
-    shape: RerankerConfig,
-    config: RerankerTraining,
-    *,
-    stop: int | None = None,
-    report: Callable[[int, float], None] = lambda *_: None,
-    snapshots: Snapshots | None = None,
-    interruption: Interruption | None = None,
-) -> Trained:
-    """Train on the folds' lists.
+class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
+    """Trains a re-ranker on the folds' lists; its periods are the steps between two checks.
 
     Args:
         folds: training lists; each fold has its own embedder, which has not seen the fold's vehicles. Where
             the first one's batches are, everything is computed.
-        validation: lists of vehicles that no fold holds, to look at now and then; the weights with the
-            lowest ranking loss on them are returned. Without any, the last weights are.
+        validation: lists of vehicles that no fold holds, for the checks; the weights with the lowest ranking
+            loss on them are the result. Without any, the last weights are.
         shape: of the re-ranker.
         config: of the training.
-        stop: end after this many of the schedule's steps.
-        report: called with every step and its training loss.
-        snapshots: where to save, and what to go on from if there is something.
-        interruption: asked after every step.
+        steps: end after this many of the schedule's steps; None for all of them.
+        checkpoints: where to save after every check, and what to go on from; None for nowhere.
+        observers: receive the events.
+        stop: asked after every step.
+
+    Attributes:
+        validation_losses: step -> ranking loss on the validation lists, from step 0 (untrained).
 
     Raises:
-        FloatingPointError: the loss is not finite.
-        InterruptedRunError: it was asked to stop, and has saved where it stands.
-        SnapshotError: what was saved does not fit.
+        ValueError: the steps are no multiple of the steps between two checks.
     """
-    torch.manual_seed(config.seed)
-    source = np.random.default_rng(config.seed)
-    device = folds[0].device
-    model = StripReranker(shape).to(device)
-    identities = sorted({v for fold in folds for v in fold.features.vehicles.tolist()})
-    number = {vehicle: i for i, vehicle in enumerate(identities)}
-    strips = folds[0].features.strips
-    if strips is None:
-        raise ValueError("the embedder gives no strips")
-    classifier = Classifier(strips.shape[1] * strips.shape[2], len(identities)).to(device)
-    parameters = [*model.parameters(), *classifier.parameters()]
-    optimiser = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
-    losses: dict[int, float] = {}
-    best = copy.deepcopy(model.state_dict())
-    done = 0
 
-    def save() -> None:
-        if snapshots is None:
+    row_type = CheckRow
+
+    def __init__(
+        self,
+        folds: Sequence[Fold],
+        validation: Sequence[Fold],
+        shape: RerankerConfig,
+        config: RerankerTraining,
+        *,
+        steps: int | None = None,
+        checkpoints: Checkpoints | None = None,
+        observers: Sequence[Observer] = (),
+        stop: StopRequest | None = None,
+    ) -> None:
+        steps = config.steps if steps is None else steps
+        if steps % config.check_every:
+            raise ValueError(f"{steps} steps are no multiple of {config.check_every} between two checks")
+        torch.manual_seed(config.seed)
+        self.folds = folds
+        self.validation = validation
+        self.config = config
+        device = folds[0].device
+        self.model = StripReranker(shape).to(device)
+        identities = sorted({v for fold in folds for v in fold.features.vehicles.tolist()})
+        self._number = {vehicle: i for i, vehicle in enumerate(identities)}
+        self.classifier = Classifier(folds[0].inputs, len(identities)).to(device)
+        self.best = copy.deepcopy(self.model)
+        self.validation_losses: dict[int, float] = {}
+        self._source = np.random.default_rng(config.seed)
+        self._parameters = [*self.model.parameters(), *self.classifier.parameters()]
+        optimiser = torch.optim.AdamW(
+            self._parameters, config.learning_rate, weight_decay=config.weight_decay
+        )
+        super().__init__(
+            {"model": self.model, "classifier": self.classifier, "best": self.best},
+            optimiser,
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps),
+            periods=steps // config.check_every,
+            length=config.check_every,
+            process=Process(device),
+            checkpoints=checkpoints,
+            observers=observers,
+            stop=stop,
+        )
+
+    @property
+    def result(self) -> StripReranker:
+        """The re-ranker of the lowest validation loss, the last of several; without any, the last one."""
+        return self.best if self.validation else self.model
+
+    def begin(self) -> None:
+        """Check the untrained re-ranker."""
+        self._check()
+
+    def _check(self) -> None:
+        if not self.validation:
             return
-        parts = {"model": model.state_dict(), "classifier": classifier.state_dict(), "best": best}
-        tensors = {f"{part}.{name}": t for part, state in parts.items() for name, t in state.items()}
-        state, groups = pack_optimiser(optimiser)
-        values = {
-            "losses": list(losses.items()),
-            "groups": groups,
-            "schedule": schedule.state_dict(),
-            "source": source.bit_generator.state,
-        }
-        snapshots.save(done, tensors | state | pack_chance(), {"step": done, **values})
+        losses = self.validation_losses
+        losses[self.step] = validation_loss(self.model, self.validation, self.config)
+        if losses[self.step] == min(losses.values()):
+            self.best.load_state_dict(self.model.state_dict())
 
-    if snapshots is not None and snapshots.exist():
-        tensors, values = snapshots.load()
-        model.load_state_dict(under("model.", tensors), strict=True)
-        classifier.load_state_dict(under("classifier.", tensors), strict=True)
-        best = under("best.", tensors)
-        unpack_optimiser(optimiser, tensors, values["groups"])
-        schedule.load_state_dict(values["schedule"])
-        source.bit_generator.state = values["source"]
-        losses = {int(step): loss for step, loss in values["losses"]}
-        done = values["step"]
-        unpack_chance(tensors)
-    elif validation:
-        losses[0] = validation_loss(model, validation, config)
-    sizes = np.array([len(fold.lists) for fold in folds])
-    for step in range(done + 1, (config.steps if stop is None else stop) + 1):
-        fold = folds[int(source.choice(len(folds), p=sizes / sizes.sum()))]
-        chosen = source.choice(len(fold.lists), config.batch, replace=False)
-        loss = _loss(model, classifier, fold, chosen, number, config)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the re-ranker's loss is {loss.item()} in step {step}")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        schedule.step()
-        done = step
-        report(step, loss.item())
-        if validation and step % config.check_every == 0:
-            losses[step] = validation_loss(model, validation, config)
-            if losses[step] == min(losses.values()):
-                best = copy.deepcopy(model.state_dict())
-        asked = interruption is not None and interruption.asked
-        if asked or step % config.check_every == 0:
-            save()
-        if asked:
-            raise InterruptedRunError(f"stopped the re-ranker after step {step}")
-    if validation:
-        model.load_state_dict(best)
-    return Trained(model.eval(), losses)
+    def batches(self, period: int, done: int = 0) -> Iterator[Chosen]:  # noqa: ARG002 - drawn one by one
+        """Lists drawn from a fold that is drawn by its size, step by step."""
+        sizes = np.array([len(fold.lists) for fold in self.folds])
+        for _ in range(done, self.length):
+            fold = self.folds[int(self._source.choice(len(self.folds), p=sizes / sizes.sum()))]
+            yield fold, self._source.choice(len(fold.lists), self.config.batch, replace=False)
+
+    def losses(self, batch: Chosen) -> dict[str, Tensor]:
+        """Ranking loss plus alpha times the classification loss."""
+        fold, chosen = batch
+        return {"training": _loss(self.model, self.classifier, fold, chosen, self._number, self.config)}
+
+    def descend(self, total: Tensor) -> None:
+        """Make a step along the gradient, of norm 1 at most."""
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+
+    def progress(self, losses: dict[str, float]) -> Progress:
+        """What observers learn of a step."""
+        return Progress(self.step, self.steps, losses, count=self.config.batch, unit="lists")
+
+    def row(self, losses: dict[str, float], steps: int, seconds: float) -> CheckRow:
+        """Compute the validation loss, and say what is known."""
+        self._check()
+        return CheckRow(
+            step=self.step,
+            steps=self.steps,
+            loss=losses["training"],
+            validation=self.validation_losses.get(self.step),
+            learning_rate=self.learning_rate,
+            lists_per_second=steps * self.config.batch / seconds if seconds else 0.0,
+            seconds=seconds,
+            memory_gib=memory_gib(self.process.device),
+        )
+
+    def emit(self, observer: Observer, row: CheckRow) -> None:
+        """The validation loss has been computed."""
+        observer.check(row)
+
+    def place(self) -> str:
+        """The step."""
+        return f"step {self.step + 1}"
+
+    def images(self, batch: Chosen) -> list[str]:
+        """Paths of a batch's probes."""
+        fold, chosen = batch
+        return [str(fold.features.images[i].path) for i in fold.lists.probes[chosen]]
+
+    def state(self) -> dict[str, Any]:
+        """What draws the batches, and the validation losses."""
+        losses = list(self.validation_losses.items())
+        return {"source": self._source.bit_generator.state, "validation_losses": losses}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with what draws the batches, and the validation losses."""
+        self._source.bit_generator.state = state["source"]
+        self.validation_losses.update({int(step): loss for step, loss in state["validation_losses"]})
 
 
 def _loss(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.inputspec import InputSpec
 from models.network import Branch, LKAReID, NetworkConfig, branches, count_parameters
-from training.atomic import write_json
-from training.checkpoints.pretrained import load_imagenet
-from training.checkpoints.resume import Snapshots
+from training.checkpoints.resume import Checkpoints, kept
 from training.config.embedder import BranchConfig, ExperimentConfig
 from training.datasets.dataset import Dataset
 from training.datasets.folds import Part
 from training.distributed import Process, choose_device
-from training.embedder.experiment import Reporter, settings
-from training.embedder.trainer import Trainer
+from training.embedder.run import embedder_trainer
 from training.evaluation.assessment import assess
 from training.features.extract import extract
-from training.reporting.provenance import origin
-from training.signals import Interruption
+from training.progress import Reporter
+from training.reporting.provenance import sources_of
+from training.signals import StopRequest
 from training.studies.complexity import multiply_accumulates
 from training.studies.locks import share
 
@@ -39,7 +35,7 @@ ROWS: dict[str, tuple[Branch, ...]] = {
 TITLES = {"baseline": "Baseline (MBR-4B)", "lka": "+ LKA", "hca": "+ HCA", "both": "+ LKA + HCA"}
 # Of VeRi-776, as in the paper's table: the two classifiers count too.
 IDENTITIES = 575
-# Seconds between two snapshots of a cell: on a GPU the whole cell takes less.
+# Seconds between two checkpoints of a cell: on a GPU the whole cell takes less.
 SPACING = 60.0
 
 
@@ -72,10 +68,10 @@ class Ablation:
         dataset: the data set.
         weights: to start from, or None.
         folder: keeps a JSON file for each finished cell.
-        reporter: told of every step.
-        folds: identity folds; 1 for the data's own division.
+        reporter: receives the events.
+        folds: identity folds; 1 for the data's own split.
         measured: how many of the folds to run.
-        interruption: asked after every step.
+        stop: asked after every step.
     """
 
     def __init__(
@@ -89,91 +85,68 @@ class Ablation:
         *,
         folds: int,
         measured: int | None = None,
-        interruption: Interruption | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
         self.config = config
         self.weights = weights
         self.folder = folder
         self.reporter = reporter
-        self.interruption = interruption or Interruption()
+        self.stop = stop or StopRequest()
         self.parts = config.data.parts(dataset, folds)[:measured]
-        self.origin = origin(data, dataset.train, weights)
+        self.sources = sources_of(data, dataset.train, weights)
 
     def run(self, rows: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
         """All cells, those already there read from their files, those that other processes make waited for.
 
         Raises:
-            SnapshotError: a cell there was made with other settings.
-            InterruptedRunError: it was asked to stop; the same call goes on.
+            ResumeError: a cell there was made with other settings.
+            StoppedError: it was asked to stop; the same call goes on.
         """
         cells = [Cell(row, seed, part) for seed in seeds for part in self.parts for row in rows]
         place = {cell.name: f"{number}/{len(cells)}" for number, cell in enumerate(cells, start=1)}
         found: dict[str, dict[str, Any]] = {}
 
         def make(cell: Cell) -> None:
-            found[cell.name] = self._found_or_made(cell, place[cell.name])
+            found[cell.name] = self._measured(cell, place[cell.name])
 
         share(
             cells,
             lambda cell: self.folder / f"{cell.name}.lock",
             make,
             self.reporter.part,
-            self.interruption,
+            self.stop,
         )
         return [found[cell.name] for cell in cells]
 
-    def _found_or_made(self, cell: Cell, place: str) -> dict[str, Any]:
+    def _measured(self, cell: Cell, place: str) -> dict[str, Any]:
         config = self._config(cell.row, cell.seed)
-        made_of = {**self.origin, "fold": cell.part.number, "cell": settings(config)}
-        keeper = Snapshots(self.folder / cell.name, made_of, spacing=SPACING)
-        path = self.folder / f"{cell.name}.json"
-        if path.exists():
-            made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            keeper.require_same(path, made["settings"])
-            return made
-        self.reporter.part(f"{place} {TITLES[cell.row]}, seed {cell.seed}, {cell.part.task.name}")
-        made = {
-            "row": cell.row,
-            "seed": cell.seed,
-            "fold": cell.part.number,
-            "figures": self._measured(config, cell.part, keeper),
-            "settings": keeper.settings,
-        }
-        write_json(path, made)
-        keeper.remove()
-        return made
+        settings = {**self.sources, "fold": cell.part.number, "cell": config.settings()}
+        checkpoints = Checkpoints(self.folder / cell.name, settings, spacing=SPACING)
+
+        def make() -> dict[str, Any]:
+            self.reporter.part(f"{place} {TITLES[cell.row]}, seed {cell.seed}, {cell.part.task.name}")
+            network = embedder_trainer(
+                config,
+                cell.part.train,
+                self.weights,
+                process=Process(choose_device(config.run.device)),
+                checkpoints=checkpoints,
+                observers=[self.reporter],
+                stop=self.stop,
+            ).run()
+            task = cell.part.task
+            features = extract(network, task.images(), batch=config.evaluation.batch, spec=config.spec)
+            figures = assess(task, features).figures()
+            return {"row": cell.row, "seed": cell.seed, "fold": cell.part.number, "figures": figures}
+
+        found = kept(self.folder / f"{cell.name}.json", settings, make)
+        checkpoints.remove()
+        return found
 
     def _config(self, row: str, seed: int) -> ExperimentConfig:
         mixers = tuple(BranchConfig(mixer=branch.mixer, loss=branch.loss) for branch in ROWS[row])
         network = self.config.network.model_copy(update={"branches": mixers})
         return self.config.model_copy(update={"network": network, "seed": seed})
-
-    def _measured(self, config: ExperimentConfig, part: Part, snapshots: Snapshots) -> dict[str, float]:
-        torch.manual_seed(config.seed)
-        shape = config.network.build()
-        network = LKAReID(shape, len({image.vehicle_id for image in part.train}))
-        if self.weights is not None:
-            wanted = config.weights
-            load_imagenet(
-                network, self.weights, layout=wanted.layout, sha256=wanted.sha256, left_out=wanted.left_out
-            )
-        trainer = Trainer(
-            network,
-            part.train,
-            config,
-            process=Process(choose_device(config.run.device)),
-            snapshots=snapshots,
-            observers=[self.reporter],
-            interruption=self.interruption,
-        )
-        if snapshots.exist():
-            trainer.resume()
-        trained = trainer.run()
-        height, width = shape.image_size
-        spec = InputSpec(height=height, width=width, mean=config.input.mean, std=config.input.std)
-        images = part.task.images()
-        features = extract(trained, images, batch=config.evaluation.batch, spec=spec)
-        return assess(part.task, features).figures()
 
 
 def summary(cells: Sequence[dict[str, Any]], shape: NetworkConfig) -> list[dict[str, Any]]:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from models.inputspec import InputSpec
 from models.network import LKAReID
-from training.checkpoints.pretrained import load_imagenet
-from training.checkpoints.resume import Snapshots
+from training.checkpoints.resume import Checkpoints, kept
 from training.checkpoints.weights import load_embedder, save_embedder
 from training.config.embedder import ExperimentConfig
 from training.datasets.folds import Part, vehicle_folds
 from training.datasets.image import VehicleImage
 from training.distributed import Process, choose_device
-from training.embedder.experiment import Reporter, settings
-from training.embedder.trainer import Trainer
-from training.features.bands import Bands, extract_bands, load_bands, save_bands
+from training.embedder.run import embedder_trainer
+from training.features.bands import Bands, load_bands, save_bands, view_bands
 from training.loading.augmentation import Augmentation
-from training.signals import Interruption
+from training.progress import Reporter
+from training.signals import StopRequest
 from training.studies.ablation import SPACING
 
 INNER = 2
@@ -64,10 +59,10 @@ class CellMaker:
         config: of every embedder.
         weights: to start from, or None.
         folder: with one folder for each cell.
-        reporter: told of every step.
-        origin: of data and weights, for the record.
+        reporter: receives the events.
+        sources: data and weights, for the record.
         views: changed copies of every unseen training image; the seen ones have half as many.
-        interruption: asked after every step.
+        stop: asked after every step.
     """
 
     def __init__(
@@ -76,27 +71,25 @@ class CellMaker:
         weights: Path | None,
         folder: Path,
         reporter: Reporter,
-        origin: dict[str, Any],
+        sources: dict[str, Any],
         *,
         views: int = 3,
-        interruption: Interruption | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
         self.config = config
         self.weights = weights
         self.folder = folder
         self.reporter = reporter
-        self.origin = origin
+        self.sources = sources
         self.views = views
-        self.interruption = interruption or Interruption()
-        height, width = config.network.image_size
-        self.spec = InputSpec(height=height, width=width, mean=config.input.mean, std=config.input.std)
+        self.stop = stop or StopRequest()
 
     def bands(self, part: Part, seed: int) -> CellBands:
         """All of one cell.
 
         Raises:
-            SnapshotError: the folder holds a cell of other settings.
-            InterruptedRunError: it was asked to stop; the same call goes on.
+            ResumeError: the folder holds a cell of other settings.
+            StoppedError: it was asked to stop; the same call goes on.
         """
         folder = self.folder / f"seed{seed}-fold{part.number}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,75 +117,55 @@ class CellMaker:
     ) -> dict[str, list[Bands]]:
         """Views of the wanted images by an embedder that has learned from `learned`."""
         vehicles = sorted({image.vehicle_id for image in learned})
-        made_of = {
-            **self.origin,
+        settings = {
+            **self.sources,
             "seed": seed,
-            "settings": settings(self.config),
+            "embedder": self.config.settings(),
             "vehicles": vehicles,
             "views": self.views,
         }
-        keeper = Snapshots(folder / f"{name}-snapshot", made_of, spacing=SPACING)
-        note = folder / f"{name}.json"
-        if note.exists():
-            keeper.require_same(note, json.loads(note.read_text(encoding="utf-8")))
-        else:
-            network = self._network(folder / f"{name}.safetensors", learned, seed, keeper)
+        checkpoints = Checkpoints(folder / f"{name}-checkpoint", settings, spacing=SPACING)
+
+        def make() -> dict[str, Any]:
+            network = self._network(folder / f"{name}.safetensors", learned, seed, checkpoints)
             for part, (images, views) in wanted.items():
                 save_bands(folder / f"{name}-{part}.safetensors", self._views(network, images, views, seed))
-            note.write_text(json.dumps(keeper.settings, indent=1) + "\n", encoding="utf-8")
-            keeper.remove()
+            return {}
+
+        kept(folder / f"{name}.json", settings, make)
+        checkpoints.remove()
         device = choose_device(self.config.run.device)
         return {
             part: load_bands(folder / f"{name}-{part}.safetensors", images, device)
             for part, (images, _) in wanted.items()
         }
 
-    def _network(self, path: Path, images: list[VehicleImage], seed: int, keeper: Snapshots) -> LKAReID:
+    def _network(
+        self, path: Path, images: list[VehicleImage], seed: int, checkpoints: Checkpoints
+    ) -> LKAReID:
         device = choose_device(self.config.run.device)
         if not path.exists():
             self.reporter.part(f"{path.parent.name}, {path.stem}")
-            torch.manual_seed(seed)
-            network = LKAReID(self.config.network.build(), len({image.vehicle_id for image in images}))
-            if self.weights is not None:
-                wanted = self.config.weights
-                load_imagenet(
-                    network,
-                    self.weights,
-                    layout=wanted.layout,
-                    sha256=wanted.sha256,
-                    left_out=wanted.left_out,
-                )
-            trainer = Trainer(
-                network,
-                images,
+            trainer = embedder_trainer(
                 self.config.model_copy(update={"seed": seed}),
+                images,
+                self.weights,
                 process=Process(device),
-                snapshots=keeper,
+                checkpoints=checkpoints,
                 observers=[self.reporter],
-                interruption=self.interruption,
+                stop=self.stop,
             )
-            if keeper.exist():
-                trainer.resume()
             save_embedder(path, trainer.run())
         return load_embedder(path).to(device)
 
     def _views(self, network: LKAReID, images: list[VehicleImage], views: int, seed: int) -> list[Bands]:
-        augmentation = Augmentation(self.spec, self.config.augmentation)
-        source = random.Random(f"{seed}/views")  # noqa: S311
-        found = []
-        for view in range(views + 1):
-            changes = {"augmentation": augmentation, "source": source} if view else {}
-            before, total = view * len(images), (views + 1) * len(images)
-            found.append(
-                extract_bands(
-                    network,
-                    images,
-                    self.spec,
-                    bf16=self.config.run.precision == "bf16",
-                    report=lambda done, before=before, total=total: self.reporter.embedding(  # type: ignore[misc]
-                        before + done, total
-                    ),
-                    **changes,  # type: ignore[arg-type]
-                )
-            )
-        return found
+        total = (views + 1) * len(images)
+        return view_bands(
+            network,
+            images,
+            views,
+            Augmentation(self.config.spec, self.config.augmentation),
+            random.Random(f"{seed}/views"),  # noqa: S311
+            bf16=self.config.run.precision == "bf16",
+            report=lambda done: self.reporter.embedded(done, total),
+        )

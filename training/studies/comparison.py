@@ -82,7 +82,7 @@ class Cell:
         """The second stage.
 
         Raises:
-            CheckpointError: the file is none.
+            WeightsError: the file is none.
         """
         return load_reranker(self.folder / RERANKER)
 
@@ -192,7 +192,7 @@ def measure(
         rank of its first correct match; queries are in one order throughout.
 
     Raises:
-        ComparisonError, FeatureStoreError, CheckpointError: the cell cannot be measured.
+        ComparisonError, FeatureStoreError, WeightsError: the cell cannot be measured.
         ValueError: features without strips.
     """
     validation = Lists(cell.features(VALIDATION))

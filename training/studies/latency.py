@@ -68,7 +68,7 @@ def time_probes(cell: Cell, peers: Sequence[Peer], probes: int = PROBES) -> dict
             of a ranking gets no more of them, but 5 at least.
 
     Raises:
-        ComparisonError, FeatureStoreError, CheckpointError: the cell cannot be measured.
+        ComparisonError, FeatureStoreError, WeightsError: the cell cannot be measured.
     """
     torch.set_num_threads(1)
     model = cell.reranker()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from training.signals import InterruptedRunError, Interruption
+from training.signals import StoppedError, StopRequest
 
 Piece = TypeVar("Piece")
 # Seconds between two looks at pieces that others are making.
@@ -43,7 +43,7 @@ def share(
     lock: Callable[[Piece], Path],
     make: Callable[[Piece], None],
     report: Callable[[str], None],
-    interruption: Interruption,
+    stop: StopRequest,
 ) -> None:
     """Make all pieces that no other process is making, in order, then wait for those of the others.
 
@@ -52,10 +52,10 @@ def share(
         lock: the lock file of a piece.
         make: makes a piece, or finds it finished.
         report: told for whom it waits when there is nothing else to do.
-        interruption: asked while there is nothing to do but wait.
+        stop: asked while there is nothing to do but wait.
 
     Raises:
-        InterruptedRunError: it was asked to stop while it waited.
+        StoppedError: it was asked to stop while it waited.
     """
     left = list(pieces)
     awaited: list[Piece] = []
@@ -71,7 +71,7 @@ def share(
             if busy != awaited:
                 report(f"waiting for what other processes make: {', '.join(lock(p).stem for p in busy)}")
                 awaited = busy
-            if interruption.asked:
-                raise InterruptedRunError(f"stopped; another process is still making {lock(busy[0]).stem}")
+            if stop.made:
+                raise StoppedError(f"stopped; another process is still making {lock(busy[0]).stem}")
             time.sleep(PATIENCE)
         left = busy

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from training.atomic import write_json
-from training.checkpoints.resume import Snapshots
+from training.checkpoints.resume import kept
 from training.checkpoints.weights import save_reranker
 from training.config.reranker import HeadTraining
 from training.datasets.folds import Part
-from training.embedder.experiment import settings
 from training.evaluation.result import moved_first
 from training.evaluation.significance import mcnemar
 from training.features.store import save_features
-from training.reranker.selection import Reporter
+from training.progress import Reporter
 from training.reranker.strip_head import StripChoice
-from training.signals import Interruption
+from training.signals import StopRequest
 from training.studies.cells import CellBands, CellMaker
 from training.studies.locks import share
 from training.studies.variants import OURS, Outcome, Strips, Variant, measure
@@ -41,8 +39,8 @@ class SecondStageStudy:
         parts: the divisions of the vehicles.
         folder: keeps a JSON file for each measured variant, and under `cells-SEED` what
             `lka-reid compare-rerankers` wants of our own.
-        reporter: told of every step.
-        interruption: asked after every step.
+        reporter: receives the events.
+        stop: asked after every step.
     """
 
     def __init__(
@@ -51,13 +49,13 @@ class SecondStageStudy:
         parts: Sequence[Part],
         folder: Path,
         reporter: Reporter,
-        interruption: Interruption | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
         self.maker = maker
         self.parts = parts
         self.folder = folder
         self.reporter = reporter
-        self.interruption = interruption or Interruption()
+        self.stop = stop or StopRequest()
 
     def run(self, variants: Sequence[Variant], cell_seeds: int, seeds: int) -> list[dict[str, Any]]:
         """All outcomes as plain JSON types; those already there are read, other processes' waited for.
@@ -68,8 +66,8 @@ class SecondStageStudy:
             seeds: of the re-ranker, 0, 1, ..., within a cell.
 
         Raises:
-            SnapshotError: an outcome there was made with other settings.
-            InterruptedRunError: it was asked to stop; the same call goes on.
+            ResumeError: an outcome there was made with other settings.
+            StoppedError: it was asked to stop; the same call goes on.
         """
         found: dict[tuple[int, int], list[dict[str, Any]]] = {}
 
@@ -83,7 +81,7 @@ class SecondStageStudy:
             lambda cell: self.folder / f"seed{cell[0]}-fold{cell[1].number}.lock",
             make,
             self.reporter.part,
-            self.interruption,
+            self.stop,
         )
         return [outcome for seed, part in cells for outcome in found[seed, part.number]]
 
@@ -91,55 +89,55 @@ class SecondStageStudy:
         self, cell_seed: int, part: Part, variants: Sequence[Variant], seeds: int
     ) -> list[dict[str, Any]]:
         """All outcomes of a cell."""
-        bands: CellBands | None = None
-        made: dict[tuple[StripChoice | None, HeadTraining], Strips] = {}
-        found = []
-        for variant in variants:
-            for seed in range(seeds if variant == OURS else 1):
-                name = f"seed{cell_seed}-fold{part.number}/{_file_name(variant)}-{seed}"
-                keeper = Snapshots(self.folder / name, self._settings(variant, seed))
-                path = self.folder / f"{name}.json"
-                if path.exists():
-                    outcome = json.loads(path.read_text(encoding="utf-8"))
-                    keeper.require_same(path, outcome["settings"])
-                    found.append(outcome)
-                    continue
-                bands = bands or self.maker.bands(part, cell_seed)
-                cut = variant.strips, variant.head
-                if cut not in made:
-                    made[cut] = Strips(bands, *cut)
-                strips = made[cut]
-                measured = measure(strips, variant, seed, self.reporter, self.interruption)
-                outcome = {
-                    "variant": variant.name,
-                    "group": variant.group,
-                    "cell_seed": cell_seed,
-                    "fold": part.number,
-                    "seed": seed,
-                    **_plain(measured),
-                    "settings": keeper.settings,
-                }
-                if variant == OURS:
-                    cell_name = f"fold-{part.number}-seed-{seed}"
-                    self._keep(self.folder / f"cells-{cell_seed}" / cell_name, strips, measured)
-                write_json(path, outcome)
-                found.append(outcome)
-        return found
+
+        @cache
+        def bands() -> CellBands:
+            return self.maker.bands(part, cell_seed)
+
+        @cache
+        def strips(choice: StripChoice | None, head: HeadTraining) -> Strips:
+            return Strips(bands(), choice, head)
+
+        def make(variant: Variant, seed: int) -> dict[str, Any]:
+            own = strips(variant.strips, variant.head)
+            measured = measure(own, variant, seed, self.reporter, self.stop)
+            if variant == OURS:
+                cell = self.folder / f"cells-{cell_seed}" / f"fold-{part.number}-seed-{seed}"
+                self._keep(cell, own, measured)
+            return {
+                "variant": variant.name,
+                "group": variant.group,
+                "cell_seed": cell_seed,
+                "fold": part.number,
+                "seed": seed,
+                **_plain(measured),
+            }
+
+        folder = self.folder / f"seed{cell_seed}-fold{part.number}"
+        return [
+            kept(
+                folder / f"{_file_name(variant)}-{seed}.json",
+                self._settings(variant, seed),
+                partial(make, variant, seed),
+            )
+            for variant in variants
+            for seed in range(seeds if variant == OURS else 1)
+        ]
 
     def _settings(self, variant: Variant, seed: int) -> dict[str, Any]:
         return {
             "variant": repr(variant),
             "seed": seed,
             "views": self.maker.views,
-            "embedder": settings(self.maker.config),
-            **self.maker.origin,
+            "embedder": self.maker.config.settings(),
+            **self.maker.sources,
         }
 
     def _keep(self, folder: Path, strips: Strips, outcome: Outcome) -> None:
-        """What the re-ranker's rivals need to be measured on the same lists."""
-        made_by = {"cell": folder.name}
-        save_features(folder / "validation", strips.unseen[0][0], made_by)
-        save_features(folder / "test", strips.test, made_by)
+        """What the baselines need to be measured on the same lists."""
+        provenance = {"cell": folder.name}
+        save_features(folder / "validation", strips.unseen[0][0], provenance)
+        save_features(folder / "test", strips.test, provenance)
         save_reranker(folder / "reranker.safetensors", outcome.model)
 
 

@@ -17,18 +17,20 @@ from training.evaluation.metrics import REIDENTIFICATION, figures, shown
 from training.evaluation.result import RetrievalResult
 from training.features.bands import Bands
 from training.features.extract import Features
-from training.recipe import RERANKER
+from training.progress import Reporter
 from training.reranker.mining import Fold, mine
-from training.reranker.selection import FUSIONS, Choice, Reporter, choose_reranker, with_fusion
+from training.reranker.selection import FUSIONS, choose_reranker, with_fusion
 from training.reranker.strip_head import StripChoice, tokens, train_head
-from training.reranker.trainer import train_reranker
-from training.signals import Interruption
+from training.reranker.trainer import RerankerTrainer
+from training.signals import StopRequest
 from training.studies.cells import CellBands
 
 Mining = Literal["out-of-fold", "augmented", "own"]
 
 
 CUT = StripChoice()
+# As configs/reranker-vehicle-2cam.yaml has it.
+ATTENTION = RerankerConfig(heads=1, fusion=1.0, distance="attention", sharpness=20.0)
 PLACE = RerankerConfig(fusion=1.0)
 UNTRAINED = RerankerTraining(steps=0)
 HEAD = HeadTraining()
@@ -63,7 +65,7 @@ class Variant:
 
     name: str
     strips: StripChoice | None = None
-    shape: RerankerConfig = RERANKER
+    shape: RerankerConfig = ATTENTION
     training: RerankerTraining = UNTRAINED
     fusions: tuple[float, ...] = FUSIONS
     mining: Mining = "out-of-fold"
@@ -85,8 +87,8 @@ VARIANTS = (
     Variant("4 horizontal and 4 vertical", replace(CUT, columns=4)),
     Variant("L branches alone", replace(CUT, mixers=("lka",))),
     Variant("H branches alone", replace(CUT, mixers=("hca",))),
-    Variant("width 128", replace(CUT, width=128), replace(RERANKER, strip_width=128)),
-    Variant("8 heads", CUT, replace(RERANKER, heads=8), group="re-ranker"),
+    Variant("width 128", replace(CUT, width=128), replace(ATTENTION, strip_width=128)),
+    Variant("8 heads", CUT, replace(ATTENTION, heads=8), group="re-ranker"),
     Variant("queries and keys trained, 120 steps", CUT, training=RerankerTraining(), group="re-ranker"),
     Variant("without the first stage's similarity", CUT, fusions=(0.0,), group="re-ranker"),
     Variant("CarGait's distance, not trained", CUT, PLACE, group="re-ranker"),
@@ -192,7 +194,7 @@ def _own(view: Bands) -> torch.Tensor:
 
 
 def measure(
-    strips: Strips, variant: Variant, seed: int, reporter: Reporter, interruption: Interruption | None = None
+    strips: Strips, variant: Variant, seed: int, reporter: Reporter, stop: StopRequest | None = None
 ) -> Outcome:
     """Choose, train and measure a variant in a cell.
 
@@ -203,12 +205,12 @@ def measure(
         strips: of the cell, for the variant's choice of strips.
         variant: to measure.
         seed: of the re-ranker.
-        reporter: told of every step.
-        interruption: asked after every step.
+        reporter: receives the events.
+        stop: asked after every step.
     """
     config = replace(variant.training, seed=seed)
     halves = [[_fold(view, config) for view in half] for half in strips.unseen]
-    choice = choose_reranker(halves, variant.shape, config, reporter, variant.fusions, interruption)
+    choice = choose_reranker(halves, variant.shape, config, reporter, variant.fusions, stop)
     flat = [view for half in halves for view in half]
     lists = {"out-of-fold": flat, "augmented": [], "own": []}
     if variant.mining == "augmented":
@@ -218,22 +220,22 @@ def measure(
     chosen = lists[variant.mining]
     reporter.part(variant.name)
     # Other lists are trained on for as long as the inner halves say: their own losses could not be compared.
-    trained = train_reranker(
+    trainer = RerankerTrainer(
         chosen,
         [],
         variant.shape,
         config,
-        stop=choice.steps if variant.steps is None else variant.steps,
-        report=reporter.reranking,
-        interruption=interruption,
+        steps=choice.steps if variant.steps is None else variant.steps,
+        observers=[reporter],
+        stop=stop,
     )
-    model = with_fusion(trained.model, choice.fusion)
+    model = with_fusion(trainer.run(), choice.fusion)
     first, both = (pooled(cross_camera(strips.test, second)) for second in (None, model))
     return Outcome(
         _figures(first),
         _figures(both),
         (first.first.tolist(), both.first.tolist()),
-        _plain(choice),
+        choice.to_dict(),
         _mistaken(chosen),
         model,
         strips.test,
@@ -251,13 +253,3 @@ def _fold(features: Features, config: RerankerTraining) -> Fold:
 def _mistaken(folds: list[Fold]) -> float:
     """Share of the lists whose first answer is wrong: what there is to learn from."""
     return float(np.mean(np.concatenate([~fold.lists.right[:, 0] for fold in folds])))
-
-
-def _plain(choice: Choice) -> dict[str, Any]:
-    return {
-        "steps": choice.steps,
-        "fusion": choice.fusion,
-        "reciprocal_ranks": {str(k): v for k, v in choice.reciprocal_ranks.items()},
-        "first_stage": choice.first_stage,
-        "losses": {str(k): v for k, v in choice.losses.items()},
-    }

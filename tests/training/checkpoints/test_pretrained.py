@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from models.manifest import hash_file
 from models.network import PLAIN, LKAReID, NetworkConfig
 from models.trunk import IBN
-from training.checkpoints.pretrained import Layout, WeightsError, load_imagenet
+from training.checkpoints.pretrained import Layout, load_imagenet
+from training.checkpoints.weights import WeightsError
 
 FOUR = NetworkConfig(width=8, depth=(1, 1, 1, 1), image_size=(64, 64), strips=2, strip_width=8)
 

@@ -7,26 +7,27 @@ import pytest
 import torch
 
 from training.checkpoints import resume
-from training.checkpoints.resume import SnapshotError, Snapshots
+from training.checkpoints.resume import Checkpoints, ResumeError
 
 
-def test_the_newest_snapshot_is_kept_and_comes_back(tmp_path: Path) -> None:
-    snapshots = Snapshots(tmp_path / "run", {"seed": 0})
-    assert not snapshots.exist()
+def test_the_newest_checkpoint_is_kept_and_comes_back(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "run", {"seed": 0})
+    assert not checkpoints.exist()
     for step in (1, 2):
-        snapshots.save(step, {"a": torch.full((2,), float(step))}, {"epoch": step, "rate": 0.1 + 0.2})
-    tensors, values = snapshots.load()
+        checkpoints.save(step, {"a": torch.full((2,), float(step))}, {"epoch": step, "rate": 0.1 + 0.2})
+    step, tensors, values = checkpoints.load()
+    assert step == 2
     assert tensors["a"].tolist() == [2.0, 2.0]
     assert values == {"epoch": 2, "rate": 0.1 + 0.2}
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["state.json", "step-00000002.safetensors"]
 
 
 @pytest.mark.parametrize("moves", [0, 1], ids=["before the tensors", "between tensors and state"])
-def test_a_crash_while_saving_leaves_the_snapshot_before(
+def test_a_crash_while_saving_leaves_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
-    snapshots = Snapshots(tmp_path, {})
-    snapshots.save(1, {"a": torch.ones(1)}, {"epoch": 1})
+    checkpoints = Checkpoints(tmp_path, {})
+    checkpoints.save(1, {"a": torch.ones(1)}, {"epoch": 1})
     real = resume._move
     made: list[Path] = []
 
@@ -38,37 +39,37 @@ def test_a_crash_while_saving_leaves_the_snapshot_before(
 
     monkeypatch.setattr(resume, "_move", crash)
     with pytest.raises(KeyboardInterrupt):
-        snapshots.save(2, {"a": torch.zeros(1)}, {"epoch": 2})
-    tensors, values = snapshots.load()
+        checkpoints.save(2, {"a": torch.zeros(1)}, {"epoch": 2})
+    _, tensors, values = checkpoints.load()
     assert (float(tensors["a"]), values["epoch"]) == (1.0, 1)
     monkeypatch.undo()
-    snapshots.save(3, {"a": torch.zeros(1)}, {"epoch": 3})
+    checkpoints.save(3, {"a": torch.zeros(1)}, {"epoch": 3})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json", "step-00000003.safetensors"]
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
-    Snapshots(tmp_path, {"a": {"b": 1, "c": 2}}).save(1, {"a": torch.ones(1)}, {})
-    with pytest.raises(SnapshotError, match=r"other settings \(a\.b: now 5, then 1\)"):
-        Snapshots(tmp_path, {"a": {"b": 5, "c": 2}}).load()
+    Checkpoints(tmp_path, {"a": {"b": 1, "c": 2}}).save(1, {"a": torch.ones(1)}, {})
+    with pytest.raises(ResumeError, match=r"other settings \(a\.b: now 5, then 1\)"):
+        Checkpoints(tmp_path, {"a": {"b": 5, "c": 2}}).load()
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:
-    snapshots = Snapshots(tmp_path, {})
-    with pytest.raises(SnapshotError, match="nothing to resume"):
-        snapshots.load()
-    snapshots.save(1, {"a": torch.ones(4)}, {})
+    checkpoints = Checkpoints(tmp_path, {})
+    with pytest.raises(ResumeError, match="nothing to resume"):
+        checkpoints.load()
+    checkpoints.save(1, {"a": torch.ones(4)}, {})
     file = tmp_path / "step-00000001.safetensors"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    with pytest.raises(SnapshotError, match="is damaged"):
-        snapshots.load()
+    with pytest.raises(ResumeError, match="is damaged"):
+        checkpoints.load()
     os.truncate(tmp_path / "state.json", 10)
-    with pytest.raises(SnapshotError, match=r"state\.json: cannot be read"):
-        snapshots.load()
+    with pytest.raises(ResumeError, match=r"state\.json: cannot be read"):
+        checkpoints.load()
 
 
 def test_nothing_that_is_kept_is_a_pickle(tmp_path: Path) -> None:
-    Snapshots(tmp_path, {}).save(1, {"a": torch.ones(1)}, {"b": [1]})
+    Checkpoints(tmp_path, {}).save(1, {"a": torch.ones(1)}, {"b": [1]})
     for path in tmp_path.iterdir():
         assert path.suffix in (".json", ".safetensors")

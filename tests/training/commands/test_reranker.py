@@ -58,9 +58,12 @@ def test_a_training_prints_a_line_a_check_and_both_stages(words: list[str], tmp_
     found = CliRunner().invoke(app, [*words, *first(tmp_path)], env={"COLUMNS": "120"})
     assert found.exit_code == 0, found.output
     lines = [line for line in found.output.splitlines() if line.startswith("step ")]
-    assert len(lines) == 2
-    pattern = r"step 4/8  loss [\d.]+  lr [\d.e-]+  \d+ lists/s  [\d.]+ GiB  left 0:00:\d\d$"
-    assert re.match(pattern, lines[0])
+    *choosing, first_check, last_check = lines
+    assert len(choosing) == 4, "two checks without each of the two folds"
+    pattern = r"step 4/8  loss [\d.]+{}  lr [\d.e-]+  \d+ lists/s  [\d.]+ GiB  left 0:00:\d\d$"
+    assert re.match(pattern.format(r"  validation [\d.]+"), choosing[0])
+    assert re.match(pattern.format(""), first_check)
+    assert last_check.startswith("step 8/8")
     for said in ("tiny, fold 2 of 2", "re-ranker without fold 1", "first stage", "both stages", "won"):
         assert said in found.output
     assert (tmp_path / "run" / "report" / "metrics.json").is_file()

@@ -19,7 +19,6 @@ from training.config.reranker import (
     RerankerTraining,
     RerankerTrainingConfig,
 )
-from training.recipe import Recipe
 from training.reranker.selection import FUSIONS
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -62,16 +61,8 @@ def test_the_papers_experiment_is_its_recipe_and_the_defaults() -> None:
     assert config.head.build(0) is None
 
 
-def test_our_experiment_is_the_default_bundles() -> None:
-    config, recipe = load("reranker-vehicle-2cam"), Recipe()
-    assert config.build() == recipe.reranker
-    assert config.shape.build(recipe.network.strip_width) == recipe.shape
-    assert config.head.build(recipe.seed) == recipe.head
-    assert (config.lists.folds, config.lists.views, config.lists.seed) == (
-        recipe.folds,
-        recipe.views,
-        recipe.seed,
-    )
+def test_the_default_bundle_is_chosen_by_folds_and_stored_in_8_bits() -> None:
+    config = load("reranker-vehicle-2cam")
     assert config.checkpoint.by == "folds"
     assert config.checkpoint.fusions == FUSIONS
     assert config.bundle == BundleConfig(precision="int8")

@@ -10,15 +10,15 @@ from PIL import Image
 from models.bundle import Bundle
 from models.manifest import FIRST_STAGE
 from tests.training.small import Diary, assert_same_weights, experiment
-from training.checkpoints.resume import SnapshotError
+from training.checkpoints.resume import ResumeError
 from training.checkpoints.weights import load_embedder
 from training.config.embedder import ExperimentConfig
 from training.config.files import load_config
 from training.datasets.image import DatasetError
 from training.embedder.experiment import Experiment, Sources
+from training.progress import Reporter
 from training.reporting.provenance import command
-from training.reporting.terminal import SilentReporter
-from training.signals import InterruptedRunError, Interruption
+from training.signals import StoppedError, StopRequest
 
 CHANGES: dict[str, Any] = {
     "data": {"validation_vehicles": 4},
@@ -28,18 +28,8 @@ CHANGES: dict[str, Any] = {
 }
 
 
-class Stopping(SilentReporter):
-    """Asks to stop after a step."""
-
-    def __init__(self, after: int) -> None:
-        self.diary = Diary(stop_after=after)
-
-    def step(self, progress: Any) -> None:
-        self.diary.step(progress)
-
-
 def run(config: ExperimentConfig, data: Path, folder: Path, **options: Any) -> dict[str, Any]:
-    return Experiment(config, Sources(data, None, "the command"), folder, SilentReporter()).run(**options)
+    return Experiment(config, Sources(data, None, "the command"), folder, Reporter()).run(**options)
 
 
 def test_a_run_leaves_configuration_weights_logs_and_report(tree: Path, tmp_path: Path) -> None:
@@ -49,7 +39,7 @@ def test_a_run_leaves_configuration_weights_logs_and_report(tree: Path, tmp_path
     assert load_config(folder / "config.yaml") == config
     assert load_embedder(folder / "embedder.safetensors").config == config.network.build()
     assert list((folder / "tensorboard").iterdir())
-    assert not (folder / "snapshot").exists()
+    assert not (folder / "checkpoint").exists()
     for name in ("curves.png", "cmc.png", "hardest.png"):
         with Image.open(folder / "report" / name) as picture:
             assert min(picture.size) > 300
@@ -68,34 +58,32 @@ def test_a_run_leaves_configuration_weights_logs_and_report(tree: Path, tmp_path
 def test_an_interrupted_experiment_is_resumed_to_the_same_weights(tree: Path, tmp_path: Path) -> None:
     config = experiment(**CHANGES)
     run(config, tree, tmp_path / "straight")
-    reporter = Stopping(after=1)
+    reporter = Diary(stop_after=1)
     broken = Experiment(
         config,
         Sources(tree, None),
         tmp_path / "broken",
         reporter,
-        interruption=reporter.diary.interruption,
+        stop=reporter.stop,
     )
-    with pytest.raises(InterruptedRunError):
+    with pytest.raises(StoppedError):
         broken.run()
-    with pytest.raises(SnapshotError, match="holds a run; add --resume"):
+    with pytest.raises(ResumeError, match="holds a run; add --resume"):
         run(config, tree, tmp_path / "broken")
     run(config, tree, tmp_path / "broken", resume=True)
     assert_same_weights(
         load_embedder(tmp_path / "broken" / "embedder.safetensors"),
         load_embedder(tmp_path / "straight" / "embedder.safetensors"),
     )
-    with pytest.raises(SnapshotError, match="the run in it is finished"):
+    with pytest.raises(ResumeError, match="the run in it is finished"):
         run(config, tree, tmp_path / "broken", resume=True)
 
 
 def test_how_the_machine_is_used_may_change_between_the_parts_of_a_run(tree: Path, tmp_path: Path) -> None:
     config = experiment(**CHANGES)
-    reporter = Stopping(after=1)
-    with pytest.raises(InterruptedRunError):
-        Experiment(
-            config, Sources(tree, None), tmp_path / "a", reporter, interruption=reporter.diary.interruption
-        ).run()
+    reporter = Diary(stop_after=1)
+    with pytest.raises(StoppedError):
+        Experiment(config, Sources(tree, None), tmp_path / "a", reporter, stop=reporter.stop).run()
     moved = config.model_copy(update={"run": config.run.model_copy(update={"cache": True})})
     run(moved, tree, tmp_path / "a", resume=True)
 
@@ -139,4 +127,4 @@ def test_a_command_is_kept_without_this_machines_folders() -> None:
 
 
 def test_nobody_is_asked_to_stop_by_default() -> None:
-    assert not Interruption().asked
+    assert not StopRequest().made

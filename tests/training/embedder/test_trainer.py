@@ -9,14 +9,14 @@ import torch
 
 from models.network import NetworkConfig, branches
 from tests.training.small import Diary, assert_same_weights, small_network, trainer, training
-from training.checkpoints.resume import SnapshotError
+from training.checkpoints.resume import ResumeError
 from training.datasets.readers.manifest import read_manifest
-from training.signals import InterruptedRunError
+from training.signals import StoppedError
 
 
 def interrupted(images: list[Any], config: Any, folder: Path, after: int) -> None:
     diary = Diary(stop_after=after)
-    with pytest.raises(InterruptedRunError, match=f"after step {after}$"):
+    with pytest.raises(StoppedError, match=f"after step {after}$"):
         trainer(images, config, diary, folder).run()
 
 
@@ -41,7 +41,6 @@ def test_a_resumed_run_comes_to_the_same_numbers_bit_for_bit(
     torch.manual_seed(99)  # what happens in between must not matter
     rest = Diary()
     second = trainer(images, config, rest, tmp_path / "run")
-    second.resume()
     found = second.run()
 
     assert_same_weights(found, expected)
@@ -62,10 +61,9 @@ def test_random_numbers_drawn_in_the_network_go_on_where_they_were(tree: Path, t
     straight = Diary()
     expected = trainer(images, config, straight, network=drawing()).run()
     diary = Diary(stop_after=3)
-    with pytest.raises(InterruptedRunError):
+    with pytest.raises(StoppedError):
         trainer(images, config, diary, tmp_path / "run", network=drawing()).run()
     second = trainer(images, config, Diary(), tmp_path / "run", network=drawing())
-    second.resume()
     assert_same_weights(second.run(), expected)
 
 
@@ -73,8 +71,8 @@ def test_a_run_is_not_resumed_with_other_settings(tree: Path, tmp_path: Path) ->
     images = read_manifest(tree)
     interrupted(images, training(), tmp_path / "run", 3)
     other = trainer(images, training(optimiser={"learning_rate": 1.0}), Diary(), tmp_path / "run")
-    with pytest.raises(SnapshotError, match=r"optimiser\.learning_rate: now 1\.0, then 0\.0001"):
-        other.resume()
+    with pytest.raises(ResumeError, match=r"optimiser\.learning_rate: now 1\.0, then 0\.0001"):
+        other.run()
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tree: Path) -> None:
@@ -101,7 +99,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_images(tree: Path, tmp_pa
     images = read_manifest(tree)
     diary = Diary()
     broken = trainer(images, training(), diary, tmp_path / "run")
-    batch = next(iter(broken.batches.epoch(2))).positions
+    batch = next(iter(broken.batches(2))).positions
     names = [str(images[position].path) for position in batch]
 
     def spoil(row: Any) -> None:

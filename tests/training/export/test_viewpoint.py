@@ -10,7 +10,7 @@ def test_the_mean_viewpoint_is_built_into_the_necks() -> None:
     network = small_network(viewpoints=2).eval()
     assert network.side_information is not None
     torch.nn.init.normal_(network.side_information)
-    bare = at_mean_viewpoint(network, [0, 0, 0, 1])
+    bare = at_mean_viewpoint(network, (0.75, 0.25))
     assert bare.side_information is None
     images = torch.randn(2, 3, 32, 32)
     mean = network.side_information.detach()[:, 0] * 0.75 + network.side_information.detach()[:, 1] * 0.25

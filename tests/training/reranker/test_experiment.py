@@ -13,8 +13,8 @@ from PIL import Image
 
 from models.bundle import Bundle
 from models.runtime import Models
-from tests.training.small import experiment, merged
-from training.checkpoints.resume import SnapshotError
+from tests.training.small import Diary, experiment, merged
+from training.checkpoints.resume import ResumeError
 from training.checkpoints.weights import load_reranker
 from training.config.embedder import ExperimentConfig
 from training.config.files import load_as, load_config
@@ -23,11 +23,10 @@ from training.datasets.image import DatasetError, VehicleImage
 from training.embedder.experiment import Experiment, Sources
 from training.embedder.trainer import Trainer
 from training.features.store import FeatureStoreError
-from training.progress import CheckRow, Progress
-from training.reporting.terminal import SilentReporter
+from training.progress import Reporter
 from training.reranker.experiment import RerankerExperiment
 from training.reranker.lists import LearningLists, make_lists
-from training.signals import InterruptedRunError, Interruption
+from training.signals import StoppedError
 
 SMALL: dict[str, Any] = {
     "lists": {"candidates": 2},
@@ -37,34 +36,6 @@ SMALL: dict[str, Any] = {
     "run": {"device": "cpu"},
     "bundle": {"export": False},
 }
-
-
-class Diary(SilentReporter):
-    """Notes what it is told; asks to stop after a step of the re-ranker, or of the n-th training."""
-
-    def __init__(self, stop_after: int = 0, training: int = 0) -> None:
-        self.parts: list[str] = []
-        self.checks: list[CheckRow] = []
-        self.beginnings: list[tuple[int, int]] = []
-        self.steps: list[Progress] = []
-        self.interruption = Interruption()
-        self._stop_after, self._training = stop_after, training
-
-    def part(self, name: str) -> None:
-        self.parts.append(name)
-
-    def started(self, steps: int, done: int) -> None:
-        self.beginnings.append((steps, done))
-
-    def step(self, progress: Progress) -> None:
-        self.steps.append(progress)
-        ranking = progress.unit == "lists"
-        mine = len(self.beginnings) == self._training if self._training else ranking
-        if mine and progress.step == self._stop_after:
-            self.interruption.asked = True
-
-    def check(self, row: CheckRow) -> None:
-        self.checks.append(row)
 
 
 def config(**changes: Any) -> RerankerExperimentConfig:
@@ -93,7 +64,7 @@ def made(
         Sources(data, None, "the command"),
         folder,
         reporter,
-        interruption=reporter.interruption,
+        stop=reporter.stop,
         **options,
     )
 
@@ -128,7 +99,7 @@ def test_a_run_leaves_weights_logs_report_and_a_bundle_of_two_stages(tree: Path,
     assert all(row.validation is not None for row in diary.checks)
     assert diary.beginnings[-1] == (12, 0)
     assert list((folder / "tensorboard").iterdir())
-    assert not (folder / "snapshot").exists()
+    assert not (folder / "checkpoint").exists()
     for name in ("curves.png", "cmc.png"):
         with Image.open(folder / "report" / name) as picture:
             assert min(picture.size) > 300
@@ -166,7 +137,7 @@ def test_no_embedder_has_seen_the_vehicles_of_the_lists_it_makes(
         learned_by.append(vehicles(images))
         return Trainer(network, images, *rest, **options)
 
-    monkeypatch.setattr("training.embedder.experiment.Trainer", noted)
+    monkeypatch.setattr("training.embedder.run.Trainer", noted)
     run = made(tree, tmp_path / "run", config(lists={"views": 1}, checkpoint={"by": by}))
     lists = lists_of(run)
     listed = [vehicles(fold[0].features.images) for fold in lists.folds]
@@ -264,20 +235,20 @@ def test_folds_cannot_choose_where_cameras_are_unknown(tree: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("stop", "by"),
     [
-        ({"stop_after": 6}, "vehicles"),
-        ({"stop_after": 8}, "vehicles"),
+        ({"stop_after": 6, "unit": "lists"}, "vehicles"),
+        ({"stop_after": 8, "unit": "lists"}, "vehicles"),
         ({"stop_after": 1, "training": 3}, "last"),
     ],
     ids=["between two checks", "at a check", "in a fold's embedder"],
 )
 def test_an_interrupted_run_is_resumed_to_the_same_numbers(
-    tree: Path, tmp_path: Path, stop: dict[str, int], by: str
+    tree: Path, tmp_path: Path, stop: dict[str, Any], by: str
 ) -> None:
     chosen = config(checkpoint={"by": by})
     parts = tmp_path / "parts" if by == "vehicles" else None
     straight = made(tree, tmp_path / "straight", chosen, parts=parts).run()
     diary = Diary(**stop)
-    with pytest.raises(InterruptedRunError, match=f"step {stop['stop_after']}"):
+    with pytest.raises(StoppedError, match=f"step {stop['stop_after']}"):
         made(tree, tmp_path / "broken", chosen, parts=parts, reporter=diary).run()
     torch.manual_seed(99)
     again = Diary()
@@ -299,8 +270,8 @@ def test_steps_and_fusion_chosen_by_folds_are_kept(tree: Path, tmp_path: Path) -
     model = load_reranker(tmp_path / "straight" / "reranker.safetensors")
     assert model.config.fusion == straight["checkpoint"]["fusion"]
     # The first of the re-rankers without a fold is broken off.
-    diary = Diary(stop_after=3)
-    with pytest.raises(InterruptedRunError):
+    diary = Diary(stop_after=3, unit="lists")
+    with pytest.raises(StoppedError):
         made(tree, tmp_path / "broken", chosen, parts=parts, reporter=diary).run()
     resumed = made(tree, tmp_path / "broken", chosen, parts=parts).run(resume=True)
     assert without_times(resumed) == without_times(straight)
@@ -318,28 +289,28 @@ def test_parts_are_made_once_and_shared_between_runs(tree: Path, tmp_path: Path)
 
 
 def stopped(tree: Path, folder: Path) -> None:
-    diary = Diary(stop_after=6)
-    with pytest.raises(InterruptedRunError):
+    diary = Diary(stop_after=6, unit="lists")
+    with pytest.raises(StoppedError):
         made(tree, folder, reporter=diary).run()
 
 
 def test_a_run_is_not_gone_on_with_by_accident_or_after_its_end(tree: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     stopped(tree, folder)
-    with pytest.raises(SnapshotError, match="holds a run; add --resume"):
+    with pytest.raises(ResumeError, match="holds a run; add --resume"):
         made(tree, folder).run()
     made(tree, folder).run(resume=True)
-    with pytest.raises(SnapshotError, match="the run in it is finished"):
+    with pytest.raises(ResumeError, match="the run in it is finished"):
         made(tree, folder).run(resume=True)
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"training": {"beta": 0.5}}, SnapshotError, r"reranker\.training\.beta: now 0\.5, then 0\.1"),
-        ({"seed": 3}, SnapshotError, r"reranker\.seed: now 3, then 0"),
-        ({"shape": {"fusion": 1.0}}, SnapshotError, r"reranker\.shape\.fusion: now 1\.0, then 0\.0"),
-        ({"lists": {"folds": 4}}, SnapshotError, r"data\.images: now"),
+        ({"training": {"beta": 0.5}}, ResumeError, r"reranker\.training\.beta: now 0\.5, then 0\.1"),
+        ({"seed": 3}, ResumeError, r"reranker\.seed: now 3, then 0"),
+        ({"shape": {"fusion": 1.0}}, ResumeError, r"reranker\.shape\.fusion: now 1\.0, then 0\.0"),
+        ({"lists": {"folds": 4}}, ResumeError, r"data\.images: now"),
         ({"lists": {"precision": "bf16"}}, FeatureStoreError, "was made by another embedder or data"),
     ],
 )
@@ -347,8 +318,8 @@ def test_other_settings_are_refused(
     tree: Path, tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     first = embedder(batch={"vehicles": 2})
-    diary = Diary(stop_after=6)
-    with pytest.raises(InterruptedRunError):
+    diary = Diary(stop_after=6, unit="lists")
+    with pytest.raises(StoppedError):
         made(tree, tmp_path / "run", config(training={"batch": 2}), first=first, reporter=diary).run()
     changed = config(**merged({"training": {"batch": 2}}, changes))
     with pytest.raises(error, match=message):
@@ -356,7 +327,7 @@ def test_other_settings_are_refused(
 
 
 def finished_embedder(tree: Path, folder: Path, chosen: ExperimentConfig) -> None:
-    Experiment(chosen, Sources(tree, None), folder, SilentReporter()).run()
+    Experiment(chosen, Sources(tree, None), folder, Reporter()).run()
 
 
 def test_a_finished_embedder_run_is_the_first_stage(tree: Path, tmp_path: Path) -> None:
@@ -374,12 +345,12 @@ def test_a_finished_embedder_run_is_the_first_stage(tree: Path, tmp_path: Path) 
 def test_an_embedder_of_other_data_or_an_unfinished_one_is_refused(tree: Path, tmp_path: Path) -> None:
     first = embedder(bundle={"export": False})
     given = tmp_path / "given"
-    with pytest.raises(SnapshotError, match="holds no finished embedder run"):
+    with pytest.raises(ResumeError, match="holds no finished embedder run"):
         made(tree, tmp_path / "a", first=first, given=given).run()
     finished_embedder(tree, given, first)
     other = tree.with_name("fewer.csv")
     other.write_text("\n".join(tree.read_text(encoding="utf-8").splitlines()[:-2]) + "\n", encoding="utf-8")
-    with pytest.raises(SnapshotError, match=r"data\.sha256"):
+    with pytest.raises(ResumeError, match=r"data\.sha256"):
         made(other, tmp_path / "b", first=first, given=given).run()
 
 
@@ -401,9 +372,7 @@ def test_a_loss_that_is_not_finite_names_its_batch(tree: Path, tmp_path: Path) -
     for path in (folder / "features").glob("fold-*/view-0/strips.npy"):
         strips = np.load(path)
         np.save(path, np.full_like(strips, np.nan))
-    with pytest.raises(
-        FloatingPointError, match=r"loss is nan in step 1; the batch's probes were:\n.*v\d+_c"
-    ):
+    with pytest.raises(FloatingPointError, match=r"loss is nan in step 1; the batch was:\n.*v\d+_c"):
         made(tree, folder).run()
 
 
@@ -428,8 +397,8 @@ def test_a_new_head_changes_strips_alone_and_learns_from_its_embedders_own_vehic
             torch.testing.assert_close(after.network.state_dict()[name], value)
     old, new = (frozen.network.state_dict()["strip_head.projections.0.weight"] for frozen in (before, after))
     assert not torch.equal(old, new)
-    assert after.made_by["embedder"] == before.made_by["embedder"]
-    assert after.made_by != before.made_by, "features of the two heads must not be taken for each other"
+    assert after.provenance["embedder"] == before.provenance["embedder"]
+    assert after.provenance != before.provenance, "features of the two heads must not be taken for each other"
 
 
 def test_a_head_is_trained_once_and_refused_where_its_settings_have_changed(
@@ -441,14 +410,17 @@ def test_a_head_is_trained_once_and_refused_where_its_settings_have_changed(
     assert diary.parts.count("head of embedder") == 1
     for name, value in first.network.state_dict().items():
         assert torch.equal(again.network.state_dict()[name], value)
-    with pytest.raises(SnapshotError, match=r"embedder\.safetensors was made with other settings"):
+    with pytest.raises(
+        ResumeError,
+        match=r"embedder\.safetensors: was made with other settings \(head\.steps: now 4, then 3\)",
+    ):
         made(tree, tmp_path / "run", config(head={**HEAD, "steps": 4})).parts.embedder  # noqa: B018
 
 
 def test_interrupted_while_a_head_is_made_it_says_so_and_leaves_none(tree: Path, tmp_path: Path) -> None:
     diary = Diary()
     made(tree, tmp_path / "run", config()).parts.embedder  # noqa: B018
-    diary.interruption.asked = True
-    with pytest.raises(InterruptedRunError, match="stopped after embedding"):
+    diary.stop.made = True
+    with pytest.raises(StoppedError, match="stopped after embedding"):
         made(tree, tmp_path / "run", config(head={**HEAD, "views": 70}), reporter=diary).parts.embedder  # noqa: B018
     assert not list((tmp_path / "run" / "heads").glob("*.safetensors"))

@@ -10,15 +10,17 @@ import torch
 
 from models.reranker import RerankerConfig, StripReranker
 from tests.training.conftest import pretend
-from training.checkpoints.resume import Snapshots
+from tests.training.small import Diary
+from training.checkpoints.resume import Checkpoints
 from training.config.reranker import RerankerTraining
 from training.evaluation.cross_camera import cross_camera, pooled
 from training.evaluation.metrics import figure
 from training.features.extract import Features
+from training.progress import Reporter
 from training.reranker.mining import Fold, mine
 from training.reranker.selection import choose_reranker
-from training.reranker.trainer import ranking_loss, train_reranker
-from training.signals import InterruptedRunError, Interruption
+from training.reranker.trainer import RerankerTrainer, ranking_loss
+from training.signals import StoppedError
 
 SHAPE = RerankerConfig(strip_width=16, heads=4)
 TRAINING = RerankerTraining(candidates=8, batch=8, steps=40, check_every=10, learning_rate=3e-3)
@@ -75,33 +77,44 @@ def test_the_ranking_loss_is_that_of_the_written_out_loops() -> None:
 def test_training_lowers_the_loss_on_vehicles_it_has_not_seen() -> None:
     folds = [Fold(f, mine(f, 8)) for f in (features(s) for s in range(8))]
     longer = replace(TRAINING, steps=200, check_every=50, learning_rate=1e-2)
-    trained = train_reranker(folds[:3] + folds[4:], folds[3:4], SHAPE, longer)
-    assert min(trained.losses.values()) < trained.losses[0]
+    trainer = RerankerTrainer(folds[:3] + folds[4:], folds[3:4], SHAPE, longer)
+    model = trainer.run()
+    assert min(trainer.validation_losses.values()) < trainer.validation_losses[0]
     known = folds[3].features
     before = figure(pooled(cross_camera(known, StripReranker(SHAPE))), "mAP")
-    after = figure(pooled(cross_camera(known, trained.model)), "mAP")
+    after = figure(pooled(cross_camera(known, model)), "mAP")
     assert after > before
 
 
-def test_training_is_the_same_under_the_same_seed_and_stops_where_it_is_told_to() -> None:
+def test_training_is_the_same_under_the_same_seed_and_ends_after_the_chosen_steps() -> None:
     folds = [Fold(f, mine(f, 8)) for f in (features(0),)]
-    steps: list[int] = []
-    first = train_reranker(folds, [], SHAPE, TRAINING, stop=6, report=lambda step, _: steps.append(step))
-    again = train_reranker(folds, [], SHAPE, TRAINING, stop=6)
-    assert steps == [1, 2, 3, 4, 5, 6]
-    for a, b in zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True):
+    diary = Diary()
+    first = RerankerTrainer(folds, [], SHAPE, TRAINING, steps=20, observers=[diary]).run()
+    again = RerankerTrainer(folds, [], SHAPE, TRAINING, steps=20).run()
+    assert diary.beginnings == [(20, 0)]
+    assert [progress.step for progress in diary.steps] == list(range(1, 21))
+    assert [row.step for row in diary.checks] == [10, 20]
+    assert diary.endings == 1
+    for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
 
-class Silent:
-    def part(self, name: str) -> None: ...
+def test_a_training_of_no_steps_checks_the_untrained_reranker() -> None:
+    folds = [Fold(f, mine(f, 8)) for f in (features(0), features(1))]
+    trainer = RerankerTrainer(folds[:1], folds[1:], SHAPE, replace(TRAINING, steps=0))
+    trainer.run()
+    assert set(trainer.validation_losses) == {0}
 
-    def reranking(self, step: int, loss: float) -> None: ...
+
+def test_steps_that_do_not_end_with_a_check_are_refused() -> None:
+    folds = [Fold(f, mine(f, 8)) for f in (features(0),)]
+    with pytest.raises(ValueError, match="15 steps are no multiple of 10"):
+        RerankerTrainer(folds, [], SHAPE, TRAINING, steps=15)
 
 
 def test_steps_and_fusion_are_chosen_by_the_folds_left_out() -> None:
     folds = [[Fold(f, mine(f, 8))] for f in (features(s) for s in range(3))]
-    choice = choose_reranker(folds, SHAPE, TRAINING, Silent(), fusions=(0.0, 1.0))
+    choice = choose_reranker(folds, SHAPE, TRAINING, Reporter(), fusions=(0.0, 1.0))
     assert choice.losses[choice.steps] == min(choice.losses.values())
     assert choice.reciprocal_ranks[choice.fusion] == max(choice.reciprocal_ranks.values())
     assert set(choice.reciprocal_ranks) == {0.0, 1.0}
@@ -112,18 +125,17 @@ def test_steps_and_fusion_are_chosen_by_the_folds_left_out() -> None:
 def test_a_resumed_training_comes_to_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
     known, other = features(0), features(1)
     folds, validation = [Fold(known, mine(known, 8))], [Fold(other, mine(other, 8))]
-    straight = train_reranker(folds, validation, SHAPE, TRAINING)
-    snapshots, interruption = Snapshots(tmp_path / "run", {}), Interruption()
-
-    def stop(step: int, _: float) -> None:
-        interruption.asked = step == 17
-
-    with pytest.raises(InterruptedRunError, match="after step 17"):
-        train_reranker(
-            folds, validation, SHAPE, TRAINING, report=stop, snapshots=snapshots, interruption=interruption
-        )
+    straight = RerankerTrainer(folds, validation, SHAPE, TRAINING)
+    expected = straight.run().state_dict()
+    checkpoints, diary = Checkpoints(tmp_path / "run", {}), Diary(stop_after=17)
+    broken = RerankerTrainer(
+        folds, validation, SHAPE, TRAINING, checkpoints=checkpoints, observers=[diary], stop=diary.stop
+    )
+    with pytest.raises(StoppedError, match="after step 17"):
+        broken.run()
     torch.manual_seed(99)
-    rest = train_reranker(folds, validation, SHAPE, TRAINING, snapshots=snapshots)
-    assert rest.losses == straight.losses
-    expected, found = straight.model.state_dict(), rest.model.state_dict()
+    rest = RerankerTrainer(folds, validation, SHAPE, TRAINING, checkpoints=checkpoints)
+    found = rest.run().state_dict()
+    assert rest.validation_losses == straight.validation_losses
+    assert [row.loss for row in rest.history] == [row.loss for row in straight.history]
     assert all(torch.equal(found[name], value) for name, value in expected.items())

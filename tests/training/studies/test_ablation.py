@@ -8,32 +8,17 @@ import pytest
 
 from models.network import NetworkConfig
 from tests.training.small import Diary, experiment
-from training.checkpoints.resume import SnapshotError
+from training.checkpoints.resume import ResumeError
 from training.datasets.layouts import open_dataset
-from training.reporting.terminal import SilentReporter
-from training.signals import InterruptedRunError
+from training.signals import StoppedError
 from training.studies.ablation import ROWS, Ablation, markdown, summary
 
 CONFIG = experiment(schedule={"epochs": 2, "freeze": 0}, batch={"vehicles": 3})
 
 
-class Stopping(SilentReporter):
-    """Notes the parts; asks to stop after a step."""
-
-    def __init__(self, after: int = 0) -> None:
-        self.diary = Diary(stop_after=after)
-        self.parts: list[str] = []
-
-    def part(self, name: str) -> None:
-        self.parts.append(name)
-
-    def step(self, progress: Any) -> None:
-        self.diary.step(progress)
-
-
-def ablation(tree: Path, folder: Path, reporter: Stopping, config: Any = CONFIG, **options: Any) -> Ablation:
+def ablation(tree: Path, folder: Path, reporter: Diary, config: Any = CONFIG, **options: Any) -> Ablation:
     folder.mkdir(exist_ok=True)
-    options = {"folds": 2, "measured": 1, "interruption": reporter.diary.interruption, **options}
+    options = {"folds": 2, "measured": 1, "stop": reporter.stop, **options}
     return Ablation(config, tree, open_dataset(tree), None, folder, reporter, **options)
 
 
@@ -48,24 +33,24 @@ def test_the_rows_are_table_2s() -> None:
 
 
 def test_cells_are_made_once_and_an_interrupted_one_goes_on(tree: Path, tmp_path: Path) -> None:
-    straight = ablation(tree, tmp_path / "a", Stopping()).run(["baseline", "both"], [0])
-    stopping = Stopping(after=3)
-    with pytest.raises(InterruptedRunError):
+    straight = ablation(tree, tmp_path / "a", Diary()).run(["baseline", "both"], [0])
+    stopping = Diary(stop_after=3)
+    with pytest.raises(StoppedError):
         ablation(tree, tmp_path / "b", stopping).run(["baseline", "both"], [0])
-    rest = Stopping()
+    rest = Diary()
     found = ablation(tree, tmp_path / "b", rest).run(["baseline", "both"], [0])
     assert [cell["figures"] for cell in found] == [cell["figures"] for cell in straight]
-    again = Stopping()
+    again = Diary()
     ablation(tree, tmp_path / "b", again).run(["baseline", "both"], [0])
     assert again.parts == []
     assert sorted(path.suffix for path in (tmp_path / "b").iterdir()) == [".json", ".json"]
 
 
 def test_cells_of_another_budget_are_refused(tree: Path, tmp_path: Path) -> None:
-    ablation(tree, tmp_path / "a", Stopping()).run(["both"], [0])
+    ablation(tree, tmp_path / "a", Diary()).run(["both"], [0])
     other = CONFIG.model_copy(update={"schedule": CONFIG.schedule.model_copy(update={"epochs": 3})})
-    with pytest.raises(SnapshotError, match=r"cell\.schedule\.epochs: now 3, then 2"):
-        ablation(tree, tmp_path / "a", Stopping(), other).run(["both"], [0])
+    with pytest.raises(ResumeError, match=r"cell\.schedule\.epochs: now 3, then 2"):
+        ablation(tree, tmp_path / "a", Diary(), other).run(["both"], [0])
 
 
 def test_the_table_has_the_papers_costs_and_the_spread_over_the_seeds() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from training.signals import InterruptedRunError, Interruption
+from training.signals import StoppedError, StopRequest
 from training.studies import locks
 from training.studies.locks import claimed, share
 
@@ -29,7 +29,7 @@ def _work(folder: Path, name: str, seconds: float) -> None:
             log.write(f"{piece} {name}\n")
         path.write_text(name)
 
-    share(PIECES, lambda piece: folder / f"{piece}.lock", make, lambda _: None, Interruption())
+    share(PIECES, lambda piece: folder / f"{piece}.lock", make, lambda _: None, StopRequest())
 
 
 def _hold(path: Path, seconds: float) -> None:
@@ -87,11 +87,11 @@ def test_waiting_for_another_process_ends_when_asked_to(
 ) -> None:
     monkeypatch.setattr(locks, "PATIENCE", 0.01)
     process = _held(tmp_path / "piece.lock")
-    interruption = Interruption()
-    interruption.asked = True
+    stop = StopRequest()
+    stop.made = True
     told: list[str] = []
-    with pytest.raises(InterruptedRunError, match="still making piece"):
-        share(["piece"], lambda _: tmp_path / "piece.lock", lambda _: None, told.append, interruption)
+    with pytest.raises(StoppedError, match="still making piece"):
+        share(["piece"], lambda _: tmp_path / "piece.lock", lambda _: None, told.append, stop)
     assert told == ["waiting for what other processes make: piece"]
     process.kill()
     process.join()

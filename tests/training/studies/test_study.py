@@ -14,7 +14,7 @@ import torch
 from models.inputspec import InputSpec
 from models.reranker import RerankerConfig
 from tests.training.small import Diary, experiment, small_network
-from training.checkpoints.resume import SnapshotError
+from training.checkpoints.resume import ResumeError
 from training.config.files import ConfigError
 from training.config.reranker import HeadTraining, RerankerTraining
 from training.datasets.folds import Part, identity_folds
@@ -31,24 +31,7 @@ TINY = RerankerTraining(candidates=3, batch=2, steps=2, check_every=1)
 SHAPE = RerankerConfig(strip_width=16, heads=2, fusion=1.0)
 
 
-class Silent(Diary):
-    """A reporter who notes the parts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[str] = []
-
-    def part(self, name: str) -> None:
-        self.parts.append(name)
-
-    def embedding(self, done: int, total: int) -> None:
-        pass
-
-    def reranking(self, step: int, loss: float) -> None:
-        pass
-
-
-def maker(folder: Path, reporter: Silent, **changes: Any) -> CellMaker:
+def maker(folder: Path, reporter: Diary, **changes: Any) -> CellMaker:
     config = experiment(
         network={"strips": 2, "strip_width": 16}, schedule={"epochs": 1, "warm_up": 0, "freeze": 0}, **changes
     )
@@ -75,7 +58,7 @@ def bands(images: list[VehicleImage], seed: int = 0) -> Bands:
 
 
 def test_a_cells_test_vehicles_are_seen_by_no_embedder_of_it(tmp_path: Path, part: Part) -> None:
-    cell = maker(tmp_path, Silent()).bands(part, 0)
+    cell = maker(tmp_path, Diary()).bands(part, 0)
     test = {image.vehicle_id for image in cell.test.images}
     for half in cell.inner:
         unseen = {image.vehicle_id for image in half.unseen[0].images}
@@ -83,22 +66,22 @@ def test_a_cells_test_vehicles_are_seen_by_no_embedder_of_it(tmp_path: Path, par
         assert not test & (unseen | seen)
         assert not unseen & seen
     for note in tmp_path.glob("*/*.json"):
-        made_of = json.loads(note.read_text(encoding="utf-8"))
-        assert not test & set(made_of["vehicles"])
-    learned = json.loads((tmp_path / "seed0-fold0" / "inner0.json").read_text(encoding="utf-8"))["vehicles"]
-    assert set(learned) == {image.vehicle_id for image in cell.inner[0].seen[0].images}
+        settings = json.loads(note.read_text(encoding="utf-8"))["settings"]
+        assert not test & set(settings["vehicles"])
+    learned = json.loads((tmp_path / "seed0-fold0" / "inner0.json").read_text(encoding="utf-8"))["settings"]
+    assert set(learned["vehicles"]) == {image.vehicle_id for image in cell.inner[0].seen[0].images}
 
 
 def test_a_cell_is_made_once_and_refused_when_made_otherwise(tmp_path: Path, part: Part) -> None:
-    first, again = Silent(), Silent()
+    first, again = Diary(), Diary()
     made = maker(tmp_path, first).bands(part, 0)
     read = maker(tmp_path, again).bands(part, 0)
     assert len(first.parts) == 3
     assert again.parts == []
     assert torch.equal(made.test.descriptors, read.test.descriptors)
-    other = maker(tmp_path, Silent())
+    other = maker(tmp_path, Diary())
     other.views = 2
-    with pytest.raises(SnapshotError, match="views"):
+    with pytest.raises(ResumeError, match="views"):
         other.bands(part, 0)
 
 
@@ -167,12 +150,12 @@ def test_a_study_measures_each_variant_once_and_goes_on(tmp_path: Path, images: 
     leaks = replace(ours, name="own", mining="own", group="mining")
     parts = list(identity_folds(images, 3))[:2]
 
-    def study(reporter: Silent) -> list[dict[str, Any]]:
+    def study(reporter: Diary) -> list[dict[str, Any]]:
         work = SecondStageStudy(maker(tmp_path, reporter), parts, tmp_path, reporter)
         return work.run([ours, other, leaks], 1, 2)
 
-    first = study(Silent())
-    again = Silent()
+    first = study(Diary())
+    again = Diary()
     assert study(again) == first
     assert again.parts == []
     assert len(first) == 2 * 3

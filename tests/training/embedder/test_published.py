@@ -1,4 +1,4 @@
-"""The default bundle's training: its numbers are pinned, so that the shipped weights can be made again."""
+"""The published embedders' trainings: their numbers are pinned, so that shipped weights can be made again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.decoding import decode
 from models.inputspec import InputSpec
 from models.network import LKAReID, NetworkConfig
 from tests.training.small import Diary, assert_same_weights
-from training.config.embedder import TrainingConfig
+from training.config.embedder import ExperimentConfig, TrainingConfig
 from training.config.files import load_config
 from training.datasets.image import VehicleImage
 from training.datasets.readers.manifest import read_manifest
@@ -22,12 +22,13 @@ from training.embedder.branch_losses import embedder_loss
 from training.embedder.trainer import Trainer
 from training.loading.augmentation import Augmentation
 from training.loading.sampler import PKSampler
-from training.recipe import Recipe
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
+OURS = load_config(CONFIGS / "vehicle-2cam.yaml")
+PLAIN = load_config(CONFIGS / "resnet50-vehicle-2cam.yaml")
 SHAPE: dict[str, Any] = {"width": 8, "depth": (1, 1, 1, 1), "image_size": (64, 64)}
 # Of two epochs on the small tree in float32, before the trainer was made general.
-EMBEDDER = [
+OUR_LOSSES = [
     {"cross_entropy": 1.4898002, "triplet": 0.2589315, "descriptor": 0.0433828, "strips": 0.2762975},
     {"cross_entropy": 1.4883535, "triplet": 0.6243110, "descriptor": 0.8480154, "strips": 1.2356995},
     {"cross_entropy": 1.4917809, "triplet": 0.5791429, "descriptor": 0.2469067, "strips": 0.8536472},
@@ -35,7 +36,7 @@ EMBEDDER = [
     {"cross_entropy": 1.4811307, "triplet": 1.0995553, "descriptor": 2.2955253, "strips": 2.4090097},
     {"cross_entropy": 1.4803454, "triplet": 0.3714116, "descriptor": 0.0250820, "strips": 0.0337461},
 ]
-PLAIN = [
+PLAIN_LOSSES = [
     {"cross_entropy": 2.4861443, "triplet": 0.5429002},
     {"cross_entropy": 2.4834361, "triplet": 1.0292311},
     {"cross_entropy": 2.4886468, "triplet": 1.4732647},
@@ -62,17 +63,17 @@ def shrunk(config: TrainingConfig, **run: Any) -> TrainingConfig:
 
 
 def first_changes(config: TrainingConfig) -> TrainingConfig:
-    """With the first bundle's changes of pictures, as the plain network still has them."""
-    return config.model_copy(update={"augmentation": Recipe().plain_training.augmentation})
+    """With the first bundle's changes of images, as the plain network still has them."""
+    return config.model_copy(update={"augmentation": PLAIN.augmentation})
 
 
-def made(shape: NetworkConfig, **changes: Any) -> LKAReID:
+def made(config: ExperimentConfig, **changes: Any) -> LKAReID:
     torch.manual_seed(0)
-    return LKAReID(NetworkConfig(**{**shape.__dict__, **SHAPE, **changes}), 12)
+    return LKAReID(NetworkConfig(**{**config.network.build().__dict__, **SHAPE, **changes}), 12)
 
 
 def plain_loop(network: LKAReID, images: list[VehicleImage], config: TrainingConfig) -> LKAReID:
-    """The recipe written out: what the trainer must come to, bit for bit."""
+    """The training written out: what the trainer must come to, bit for bit."""
     height, width = network.config.image_size
     augmentation = Augmentation(InputSpec(height=height, width=width), config.augmentation)
     sampler = PKSampler(images, config.batch.vehicles, config.batch.images, config.seed)
@@ -112,22 +113,21 @@ def plain_loop(network: LKAReID, images: list[VehicleImage], config: TrainingCon
     return network
 
 
-def test_the_trainer_is_the_recipe_written_out_bit_for_bit(tree: Path) -> None:
-    images, recipe = read_manifest(tree), Recipe()
-    config = shrunk(recipe.embedder)
-    expected = plain_loop(made(recipe.network, strips=2, strip_width=16), images, config)
-    found = Trainer(made(recipe.network, strips=2, strip_width=16), images, config).run()
+def test_the_trainer_is_the_published_training_written_out_bit_for_bit(tree: Path) -> None:
+    images, config = read_manifest(tree), shrunk(OURS)
+    expected = plain_loop(made(OURS, strips=2, strip_width=16), images, config)
+    found = Trainer(made(OURS, strips=2, strip_width=16), images, config).run()
     assert_same_weights(found, expected)
 
 
 @pytest.mark.parametrize("part", ["embedder", "plain"])
 def test_losses_are_those_of_before_the_trainer_was_made_general(tree: Path, part: str) -> None:
-    recipe, diary = Recipe(), Diary()
+    diary = Diary()
     if part == "embedder":
-        network, expected = made(recipe.network, strips=2, strip_width=16), EMBEDDER
-        config = first_changes(recipe.embedder)
+        network, expected = made(OURS, strips=2, strip_width=16), OUR_LOSSES
+        config = first_changes(OURS)
     else:
-        network, config, expected = made(recipe.plain), recipe.plain_training, PLAIN
+        network, config, expected = made(PLAIN), PLAIN, PLAIN_LOSSES
     Trainer(network, read_manifest(tree), shrunk(config, precision="fp32"), observers=[diary]).run()
     for found, wanted in zip(diary.losses(), expected, strict=True):
         assert found == pytest.approx(wanted, rel=2e-3, abs=1e-4)
@@ -137,22 +137,12 @@ def test_losses_are_those_of_before_the_trainer_was_made_general(tree: Path, par
     ("first", "expected"),
     [(True, [-0.2045451, -0.3719970, -0.4585039]), (False, [-0.1922090, -0.6264011, -0.4699389])],
 )
-def test_the_order_and_the_changes_of_pictures_are_pinned(
+def test_the_order_and_the_changes_of_images_are_pinned(
     tree: Path, first: bool, expected: list[float]
 ) -> None:
-    recipe = Recipe()
-    config = first_changes(recipe.embedder) if first else recipe.embedder
-    run = Trainer(made(recipe.network), read_manifest(tree), shrunk(config))
-    batches = list(run.batches.epoch(1))
+    config = first_changes(OURS) if first else OURS
+    run = Trainer(made(OURS), read_manifest(tree), shrunk(config))
+    batches = list(run.batches(1))
     assert [batch.positions for batch in batches] == FIRST_EPOCH
     means = [float(batch.pictures.double().mean()) for batch in batches]
     assert means == pytest.approx(expected, abs=2e-5)
-
-
-def test_the_published_experiment_is_the_recipes_embedder() -> None:
-    experiment, recipe = load_config(CONFIGS / "vehicle-2cam.yaml"), Recipe()
-    own = {name: getattr(experiment, name) for name in TrainingConfig.model_fields}
-    assert TrainingConfig(**own) == recipe.embedder
-    assert experiment.network.build() == recipe.network
-    assert experiment.data.validation_vehicles == recipe.validation_vehicles
-    assert experiment.data.split_seed == recipe.seed

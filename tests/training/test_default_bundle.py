@@ -1,0 +1,126 @@
+"""The default bundle: one command makes what the two ordinary ones make, with the settings that shipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from models.bundle import DEFAULT_BUNDLE, Bundle
+from training.checkpoints.resume import as_json
+from training.cli import app
+from training.config.files import RENAMED, load_as, load_config
+from training.config.reranker import RerankerExperimentConfig
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+EMBEDDER = """
+name: tiny
+data: {validation_vehicles: 4}
+network: {width: 4, depth: [1, 1, 1, 1], image_size: [32, 32], strips: 2, strip_width: 16}
+batch: {vehicles: 4, images: 2, epoch: vehicles}
+schedule: {epochs: 2, warm_up: 1, freeze: 0}
+losses: {strips: 1.0}
+run: {device: cpu, precision: fp32, workers: 0}
+evaluation: {every: 0, hardest: 0}
+bundle: {export: false}
+"""
+RERANKER = """
+name: tiny bundle
+head: {steps: 4, vehicles: 4, views: 1}
+lists: {candidates: 3, views: 1}
+training: {steps: 4, check_every: 2, batch: 4, learning_rate: 1e-3}
+shape: {heads: 4}
+checkpoint: {by: folds, fusions: [0, 1]}
+run: {device: cpu}
+bundle: {export: false}
+"""
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in another number of threads round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def lka_reid(*words: str | Path) -> str:
+    found = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "120"})
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """A run's metrics without its command and how long it took."""
+    metrics: dict[str, Any] = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
+    kept = ("name", "seed", "data", "weights", "results", "configuration", "settings")
+    return {key: metrics[key] for key in kept}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_one_command_makes_what_train_embedder_and_train_reranker_make(tree: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(EMBEDDER, encoding="utf-8")
+    second.write_text(RERANKER, encoding="utf-8")
+    one, two = tmp_path / "one", tmp_path / "two"
+    command = ("train", "default-bundle", "--config", first, "--reranker-config", second)
+    shown = lka_reid(*command, "--data", tree, "--out", one)
+    assert "both stages" in shown
+
+    lka_reid("train", "embedder", "--config", first, "--data", tree, "--out", two / "embedder")
+    rest = ("--embedder", two / "embedder", "--out", two / "reranker")
+    lka_reid("train", "reranker", "--config", second, "--data", tree, *rest)
+    files = ("embedder/embedder", "reranker/embedder", "reranker/reranker")
+    for name in (*(f"{name}.safetensors" for name in files), "reranker/choice.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    for run in ("embedder", "reranker"):
+        assert told(one / run) == told(two / run)
+
+    before = {path: path.stat().st_mtime_ns for path in one.rglob("*")}
+    assert lka_reid(*command, "--data", tree, "--out", one).splitlines()[-1] == shown.splitlines()[-1]
+    assert {path: path.stat().st_mtime_ns for path in one.rglob("*")} == before, "finished parts are kept"
+
+    options = ("--name", "renamed", "--precision", "int8")
+    lka_reid("export", one, "--out", tmp_path / "a", *options)
+    lka_reid("export", two / "reranker", "--out", tmp_path / "b", *options)
+    bundle, again = Bundle.load(tmp_path / "a").manifest, Bundle.load(tmp_path / "b").manifest
+    assert bundle.files == again.files
+    assert set(bundle.files) == {"embedder.onnx", "reranker.onnx", "explainer.onnx"}
+    assert bundle.name == "renamed"
+    assert bundle.accuracy == again.accuracy
+    assert bundle.accuracy is not None
+    assert bundle.accuracy.measured_on == "validation vehicles, with fp32 weights"
+
+
+def test_the_shipped_bundle_was_made_with_the_settings_of_the_configurations() -> None:
+    training = Bundle.load(DEFAULT_BUNDLE).manifest.training
+    assert training is not None
+    assert training.reranker is not None
+    shipped = training.embedder
+    for old, new in RENAMED.items():
+        section, key = old.split(".")
+        shipped[section][new.split(".")[1]] = shipped[section].pop(key)
+    embedder = load_config(CONFIGS / "vehicle-2cam.yaml")
+    assert shipped.pop("network") == as_json(embedder.network.build().to_dict())
+    current = embedder.model_dump(mode="json")
+    assert shipped == {key: current[key] for key in shipped}
+    assert len(training.held_out_vehicles) == embedder.data.validation_vehicles
+
+    reranker = load_as(RerankerExperimentConfig, CONFIGS / "reranker-vehicle-2cam.yaml")
+    head = reranker.head.build(reranker.lists.seed)
+    assert head is not None
+    assert training.reranker.configuration == {
+        "folds": reranker.lists.folds,
+        "views": reranker.lists.views,
+        "head": asdict(head),
+        "shape": reranker.shape.build(embedder.network.strip_width).to_dict(),
+        "training": asdict(reranker.build()),
+    }
