@@ -13,6 +13,7 @@ from service.access.rules import RULES, Open, Rule
 from service.api.errors import (
     AUDIT_FAILED,
     FOREIGN_SITE,
+    HEAD_TOO_LARGE,
     INTERNAL,
     KEY_REQUIRED,
     KEYS_UNREADABLE,
@@ -36,7 +37,7 @@ SCHEMES = {
         "description": "The same keys, for clients that cannot send `Authorization`.",
     },
 }
-_FOR_A_KEY = (KEY_REQUIRED, FOREIGN_SITE, RATE_LIMITED, KEYS_UNREADABLE)
+_FOR_A_KEY = (KEY_REQUIRED, FOREIGN_SITE, HEAD_TOO_LARGE, RATE_LIMITED, KEYS_UNREADABLE)
 _FOR_A_SCOPE = (*_FOR_A_KEY, SCOPE_MISSING, AUDIT_FAILED)
 
 

@@ -61,7 +61,7 @@ class Upload:
 
 
 def gauge(url: str, name: str) -> float:
-    for family in text_string_to_metric_families(httpx.get(f"{url}/metrics").text):
+    for family in text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=30).text):
         for sample in family.samples:
             if sample.name == name:
                 return sample.value
@@ -276,7 +276,7 @@ def test_a_thousand_slow_uploads_leave_memory_bounded(
                     slow.send(OPENING + bytes(piece))
                 assert gauge(service.url, "lka_reid_queue_depth") == 0
                 image = {"image": ("x", picture())}
-                while httpx.post(service.url + "/query", files=image).status_code != 200:
+                while httpx.post(service.url + "/query", files=image, timeout=30).status_code != 200:
                     pass
         grown = gauge(service.url, "process_resident_memory_bytes") - before
         assert grown < held + 64 * MEBIBYTE
