@@ -29,6 +29,8 @@ from service.transport.protocol import protocol_class
 
 log = structlog.get_logger(__name__)
 
+BACKLOG = 512
+"""Connections that wait to be accepted; all of them are, in one turn of the loop."""
 KEEP_ALIVE_S = 75
 """s that an idle connection stays open: longer than proxies keep theirs (60), which would meet a closed one;
 and a client that is refused while it still sends has that long to notice."""
@@ -113,6 +115,7 @@ def server_for(app: FastAPI, settings: Settings, bounds: Bounds | None = None) -
             server_header=False,
             ws="none",
             proxy_headers=False,
+            backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.drain_s),
         )

@@ -24,7 +24,7 @@ class Bounds:
         drain_s: s for which the rest of a body is read whose request is answered already.
         drain_bytes: of such a rest, and of the rest of a request that is refused.
         framing_bytes: of a chunked body that are no content: sizes, extensions, trailers.
-        linger_s: s for which a connection that was refused is still read, so that its answer arrives.
+        linger_s: s for which a connection is still read after its last answer, so that this arrives.
         stall_s: s for which an answer may wait without a client that reads on.
         unread_bytes: of all answers that wait to be read.
         pipelined: requests that may wait on a connection while one before them is answered.
@@ -39,7 +39,7 @@ class Bounds:
     drain_s: float = 30.0
     drain_bytes: int = 16 * 1024 * 1024
     framing_bytes: int = 64 * 1024
-    linger_s: float = 2.0
+    linger_s: float = 5.0
     stall_s: float = 20.0
     unread_bytes: int = 128 * 1024 * 1024
     pipelined: int = 8

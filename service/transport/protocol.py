@@ -23,7 +23,7 @@ from service.observability.metrics import Metrics
 from service.transport.connections import Connections, Wait
 from service.transport.framing import checked_framing
 from service.transport.incoming import Incoming
-from service.transport.refusal import refusal
+from service.transport.refusal import AnswerTransport, refusal
 
 SLICE = 16 * 1024
 """Bytes that are parsed in one go: no more than so many are looked at beyond a bound."""
@@ -83,7 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there is no room for one more."""
         super().connection_made(transport)
-        self._since = self.loop.time()
+        self._since = self.keeper.now()
         if not self.keeper.admit(self, self.client[0] if self.client else ""):
             self._refuse(ServiceError(OVERLOADED, "all connections that are kept are in use"))
             self.transport.close()
@@ -97,7 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def wait(self) -> tuple[Wait, float] | None:
         """What it waits for from its client, and since when; None while an answer is computed."""
         if self.unread():
-            return Wait.READER, self._unread_since or self.loop.time()
+            return Wait.READER, self._unread_since or self.keeper.now()
         running = self._running
         if running is not None and not running.response_complete and not running.disconnected:
             is_arriving = running is self.cycle and self._incoming.in_body
@@ -159,7 +159,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         if not self._incoming.has_begun:
-            self._incoming.has_begun, self._since = True, self.loop.time()
+            self._incoming.has_begun, self._since = True, self.keeper.now()
         view = memoryview(data)
         for start in range(0, len(data), SLICE):
             if not self._refused and not self.transport.is_closing():
@@ -233,7 +233,7 @@ class BoundedProtocol(HttpToolsProtocol):
         framing = checked_framing(self.parser.get_http_version(), self.url, self.headers)
         self._incoming.end_head(framing)
         self._rest = 0
-        self._since = self.loop.time()
+        self._since = self.keeper.now()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -246,25 +246,26 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self._incoming.framing:
             return
         self._incoming.end()
-        self._since = self.loop.time()
+        self._since = self.keeper.now()
         super().on_message_complete()
 
     # What goes.
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        cycle.transport = AnswerTransport(self.transport, self._end_answered)  # type: ignore[assignment]
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """An answer is given; the next one may be due."""
-        self._since = self.loop.time()
+        self._since = self.keeper.now()
         super().on_response_complete()
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer by an error and end, once earlier requests are answered; what else comes is not read."""
         if self._refused or self.transport.is_closing():
             return
-        self._refused, self._since = True, self.loop.time()
+        self._refused, self._since = True, self.keeper.now()
         self.metrics.rejected(error.kind.name)
         running = self._running
         is_due = running is not None and not running.response_complete
@@ -281,7 +282,19 @@ class BoundedProtocol(HttpToolsProtocol):
         log.info("request_refused", reason=error.kind.name, request_id=identifier)
         path = self.scope["path"] if self.scope and "path" in self.scope else "/"
         self.transport.write(refusal(error, path, identifier, self.server_state.default_headers))
-        # Closed at once, the connection would be reset by what the client still sends, and its answer lost.
+        self._linger()
+
+    def _end_answered(self) -> None:
+        """End after the last answer; one that was given early is not lost to what the client still sends."""
+        if self._running is self.cycle and self._incoming.in_body and not self.transport.is_closing():
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Say that nothing follows, and read on for a while: closed at once, the connection would be reset by
+        what still comes, and the answer lost."""
+        self._refused, self._since = True, self.keeper.now()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()

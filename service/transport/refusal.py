@@ -1,8 +1,9 @@
-"""The answer to what is no request: what the application answers, written by hand."""
+"""Answers that end a connection: to what is no request, and to what is still being sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from service.api import problems
@@ -27,3 +28,12 @@ def refusal(
     head += [name + b": " + value for name, value in defaults]
     head += [f"{name}: {value}".encode("latin-1") for name, value in fields.items()]
     return b"\r\n".join([*head, b"", bytes(response.body)])
+
+
+class AnswerTransport:
+    """A connection as an answer sees it: it writes, and closing is left to whoever knows what still comes."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close

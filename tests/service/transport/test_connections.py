@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,26 +39,37 @@ class Waiting:
         """Nothing is looked after here."""
 
 
-def keep(connections: int, per_peer: int, test: Callable[[Connections], None]) -> None:
+Test = Callable[[Connections], Awaitable[None]]
+
+
+def keep(connections: int, per_peer: int, test: Test) -> None:
     async def run() -> None:
-        test(Connections(Bounds(connections=connections, per_peer=per_peer), lambda it: it == "10.0.0.9"))
+        bounds = Bounds(connections=connections, per_peer=per_peer)
+        await test(Connections(bounds, lambda address: address == "10.0.0.9"))
 
     asyncio.run(run())
 
 
-def test_the_one_that_has_waited_longest_makes_room_and_one_that_is_answered_does_not() -> None:
-    def test(keeper: Connections) -> None:
+async def pass_turns() -> None:
+    """Let the loop turn, so that what was accepted has been read from."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def test_those_that_have_waited_longest_make_room_and_one_that_is_answered_does_not() -> None:
+    async def test(keeper: Connections) -> None:
         busy = Waiting(wait=None)
-        body, idle = Waiting(wait=Wait.BODY, since=0), Waiting(wait=Wait.IDLE, since=1)
+        body, idle = Waiting(wait=Wait.BODY, since=4), Waiting(wait=Wait.IDLE, since=1)
         late, early = Waiting(since=3), Waiting(since=2)
-        for connection in (busy, body, idle, late, early):
+        everyone = (busy, body, idle, late, early)
+        for connection in everyone:
             assert keeper.admit(connection, "10.0.0.1")
-        order = []
+        await pass_turns()
+        order: list[Waiting] = []
         for _ in range(4):
-            before = {it for it in (busy, body, idle, late, early) if it.ended}
             assert keeper.admit(Waiting(wait=None), "10.0.0.1")
-            order += [it for it in (busy, body, idle, late, early) if it.ended and it not in before]
-        assert order == [early, late, idle, body]
+            order += [it for it in everyone if it.ended and it not in order]
+        assert order == [idle, early, late, body]
         assert not keeper.admit(Waiting(), "10.0.0.1"), "all are being answered"
         assert len(keeper) == 5
         keeper.leave(busy)
@@ -67,13 +79,43 @@ def test_the_one_that_has_waited_longest_makes_room_and_one_that_is_answered_doe
     keep(5, 5, test)
 
 
+def test_one_that_has_not_been_read_from_yet_makes_no_room() -> None:
+    async def test(keeper: Connections) -> None:
+        old = Waiting(since=0)
+        assert keeper.admit(old, "10.0.0.1")
+        await pass_turns()
+        young = Waiting(since=1)
+        assert keeper.admit(young, "10.0.0.1")
+        assert keeper.admit(Waiting(), "10.0.0.1")
+        assert not keeper.admit(Waiting(), "10.0.0.1")
+        assert (old.ended, young.ended) == (True, False)
+        await pass_turns()
+        assert keeper.admit(Waiting(), "10.0.0.1")
+
+    keep(2, 2, test)
+
+
+def test_of_very_many_some_make_room_at_once() -> None:
+    async def test(keeper: Connections) -> None:
+        many = [Waiting(since=number) for number in range(320)]
+        for connection in many:
+            assert keeper.admit(connection, "10.0.0.1")
+        await pass_turns()
+        for _ in range(10):
+            assert keeper.admit(Waiting(), "10.0.0.1")
+        assert [it.ended for it in many] == [True] * 10 + [False] * 310
+
+    keep(320, 320, test)
+
+
 def test_room_is_made_by_the_peer_that_has_most() -> None:
-    def test(keeper: Connections) -> None:
+    async def test(keeper: Connections) -> None:
         honest = Waiting(since=0)
         greedy = [Waiting(since=1 + number) for number in range(5)]
         keeper.admit(honest, "10.0.0.1")
         for connection in greedy:
             keeper.admit(connection, "10.0.0.2")
+        await pass_turns()
         assert keeper.admit(Waiting(), "10.0.0.3")
         assert [it.ended for it in (honest, *greedy)] == [False, True, False, False, False, False]
 
@@ -81,29 +123,28 @@ def test_room_is_made_by_the_peer_that_has_most() -> None:
 
 
 def test_a_peer_has_a_bound_of_its_own_and_a_trusted_proxy_has_none() -> None:
-    def test(keeper: Connections) -> None:
-        own = [Waiting(since=number) for number in range(4)]
-        for connection in own:
-            assert keeper.admit(connection, "10.0.0.1")
-        assert [it.ended for it in own] == [True, True, False, False]
-        for number in range(4):
-            assert keeper.admit(Waiting(since=number), "10.0.0.9")
-        assert len(keeper) == 6
+    async def test(keeper: Connections) -> None:
         # What an IPv6 customer has all of is one peer.
-        of_one = [Waiting(since=number) for number in range(3)]
-        for number, connection in enumerate(of_one):
-            assert keeper.admit(connection, f"2001:db8::{number + 1}")
-        assert [it.ended for it in of_one] == [True, False, False]
+        for peers in (["10.0.0.1"] * 4, [f"2001:db8::{number}" for number in range(1, 5)]):
+            own = [Waiting(since=number) for number in range(4)]
+            for connection, peer in zip(own, peers, strict=True):
+                assert keeper.admit(connection, peer)
+                await pass_turns()
+            assert [it.ended for it in own] == [True, True, False, False]
+        for _ in range(4):
+            assert keeper.admit(Waiting(), "10.0.0.9")
+        assert len(keeper) == 8
 
     keep(100, 2, test)
 
 
 def test_where_the_peer_with_most_is_all_busy_another_makes_room() -> None:
-    def test(keeper: Connections) -> None:
+    async def test(keeper: Connections) -> None:
         busy, idle = [Waiting(wait=None) for _ in range(3)], Waiting(wait=Wait.IDLE)
         for connection in busy:
             keeper.admit(connection, "10.0.0.1")
         keeper.admit(idle, "10.0.0.2")
+        await pass_turns()
         assert keeper.admit(Waiting(), "10.0.0.3")
         assert idle.ended
 
@@ -113,14 +154,33 @@ def test_where_the_peer_with_most_is_all_busy_another_makes_room() -> None:
 def test_answers_that_are_not_read_make_room_until_they_fit() -> None:
     mebibyte = 1024 * 1024
 
-    def test(keeper: Connections) -> None:
+    async def test(keeper: Connections) -> None:
         readers = [Waiting(wait=Wait.READER, since=number, unread=50 * mebibyte) for number in range(4)]
         for number, connection in enumerate(readers):
             keeper.admit(connection, f"10.0.0.{number}")
+        await pass_turns()
         keeper.check_unread()
         assert [it.ended for it in readers] == [True, True, False, False]
 
     keep(10, 10, test)
+
+
+def test_time_in_which_the_loop_is_held_up_is_nobodys() -> None:
+    async def test(keeper: Connections) -> None:
+        ages = []
+
+        class Aging(Waiting):
+            def check(self, now: float) -> None:
+                ages.append(now - begun)
+
+        begun = keeper.now()
+        keeper.admit(Aging(), "10.0.0.1")
+        time.sleep(3)
+        while not ages:
+            await asyncio.sleep(0.01)
+        assert ages[0] < 1
+
+    keep(2, 2, test)
 
 
 SMALL = Bounds(connections=24, per_peer=16)

@@ -233,6 +233,27 @@ def test_a_body_that_trickles_is_not_waited_for(service: Running, monkeypatch: p
         assert_problem(upload.answer(), 408, "request-timeout", "slower than 4,096 bytes a second")
 
 
+def test_a_body_that_lies_unread_while_the_loop_is_held_up_is_not_slow(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "GRACE_S", 0.5)
+    body = OPENING + picture() + CLOSING
+    state = service.app.state.uploads
+    begin = state.begin
+
+    def begin_slowly(caller: str) -> object:
+        upload = begin(caller)
+        # The rest comes while nothing else can happen in the loop.
+        threading.Thread(target=lambda: upload_of_client.send(body[10:])).start()
+        time.sleep(1.5)
+        return upload
+
+    monkeypatch.setattr(state, "begin", begin_slowly)
+    with Upload(service.url, len(body)) as upload_of_client:
+        upload_of_client.send(body[:10])
+        assert upload_of_client.answer()[0] == 200
+
+
 def test_a_client_that_hangs_up_during_the_upload_is_counted_as_gone(service: Running) -> None:
     with Upload(service.url, 100):
         pass
