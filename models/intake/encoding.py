@@ -32,8 +32,11 @@ def decode_text(data: bytes, encoding: str | None = None) -> str:
         ((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", encoding or "utf-8")
     )
     data = data[len(mark) :]
+    # Before anything is decoded: letters beyond ASCII would be the fault that is found.
+    if not mark and encoding is None and b"\0" in data.partition(b"\n")[0]:
+        raise EncodingError("line 1: holds zero bytes: it is utf-16-le or utf-16-be, or no text at all")
     try:
-        text = data.decode(name)
+        return data.decode(name)
     except UnicodeDecodeError as error:
         # A line end holds this byte in UTF-8, UTF-16 and all other encodings of tables.
         line, byte = data[: error.start].count(b"\n") + 1, len(mark) + error.start
@@ -44,9 +47,6 @@ def decode_text(data: bytes, encoding: str | None = None) -> str:
         raise EncodingError(
             f"{name!r} is no encoding of text; there are utf-8, utf-16, cp1252, latin-1, gb18030 and more"
         ) from None
-    if "\0" in text.partition("\n")[0]:
-        raise EncodingError("line 1: holds zero bytes: it is utf-16-le or utf-16-be, or no text at all")
-    return text
 
 
 def _spelled(name: str) -> str:

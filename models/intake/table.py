@@ -89,7 +89,9 @@ def read_table(
     records = _records(text, delimiter, start)
     first = next((found for found in records if not isinstance(found, RowFault)), None)
     if first is None:
-        raise TableError(f"{shown(path)}: is empty; its first line names the columns {_named(columns)}")
+        raise TableError(
+            f"{shown(path)}: is empty; its first line must name the columns, {_named(columns)} at least"
+        )
     try:
         header = understand([name.strip() for name in first[1]], columns, lenient=lenient)
     except ColumnsError as error:

@@ -205,6 +205,11 @@ class _Reader:
                 own_id = Path(os.path.relpath(os.path.normpath(path), table.parent)).as_posix()
             fields: dict[str, str | list[str]] = {"image_id": own_id}
             fields |= {name: values[name] for name in FIELDS if values.get(name)}
+            if str(fields["image_id"]).startswith(os.pardir + os.sep):
+                self._fail(
+                    place, "leaves the manifest's folder, so that its path is no image id; give it one"
+                )
+                return
             if tags := [tag.strip() for tag in values.get("tags", "").split(";") if tag.strip()]:
                 fields["tags"] = tags
             self._add(Upload(path, fields, place))

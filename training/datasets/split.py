@@ -79,12 +79,17 @@ def split_dataset(
     if validation_vehicles >= vehicles:
         raise DatasetError(
             f"{dataset.root}: has {vehicles:,} vehicles, and {validation_vehicles:,} are to be set aside to "
-            f"measure on; set data.validation_vehicles to fewer than {vehicles:,}"
+            f"measure on; {_fewer(vehicles)}"
         )
     split = split_by_identity(dataset.train, validation_vehicles, seed)
     most = images_per_vehicle if measured_per_vehicle is None else measured_per_vehicle
     measured = thinned(split.validation, most)
     return thinned(split.train, images_per_vehicle), [Task("validation vehicles", measured, measured)]
+
+
+def _fewer(vehicles: int) -> str:
+    # It takes two to learn to tell vehicles apart.
+    return f"set data.validation_vehicles to {vehicles - 2:,} or fewer" if vehicles > 2 else "add vehicles"
 
 
 def thinned(images: list[VehicleImage], most: int) -> list[VehicleImage]:

@@ -69,6 +69,7 @@ def test_a_mark_wins_over_the_encoding_that_is_named(path: Path) -> None:
         (b"path\nx\n", "no-such", "'no-such' is no encoding of text"),
         (b"path\nx\n", "base64", "'base64' is no encoding of text"),
         ("path\nx\n".encode("utf-16-le"), None, "line 1: holds zero bytes: it is utf-16-le or"),
+        ("path\nö\n".encode("utf-16-be"), None, "line 1: holds zero bytes: it is utf-16-le or"),
         (codecs.BOM_UTF16_LE + b"p\0a", None, "is not utf-16-le"),
         (b"\xff\xd8\xff\xe0 a JPEG", None, "line 1: is not UTF-8: byte 0xFF at 0"),
         (b"", None, "is empty"),

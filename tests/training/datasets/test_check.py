@@ -168,7 +168,7 @@ def test_the_command_tells_what_a_training_would_refuse(tmp_path: Path, command:
     [finding] = json.loads(outcome.out)["findings"]
     assert (outcome.code, finding["kind"]) == (1, "too few vehicles")
     for change, message in (
-        ("data.validation_vehicles=5", "set data.validation_vehicles to fewer than 5"),
+        ("data.validation_vehicles=5", "set data.validation_vehicles to 3 or fewer"),
         ("batch.vehicels=3", "batch.vehicels"),
     ):
         outcome = command("data", "check", path, "--set", change)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.training.conftest import pretend
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.split import split_by_identity, split_dataset, thinned
 
@@ -70,3 +70,13 @@ def test_vehicles_that_are_measured_may_keep_more_images_than_those_learned_from
     assert counts(images_per_vehicle=2) == (8, 4)
     assert counts(images_per_vehicle=2, measured_per_vehicle=0) == (8, 10)
     assert counts(images_per_vehicle=2, measured_per_vehicle=3) == (8, 6)
+
+
+@pytest.mark.parametrize(
+    ("vehicles", "remedy"), [(9, "set data.validation_vehicles to 7 or fewer"), (2, "add vehicles")]
+)
+def test_setting_all_vehicles_aside_is_refused_with_the_setting(vehicles: int, remedy: str) -> None:
+    images = pretend(vehicles)
+    dataset = Dataset("manifest", Path("own"), images, [Task("all", images, images)], has_split=False)
+    with pytest.raises(DatasetError, match=f"own: has {vehicles} vehicles, .*; {remedy}"):
+        split_dataset(dataset, 9)
