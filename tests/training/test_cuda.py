@@ -73,18 +73,16 @@ def test_a_cuda_graph_replays_the_network() -> None:
     network = small_network(shape=NetworkConfig(width=8, depth=(1, 1, 1, 1), image_size=(64, 64), strips=2))
     network = network.eval().cuda()
 
-    def run(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        answer: tuple[torch.Tensor, torch.Tensor | None] = network(pictures)
+    def run(inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        answer: tuple[torch.Tensor, torch.Tensor | None] = network(inputs)
         return answer
 
     graph = Graph(run, (4, 3, 64, 64))
     for seed in range(3):
-        pictures = torch.from_numpy(
-            np.random.default_rng(seed).normal(size=(4, 3, 64, 64)).astype(np.float32)
-        )
+        inputs = torch.from_numpy(np.random.default_rng(seed).normal(size=(4, 3, 64, 64)).astype(np.float32))
         with torch.inference_mode():
-            expected, strips = run(pictures.cuda())
-            replayed, again = graph.replay(pictures)
+            expected, strips = run(inputs.cuda())
+            replayed, again = graph.replay(inputs)
         torch.testing.assert_close(replayed, expected, rtol=1e-4, atol=1e-5)
         assert strips is not None
         assert again is not None

@@ -111,7 +111,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         moved = batch.to(device, torch.channels_last if run.channels_last else torch.contiguous_format)
         dtype = torch.float16 if run.precision == "fp16" else torch.bfloat16
         with torch.autocast(device.type, dtype, enabled=run.precision != "fp32"):
-            output = self._learn(moved.pictures, moved.viewpoints)
+            output = self._learn(moved.images, moved.viewpoints)
         return embedder_loss(
             self.network.config.branches, output, moved.labels, self.config.losses, self.process
         )
@@ -170,7 +170,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
     @property
     def _batch(self) -> int:
         """Images in a step of all processes."""
-        return self.loader.sampler.vehicles * self.loader.sampler.pictures
+        return self.loader.sampler.vehicles * self.loader.sampler.per_vehicle
 
     def state(self) -> dict[str, Any]:
         """The scale of fp16 losses."""

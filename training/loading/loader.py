@@ -32,13 +32,13 @@ class Batch:
     """What one step of one process learns from.
 
     Attributes:
-        pictures: `[B, 3, H, W]`.
+        images: `[B, 3, H, W]`, prepared.
         labels: `[B]` identities.
         viewpoints: `[B]`, or None without side information.
-        positions: `[B]`, of the pictures among the training images.
+        positions: `[B]`, of the images among the training images.
     """
 
-    pictures: Tensor
+    images: Tensor
     labels: Tensor
     viewpoints: Tensor | None
     positions: list[int]
@@ -47,7 +47,7 @@ class Batch:
         """The same on another device."""
         return replace(
             self,
-            pictures=self.pictures.to(device, non_blocking=True).contiguous(memory_format=memory_format),
+            images=self.images.to(device, non_blocking=True).contiguous(memory_format=memory_format),
             labels=self.labels.to(device, non_blocking=True),
             viewpoints=None if self.viewpoints is None else self.viewpoints.to(device, non_blocking=True),
         )
@@ -165,17 +165,17 @@ class Batches:
             DatasetError: an image cannot be read; the message names it.
         """
         plan = self._plan(number)[done:]
-        for drawn, pictures in zip(plan, self._prepared(plan), strict=True):
+        for drawn, images in zip(plan, self._prepared(plan), strict=True):
             positions = [position for position, _ in drawn]
             viewpoints = self._viewpoints[positions] if self._viewpoints is not None else None
-            yield Batch(pictures, self._labels[positions], viewpoints, positions)
+            yield Batch(images, self._labels[positions], viewpoints, positions)
 
     def _plan(self, number: int) -> list[list[Drawn]]:
         """This process's part of the epoch's batches, with the changes of each image."""
         source = random.Random(f"{self.seed}/augmentation/{number}")  # noqa: S311
         draw = self._images.augmentation.draw
         whole = [[(i, draw(source)) for i in batch] for batch in self.sampler.epoch(number)]
-        size = self.sampler.vehicles * self.sampler.pictures // self.process.count
+        size = self.sampler.vehicles * self.sampler.per_vehicle // self.process.count
         start = self.process.rank * size
         return [batch[start : start + size] for batch in whole]
 
@@ -229,8 +229,8 @@ class _Plan:
         return len(self.batches)
 
 
-def _stack(pictures: list[NDArray[np.float32]]) -> Tensor:
-    return torch.from_numpy(np.stack(pictures))
+def _stack(images: list[NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.stack(images))
 
 
 def _leave_interruption_to_the_parent(_: int) -> None:

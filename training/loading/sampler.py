@@ -23,7 +23,7 @@ class PKSampler:
     Args:
         images: the training images.
         vehicles: P.
-        pictures: K.
+        per_vehicle: K.
         seed: of the epoch's order.
         by_type: group vehicles of a type.
         epoch: what an epoch shows once.
@@ -36,14 +36,14 @@ class PKSampler:
         self,
         images: list[VehicleImage],
         vehicles: int,
-        pictures: int,
+        per_vehicle: int,
         seed: int,
         *,
         by_type: bool = False,
         epoch: Epoch = "vehicles",
     ) -> None:
         self.vehicles = vehicles
-        self.pictures = pictures
+        self.per_vehicle = per_vehicle
         self.seed = seed
         self.by_type = by_type
         self._once = epoch
@@ -63,7 +63,7 @@ class PKSampler:
         if self._once == "vehicles":
             return len(self._views) // self.vehicles
         counts = [sum(map(len, cameras.values())) for cameras in self._views.values()]
-        return sum(max(1, count // self.pictures) for count in counts) // self.vehicles
+        return sum(max(1, count // self.per_vehicle) for count in counts) // self.vehicles
 
     def epoch(self, number: int) -> Iterator[list[int]]:
         """The batches of one epoch, the same for the same seed and number."""
@@ -80,14 +80,14 @@ class PKSampler:
         batches = [order[i * self.vehicles : (i + 1) * self.vehicles] for i in range(len(self))]
         source.shuffle(batches)
         for batch in batches:
-            yield [index for vehicle in batch for index in self._pictures(vehicle, source)]
+            yield [index for vehicle in batch for index in self._images_of(vehicle, source)]
 
-    def _pictures(self, vehicle: str, source: random.Random) -> list[int]:
+    def _images_of(self, vehicle: str, source: random.Random) -> list[int]:
         cameras = list(self._views[vehicle].values())
         source.shuffle(cameras)
         pools = [source.sample(pool, len(pool)) for pool in cameras]
         chosen: list[int] = []
-        while len(chosen) < self.pictures:
+        while len(chosen) < self.per_vehicle:
             pool = pools[len(chosen) % len(pools)]
             chosen.append(pool[(len(chosen) // len(pools)) % len(pool)])
         return chosen
@@ -117,7 +117,7 @@ class PKSampler:
     def _groups(self, vehicle: str, source: random.Random) -> list[list[int]]:
         pool = [index for camera in self._views[vehicle].values() for index in camera]
         source.shuffle(pool)
-        if len(pool) < self.pictures:
-            return [[pool[i % len(pool)] for i in range(self.pictures)]]
-        whole = len(pool) // self.pictures
-        return [pool[i * self.pictures : (i + 1) * self.pictures] for i in range(whole)]
+        if len(pool) < self.per_vehicle:
+            return [[pool[i % len(pool)] for i in range(self.per_vehicle)]]
+        whole = len(pool) // self.per_vehicle
+        return [pool[i * self.per_vehicle : (i + 1) * self.per_vehicle] for i in range(whole)]

@@ -100,10 +100,10 @@ def plain_loop(network: LKAReID, images: list[VehicleImage], config: TrainingCon
         source = random.Random(f"{config.seed}/augmentation/{epoch}")
         for batch in sampler.epoch(epoch):
             changed = [augmentation(decode(images[i].path.read_bytes()), source) for i in batch]
-            pictures = torch.stack([torch.from_numpy(picture) for picture in changed])
+            inputs = torch.stack([torch.from_numpy(each) for each in changed])
             labels = torch.tensor([vehicles.index(images[i].vehicle_id) for i in batch])
             with torch.autocast("cpu", torch.bfloat16, enabled=config.run.precision == "bf16"):
-                output = network.learn(pictures.contiguous(memory_format=torch.channels_last))
+                output = network.learn(inputs.contiguous(memory_format=torch.channels_last))
             losses = embedder_loss(network.config.branches, output, labels, config.losses)
             optimiser.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()
@@ -144,5 +144,5 @@ def test_the_order_and_the_changes_of_images_are_pinned(
     run = Trainer(made(OURS), read_manifest(tree), shrunk(config))
     batches = list(run.batches(1))
     assert [batch.positions for batch in batches] == FIRST_EPOCH
-    means = [float(batch.pictures.double().mean()) for batch in batches]
+    means = [float(batch.images.double().mean()) for batch in batches]
     assert means == pytest.approx(expected, abs=2e-5)

@@ -116,7 +116,7 @@ def test_strips_are_cut_from_the_branches_of_a_mixer_wherever_they_stand(images:
         StripChoice(mixers=("mhsa",)).bands(found)
 
 
-def test_a_head_brings_the_pictures_of_a_vehicle_together(images: list[VehicleImage]) -> None:
+def test_a_head_brings_the_images_of_a_vehicle_together(images: list[VehicleImage]) -> None:
     views = [bands(images)]
     choice = StripChoice(rows=2, width=16)
     before = train_head(choice, views, HeadTraining(steps=1, learning_rate=1e-9))
