@@ -1,1 +1,1 @@
-"""Experiments as typed configurations, and their YAML files."""
+"""Experiments as typed configurations (`embedder`, `reranker`), their sections, and their YAML files."""

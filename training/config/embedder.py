@@ -5,32 +5,15 @@ A file in `configs/` is one `ExperimentConfig`; `training.config.files` reads an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from models.inputspec import InputSpec
-from models.losses import LOSSES
-from models.losses.cross_entropy import CrossEntropySettings
-from models.losses.triplet import TripletSettings
-from models.mixers import MIXERS
-from models.network import LKA_HCA, Branch, NetworkConfig, Pooling
-from training.datasets.dataset import Dataset, Task
-from training.datasets.folds import Part, identity_folds
-from training.datasets.image import DatasetError, VehicleImage
-from training.datasets.layouts import AUTO, LAYOUT_NAMES, known_layout
-from training.datasets.split import split_dataset
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A part of a configuration: frozen, and a key that is not known is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from training.config.data import DataConfig
+from training.config.losses import LossConfig
+from training.config.network import ShapeConfig, WeightsConfig
+from training.config.section import Count, NotNegative, Positive, Probability, Section
 
 
 class BatchConfig(Section):
@@ -86,28 +69,6 @@ class ScheduleConfig(Section):
         if self.warm_up >= self.epochs:
             raise ValueError(f"a warm_up of {self.warm_up:g} leaves nothing of {self.epochs} epochs")
         return self
-
-
-class EmbedderLossConfig(Section):
-    """The losses that are the whole network's and no branch's."""
-
-    descriptor: NotNegative = Field(default=0.0, description="contrastive loss on the descriptor's cosine")
-    strips: NotNegative = Field(default=0.0, description="contrastive loss on the strips' mean cosine")
-    temperature: Positive = Field(default=0.07, description="of both contrastive losses")
-
-
-if TYPE_CHECKING:
-
-    class LossConfig(CrossEntropySettings, TripletSettings, EmbedderLossConfig):
-        """What a type checker knows of it."""
-else:
-    # The keys of every registered loss, those of the first one first.
-    LossConfig = create_model(
-        "LossConfig",
-        __base__=(EmbedderLossConfig, *(loss.settings for loss in reversed(LOSSES.values()))),
-        __doc__="Weights of the losses; 0 switches one off.",
-        __module__=__name__,
-    )
 
 
 class AugmentationConfig(Section):
@@ -169,119 +130,6 @@ class TrainingConfig(Section):
         default=0.0, description="decay of the exponential average of the weights, per step; 0 for none"
     )
     run: RunConfig = RunConfig()
-
-
-class DataConfig(Section):
-    """What is trained and measured on; the path is given on the command line."""
-
-    layout: Annotated[str, AfterValidator(known_layout)] = Field(
-        default=AUTO, description=f"how it lies on disk: {LAYOUT_NAMES}; {AUTO}: recognised by its files"
-    )
-    validation_vehicles: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="vehicles to set aside to measure on where the data has no part for that"
-    )
-    split_seed: Annotated[int, Field(ge=0)] = Field(default=0, description="which vehicles these are")
-    images_per_vehicle: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="use at most this many of a vehicle's images, evenly chosen; 0: all"
-    )
-    measured_per_vehicle: Annotated[int, Field(ge=0)] | None = Field(
-        default=None,
-        description="the same for the vehicles set aside to measure on; null: as many as are learned from",
-    )
-
-    def split(self, dataset: Dataset) -> tuple[list[VehicleImage], list[Task]]:
-        """What to train and what to measure on.
-
-        Raises:
-            DatasetError: see `split_dataset`.
-        """
-        return split_dataset(
-            dataset,
-            self.validation_vehicles,
-            self.split_seed,
-            images_per_vehicle=self.images_per_vehicle,
-            measured_per_vehicle=self.measured_per_vehicle,
-        )
-
-    def parts(self, dataset: Dataset, folds: int) -> list[Part]:
-        """The data's own split (folds = 1), or folds of its training vehicles.
-
-        Raises:
-            DatasetError: there is no such split, or nothing to measure on.
-        """
-        if folds > 1:
-            return list(identity_folds(dataset.train, folds))
-        train, tasks = self.split(dataset)
-        if not tasks:
-            raise DatasetError(f"{dataset.root}: has nothing to measure on; take --folds 2 or more")
-        return [Part(0, train, tasks[0])]
-
-
-class BranchConfig(Section):
-    """One branch."""
-
-    mixer: str = Field(description=f"what mixes its stage 4: {MIXERS.names}")
-    loss: str = Field(description=f"what trains it: {LOSSES.names}, several joined by +, or both of these")
-
-
-class ShapeConfig(Section):
-    """The shape of the network (models.network)."""
-
-    branches: tuple[BranchConfig, ...] = Field(
-        default=tuple(BranchConfig.model_validate({"mixer": b.mixer, "loss": b.loss}) for b in LKA_HCA),
-        min_length=1,
-        description="mixer and loss of each branch",
-    )
-    width: Count = Field(default=64, description="channels of the stem; 64 is ResNet-50")
-    depth: tuple[Count, Count, Count, Count] = Field(
-        default=(3, 4, 6, 3), description="bottlenecks in each stage"
-    )
-    image_size: tuple[Count, Count] = Field(
-        default=(256, 256), description="height and width, px, multiples of 16"
-    )
-    ibn: bool = Field(default=True, description="IBN-a norms in stages 1-3")
-    v1: bool = Field(
-        default=False, description="stride on the first 1x1 convolution of a stage: the v1 layout"
-    )
-    last_stride: Literal[1, 2] = Field(default=1, description="stride of stage 4; 2 is a plain ResNet-50")
-    pooling: Pooling = Field(default="average", description="of a branch's map to one vector")
-    strips: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="strips a branch, for the re-ranker; 0: none"
-    )
-    strip_width: Count = Field(default=256, description="features of a strip")
-    side_information: Literal["none", "camera", "view", "camera-view"] = Field(
-        default="none", description="LAI: a learned vector for each camera, view, or pair of them"
-    )
-
-    @model_validator(mode="after")
-    def _makes_a_network(self) -> Self:
-        self.build()
-        return self
-
-    def build(self) -> NetworkConfig:
-        """The network's own configuration.
-
-        Raises:
-            ValueError: sizes that make no network.
-        """
-        values = self.model_dump(exclude={"side_information", "branches"})
-        branches = tuple(Branch(branch.mixer, branch.loss) for branch in self.branches)
-        return NetworkConfig(branches=branches, **values)
-
-
-class WeightsConfig(Section):
-    """What the network starts from; the file is given on the command line."""
-
-    layout: Literal["resnet50", "resnet50-v1", "resnet50-ibn-a"] = Field(
-        default="resnet50-ibn-a",
-        description="torchvision's, the same with strides on the first 1x1, or IBN-Net's published one",
-    )
-    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{8,64}$")] | None = Field(
-        default=None, description="of the file, or its first digits (at least 8); null: not checked"
-    )
-    left_out: tuple[str, ...] = Field(
-        default=("fc.weight", "fc.bias"), description="keys (patterns) of the file that are not wanted"
-    )
 
 
 class EvaluationConfig(Section):

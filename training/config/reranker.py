@@ -12,7 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from models.reranker import Distance, RerankerConfig
-from training.config.embedder import BundleConfig, Count, NotNegative, Positive, Probability, Section
+from training.config.embedder import BundleConfig
+from training.config.section import Count, NotNegative, Positive, Probability, Section
 
 Mining = Literal["out-of-fold", "augmented", "own"]
 CheckpointBy = Literal["vehicles", "folds", "measured", "last"]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.losses import BranchBatch, losses_of
 from models.network import Branch, TrainingOutput
-from training.config.embedder import LossConfig
+from training.config.losses import LossConfig
 from training.distributed import Process
 from training.embedder.losses import contrastive
 

@@ -13,7 +13,8 @@ import torch
 
 from models.network import Branch, LKAReID, NetworkConfig, branches, count_parameters
 from training.checkpoints.resume import Checkpoints, kept
-from training.config.embedder import BranchConfig, ExperimentConfig
+from training.config.embedder import ExperimentConfig
+from training.config.network import BranchConfig
 from training.datasets.dataset import Dataset
 from training.datasets.folds import Part
 from training.distributed import Process, choose_device

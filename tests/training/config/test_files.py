@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from models.network import NetworkConfig, count_parameters
-from training.config.embedder import ExperimentConfig, ShapeConfig
+from training.config.embedder import ExperimentConfig
 from training.config.files import ConfigError, describe, load_config, write_config
+from training.config.network import ShapeConfig
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.losses import LOSSES, BranchBatch, BranchLoss, LossSettings
 from models.network import Branch, LKAReID, NetworkConfig, TrainingOutput
-from training.config.embedder import LossConfig
+from training.config.losses import LossConfig
 from training.embedder.branch_losses import embedder_loss
 
 LABELS = torch.tensor([0, 0, 1, 1])
