@@ -106,6 +106,19 @@ class GalleryDamagedError(GalleryError):
         self.reason = reason
 
 
+class GalleryFullError(GalleryError):
+    """The disk has no room for what was to be written; nothing was changed. `free` and `needed` in bytes."""
+
+    def __init__(self, folder: Path, free: int, needed: int) -> None:
+        super().__init__(
+            f"the disk is full: {free:,} bytes are free for the gallery in {folder}, {needed:,} must be to "
+            "enroll; make room on the disk, or delete images that are not needed"
+        )
+        self.folder = folder
+        self.free = free
+        self.needed = needed
+
+
 class GalleryLossError(GalleryError):
     """Changes that were acknowledged are not in the database; nothing was changed."""
 

@@ -27,13 +27,15 @@ class Gallery(Protocol):
         Raises:
             InvalidEnrollmentError: a field does not fit this gallery.
             DuplicateImageError: its image_id is enrolled already.
+            GalleryFullError: there is no room for it.
         """
 
     def enroll_many(self, enrollments: Sequence[Enrollment]) -> list[Record]:
         """Add images, all or none; the records are in the order given.
 
         Raises:
-            InvalidEnrollmentError, DuplicateImageError: as `enroll`, for the first that is at fault.
+            InvalidEnrollmentError, DuplicateImageError, GalleryFullError: as `enroll`, for the first that
+                is at fault.
         """
 
     def delete(self, image_id: str) -> None:
@@ -101,6 +103,9 @@ class Gallery(Protocol):
 
     def changes_since_snapshot(self) -> int:
         """Enrollments and deletions after the snapshot, which the next opening has to make again."""
+
+    def fault(self) -> str | None:
+        """What keeps the gallery from taking or giving images, with the remedy; None where nothing does."""
 
     def close(self) -> None:
         """Finish what is under way and release everything. Idempotent."""

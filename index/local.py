@@ -24,6 +24,7 @@ from index.record import Enrollment, GalleryHeader, Match, Page, Record
 from index.recovery import recover
 from index.snapshot import SNAPSHOT, SnapshotFolder
 from index.snapshot_writer import SnapshotWriter
+from index.space import fullness_named
 from index.store import Store, describe
 from index.validation import check_enrollment, check_filter, check_probes
 from index.vectors import Ranking
@@ -35,7 +36,7 @@ class LocalGallery:
     A change is acknowledged (its method returns) once SQLite has committed it and the vector index
     has followed; if the index cannot follow, it is filled anew from the database before it is
     searched again. What needs the database raises GalleryClosedError after `close`. sqlite3.Error
-    passes through where the disk fails or is full; the change was not made then.
+    passes through where the disk fails; the change was not made then.
     """
 
     def __init__(
@@ -73,16 +74,16 @@ class LocalGallery:
         made first (see `index.migration`).
 
         Raises FingerprintMismatchError, GalleryShapeError, GallerySchemaError, GalleryDamagedError,
-        GalleryLockedError, GalleryLossError, GalleryMigrationError; what the gallery holds is then left as it
-        was.
+        GalleryLockedError, GalleryLossError, GalleryFullError, GalleryMigrationError; what the gallery holds
+        is then left as it was.
         """
         if snapshot_every < 1:
             raise ValueError(f"snapshot_every is {snapshot_every}, expected 1 or more")
         header = GalleryHeader(
             fingerprint, descriptor_dim, None if strips_shape is None else (strips_shape[0], strips_shape[1])
         )
-        create_folder(path)
-        with ExitStack() as undo:
+        with fullness_named(path), ExitStack() as undo:
+            create_folder(path)
             lock = FolderLock(path)
             undo.callback(lock.release)
             check_loss(path)
@@ -114,13 +115,14 @@ class LocalGallery:
         return self._header
 
     def enroll(self, enrollment: Enrollment) -> Record:
-        """Add an image. Raises InvalidEnrollmentError or DuplicateImageError."""
+        """Add an image. Raises InvalidEnrollmentError, DuplicateImageError or GalleryFullError."""
         return self.enroll_many([enrollment])[0]
 
     def enroll_many(self, enrollments: Sequence[Enrollment]) -> list[Record]:
         """Add images in one transaction: all, or none where one cannot be.
 
-        Raises InvalidEnrollmentError or DuplicateImageError, for the first that is at fault.
+        Raises InvalidEnrollmentError or DuplicateImageError, for the first that is at fault, and
+        GalleryFullError.
         """
         self._require_open()
         seen: set[str] = set()
@@ -230,6 +232,11 @@ class LocalGallery:
     def changes_since_snapshot(self) -> int:
         """Enrollments and deletions that the snapshot on disk does not hold, all where there is none."""
         return self._snapshots.changes_since()
+
+    def fault(self) -> str | None:
+        """What keeps the gallery from taking or giving images, with the remedy; None where nothing does."""
+        self._require_open()
+        return self._store.fault()
 
     def close(self, last: Callable[[], None] = lambda: None) -> None:
         """Finish what is under way, close every connection and let the next process in. Idempotent.

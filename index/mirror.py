@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ class Mirror:
                 done = commit()
                 committed = True
                 follow(done)
-            except GalleryError:
+            except GalleryError as error:
+                self._suspect = self._suspect or isinstance(error.__cause__, sqlite3.Error)
                 raise
             except BaseException as error:
                 # Of a commit that was interrupted nobody knows whether it took place.

@@ -12,11 +12,11 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import GalleryClosedError
+from index.errors import GalleryClosedError, GalleryFullError
 from index.mirror import Mirror
 from index.record import GalleryHeader
 from index.snapshot import Manifest, SnapshotFolder
-from index.vectors import VectorsUnusableError
+from index.vectors import VectorsUnusableError, row_size
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class SnapshotWriter:
         """Write a snapshot now.
 
         Raises:
-            OSError: it cannot be written; the former one stays.
+            OSError, GalleryFullError: it cannot be written; the former one stays.
             GalleryClosedError: the gallery is closed, or was meanwhile.
         """
         with self._writing:
@@ -96,6 +96,7 @@ class SnapshotWriter:
                     sequence, ids = changes.last(), self._mirror.vectors.ids()
                     token = changes.token(sequence)
                 self._counted_from = sequence
+                self._mirror.store.space.check(len(ids) * row_size(self._header.descriptor_dim))
                 with suppress(VectorsUnusableError):
                     staged = self._folder.stage(self._blocks(ids))
             self._manifest = self._folder.publish(
@@ -159,6 +160,9 @@ class SnapshotWriter:
                 self.write()
         except GalleryClosedError:
             pass
+        except GalleryFullError as error:
+            self._counted_from = self._mirror.vectors.sequence or 0
+            log.warning("the snapshot of the vector index was not written: %s", error)
         except Exception:
             self._counted_from = self._mirror.vectors.sequence or 0
             log.exception("the snapshot of the vector index could not be written")

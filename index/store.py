@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +19,14 @@ from index import schema
 from index.acknowledged import Acknowledged
 from index.changes import Changes
 from index.connections import DATABASE, Connections, transaction
-from index.errors import DuplicateImageError, GalleryDamagedError, UnknownImageError
+from index.errors import DuplicateImageError, GalleryFullError, UnknownImageError
+from index.failures import failures_named
 from index.record import Enrollment, GalleryHeader, Page, Record
 from index.rows import INSERT, SELECT, to_record, to_row
+from index.space import Space
 from index.validation import storable
 
+OVERHEAD = 16384  # bytes of pages begun, and of the records themselves
 LAST_ID = 2**63 - 1
 SELECT_IDS = SELECT + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - two constants
 SELECT_STRIPS = "SELECT record_id, data FROM strips WHERE record_id IN (SELECT value FROM json_each(?))"
@@ -68,14 +71,16 @@ class Store:
 
     Reading may be done from any thread at any time, and sees what is committed. `insert`, `delete`
     and `changes` use the one writing connection: the caller keeps a lock for them. sqlite3.Error
-    passes through, for instance of a full disk; nothing is changed then.
+    passes through where the disk fails; nothing is changed then.
 
-    Opening raises what `schema.prepare` raises, and GalleryDamagedError.
+    Opening raises what `schema.prepare` raises, GalleryFullError and GalleryDamagedError.
     """
 
     def __init__(self, folder: Path, header: GalleryHeader, supersedes: Sequence[str] = ()) -> None:
         self._header = header
-        with _damage_named(folder / DATABASE):
+        self._database = folder / DATABASE
+        self.space = Space(folder)
+        with self._failures_named():
             self._connections = Connections(folder / DATABASE)
             self._writer = self._connections.writer
             self.changes = Changes(self._writer)
@@ -87,6 +92,7 @@ class Store:
                 self._connections.close()
                 raise
         self._acknowledged.note(self.changes.last())
+        self.space.hold()
 
     def close(self) -> None:
         """Wait for readers and close; reading afterwards raises GalleryClosedError."""
@@ -94,11 +100,12 @@ class Store:
         self._acknowledged.close()
 
     def insert(self, enrollments: Sequence[Enrollment], now: datetime) -> Inserted:
-        """Commit checked enrollments, all or none. Raises DuplicateImageError."""
+        """Commit checked enrollments, all or none. Raises DuplicateImageError or GalleryFullError."""
+        self._make_room(sum(map(_size, enrollments)))
         ids: list[int] = []
         records: list[Record] = []
         sequence = 0
-        with transaction(self._writer):
+        with self._failures_named(), transaction(self._writer):
             for enrollment in enrollments:
                 row = to_row(enrollment, now)
                 ids.append(self._insert_record(row))
@@ -109,9 +116,24 @@ class Store:
         return Inserted(np.array(ids, dtype=np.int64), records, sequence)
 
     def delete(self, image_id: str) -> tuple[int, int]:
-        """Commit the removal; the id removed and the sequence after it. Raises UnknownImageError."""
+        """Commit the removal; the id removed and the sequence after it.
+
+        Raises UnknownImageError, and GalleryFullError where not even what is held in reserve is room enough.
+        """
         _check_known(image_id)
-        with transaction(self._writer):
+        try:
+            return self._delete(image_id)
+        except GalleryFullError:
+            # The reserve is free now, and the log's bytes are: a deletion lets the database not grow.
+            self._fold_log()
+            return self._delete(image_id)
+
+    def fault(self) -> str | None:
+        """What keeps it from taking images, with the remedy; None where nothing does."""
+        return self.space.fault()
+
+    def _delete(self, image_id: str) -> tuple[int, int]:
+        with self._failures_named(), transaction(self._writer):
             found = self._writer.execute("SELECT id FROM record WHERE image_id = ?", (image_id,)).fetchone()
             if found is None:
                 raise UnknownImageError(image_id)
@@ -138,10 +160,34 @@ class Store:
         records = tuple(to_record(row, self._header.fingerprint) for row in shown)
         return Page(records, shown[-1][0] if len(rows) > limit else None)
 
+    def _make_room(self, size: int) -> None:
+        """Raise GalleryFullError unless enrollments of so many bytes leave enough free."""
+        # Once in the log, once in the database, which takes in what else is in the log at any time.
+        log = self._database.with_name(f"{DATABASE}-wal")
+        pending = log.stat().st_size if log.exists() else 0
+        if not self.space.lacks(2 * size + pending):
+            return
+        if pending:
+            self._fold_log()
+        with self._failures_named():
+            [pages] = self._writer.execute("PRAGMA freelist_count").fetchone()
+            [page_size] = self._writer.execute("PRAGMA page_size").fetchone()
+        self.space.check(2 * size, reusable=min(size, pages * page_size))
+
+    def _fold_log(self) -> None:
+        """Move what is in the write-ahead log into the database, and give the log's bytes back."""
+        with suppress(sqlite3.OperationalError):  # no room for it; the log stays
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        with failures_named(self._database, self.space):
+            yield
+
     @contextmanager
     def moment(self) -> Iterator[Moment]:
         """What is committed now, however long it is looked at and whatever changes meanwhile."""
-        with self._connections.reader() as connection:
+        with self._failures_named(), self._connections.reader() as connection:
             connection.execute("BEGIN")
             try:
                 yield Moment(connection, self._header)
@@ -173,7 +219,7 @@ class Store:
         return rows[0]
 
     def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._connections.reader() as connection:
+        with self._failures_named(), self._connections.reader() as connection:
             return connection.execute(query, values).fetchall()
 
 
@@ -187,22 +233,18 @@ def describe(folder: Path) -> GalleryHeader:
         raise FileNotFoundError(f"there is no gallery in {folder}")
     connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
     try:
-        with _damage_named(database):
+        with failures_named(database):
             return schema.read_header(connection, folder)
     finally:
         connection.close()
 
 
+def _size(enrollment: Enrollment) -> int:
+    """Bytes that it takes, and what SQLite adds."""
+    strips = 0 if enrollment.strips is None else enrollment.strips.nbytes
+    return len(enrollment.image) + enrollment.descriptor.nbytes + strips + OVERHEAD
+
+
 def _check_known(image_id: str) -> None:
     if not storable(image_id):
         raise UnknownImageError(image_id)
-
-
-@contextmanager
-def _damage_named(database: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise GalleryDamagedError(database, str(error)) from error
-        raise

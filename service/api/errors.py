@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from index import DuplicateImageError, GalleryClosedError, InvalidEnrollmentError, UnknownImageError
+from index import (
+    DuplicateImageError,
+    GalleryClosedError,
+    GalleryFullError,
+    InvalidEnrollmentError,
+    UnknownImageError,
+)
 from models.decoding import DecodePoolError, ImageError
 from service.access.audit import AuditError
 from service.access.keyfile import KeyFileError
@@ -224,6 +230,14 @@ KEYS_UNREADABLE = ErrorKind(
     retry_after_s=5,
     causes=(KeyFileError,),
 )
+DISK_FULL = ErrorKind(
+    "disk-full",
+    507,
+    "The disk is full",
+    "There is no room to enroll; nothing was changed. Queries and deletions go on, and so does enrolling "
+    "once there is room. Tell the operator.",
+    causes=(GalleryFullError,),
+)
 DEADLINE = ErrorKind(
     "deadline-exceeded",
     504,
@@ -259,6 +273,7 @@ KINDS = (
     AUDIT_FAILED,
     KEYS_UNREADABLE,
     DEADLINE,
+    DISK_FULL,
 )
 
 BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD}

@@ -9,6 +9,7 @@ import time
 from anyio import to_thread
 from PIL import Image
 
+from index import Gallery
 from models.inputspec import InputSpec
 from service.api.errors import NOT_READY, ServiceError, without_paths
 from service.api.schemas import Ready
@@ -52,7 +53,7 @@ class Readiness:
             if forward_age_s is None:
                 await self._prove(resources)
                 forward_age_s = 0.0
-        size = await to_thread.run_sync(resources.gallery.count, limiter=resources.gallery_limiter)
+        size = await to_thread.run_sync(_size, resources.gallery, limiter=resources.gallery_limiter)
         state = resources.embedder.state()
         threshold = resources.bundle.manifest.threshold
         return Ready(
@@ -82,6 +83,14 @@ class Readiness:
         except UNPROVEN as error:
             reason = without_paths(str(error))
             raise ServiceError(NOT_READY, f"the embedder does not answer: {reason}") from error
+
+
+def _size(gallery: Gallery) -> int:
+    """How many images it holds. Raises ServiceError where something keeps it from taking or giving them."""
+    fault = gallery.fault()
+    if fault is not None:
+        raise ServiceError(NOT_READY, without_paths(fault))
+    return gallery.count()
 
 
 def blank(spec: InputSpec) -> bytes:

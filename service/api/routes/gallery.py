@@ -14,6 +14,7 @@ from service.api.disconnect import while_connected
 from service.api.errors import (
     BREAKS_WORKER,
     DEADLINE,
+    DISK_FULL,
     DUPLICATE,
     EMBEDDING_FAILED,
     INVALID_FIELDS,
@@ -61,6 +62,7 @@ of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY)
         NOT_READY,
         QUEUE_UNAVAILABLE,
         DEADLINE,
+        DISK_FULL,
     ),
     dependencies=[Depends(only_fields_of(EnrollForm))],
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from index import Enrollment
+from tests.index.disks import Room
 from tests.service.fakes import DIM, FINGERPRINT, GREEN, RED, Running, picture
 
 
@@ -192,3 +193,24 @@ def test_an_illegal_id_in_the_path_is_named(shared_service: Running, path: str) 
     response = shared_service.client.get("/gallery/" + path)
     assert response.status_code == 422
     assert [fault["field"] for fault in response.json()["errors"]] == ["image_id"]
+
+
+def test_on_a_full_disk_enrolling_says_so_and_all_else_goes_on(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert service.enroll(image_id="a").status_code == 201
+    room = Room(monkeypatch)
+    room.free = 1000
+    refused = service.enroll(image_id="b")
+    assert refused.status_code == 507
+    assert refused.json()["type"] == "urn:lka-reid:problem:disk-full"
+    assert "1,000 bytes are free" in refused.json()["detail"]
+    ready = service.client.get("/health/ready")
+    assert ready.status_code == 503
+    assert "the disk is full" in ready.json()["detail"]
+    assert service.query().status_code == 200
+    assert service.client.get("/gallery/a/image").status_code == 200
+    assert service.client.delete("/gallery/a").status_code == 204
+    room.free = room.total
+    assert service.client.get("/health/ready").status_code == 200
+    assert service.enroll(image_id="b").status_code == 201

@@ -1,0 +1,36 @@
+"""What SQLite's errors mean for a gallery."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from index.errors import GalleryDamagedError
+from index.space import Space
+
+_PRIMARY = 0xFF  # of SQLite's extended error codes
+
+
+@contextmanager
+def failures_named(database: Path, space: Space | None = None) -> Iterator[None]:
+    """Raise GalleryFullError and GalleryDamagedError for what SQLite says of the disk and the file.
+
+    Without a `space` a full disk is not told from another failure.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY
+        # Shared memory and quotas fail as input and output do.
+        is_full = code == sqlite3.SQLITE_FULL or (
+            code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+            and space is not None
+            and space.fault() is not None
+        )
+        if space is not None and is_full:
+            raise space.full() from error
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise GalleryDamagedError(database, str(error)) from error
+        raise
