@@ -1,12 +1,21 @@
-"""Long runs, which are left out unless `--minutes` says how long, and what the tests of each mark took."""
+"""Long runs, which are left out unless `--minutes` says how long; what each mark took; an exported bundle."""
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+    from tests.models.explainable import SmallBundle
+    from training.export.bundle import Precision
 
 # Before torch is imported. The tests' networks are so small that threads wait for each other longer than they
 # compute.
@@ -54,3 +63,27 @@ def soak_s(request: pytest.FixtureRequest) -> float:
 def source(request: pytest.FixtureRequest) -> random.Random:
     """What a test draws from, begun anew by `--seed`."""
     return random.Random(request.config.getoption("--seed"))
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> SmallBundle:
+    """A copy of a small bundle in a folder: `small_bundle(folder, "int8", explainable=False, rerank=False)`.
+
+    An export takes torch some 20 s, so each kind is exported once, for all test processes.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def write(
+        folder: Path, precision: Precision = "fp32", *, explainable: bool = True, rerank: bool = True
+    ) -> Bundle:
+        from models.bundle import Bundle
+        from tests.models.explainable import export_small
+
+        kept = shared / f"small-{precision}-{explainable}-{rerank}"
+        with FileLock(f"{kept}.lock"):
+            if not kept.exists():
+                export_small(kept, precision, explainable=explainable, rerank=rerank)
+        return Bundle.load(shutil.copytree(kept, folder))
+
+    return write

@@ -1,18 +1,36 @@
-"""A small bundle that explains matches, and the networks it was made of."""
+"""Small bundles that explain matches, and the networks they are made of.
+
+The fixture `small_bundle` (tests/conftest.py) exports each once in a run of the tests.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from models.bundle import Bundle
-from models.network import LKAReID
+from models.network import LKAReID, NetworkConfig
 from models.reranker import RerankerConfig, StripReranker, mixing
 from tests.training.conftest import SMALL
-from tests.training.export.test_bundle import lively
 from training.export.bundle import Precision, export_bundle, for_inference
+
+SmallBundle = Callable[..., Bundle]
+"""The type of the fixture `small_bundle`."""
+
+
+def lively(config: NetworkConfig) -> LKAReID:
+    """A network whose norms have seen data, so that folding them matters."""
+    torch.manual_seed(0)
+    network = LKAReID(config)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    for _ in range(3):
+        network.learn(torch.randn(8, 3, *config.image_size))
+    return network.eval()
 
 
 def opinionated_reranker(*, shared: bool = True) -> StripReranker:
@@ -32,9 +50,7 @@ def networks(precision: Precision = "fp32") -> tuple[LKAReID, StripReranker]:
     return for_inference(lively(SMALL), precision), opinionated_reranker()
 
 
-def write_explainable(
-    folder: Path, precision: Precision = "fp32", *, explainable: bool = True, rerank: bool = True
-) -> Bundle:
+def export_small(folder: Path, precision: Precision, *, explainable: bool, rerank: bool) -> None:
     """Export the networks; without `explainable` as bundles were exported before there were explanations."""
     network, reranker = networks(precision)
     export_bundle(
@@ -45,4 +61,3 @@ def write_explainable(
         precision=precision,
         explainable=explainable,
     )
-    return Bundle.load(folder)

@@ -17,7 +17,7 @@ from models.preprocessing import prepare
 from models.runtime import Models
 from models.runtimes import choice
 from models.runtimes.forward import RuntimeOptions
-from tests.models.explainable import networks, write_explainable
+from tests.models.explainable import SmallBundle, networks
 from training.export.bundle import Precision
 from training.export.explainer import activations
 
@@ -28,8 +28,12 @@ def image(seed: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
-def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_explainable(tmp_path_factory.mktemp("explainable") / str(request.param), request.param)
+def bundle(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    small_bundle: SmallBundle,
+) -> Bundle:
+    return small_bundle(tmp_path_factory.mktemp("explainable") / str(request.param), request.param)
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +112,9 @@ def test_branches_have_the_paper_s_names(bundle: Bundle) -> None:
     ],
 )
 def test_a_bundle_without_the_parts_says_so_and_works_otherwise(
-    tmp_path: Path, lacking: str, message: str
+    tmp_path: Path, small_bundle: SmallBundle, lacking: str, message: str
 ) -> None:
-    old = write_explainable(tmp_path / "old", explainable=lacking != "parts", rerank=lacking != "re-ranker")
+    old = small_bundle(tmp_path / "old", explainable=lacking != "parts", rerank=lacking != "re-ranker")
     with pytest.raises(NotExplainableError, match=message) as caught:
         Explainer(old)
     assert str(old.path) in str(caught.value)
@@ -123,12 +127,12 @@ def test_a_bundle_without_the_parts_says_so_and_works_otherwise(
 
 
 @pytest.mark.parametrize("runtime", ["cpu", "openvino"])
-def test_the_parts_change_nothing_for_queries(bundle: Bundle, tmp_path: Path, runtime: str) -> None:
+def test_the_parts_change_nothing_for_queries(
+    bundle: Bundle, tmp_path: Path, small_bundle: SmallBundle, runtime: str
+) -> None:
     if choice.PROBES[runtime]() is not None:
         pytest.skip(f"{runtime} is not installed")
-    old = write_explainable(
-        tmp_path / "old", "int8" if bundle.path.name == "int8" else "fp32", explainable=False
-    )
+    old = small_bundle(tmp_path / "old", "int8" if bundle.path.name == "int8" else "fp32", explainable=False)
     assert [output.name for output in onnx.load(old.embedder).graph.output] == ["descriptor", "strips"]
     assert len(onnx.load(bundle.embedder).graph.output) == 3
     options = RuntimeOptions(threads=1, precision="f32")

@@ -19,8 +19,8 @@ from models.runtimes import choice, torch_cuda
 from models.runtimes.choice import Probe, choose_runtime
 from models.runtimes.forward import Floats, Precision, RuntimeNotAvailableError, RuntimeOptions
 from models.runtimes.ort import tensorrt_options
+from tests.models.explainable import SmallBundle, lively
 from tests.training.conftest import SMALL
-from tests.training.export.test_bundle import lively
 from training.export.bundle import export_bundle, for_inference
 
 OPENVINO = choice.openvino_is_installed() is None
@@ -72,17 +72,13 @@ def test_without_a_gpu_its_runtimes_are_refused_with_the_remedy(wanted: str, rem
 
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
-def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    small_bundle: SmallBundle,
+) -> Bundle:
     folder = tmp_path_factory.mktemp("runtimes") / str(request.param)
-    network = for_inference(lively(SMALL), request.param)
-    export_bundle(
-        folder,
-        name="small",
-        network=network,
-        reranker=None,
-        precision=request.param,
-    )
-    return Bundle.load(folder)
+    return small_bundle(folder, request.param, rerank=False)
 
 
 def images(count: int) -> Floats:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle
-from tests.models.explainable import write_explainable
+from tests.models.explainable import SmallBundle
 from tests.service.command_line import Command, command_runner
 from tests.service.fakes import GREEN, RED, picture
 
@@ -19,8 +19,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_explainable(tmp_path_factory.mktemp("explainable") / "bundle")
+def bundle(tmp_path_factory: pytest.TempPathFactory, small_bundle: SmallBundle) -> Bundle:
+    return small_bundle(tmp_path_factory.mktemp("explainable") / "bundle")
 
 
 @pytest.fixture(autouse=True)
@@ -73,9 +73,9 @@ def test_a_wrong_path_is_one_clear_line(
     [("parts", "export it again with `lka-reid export`"), ("re-ranker", "no re-ranker")],
 )
 def test_a_bundle_that_cannot_explain_names_the_remedy(
-    command: Command, tmp_path: Path, lacking: str, message: str
+    command: Command, tmp_path: Path, small_bundle: SmallBundle, lacking: str, message: str
 ) -> None:
-    old = write_explainable(tmp_path / "old", explainable=lacking != "parts", rerank=lacking != "re-ranker")
+    old = small_bundle(tmp_path / "old", explainable=lacking != "parts", rerank=lacking != "re-ranker")
     outcome = command("explain", "red.png", "green.png", "--bundle", old.path)
     assert outcome.code == 2
     assert outcome.err.startswith(f"Error: {old.path}: ")

@@ -13,6 +13,7 @@ from models.network import LKAReID, NetworkConfig
 from models.reranker import RerankerConfig, StripReranker, mixing
 from models.runtime import Models
 from models.runtimes.ort import open_session
+from tests.models.explainable import SmallBundle, lively, opinionated_reranker
 from tests.training.conftest import SMALL
 from training.export import bundle as export
 from training.export.bundle import (
@@ -26,36 +27,13 @@ from training.export.bundle import (
 from training.export.quantise import quantise, store_as_half
 
 
-def lively(config: NetworkConfig) -> LKAReID:
-    """A network whose norms have seen data, so that folding them matters."""
-    torch.manual_seed(0)
-    network = LKAReID(config)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-    for _ in range(3):
-        network.learn(torch.randn(8, 3, *config.image_size))
-    return network.eval()
-
-
-def lively_reranker() -> StripReranker:
-    torch.manual_seed(1)
-    reranker = StripReranker(RerankerConfig(strip_width=16, heads=4, fusion=0.5)).eval()
-    nn.init.normal_(mixing(reranker.probe_attention).output.weight, std=0.2)
-    return reranker
-
-
 @pytest.fixture(scope="module", params=["fp32", "int8"])
-def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("bundles") / str(request.param)
-    export_bundle(
-        folder,
-        name="small",
-        network=for_inference(lively(SMALL), request.param),
-        reranker=lively_reranker(),
-        precision=request.param,
-    )
-    return Bundle.load(folder)
+def bundle(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    small_bundle: SmallBundle,
+) -> Bundle:
+    return small_bundle(tmp_path_factory.mktemp("bundles") / str(request.param), request.param)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -67,7 +45,7 @@ def test_a_bundle_embeds_and_reranks_batches_of_any_size_as_torch_does(bundle: B
     found = models.embedder.embed(images.numpy())
     with torch.inference_mode():
         descriptors, strips = network(images)
-        expected = lively_reranker()(strips, strips.flip(0).unsqueeze(1), torch.zeros(batch, 1))
+        expected = opinionated_reranker()(strips, strips.flip(0).unsqueeze(1), torch.zeros(batch, 1))
     np.testing.assert_allclose(found.descriptors, descriptors.numpy(), atol=1e-5)
     assert found.strips is not None
     assert found.strips.dtype == np.float16
@@ -174,7 +152,7 @@ def test_explaining_parts_that_disagree_with_torch_fail(
             tmp_path / "bundle",
             name="x",
             network=for_inference(lively(SMALL), "fp32"),
-            reranker=lively_reranker(),
+            reranker=opinionated_reranker(),
             precision="fp32",
         )
     assert not list(tmp_path.iterdir())

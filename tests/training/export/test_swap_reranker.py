@@ -25,7 +25,7 @@ from models.manifest import (
 from models.reranker import RerankerConfig, StripReranker
 from models.runtime import Models
 from models.runtimes.forward import RuntimeOptions
-from tests.models.explainable import write_explainable
+from tests.models.explainable import SmallBundle
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers.manifest import read_manifest
@@ -43,8 +43,8 @@ def images(tree: Path) -> list[VehicleImage]:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_explainable(tmp_path_factory.mktemp("exchange") / "exported")
+def exported(tmp_path_factory: pytest.TempPathFactory, small_bundle: SmallBundle) -> Bundle:
+    return small_bundle(tmp_path_factory.mktemp("exchange") / "exported")
 
 
 @pytest.fixture

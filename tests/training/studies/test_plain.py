@@ -7,7 +7,7 @@ import pytest
 from models.bundle import Bundle, write_manifest
 from models.manifest import DataSource, Training
 from models.runtime import Models
-from tests.models.explainable import write_explainable
+from tests.models.explainable import SmallBundle
 from tests.training.small import Diary, experiment
 from training.datasets.image import DatasetError
 from training.embedder.experiment import Experiment, Sources
@@ -40,10 +40,10 @@ def with_held_out(bundle: Bundle, vehicles: set[str]) -> Models:
 
 @pytest.mark.slow
 def test_a_bundle_is_measured_beside_the_plain_network_on_vehicles_that_neither_learned_from(
-    network: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_bundle: SmallBundle
 ) -> None:
     monkeypatch.setattr(plain, "IMAGENET_SIDE", 48)
-    bundle = write_explainable(tmp_path / "bundle")
+    bundle = small_bundle(tmp_path / "bundle")
     held_out = {image.vehicle_id for image in network.tasks[0].images()}
     found = compare_embedders(network, with_held_out(bundle, held_out))
     assert [row.name for row in found.rows] == [

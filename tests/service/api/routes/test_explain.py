@@ -24,7 +24,7 @@ from service.explanation.picture import Pair
 from service.inference.request import Expired, Overloaded
 from service.retrieval.explainer import PLACES, PairExplainer, Upload
 from service.settings import Settings
-from tests.models.explainable import write_explainable
+from tests.models.explainable import SmallBundle
 from tests.service.api.test_problems import check
 from tests.service.fakes import BLUE, GREEN, RED, Running, decode_pool, picture, serving, wait_until_ready
 
@@ -49,8 +49,8 @@ class Explaining:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_explainable(tmp_path_factory.mktemp("explainable") / "bundle")
+def bundle(tmp_path_factory: pytest.TempPathFactory, small_bundle: SmallBundle) -> Bundle:
+    return small_bundle(tmp_path_factory.mktemp("explainable") / "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +175,10 @@ def test_it_is_counted_and_written_down_as_a_query_is(service: Explaining) -> No
     assert "green" not in metrics
 
 
-def test_a_bundle_without_the_parts_says_so_and_still_answers_queries(tmp_path: Path) -> None:
-    old = write_explainable(tmp_path / "old", explainable=False)
+def test_a_bundle_without_the_parts_says_so_and_still_answers_queries(
+    tmp_path: Path, small_bundle: SmallBundle
+) -> None:
+    old = small_bundle(tmp_path / "old", explainable=False)
     settings = Settings(data_dir=tmp_path / "data", bundle=old.path, runtime="cpu", threads=1)
     with serving(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30) as client:
         wait_until_ready(client)
