@@ -55,6 +55,7 @@ class Dispatcher:
         self._alarm, self._bell = socket.socketpair()
         self._alarm.setblocking(False)
         self._bell.setblocking(False)
+        self._rung = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._alarm, selectors.EVENT_READ)
         self._waiting: deque[Job] = deque()
@@ -98,10 +99,13 @@ class Dispatcher:
 
     def ring(self) -> None:
         """Something has changed; from any thread."""
+        if self._rung:
+            return
+        self._rung = True
         try:
             self._bell.send(b"!")
         except OSError:
-            # It rings already, or nobody listens any more.
+            # Nobody listens any more.
             return
 
     def run(self) -> None:
@@ -111,6 +115,8 @@ class Dispatcher:
                 for key, _ in self._selector.select(self._patience_s()):
                     if key.data is None:
                         self._alarm.recv(4096)
+                        # Before looking what has changed, so that nothing which changes later is missed.
+                        self._rung = False
                     else:
                         self._listen(key.data)
                 with self._lock:
