@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
@@ -9,6 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from service.explanation.colours import INK, Colour
 
 SMALL, NORMAL, HEADING, TITLE = 13, 15, 18, 25
+LONGEST = 1000
+"""Characters of a line: more than the widest figure has room for, unless they take none, as accents may."""
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -46,15 +49,20 @@ def width(text: str, size: int) -> float:
 
 
 def fit(text: str, size: int, room: float) -> str:
-    """The text, its middle left out where it is wider than `room` px."""
-    text = printable(text)
-    if width(text, size) <= room:
-        return text
-    for kept in range(len(text) - 1, 1, -1):
-        head, tail = text[: (kept + 1) // 2], text[len(text) - kept // 2 :]
-        if width(f"{head}...{tail}", size) <= room:
-            return f"{head}...{tail}"
-    return "..."
+    """The text, its middle left out where it is wider than `room` px, or longer than `LONGEST` characters."""
+    if len(text) <= LONGEST:
+        text = printable(text)
+        if width(text, size) <= room:
+            return text
+    else:
+        text = printable(text[: LONGEST // 2] + text[-LONGEST // 2 :])
+
+    def shortened(kept: int) -> str:
+        return f"{text[: (kept + 1) // 2]}...{text[len(text) - kept // 2 :]}"
+
+    # By halves: measuring a line takes as long as it is.
+    kept = bisect_right(range(2, len(text)), room, key=lambda kept: width(shortened(kept), size)) + 1
+    return shortened(kept) if kept > 1 else "..."
 
 
 def wrap(text: str, size: int, room: float) -> list[str]:
@@ -93,7 +101,12 @@ def printable(text: str) -> str:
 def _has(character: str) -> bool:
     if " " <= character <= "~":
         return True
-    return character.isprintable() and _pixels(character) != _pixels("\uffff")
+    return character.isprintable() and _pixels(character) != _missing()
+
+
+@lru_cache(maxsize=1)
+def _missing() -> bytes:
+    return _pixels("\uffff")
 
 
 def _pixels(character: str) -> bytes:

@@ -161,3 +161,31 @@ def test_text_is_cut_in_its_middle_and_shows_what_the_font_has() -> None:
     sheet = Image.new("RGB", (200, 200), colours.PAPER)
     below = lettering.paragraph(ImageDraw.Draw(sheet), (0, 0), "one two three four five six", 60)
     assert below == pytest.approx(len(lines) * round(1.4 * 13))
+
+
+@pytest.mark.parametrize(
+    "text", ["plate 3 at the northern gate.jpg", "iiiiWWWW" * 40, "\u00e4\u00f6 \u6f22" * 90]
+)
+@pytest.mark.parametrize("room", [0, 9, 40, 120, 360])
+def test_of_a_text_that_is_cut_as_much_is_left_as_there_is_room_for(text: str, room: int) -> None:
+    def cut(kept: int) -> str:
+        return f"{whole[: (kept + 1) // 2]}...{whole[len(whole) - kept // 2 :]}"
+
+    whole = lettering.printable(text)
+    fitting = [kept for kept in range(2, len(whole)) if lettering.width(cut(kept), 13) <= room]
+    expected = whole if lettering.width(whole, 13) <= room else cut(fitting[-1]) if fitting else "..."
+    assert lettering.fit(text, 13, room) == expected
+
+
+def test_a_long_name_is_measured_a_few_times_and_not_at_each_of_its_lengths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[int] = []
+
+    def width(text: str, size: int) -> float:
+        measured.append(len(text))
+        return 7.0 * len(text)
+
+    monkeypatch.setattr(lettering, "width", width)
+    assert lettering.fit("a" * 50_000 + "b" * 50_000, 13, 350) == "a" * 24 + "..." + "b" * 23
+    assert sum(measured) < 20_000
