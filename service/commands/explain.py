@@ -36,13 +36,13 @@ def explain(
 
     target = output or Path(f"explained-{probe.stem}-{candidate.stem}.png")
     if target.suffix.lower() != ".png":
-        raise CommandError(f"{target}: the picture is a PNG; choose a name that ends in .png")
+        raise CommandError(f"{target}: the figure is a PNG; choose a name that ends in .png")
     settings = settings_from(bundle=bundle, threads=threads)
     with clear_errors():
         from models.bundle import Bundle
         from models.explanation import check_explainable
         from service.explanation import words
-        from service.explanation.picture import Pair, draw, png
+        from service.explanation.figure import Pair, draw, png
 
         pair = Pair(_decoded(probe), _decoded(candidate), probe.name, candidate.name)
         used = Bundle.load(settings.bundle)
@@ -54,14 +54,14 @@ def explain(
         target.write_bytes(png(draw(explanation, pair, used.manifest)))
     for what, how_much in words.summary(explanation, used.manifest):
         out.print(f"{what:<18} {how_much}", soft_wrap=True, markup=False)
-    out.print(f"{'picture':<18} {target}", soft_wrap=True, markup=False)
+    out.print(f"{'figure':<18} {target}", soft_wrap=True, markup=False)
 
 
 def _decoded(path: Path) -> Image.Image:
     """The image.
 
     Raises:
-        CommandError: the file is no usable picture.
+        CommandError: the file is no usable image.
         OSError: it cannot be read.
     """
     from models.decoding import ImageError, decode

@@ -1,1 +1,1 @@
-"""An explanation of a match as people read it: a picture, and a few words."""
+"""An explanation of a match as people read it: a figure, and a few words."""

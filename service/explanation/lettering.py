@@ -1,4 +1,4 @@
-"""Text on a picture, in Pillow's own font: no font files, the same picture everywhere."""
+"""Text on a figure, in Pillow's own font: no font files, the same figure everywhere."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def paragraph(
 
 
 def printable(text: str) -> str:
-    """The text with question marks for what the font has no picture of."""
+    """The text with question marks for what the font cannot draw."""
     return "".join(character if _has(character) else "?" for character in text)
 
 

@@ -1,4 +1,4 @@
-"""The parts of an explanation's picture; each is drawn with its top left corner at `at` and in px."""
+"""The parts of an explanation's figure; each is drawn with its top left corner at `at` and in px."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def edges(count: int, length: int) -> list[int]:
     return [round(part * length / count) for part in range(count + 1)]
 
 
-def cut_picture(
-    sheet: Image.Image, at: At, size: Size, picture: Image.Image, bands: int, *, on_right: bool
+def cut_image(
+    sheet: Image.Image, at: At, size: Size, image: Image.Image, bands: int, *, on_right: bool
 ) -> None:
-    """A picture with its bands marked, numbered on its outer edge and coloured on the inner one.
+    """An image with its bands marked, numbered on its outer edge and coloured on the inner one.
 
     Args:
         sheet: drawn on.
         at: top left corner.
-        size: of the picture on the sheet.
-        picture: RGB of any size.
+        size: of the image on the sheet.
+        image: RGB of any size.
         bands: from top to bottom.
         on_right: the inner edge is the right one.
     """
     (x, y), (wide, high) = at, size
-    sheet.paste(picture.resize(size, Image.Resampling.LANCZOS), at)
+    sheet.paste(image.resize(size, Image.Resampling.LANCZOS), at)
     draw = ImageDraw.Draw(sheet)
     bounds = edges(bands, high)
     for bound in bounds[1:-1]:
@@ -63,7 +63,7 @@ def cut_picture(
 
 
 def band_colour(band: int) -> Colour:
-    """The colour of a band, the same throughout a picture."""
+    """The colour of a band, the same throughout a figure."""
     return colours.BANDS[band % len(colours.BANDS)]
 
 
@@ -73,7 +73,7 @@ def ribbons(sheet: Image.Image, at: At, size: Size, attention: Numbers) -> int:
     Args:
         sheet: drawn on.
         at: top left corner.
-        size: between the two pictures.
+        size: between the two images.
         attention: `[bands, bands]`, rows sum to 1. A ribbon is as wide as its weight exceeds the uniform one.
 
     Returns:
@@ -101,12 +101,12 @@ def ribbons(sheet: Image.Image, at: At, size: Size, attention: Numbers) -> int:
 def distance_table(
     sheet: Image.Image, at: At, height: int, distances: Numbers, branches: tuple[str, ...]
 ) -> int:
-    """The distance of each strip, its rows beside the pictures' bands; the width that it took.
+    """The distance of each strip, its rows beside the images' bands; the width that it took.
 
     Args:
         sheet: drawn on.
         at: top left corner of the first row; names of the columns stand above.
-        height: of the pictures.
+        height: of the images.
         distances: `[branches, bands]`.
         branches: names of the columns.
     """
@@ -174,11 +174,11 @@ def colour_bar(sheet: Image.Image, at: At, size: Size, scale: str, words: tuple[
         write(draw, (x + share * wide, y + high + 16), word, SMALL, FAINT, anchor)
 
 
-def overlay(picture: Image.Image, activation: Numbers, size: Size) -> Image.Image:
-    """A picture in grey under a branch's activations `[h, w]`, from their lowest to their highest."""
+def overlay(image: Image.Image, activation: Numbers, size: Size) -> Image.Image:
+    """An image in grey under a branch's activations `[h, w]`, from their lowest to their highest."""
     span = float(activation.max() - activation.min())
     level = (activation - activation.min()) / span if span else np.zeros_like(activation)
     smooth = Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     tint = Image.fromarray(colours.shade(np.asarray(smooth), "activation"))
-    grey = picture.resize(size, Image.Resampling.LANCZOS).convert("L").convert("RGB")
+    grey = image.resize(size, Image.Resampling.LANCZOS).convert("L").convert("RGB")
     return Image.blend(grey, tint, 0.58)

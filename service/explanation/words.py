@@ -1,4 +1,4 @@
-"""An explanation in words, for the picture's legends and for a terminal."""
+"""An explanation in words, for the figure's legends and for a terminal."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def verdict(explanation: Explanation, threshold: Threshold | None) -> str | None
 
 
 def ribbons(attention: Numbers, manifest: Manifest) -> str:
-    """What the ribbons between the pictures mean; `attention` is `[bands, bands]`."""
+    """What the ribbons between the images mean; `attention` is `[bands, bands]`."""
     spec = manifest.input
     told = "Ribbons: how far a probe band's attention to a candidate band exceeds an even share"
     if attention.max() * len(attention) > EVEN:

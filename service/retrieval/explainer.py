@@ -16,7 +16,7 @@ from models.bundle import Bundle
 from models.decoding import ImageError
 from models.decoding.pool import DecodePool
 from models.explanation import Explanation, check_explainable
-from service.explanation.picture import Pair, draw, png
+from service.explanation.figure import Pair, draw, png
 from service.inference.request import Expired, Overloaded
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, small_bundle: SmallBundle) 
 
 
 @pytest.fixture(autouse=True)
-def _pictures(tmp_path: Path) -> None:
+def _images(tmp_path: Path) -> None:
     for name, colour in {"red": RED, "green": GREEN}.items():
         (tmp_path / f"{name}.png").write_bytes(picture(colour))
 
@@ -34,7 +34,7 @@ def test_it_draws_and_says_what_it_found(command: Command, bundle: Bundle) -> No
     assert (outcome.code, outcome.err) == (0, "")
     lines = [line.split(maxsplit=1) for line in outcome.out.splitlines()]
     assert ["bundle", "small"] in lines
-    assert ["picture", "out.png"] in lines
+    assert ["figure", "out.png"] in lines
     for what in ("similarity", "re-rank distance", "nearest band", "farthest band", "probe looked"):
         assert any(line.startswith(what) for line in outcome.out.splitlines()), what
     with Image.open("out.png") as drawn:
@@ -42,7 +42,7 @@ def test_it_draws_and_says_what_it_found(command: Command, bundle: Bundle) -> No
         assert drawn.format == "PNG"
 
 
-def test_without_a_name_the_picture_is_called_after_both_images(command: Command, bundle: Bundle) -> None:
+def test_without_a_name_the_figure_is_called_after_both_images(command: Command, bundle: Bundle) -> None:
     assert command("explain", "red.png", "green.png", "--bundle", bundle.path).code == 0
     assert Path("explained-red-green.png").is_file()
 
@@ -53,7 +53,7 @@ def test_without_a_name_the_picture_is_called_after_both_images(command: Command
         (("red.png", "text.jpg"), "text.jpg: these 7 bytes are no image that is known here; send JPEG"),
         (("missing.png", "red.png"), "missing.png: No such file"),
         (("red.png", "."), ".: Is a directory"),
-        (("red.png", "green.png", "-o", "out.jpg"), "out.jpg: the picture is a PNG"),
+        (("red.png", "green.png", "-o", "out.jpg"), "out.jpg: the figure is a PNG"),
         (("red.png", "green.png", "-o", "nowhere/out.png"), "nowhere/out.png: No such file"),
     ],
 )

@@ -9,7 +9,7 @@ from PIL import Image
 from models.explanation import Explanation
 from models.inputspec import InputSpec
 from models.manifest import EMBEDDER, FileEntry, Manifest
-from service.explanation.picture import Pair
+from service.explanation.figure import Pair
 
 BRANCHES = ("L1", "L2", "H1", "H2")
 

@@ -20,7 +20,7 @@ from PIL import Image
 from models.bundle import Bundle
 from service.api.app import create_app
 from service.api.routes.explain import _wants_json
-from service.explanation.picture import Pair
+from service.explanation.figure import Pair
 from service.inference.request import Expired, Overloaded
 from service.retrieval.explainer import PLACES, PairExplainer, Upload
 from service.settings import Settings

@@ -1,4 +1,4 @@
-"""An explanation as one picture: both images, who looked at whom, how far each strip is, what responds."""
+"""An explanation as a figure: both images, who looked at whom, how far each strip is, what responds."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Layout:
     """Where things are, in px, for one shape of network.
 
     Attributes:
-        picture: size of the two images.
+        image: size of each of the two images.
         tile: size of one activation map.
         branches: columns of those.
     """
 
-    picture: tuple[int, int]
+    image: tuple[int, int]
     tile: tuple[int, int]
     branches: int
 
@@ -58,11 +58,11 @@ class Layout:
     @property
     def table(self) -> int:
         """Left edge of the distances."""
-        return MARGIN + 2 * self.picture[0] + BETWEEN + 40
+        return MARGIN + 2 * self.image[0] + BETWEEN + 40
 
     @property
     def size(self) -> tuple[int, int]:
-        """Of the whole picture."""
+        """Of the whole figure."""
         table = (self.branches + 1) * panels.CELL + 80
         maps = MARGIN + 2 * (30 + MAP + 36) + WORDS
         tiles = 30 + MARGIN + self.branches * (self.tile[0] + 12) + 24 + WORDS
@@ -85,7 +85,7 @@ class Layout:
 
 
 def draw(explanation: Explanation, pair: Pair, manifest: Manifest) -> Image.Image:
-    """The picture, RGB; its size depends on the bundle alone.
+    """The figure, RGB; its size depends on the bundle alone.
 
     Args:
         explanation: what is drawn.
@@ -101,10 +101,10 @@ def draw(explanation: Explanation, pair: Pair, manifest: Manifest) -> Image.Imag
     return sheet
 
 
-def png(picture: Image.Image) -> bytes:
-    """The picture as a file."""
+def png(figure: Image.Image) -> bytes:
+    """The figure as a file."""
     stream = io.BytesIO()
-    picture.save(stream, "PNG", compress_level=6)
+    figure.save(stream, "PNG", compress_level=6)
     return stream.getvalue()
 
 
@@ -122,7 +122,7 @@ def _bands(
     sheet: Image.Image, layout: Layout, explanation: Explanation, pair: Pair, manifest: Manifest
 ) -> None:
     draw = ImageDraw.Draw(sheet)
-    wide, high = layout.picture
+    wide, high = layout.image
     top, between = layout.bands, MARGIN + wide
     right = between + BETWEEN
     write(draw, (MARGIN, top - 44), "Which band looked at which", HEADING)
@@ -130,8 +130,8 @@ def _bands(
     for left, role, name in ((MARGIN, "Probe", pair.probe_name), (right, "Candidate", pair.candidate_name)):
         write(draw, (left, top - 10), fit(f"{role}: {name}", SMALL, wide), SMALL, FAINT)
     bands = explanation.bands
-    panels.cut_picture(sheet, (MARGIN, top), layout.picture, pair.probe, bands, on_right=True)
-    panels.cut_picture(sheet, (right, top), layout.picture, pair.candidate, bands, on_right=False)
+    panels.cut_image(sheet, (MARGIN, top), layout.image, pair.probe, bands, on_right=True)
+    panels.cut_image(sheet, (right, top), layout.image, pair.candidate, bands, on_right=False)
     attention = explanation.band_attention("probe")
     if not panels.ribbons(sheet, (between + 8, top), (BETWEEN - 16, high), attention):
         told = words.even(attention)
@@ -175,12 +175,12 @@ def _activations(sheet: Image.Image, layout: Layout, explanation: Explanation, p
         ("candidate", pair.candidate, explanation.candidate_activations),
     )
     left = MARGIN + 30
-    for row, (role, picture, maps) in enumerate(rows):
+    for row, (role, image, maps) in enumerate(rows):
         level = top + row * (high + 12)
         _upright(sheet, (MARGIN, level), high, role)
         for number, (name, activation) in enumerate(zip(explanation.branches, maps, strict=True)):
             x = left + number * (wide + 12)
-            sheet.paste(panels.overlay(picture, activation, layout.tile), (x, level))
+            sheet.paste(panels.overlay(image, activation, layout.tile), (x, level))
             if row == 0:
                 write(draw, (x + wide / 2, top - 8), name, NORMAL, INK, "ms")
     left += layout.branches * (wide + 12) + 24

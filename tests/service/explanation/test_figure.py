@@ -1,4 +1,4 @@
-"""The picture of an explanation, and its words."""
+"""The figure of an explanation, and its words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from models.manifest import RerankerEntry, Threshold
 from service.explanation import colours, lettering, panels, words
-from service.explanation.picture import Layout, Pair, draw, png
+from service.explanation.figure import Layout, Pair, draw, png
 from tests.service.explanation.samples import BRANCHES, explanation, manifest, pair
 
 
@@ -24,30 +24,30 @@ from tests.service.explanation.samples import BRANCHES, explanation, manifest, p
         (3, tuple(f"B{number}" for number in range(6)), (32, 64)),
     ],
 )
-def test_the_picture_is_a_whole_png_of_the_size_that_the_bundle_asks_for(
+def test_the_figure_is_a_whole_png_of_the_size_that_the_bundle_asks_for(
     bands: int, branches: tuple[str, ...], size: tuple[int, int]
 ) -> None:
     shown = explanation(bands=bands, branches=branches)
     told = manifest(width=size[0], height=size[1])
-    with Image.open(io.BytesIO(png(draw(shown, pair(), told)))) as picture:
-        picture.load()
-        assert (picture.format, picture.mode) == ("PNG", "RGB")
-        assert picture.size == Layout.of(shown, told).size
+    with Image.open(io.BytesIO(png(draw(shown, pair(), told)))) as figure:
+        figure.load()
+        assert (figure.format, figure.mode) == ("PNG", "RGB")
+        assert figure.size == Layout.of(shown, told).size
         # Nothing is drawn up to the edge, so nothing was cut off there.
-        inside = picture.crop((8, 8, picture.width - 8, picture.height - 8))
-        framed = Image.new("RGB", picture.size, colours.PAPER)
+        inside = figure.crop((8, 8, figure.width - 8, figure.height - 8))
+        framed = Image.new("RGB", figure.size, colours.PAPER)
         framed.paste(inside, (8, 8))
-        assert ImageChops.difference(picture, framed).getbbox() is None
+        assert ImageChops.difference(figure, framed).getbbox() is None
 
 
-def test_another_candidate_gives_another_picture() -> None:
+def test_another_candidate_gives_another_figure() -> None:
     shown, told = explanation(), manifest()
     same, again = draw(shown, pair(), told), draw(shown, pair(), told)
     other = draw(shown, pair(candidate=(10, 10, 240)), told)
     assert same.tobytes() == again.tobytes()
     changed = ImageChops.difference(same, other).getbbox()
     assert changed is not None
-    probe_side = (0, 0, Layout.of(shown, told).picture[0], Layout.of(shown, told).maps - 60)
+    probe_side = (0, 0, Layout.of(shown, told).image[0], Layout.of(shown, told).maps - 60)
     assert ImageChops.difference(same.crop(probe_side), other.crop(probe_side)).getbbox() is None
 
 
@@ -128,7 +128,7 @@ def test_a_threshold_s_verdict_is_told(limit: float, word: str) -> None:
         false_match_rate=0.01,
         false_match_interval=(0.0, 0.02),
         true_match_rate=0.9,
-        measured_on="pictures",
+        measured_on="images",
         fingerprint="0" * 64,
     )
     told = words.sum_line(explanation(), manifest().model_copy(update={"threshold": threshold}))
@@ -182,7 +182,7 @@ def test_a_long_name_is_measured_a_few_times_and_not_at_each_of_its_lengths(
 ) -> None:
     measured: list[int] = []
 
-    def width(text: str, size: int) -> float:
+    def width(text: str, _size: int) -> float:
         measured.append(len(text))
         return 7.0 * len(text)
 
