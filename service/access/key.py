@@ -44,6 +44,7 @@ class ApiKey(BaseModel):
         id: 8 hex digits, no secret: in the key, in `lka-reid keys list` and in the audit log.
         last4: the key's last four characters, by which its holder knows it.
         sha256: of the whole key.
+        expires: from when on the key is refused; None for never.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,13 +55,20 @@ class ApiKey(BaseModel):
     created: AwareDatetime
     last4: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
+    expires: AwareDatetime | None = None
 
     def permits(self, scope: KeyScope) -> bool:
         """Whether the key's holder may do what needs this scope."""
         return scope in self.scopes or KeyScope.ADMIN in self.scopes
 
+    def is_expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and now >= self.expires
 
-def new_key(name: str, scopes: set[KeyScope], created: datetime) -> tuple[str, ApiKey]:
+
+def new_key(
+    name: str, scopes: set[KeyScope], created: datetime, expires: datetime | None = None
+) -> tuple[str, ApiKey]:
     """Make a key; the first of the two is the secret, shown once and kept nowhere.
 
     Raises:
@@ -70,7 +78,13 @@ def new_key(name: str, scopes: set[KeyScope], created: datetime) -> tuple[str, A
     secret = f"lka_{key_id}_{secrets.token_urlsafe(32)}"
     ordered = tuple(scope for scope in KeyScope if scope in scopes)
     return secret, ApiKey(
-        id=key_id, name=name, scopes=ordered, created=created, last4=secret[-4:], sha256=digest(secret)
+        id=key_id,
+        name=name,
+        scopes=ordered,
+        created=created,
+        last4=secret[-4:],
+        sha256=digest(secret),
+        expires=expires,
     )
 
 

@@ -127,7 +127,7 @@ class KeyFile:
         descriptor = open_private(new, os.O_WRONLY | os.O_EXCL)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(contents.model_dump_json(indent=2).encode() + b"\n")
+                file.write(contents.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self.path)

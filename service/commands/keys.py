@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.access.expiry import EXPIRY_RULE, parse_expiry
 from service.access.key import NAME_RULE, KeyScope
 from service.commands.console import err, out, table
 from service.commands.options import DataDir
 from service.startup import CommandError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from service.access.audit import AuditLog
     from service.access.keyfile import KeyFile
 
@@ -38,6 +41,12 @@ def create(
         ),
     ],
     name: Annotated[str, typer.Option(help="Who or what will use it; it stands in the audit log.")],
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN|DATE", help=f"When the key is refused: {EXPIRY_RULE}. Never if not given."
+        ),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept.
@@ -52,8 +61,13 @@ def create(
     from service.access.key import new_key
     from service.startup import clear_errors
 
+    now = datetime.now(UTC).replace(microsecond=0)
     try:
-        secret, key = new_key(name, set(scope), datetime.now(UTC).replace(microsecond=0))
+        until = None if expires is None else parse_expiry(expires, now)
+    except ValueError as error:
+        raise CommandError(f"--expires {expires!r} is not accepted: {error}") from None
+    try:
+        secret, key = new_key(name, set(scope), now, until)
     except ValidationError:
         raise CommandError(f"--name {name!r} is not accepted; it takes {NAME_RULE}") from None
     with clear_errors(), _files(data_dir) as (file, audit):
@@ -64,13 +78,16 @@ def create(
         except AuditError:
             file.revoke(key.id)
             raise
-    err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.path}. It is shown this once:")
+    ends = "" if until is None else f" and expires at {_minute(until)}"
+    err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.path}{ends}. It is shown this once:")
     out.print(secret, soft_wrap=True)
 
 
 @app.command("list")
 def list_(data_dir: DataDir = None) -> None:
-    """Show id, name, scopes and time of making of each key, and its last four characters."""
+    """Show id, name, scopes, time of making and expiry of each key, and its last four characters."""
+    from datetime import UTC, datetime
+
     from rich.markup import escape
 
     from service.startup import clear_errors
@@ -80,10 +97,13 @@ def list_(data_dir: DataDir = None) -> None:
     if not found:
         out.print(f"There are no keys in {escape(str(file.path))}: see [bold]lka-reid keys create --help[/]")
         return
-    shown = table("API keys", "id!", "name", "scopes", "made", "ends in!")
+    shown = table("API keys", "id!", "name", "scopes", "made", "expires", "ends in!")
+    now = datetime.now(UTC)
     for key in found:
-        made = f"{key.created:%Y-%m-%d %H:%M} UTC"
-        shown.add_row(key.id, escape(key.name), ", ".join(key.scopes), made, escape(key.last4))
+        ends = "never" if key.expires is None else _minute(key.expires)
+        ends = f"{ends} (expired)" if key.is_expired(now) else ends
+        made = _minute(key.created)
+        shown.add_row(key.id, escape(key.name), ", ".join(key.scopes), made, ends, escape(key.last4))
     out.print(shown)
 
 
@@ -112,6 +132,10 @@ def revoke(
             raise CommandError(f"no key has the id {key_id!r}; `{listing}` shows them") from None
         audit.write(KeyChange("keys.revoke", key).line())
     out.print(f"Key {key.id} is revoked.")
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Self
 
 import structlog
@@ -101,6 +102,9 @@ class Guard:
         if key is None:
             self._limit(self._limits.addresses, address_group(_address(connection)))
             raise _unknown(is_presented=presented is not None)
+        if key.is_expired(datetime.now(UTC)):
+            self._limit(self._limits.addresses, address_group(_address(connection)))
+            raise _expired(key)
         self._limit(self._limits.keys, key.id)
         return key
 
@@ -186,6 +190,15 @@ def _unknown(*, is_presented: bool) -> ServiceError:
     )
     challenge = f'{REALM}, error="invalid_token"' if is_presented else REALM
     return ServiceError(KEY_REQUIRED, detail, headers={"WWW-Authenticate": challenge})
+
+
+def _expired(key: ApiKey) -> ServiceError:
+    return ServiceError(
+        KEY_REQUIRED,
+        f"the API key {key.id} expired at {key.expires:%Y-%m-%d %H:%M} UTC; the operator makes another with "
+        "`lka-reid keys create`",
+        headers={"WWW-Authenticate": f'{REALM}, error="invalid_token"'},
+    )
 
 
 def _permit(key: ApiKey | None, rule: Rule) -> None:

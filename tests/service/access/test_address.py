@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from service.access.key import KeyScope, new_key
 from service.access.keyfile import KeyFile
 from service.access.keyring import Keyring
 from service.server import check_address, listen
@@ -101,6 +103,7 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked(command: Command)
     [
         (["--scope", "query", "--name", " "], "--name ' ' is not accepted; it takes 1 .. 64"),
         (["--scope", "root", "--name", "x"], "root"),
+        (["--scope", "query", "--name", "x", "--expires", "soon"], "--expires 'soon' is not accepted"),
         (["--name", "x"], "--scope"),
     ],
 )
@@ -109,6 +112,17 @@ def test_a_key_that_cannot_be_made_is_told(command: Command, arguments: list[str
     assert outcome.code == 2
     assert told in outcome.err
     assert not Path("d/keys.json").exists()
+
+
+def test_a_list_of_keys_says_when_each_expires(command: Command) -> None:
+    make = ("keys", "create", "--scope", "query", "--data-dir", "d", "--name")
+    assert command(*make, "a").code == 0
+    assert "2999-01-31 00:00 UTC" in command(*make, "b", "--expires", "2999-01-31").err
+    then = datetime(2020, 1, 2, 3, 4, tzinfo=UTC)
+    KeyFile(Path("d/keys.json")).add(new_key("c", {KeyScope.QUERY}, then, then)[1])
+    told = command("keys", "list", "--data-dir", "d").out
+    for part in ("never", "2999-01-31", "2020-01-02", "expired"):
+        assert part in told
 
 
 def test_without_an_audit_log_no_key_is_made(command: Command) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.access import keyring as keyring_module
+from service.access.expiry import parse_expiry
 from service.access.key import KeyScope, id_of, new_key
 from service.access.keyfile import KeyFile, KeyFileError, UnknownKeyError
 from service.access.keyring import Keyring
@@ -163,3 +165,53 @@ def test_hashes_are_compared_in_constant_time_for_every_id(
     assert keyring.identify("no key at all") is None
     assert len(compared) == 3
     assert all(len(one) == len(other) == 64 for one, other in compared)
+
+
+def test_a_file_of_keys_without_expiry_is_read_and_stays_as_it_was(file: KeyFile) -> None:
+    make_key(file, "query")
+    assert "expires" not in file.path.read_text()
+    [key] = file.read()
+    assert not key.is_expired(datetime.max.replace(tzinfo=UTC))
+
+
+def test_a_key_expires_at_its_moment_and_not_before(file: KeyFile) -> None:
+    _, made = new_key("x", {KeyScope.QUERY}, MADE, MADE + timedelta(hours=1))
+    file.add(made)
+    [key] = file.read()
+    assert not key.is_expired(MADE + timedelta(minutes=59))
+    assert key.is_expired(MADE + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("12h", datetime(2026, 1, 2, 15, 4, tzinfo=UTC)),
+        ("90d", datetime(2026, 4, 2, 3, 4, tzinfo=UTC)),
+        ("2w", datetime(2026, 1, 16, 3, 4, tzinfo=UTC)),
+        ("2026-01-03", datetime(2026, 1, 3, tzinfo=UTC)),
+        ("2026-01-03T01:00+02:00", datetime(2026, 1, 2, 23, 0, tzinfo=UTC)),
+    ],
+)
+def test_an_expiry_is_a_span_a_date_or_a_time_with_its_zone(text: str, expected: datetime) -> None:
+    assert parse_expiry(text, MADE) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "90",
+        "0d",
+        "-1d",
+        "1.5d",
+        "999999w",
+        "2026-01-02",
+        "2025-12-31",
+        "2027-01-31T10:00",
+        "tomorrow",
+        "0001-01-01T00:00+14:00",
+    ],
+)
+def test_an_expiry_that_is_past_or_cannot_be_told_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"it takes|past already|beyond the calendar"):
+        parse_expiry(text, MADE)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
 
+from service.access.key import KeyScope, new_key
 from service.access.rules import RULES
 from service.api.app import create_app
 from service.settings import Settings
-from tests.service.access.holders import Guarded, guarded
+from tests.service.access.holders import Guarded, guarded, showing
+from tests.service.api.test_problems import check
 from tests.service.fakes import picture
 
 HOLDERS = ("nobody", "stranger", "query", "enroll", "admin")
@@ -118,3 +121,23 @@ def test_a_setting_opens_what_it_names(tmp_path: Path, setting: str, paths: set[
     with guarded(tmp_path, **{setting: True}) as it:
         for path in ("/metrics", "/", "/docs", "/docs/start.js", "/openapi.json", "/gallery"):
             assert it.service.client.get(path).status_code == (200 if path in paths else 401)
+
+
+@pytest.mark.parametrize("route", ["GET /gallery", "GET /metrics"])
+def test_an_expired_key_is_refused_and_told_so_and_one_that_expires_later_is_let_in(
+    tmp_path: Path, route: str
+) -> None:
+    with guarded(tmp_path) as it:
+        now = datetime.now(UTC)
+        answers = []
+        for expires in (now - timedelta(minutes=1), now + timedelta(hours=1)):
+            secret, key = new_key("gate", {KeyScope.ADMIN}, now - timedelta(hours=1), expires)
+            it.file.add(key)
+            answers.append(it.service.client.get(route.split()[1], headers=showing(secret)))
+            forged = showing(secret[:-4] + "AAAA")
+            refused = it.service.client.get(route.split()[1], headers=forged)
+            assert "expired" not in refused.text
+        problem = check(answers[0], 401, "key-required")
+        assert f"{now - timedelta(minutes=1):%Y-%m-%d %H:%M} UTC" in problem["detail"]
+        assert "invalid_token" in answers[0].headers["WWW-Authenticate"]
+        assert answers[1].status_code == 200
