@@ -103,12 +103,12 @@ class LearningLists:
 
 
 def _facts(views: Sequence[Fold]) -> dict[str, Any]:
-    right = np.concatenate([view.lists.right for view in views])
+    correct = np.concatenate([view.lists.correct for view in views])
     return {
         "vehicles": len({image.vehicle_id for view in views for image in view.features.images}),
-        "lists": len(right),
-        "length": right.shape[1],
-        "first_answer_right": round(100 * float(right[:, 0].mean()), 2),
+        "lists": len(correct),
+        "length": correct.shape[1],
+        "first_match_correct": round(100 * float(correct[:, 0].mean()), 2),
     }
 
 
@@ -125,7 +125,7 @@ def make_lists(
         batch: lists a step, which every fold must have.
 
     Raises:
-        DatasetError: too few lists hold right and wrong answers.
+        DatasetError: too few lists hold correct and wrong matches.
         Exception: see `Parts`.
     """
     made = LearningLists()
@@ -158,7 +158,7 @@ def make_lists(
     for view in made.all():
         if len(view.lists) < batch:
             raise DatasetError(
-                f"a fold has {len(view.lists)} lists with right and wrong answers, a step takes {batch}; "
+                f"a fold has {len(view.lists)} lists with correct and wrong matches, a step takes {batch}; "
                 "lower training.batch, or lists.folds"
             )
     return made
@@ -176,7 +176,7 @@ def _too_long(name: str, error: object) -> str:
 
 
 def _mine_copies(originals: Features, copies: Features, length: int, name: str) -> tuple[Features, Lists]:
-    """For every changed copy the first originals of other cameras, where these hold right and wrong ones.
+    """For every changed copy the first originals of other cameras, where these hold correct and wrong ones.
 
     Args:
         originals: of N images.
@@ -201,14 +201,14 @@ def _mine_copies(originals: Features, copies: Features, length: int, name: str) 
         for i, row in enumerate(block, start=start):
             others = np.flatnonzero(cameras != cameras[i])
             first = others[np.argsort(-row[others], kind="stable")][:length]
-            right = vehicles[first] == vehicles[i]
-            if len(first) == length and right.any() and not right.all():
+            correct = vehicles[first] == vehicles[i]
+            if len(first) == length and correct.any() and not correct.all():
                 probes.append(count + i)
                 candidates.append(first)
                 similarities.append(row[first])
     if not probes:
         raise DatasetError(
-            _too_long(name, f"no changed copy has a right and a wrong answer among its first {length}")
+            _too_long(name, f"no changed copy has a correct and a wrong match among its first {length}")
         )
     p, c = np.array(probes), np.stack(candidates)
     both = Features(

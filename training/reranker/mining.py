@@ -1,4 +1,4 @@
-"""What a re-ranker learns from: the first answers of a frozen embedder to every training image."""
+"""What a re-ranker learns from: the candidate lists of every training image by a frozen embedder."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class Lists:
         probes: `[Q]` positions.
         candidates: `[Q, v]` positions, best first.
         similarities: `[Q, v]` cosine.
-        right: `[Q, v]` whether the candidate shows the probe's vehicle.
+        correct: `[Q, v]` whether the candidate shows the probe's vehicle.
     """
 
     probes: NDArray[np.intp]
     candidates: NDArray[np.intp]
     similarities: NDArray[np.float32]
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.probes)
 
 
 def mine(features: Features, length: int) -> Lists:
-    """The first `length` of the other cameras' images for every image, where that holds right and wrong ones.
+    """The first `length` of the other cameras' images for each image, where some are correct and some wrong.
 
     Images of unknown camera are candidates of all but themselves.
 
@@ -47,12 +47,12 @@ def mine(features: Features, length: int) -> Lists:
     for i in range(len(vehicles)):
         others = np.flatnonzero(cameras != cameras[i])
         first = others[np.argsort(-similarities[i, others], kind="stable")][:length]
-        right = vehicles[first] == vehicles[i]
-        if len(first) == length and right.any() and not right.all():
+        correct = vehicles[first] == vehicles[i]
+        if len(first) == length and correct.any() and not correct.all():
             probes.append(i)
             candidates.append(first)
     if not probes:
-        raise ValueError(f"no probe has a right and a wrong answer among its first {length}")
+        raise ValueError(f"no probe has a correct and a wrong match among its first {length}")
     p, c = np.array(probes), np.stack(candidates)
     return Lists(p, c, similarities[p[:, None], c], vehicles[c] == vehicles[p][:, None])
 
@@ -79,7 +79,7 @@ class Fold:
         self._probes = torch.from_numpy(lists.probes).to(self.device)
         self._candidates = torch.from_numpy(lists.candidates).to(self.device)
         self._similarities = torch.from_numpy(lists.similarities).to(self.device)
-        self._right = torch.from_numpy(lists.right).to(self.device)
+        self._correct = torch.from_numpy(lists.correct).to(self.device)
 
     @property
     def inputs(self) -> int:
@@ -87,11 +87,11 @@ class Fold:
         return int(self._strips[0].numel())
 
     def batch(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Probes `[B, s, d]`, candidates `[B, v, s, d]`, similarities `[B, v]`, right `[B, v]`."""
+        """Probes `[B, s, d]`, candidates `[B, v, s, d]`, similarities `[B, v]`, correct `[B, v]`."""
         rows = torch.from_numpy(chosen).to(self.device)
         return (
             self._strips[self._probes[rows]],
             self._strips[self._candidates[rows]],
             self._similarities[rows],
-            self._right[rows],
+            self._correct[rows],
         )

@@ -25,20 +25,20 @@ Chosen = tuple[Fold, NDArray[np.integer]]
 """A fold and the numbers of some of its lists."""
 
 
-def ranking_loss(distances: Tensor, similarities: Tensor, right: Tensor, beta: float) -> Tensor:
-    """Weighted BPR loss, the mean over the probes of their mean over pairs of a right and a wrong candidate.
+def ranking_loss(distances: Tensor, similarities: Tensor, correct: Tensor, beta: float) -> Tensor:
+    """Weighted BPR loss: the mean over the probes of the mean over pairs of a correct and a wrong candidate.
 
     -log sigmoid(d_neg - d_pos), times beta where the first stage has the pair in order.
 
     Args:
         distances: `[B, v]`.
         similarities: `[B, v]`.
-        right: `[B, v]` bool.
+        correct: `[B, v]` bool.
         beta: 0..1.
     """
     gap = distances.unsqueeze(1) - distances.unsqueeze(2)
     ordered = similarities.unsqueeze(2) > similarities.unsqueeze(1)
-    pair = (right.unsqueeze(2) & ~right.unsqueeze(1)).float()
+    pair = (correct.unsqueeze(2) & ~correct.unsqueeze(1)).float()
     weight = torch.where(ordered, beta, 1.0)
     losses = F.softplus(-gap) * weight * pair
     return (losses.sum(dim=(1, 2)) / pair.sum(dim=(1, 2)).clamp_min(1)).mean()
@@ -215,14 +215,14 @@ def _loss(
 
     Along the attention there is nothing to classify: the strips stay what the embedder made of them.
     """
-    probes, candidates, similarities, right = fold.batch(chosen)
+    probes, candidates, similarities, correct = fold.batch(chosen)
     if model.config.distance == "attention":
         return ranking_loss(
-            config.scale * model(probes, candidates, similarities), similarities, right, config.beta
+            config.scale * model(probes, candidates, similarities), similarities, correct, config.beta
         )
     e_p, e_c = model.embed(probes, candidates)
     distances = config.scale * (strip_distance(e_p, e_c) + model.config.fusion * (1 - similarities))
-    loss = ranking_loss(distances, similarities, right, config.beta)
+    loss = ranking_loss(distances, similarities, correct, config.beta)
     if config.alpha:
         logits = torch.cat([classifier(e_p).flatten(0, 1), classifier(e_c).flatten(0, 1)])
         labels = torch.cat(_labels(fold, chosen, number)).to(fold.device)
@@ -249,9 +249,9 @@ def validation_loss(model: StripReranker, folds: Sequence[Fold], config: Reranke
         for fold in folds:
             for start in range(0, len(fold.lists), config.batch):
                 chosen = np.arange(start, min(start + config.batch, len(fold.lists)))
-                probes, candidates, similarities, right = fold.batch(chosen)
+                probes, candidates, similarities, correct = fold.batch(chosen)
                 distances = config.scale * model(probes, candidates, similarities)
-                total += len(chosen) * float(ranking_loss(distances, similarities, right, 1.0))
+                total += len(chosen) * float(ranking_loss(distances, similarities, correct, 1.0))
                 count += len(chosen)
     model.train()
     return total / count

@@ -1,4 +1,4 @@
-"""Cells of the study: nested divisions of the vehicles, with one frozen embedder for each part."""
+"""Cells of the study: nested splits of the vehicles, with one frozen embedder for each part."""
 
 from __future__ import annotations
 

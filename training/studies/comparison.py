@@ -1,4 +1,4 @@
-"""Our second stage beside its peers: the same first answers, settings chosen on other vehicles."""
+"""Our second stage beside its baselines: the same candidate lists, settings chosen on other vehicles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.evaluation.ranking import Ranking
 from training.features.extract import Features
 from training.features.store import open_features
 from training.reranker.selection import FUSIONS
-from training.studies.baselines import PEERS, Collection, Peer
+from training.studies.baselines import BASELINES, Baseline, Collection
 
 FIRST = "first stage"
 OURS = f"strip cross-attention, first {CANDIDATES}"
@@ -51,7 +51,7 @@ class Cell:
         """The cell in a folder.
 
         Raises:
-            ComparisonError: its name and its parent's do not tell fold and seed, or a part is missing.
+            ComparisonError: its name and its parent's do not say fold and seed, or a part is missing.
         """
         resolved = folder.resolve()
         name = f"{resolved.parent.name}/{resolved.name}"
@@ -106,14 +106,14 @@ class Lists:
         self.first = first_stage(features)
         self._galleries = [Collection(ranking.gallery.descriptors) for ranking in self.first]
 
-    def by_peer(self, peer: Peer) -> list[Ranking]:
-        """Re-ranked by a peer."""
+    def by_baseline(self, baseline: Baseline) -> list[Ranking]:
+        """Re-ranked by a baseline."""
         found = []
         for ranking, gallery in zip(self.first, self._galleries, strict=True):
             if ranking.against_others:
-                positions = peer.rank_others(gallery)
+                positions = baseline.rank_others(gallery)
             else:
-                positions = peer.rank(ranking.queries.descriptors, gallery)
+                positions = baseline.rank(ranking.queries.descriptors, gallery)
             found.append(replace(ranking, positions=positions))
         return found
 
@@ -136,21 +136,21 @@ def figures_of(rankings: Sequence[Ranking]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A peer with the settings that were best on the validation features.
+    """A baseline with the settings that were best on the validation features.
 
     Attributes:
-        peer: of several equally good ones the first of the grid.
+        baseline: of several equally good ones the first of the grid.
         tried: settings and mAP of the whole grid.
     """
 
-    peer: Peer
+    baseline: Baseline
     tried: list[dict[str, float]]
 
 
-def choose(peer: Peer, validation: Lists) -> Chosen:
-    """Try a peer's grid on the validation lists; mAP decides."""
-    grid = peer.grid()
-    accuracy = [figures_of(validation.by_peer(one))["mAP"] for one in grid]
+def choose(baseline: Baseline, validation: Lists) -> Chosen:
+    """Try a baseline's grid on the validation lists; mAP decides."""
+    grid = baseline.grid()
+    accuracy = [figures_of(validation.by_baseline(one))["mAP"] for one in grid]
     tried = [{**one.settings, "mAP": mean} for one, mean in zip(grid, accuracy, strict=True)]
     return Chosen(grid[int(np.argmax(accuracy))], tried)
 
@@ -169,23 +169,23 @@ def choose_by_place(validation: Lists) -> tuple[StripReranker, list[dict[str, fl
     return models[int(np.argmax([each["mAP"] for each in tried]))], tried
 
 
-Clock = Callable[[Cell, Sequence[Peer]], dict[str, float]]
-"""A cell and the chosen peers -> milliseconds a probe by name."""
+Clock = Callable[[Cell, Sequence[Baseline]], dict[str, float]]
+"""A cell and the chosen baselines -> milliseconds a probe by name."""
 
 
 def measure(
     cell: Cell,
     clock: Clock,
-    peers: Sequence[Peer] = PEERS,
+    baselines: Sequence[Baseline] = BASELINES,
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Choose settings on a cell's validation features, then measure everything on its test features.
 
     Args:
         cell: what to measure.
-        clock: what times the answers to single probes.
-        peers: to compare with.
-        report: told of each part of the work.
+        clock: what times the rankings for single probes.
+        baselines: to compare with.
+        report: receives each part of the work.
 
     Returns:
         For JSON: for each method its settings, figures, milliseconds and each query's average precision and
@@ -197,9 +197,9 @@ def measure(
     """
     validation = Lists(cell.features(VALIDATION))
     chosen = []
-    for peer in peers:
-        report(f"{cell.name}: choosing settings of {peer.name}")
-        chosen.append(choose(peer, validation))
+    for baseline in baselines:
+        report(f"{cell.name}: choosing settings of {baseline.name}")
+        chosen.append(choose(baseline, validation))
     place, fusions = choose_by_place(validation)
     test = cell.features(TEST)
     lists = Lists(test)
@@ -208,15 +208,15 @@ def measure(
         FIRST: lists.first,
         OURS: lists.by_strips(cell.reranker()),
         PLACE: lists.by_strips(place),
-        **{each.peer.name: lists.by_peer(each.peer) for each in chosen},
+        **{each.baseline.name: lists.by_baseline(each.baseline) for each in chosen},
     }
     report(f"{cell.name}: timing")
-    milliseconds = clock(cell, [each.peer for each in chosen if not each.peer.transductive])
-    settings = {each.peer.name: each.peer.settings for each in chosen} | {
+    milliseconds = clock(cell, [each.baseline for each in chosen if not each.baseline.transductive])
+    settings = {each.baseline.name: each.baseline.settings for each in chosen} | {
         PLACE: {"fusion": place.config.fusion}
     }
-    tried = {each.peer.name: each.tried for each in chosen} | {PLACE: fusions}
-    offline = {each.peer.name: each.peer.offline for each in chosen}
+    tried = {each.baseline.name: each.tried for each in chosen} | {PLACE: fusions}
+    offline = {each.baseline.name: each.baseline.offline for each in chosen}
     methods = {}
     for name, found in rankings.items():
         result = pooled(found).answerable()

@@ -75,7 +75,7 @@ def paired(cells: Sequence[dict[str, Any]], one: str, other: str) -> dict[str, A
 
 
 def all_paired(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Our second stage against the first stage and against each peer."""
+    """Our second stage against the first stage and against each baseline."""
     return [paired(cells, OURS, name) for name in cells[0]["methods"] if name != OURS]
 
 
@@ -100,10 +100,10 @@ def protocol_notes(cells: Sequence[dict[str, Any]], lines: Sequence[dict[str, An
     folds, seeds = ({cell[key] for cell in cells} for key in ("fold", "seed"))
     queries = sum(len(cell["vehicles"]) for cell in cells)
     vehicles = len({vehicle for cell in cells for vehicle in cell["vehicles"]})
-    asked = (
-        "each image asks all others, R1 is Recall@1; a single probe and all at once are the same then"
+    searched = (
+        "each image queries all others, R1 is Recall@1; a single probe and all at once are the same then"
         if any(cell["protocol"] != "cameras" for cell in cells)
-        else "each camera's images ask those of all others"
+        else "each camera's images query those of all others"
     )
     spread = (
         f"mean ± standard deviation over {len(seeds)} seeds, each the mean of its folds"
@@ -117,14 +117,15 @@ def protocol_notes(cells: Sequence[dict[str, Any]], lines: Sequence[dict[str, An
     uncounted = "; ".join(f"{work} ({', '.join(methods)})" for work, methods in offline.items())
     return [
         f"cells: {len(cells)}, folds: {len(folds)}, seeds: {len(seeds)}; {queries} queries of {vehicles} "
-        f"vehicles; {asked}",
+        f"vehicles; {searched}",
         spread,
-        "settings of the peers chosen by mAP on the validation features alone, cell by cell; no grid has one "
-        "that leaves the first stage as it is",
-        "ms a probe: median over probes answered one by one (the fastest of three times each), one CPU "
-        "thread, ours in torch and the peers in numpy as they are here, with the first stage's search and "
-        "sorting; mean over the cells. Not counted: " + (uncounted or "nothing"),
-        "'all probes at once' is the published form: a service that answers probe by probe cannot do it",
+        "settings of the baselines chosen by mAP on the validation features alone, cell by cell; no grid has "
+        "one that leaves the first stage as it is",
+        "ms a probe: median over probes ranked for one by one (the fastest of three times each), one CPU "
+        "thread, ours in torch and the baselines in numpy as they are here, with the first stage's search "
+        "and sorting; mean over the cells. Not counted: " + (uncounted or "nothing"),
+        "'all probes at once' is the published form: a service that searches for one probe at a time cannot "
+        "do it",
         "McNemar is exact and takes queries as independent; intervals (95 %) are of a bootstrap over "
         "vehicles, all queries of a vehicle drawn together",
     ]

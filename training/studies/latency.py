@@ -16,7 +16,7 @@ import torch
 from training.evaluation.ranking import rank_gallery
 from training.evaluation.rerank import rerank
 from training.features.extract import Features
-from training.studies.baselines import Collection, Peer
+from training.studies.baselines import Baseline, Collection
 from training.studies.baselines.collection import Floats
 from training.studies.comparison import FIRST, OURS, TEST, Cell, first_stage
 
@@ -31,13 +31,13 @@ FEWEST = 5
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def time_alone(cell: Cell, peers: Sequence[Peer], probes: int = PROBES) -> dict[str, float]:
+def time_alone(cell: Cell, baselines: Sequence[Baseline], probes: int = PROBES) -> dict[str, float]:
     """`time_probes` in a process of its own with one thread: numpy takes that number when it is loaded."""
     with (
         _one_thread(),
         ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as executor,
     ):
-        return executor.submit(time_probes, cell, peers, probes).result()
+        return executor.submit(time_probes, cell, baselines, probes).result()
 
 
 @contextmanager
@@ -54,16 +54,16 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def time_probes(cell: Cell, peers: Sequence[Peer], probes: int = PROBES) -> dict[str, float]:
+def time_probes(cell: Cell, baselines: Sequence[Baseline], probes: int = PROBES) -> dict[str, float]:
     """Median milliseconds from a probe's descriptor and strips to the ranked gallery, by method.
 
-    Of each probe the fastest of three answers counts, which another program's work disturbs least.
+    Of each probe the fastest of three times counts, which another program's work disturbs least.
 
     The search of the first stage is part of all of them; the work on the gallery alone is of none.
 
     Args:
         cell: its test features are the probes and galleries.
-        peers: with the settings to time; they answer one probe at a time.
+        baselines: with the settings to time; they rank for one probe at a time.
         probes: spread over the test features; all where there are fewer. A method that takes 20 s for those
             of a ranking gets no more of them, but 5 at least.
 
@@ -72,21 +72,23 @@ def time_probes(cell: Cell, peers: Sequence[Peer], probes: int = PROBES) -> dict
     """
     torch.set_num_threads(1)
     model = cell.reranker()
-    taken: dict[str, list[float]] = {name: [] for name in (FIRST, OURS, *(peer.name for peer in peers))}
-    asked = _probes_and_galleries(cell.features(TEST), probes)
-    for queries, gallery in asked:
+    taken: dict[str, list[float]] = {
+        name: [] for name in (FIRST, OURS, *(baseline.name for baseline in baselines))
+    }
+    sides = _probes_and_galleries(cell.features(TEST), probes)
+    for queries, gallery in sides:
         collection = Collection(gallery.descriptors)
-        answers: dict[str, Callable[[int], object]] = {
+        timed: dict[str, Callable[[int], object]] = {
             FIRST: lambda i, q=queries, g=gallery: rank_gallery(_search(q, g, i)),  # type: ignore[misc]
             OURS: lambda i, q=queries, g=gallery: rerank(  # type: ignore[misc]
                 model, q.select(np.array([i])), g, rank_gallery(_search(q, g, i))
             ),
         }
-        for peer in peers:
-            prepared = peer.prepared(collection)
-            answers[peer.name] = lambda i, q=queries, p=prepared: p(q.descriptors[i])  # type: ignore[misc]
-        for name, answer in answers.items():
-            taken[name] += _each(answer, len(queries.images))
+        for baseline in baselines:
+            prepared = baseline.prepared(collection)
+            timed[baseline.name] = lambda i, q=queries, p=prepared: p(q.descriptors[i])  # type: ignore[misc]
+        for name, rank_one in timed.items():
+            taken[name] += _each(rank_one, len(queries.images))
     return {name: float(np.median(values)) for name, values in taken.items()}
 
 
@@ -95,9 +97,9 @@ def _search(queries: Features, gallery: Features, number: int) -> Floats:
     return found[None]
 
 
-def _each(answer: Callable[[int], object], count: int) -> list[float]:
+def _each(rank_one: Callable[[int], object], count: int) -> list[float]:
     for number in range(min(WARM_UP, count)):
-        answer(number)
+        rank_one(number)
     taken: list[float] = []
     begun = time.perf_counter()
     for number in range(count):
@@ -106,7 +108,7 @@ def _each(answer: Callable[[int], object], count: int) -> list[float]:
         fastest = float("inf")
         for _ in range(REPEATS):
             start = time.perf_counter()
-            answer(number)
+            rank_one(number)
             fastest = min(fastest, time.perf_counter() - start)
         taken.append(1000 * fastest)
     return taken
@@ -115,8 +117,8 @@ def _each(answer: Callable[[int], object], count: int) -> list[float]:
 def _probes_and_galleries(features: Features, probes: int) -> Iterator[tuple[Features, Features]]:
     """Some queries of each ranking and their gallery.
 
-    Where each image asks all others, the probes, at most a tenth of the images, leave the gallery together:
-    it is prepared once.
+    Where each image queries all others, the probes, at most a tenth of the images, leave the gallery
+    together: it is prepared once.
     """
     found = first_stage(features)
     for ranking in found:

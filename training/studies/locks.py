@@ -1,14 +1,14 @@
-"""Who makes a piece of work that several processes could make: the one that holds its lock file."""
+"""Pieces of work that several processes share: each is made by the process that holds its lock file."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from filelock import FileLock, Timeout
 
 from training.signals import StoppedError, StopRequest
 
@@ -18,24 +18,23 @@ PATIENCE = 1.0
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[bool]:
     """Whether the lock file at `path` is this process's until the block ends; the process's end frees it too.
 
-    A block that ends well takes the file away, so its work must be found finished by whoever asks next: one
-    who had the file open meanwhile gets the lock of a file that is gone.
+    A block that ends well takes the file away, so its work must be found finished by whoever looks next.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
         yield True
         path.unlink(missing_ok=True)
     finally:
-        os.close(file)
+        lock.release()
 
 
 def share(
@@ -51,18 +50,18 @@ def share(
         pieces: of the work.
         lock: the lock file of a piece.
         make: makes a piece, or finds it finished.
-        report: told for whom it waits when there is nothing else to do.
-        stop: asked while there is nothing to do but wait.
+        report: receives the pieces that it waits for when there is nothing else to do.
+        stop: checked while there is nothing to do but wait.
 
     Raises:
-        StoppedError: it was asked to stop while it waited.
+        StoppedError: it was stopped while it waited.
     """
     left = list(pieces)
     awaited: list[Piece] = []
     while left:
         busy = []
         for piece in left:
-            with claimed(lock(piece)) as own:
+            with locked(lock(piece)) as own:
                 if own:
                     make(piece)
                 else:

@@ -36,7 +36,7 @@ class SecondStageStudy:
 
     Args:
         maker: of the cells.
-        parts: the divisions of the vehicles.
+        parts: the splits of the vehicles.
         folder: keeps a JSON file for each measured variant, and under `cells-SEED` what
             `lka-reid compare-rerankers` wants of our own.
         reporter: receives the events.
@@ -62,7 +62,7 @@ class SecondStageStudy:
 
         Args:
             variants: to measure; all but ours with the first seed alone.
-            cell_seeds: divisions trained with seeds 0, 1, ...
+            cell_seeds: splits trained with seeds 0, 1, ...
             seeds: of the re-ranker, 0, 1, ..., within a cell.
 
         Raises:
@@ -216,16 +216,16 @@ def markdown(outcomes: Sequence[dict[str, Any]], notes: Sequence[str]) -> str:
         text += ["", f"**{title}**", "", *_table(rows, first=not text)]
         if group == "mining":
             mistaken = "; ".join(f"{row['variant']}: {100 * row['mistaken']:.1f} %" for row in rows)
-            text += ["", f"Training lists whose first answer is wrong: {mistaken}."]
+            text += ["", f"Training lists whose first match is wrong: {mistaken}."]
     if not text:
         text = ["", *_table([line(by_name[name]) for name in by_name], first=True)]
     for row in (line(by_name[name]) for name in ours):
         spreads = [(figure, row[f"gain {figure} over embedders"]) for figure in ("mAP", "R1")]
         if all(spread is not None for _, spread in spreads):
-            told = ", ".join(
+            gains = ", ".join(
                 f"{figure} {row[f'gain {figure}']:+.2f} ± {spread:.2f}" for figure, spread in spreads
             )
-            notes = [*notes, f"ours over the embedders' seeds: {told}"]
+            notes = [*notes, f"ours over the embedders' seeds: {gains}"]
     return "\n".join([*text[1:], "", *(f"- {note}" for note in notes)]) + "\n"
 
 

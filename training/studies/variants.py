@@ -101,7 +101,7 @@ VARIANTS = (
         RerankerTraining(),
         group="re-ranker",
     ),
-    Variant("CarGait's recipe, 200 steps", CUT, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
+    Variant("CarGait's setting, 200 steps", CUT, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
     Variant(
         "CarGait's distance, lists of unseen images (out-of-fold)",
         CUT,
@@ -153,9 +153,9 @@ class Outcome:
     Attributes:
         first: figures of the first stage on the test vehicles.
         both: of both stages.
-        ranks: of the first right answer of each query, from 1; 0 for none: by the first stage, by both.
+        ranks: of the first correct match of each query, from 1; 0 for none: by the first stage, by both.
         choice: what was chosen on the inner halves.
-        mistaken: share of the training lists whose first answer is wrong: what there is to learn from.
+        mistaken: share of the training lists whose first match is wrong: what there is to learn from.
         model: the re-ranker.
         test: features with its strips.
     """
@@ -251,5 +251,5 @@ def _fold(features: Features, config: RerankerTraining) -> Fold:
 
 
 def _mistaken(folds: list[Fold]) -> float:
-    """Share of the lists whose first answer is wrong: what there is to learn from."""
-    return float(np.mean(np.concatenate([~fold.lists.right[:, 0] for fold in folds])))
+    """Share of the lists whose first match is wrong: what there is to learn from."""
+    return float(np.mean(np.concatenate([~fold.lists.correct[:, 0] for fold in folds])))

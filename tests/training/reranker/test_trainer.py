@@ -41,35 +41,35 @@ def features(seed: int, vehicles: int = 16) -> Features:
 def test_lists_hold_other_cameras_images_best_first() -> None:
     known = features(0)
     lists = mine(known, 8)
-    for probe, candidates, similarities, right in zip(
-        lists.probes, lists.candidates, lists.similarities, lists.right, strict=True
+    for probe, candidates, similarities, correct in zip(
+        lists.probes, lists.candidates, lists.similarities, lists.correct, strict=True
     ):
         assert (known.cameras[candidates] != known.cameras[probe]).all()
         assert (np.diff(similarities) <= 0).all()
-        np.testing.assert_array_equal(right, known.vehicles[candidates] == known.vehicles[probe])
-        assert right.any()
-        assert not right.all()
+        np.testing.assert_array_equal(correct, known.vehicles[candidates] == known.vehicles[probe])
+        assert correct.any()
+        assert not correct.all()
 
 
 def test_a_set_without_a_mixed_list_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no probe has a right and a wrong answer among its first 1"):
+    with pytest.raises(ValueError, match="no probe has a correct and a wrong match among its first 1"):
         mine(features(0), 1)
 
 
 def test_the_ranking_loss_is_that_of_the_written_out_loops() -> None:
     source = np.random.default_rng(0)
     distances, similarities = source.random((2, 5)), source.random((2, 5))
-    right = np.array([[True, False, True, False, False], [False, False, False, True, False]])
+    correct = np.array([[True, False, True, False, False], [False, False, False, True, False]])
     total = 0.0
     for i in range(2):
         pairs = []
-        for p in np.flatnonzero(right[i]):
-            for n in np.flatnonzero(~right[i]):
+        for p in np.flatnonzero(correct[i]):
+            for n in np.flatnonzero(~correct[i]):
                 loss = -math.log(1 / (1 + math.exp(-(distances[i, n] - distances[i, p]))))
                 pairs.append(loss * (0.1 if similarities[i, p] > similarities[i, n] else 1.0))
         total += sum(pairs) / len(pairs)
     found = ranking_loss(
-        torch.from_numpy(distances), torch.from_numpy(similarities), torch.from_numpy(right), beta=0.1
+        torch.from_numpy(distances), torch.from_numpy(similarities), torch.from_numpy(correct), beta=0.1
     )
     assert float(found) == pytest.approx(total / 2)
 

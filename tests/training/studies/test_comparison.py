@@ -21,8 +21,8 @@ from training.evaluation.metrics import figures
 from training.features.extract import Features
 from training.features.store import save_features
 from training.reranker.selection import FUSIONS
-from training.studies.baselines import AlphaExpansion, Collection, KReciprocal, Peer
-from training.studies.baselines.baseline import Answer, Codes
+from training.studies.baselines import AlphaExpansion, Baseline, Collection, KReciprocal
+from training.studies.baselines.baseline import Codes, RankOne
 from training.studies.baselines.collection import Floats
 from training.studies.comparison import (
     FIRST,
@@ -68,12 +68,12 @@ def written(folder: Path, *, fold: int = 0, seed: int = 0, known: bool = True) -
     return Cell.at(place)
 
 
-def no_clock(cell: Cell, peers: Sequence[Peer]) -> dict[str, float]:
+def no_clock(cell: Cell, baselines: Sequence[Baseline]) -> dict[str, float]:
     assert cell.folder.exists()
-    return dict.fromkeys((FIRST, OURS, *(peer.name for peer in peers)), 1.5)
+    return dict.fromkeys((FIRST, OURS, *(baseline.name for baseline in baselines)), 1.5)
 
 
-PEERS = (AlphaExpansion(), KReciprocal(), KReciprocal(transductive=True))
+BASELINES = (AlphaExpansion(), KReciprocal(), KReciprocal(transductive=True))
 
 
 def test_each_camera_asks_the_others_where_cameras_are_known() -> None:
@@ -94,7 +94,7 @@ def test_each_image_asks_all_others_where_no_camera_is_known() -> None:
     nearest = similarities.argmax(axis=1)
     right = unknown.vehicles[nearest] == unknown.vehicles
     assert figures_of([ranking])["R1"] == pytest.approx(100 * right.mean())
-    for ranked in (Lists(unknown).by_peer(KReciprocal(5, 2)), Lists(unknown).by_strips(untrained())):
+    for ranked in (Lists(unknown).by_baseline(KReciprocal(5, 2)), Lists(unknown).by_strips(untrained())):
         for own, order in enumerate(ranked[0].positions):
             assert sorted([*order.tolist(), own]) == list(range(count))
 
@@ -128,7 +128,7 @@ class Spy:
     def grid(self) -> Sequence[Spy]:
         return [replace(self, setting=number) for number in range(3)]
 
-    def prepared(self, gallery: Collection) -> Answer:
+    def prepared(self, gallery: Collection) -> RankOne:
         return lambda probe: np.argsort(-(gallery.descriptors @ probe), kind="stable")
 
     def rank(self, queries: Floats, gallery: Collection) -> Codes:
@@ -162,21 +162,21 @@ def test_the_best_on_validation_is_chosen_and_the_first_of_equals() -> None:
     chosen = choose(KReciprocal(), lists)
     accuracy = [one["mAP"] for one in chosen.tried]
     best = int(np.argmax(accuracy))
-    assert chosen.tried[best] == {**chosen.peer.settings, "mAP": max(accuracy)}
-    assert max(accuracy) == figures_of(lists.by_peer(chosen.peer))["mAP"]
+    assert chosen.tried[best] == {**chosen.baseline.settings, "mAP": max(accuracy)}
+    assert max(accuracy) == figures_of(lists.by_baseline(chosen.baseline))["mAP"]
     assert len(set(accuracy)) > 1
 
     class Equals(Spy):
         def rank(self, queries: Floats, gallery: Collection) -> Codes:
             return np.tile(np.arange(len(gallery)), (len(queries), 1))
 
-    assert choose(Equals([]), lists).peer.settings == {"setting": 0}
+    assert choose(Equals([]), lists).baseline.settings == {"setting": 0}
 
 
 def test_a_cell_holds_every_method_on_the_same_queries(tmp_path: Path) -> None:
     cell = written(tmp_path)
-    found = measure(cell, no_clock, PEERS)
-    assert list(found["methods"]) == [FIRST, OURS, PLACE, *(peer.name for peer in PEERS)]
+    found = measure(cell, no_clock, BASELINES)
+    assert list(found["methods"]) == [FIRST, OURS, PLACE, *(baseline.name for baseline in BASELINES)]
     for name, method in found["methods"].items():
         assert (
             len(method["precision"]) == len(method["first_correct"]) == len(found["vehicles"]) == 2 * VEHICLES

@@ -11,7 +11,7 @@ import pytest
 
 from training.signals import StoppedError, StopRequest
 from training.studies import locks
-from training.studies.locks import claimed, share
+from training.studies.locks import locked, share
 
 PIECES = [f"piece{number}" for number in range(6)]
 SPAWN = multiprocessing.get_context("spawn")
@@ -33,14 +33,14 @@ def _work(folder: Path, name: str, seconds: float) -> None:
 
 
 def _hold(path: Path, seconds: float) -> None:
-    with claimed(path) as own:
+    with locked(path) as own:
         if own:
             (path.parent / "held").touch()
         time.sleep(seconds)
 
 
 def _held(path: Path) -> Any:
-    """Another process that has the claim."""
+    """Another process that holds the lock."""
     process = SPAWN.Process(target=_hold, args=(path, 60.0))
     process.start()
     while not (path.parent / "held").exists():
@@ -63,22 +63,22 @@ def test_every_piece_is_made_once_and_all_are_there_when_any_process_is_done(tmp
     assert not list(tmp_path.glob("*.lock"))
 
 
-def test_a_claim_of_a_process_that_died_is_free(tmp_path: Path) -> None:
+def test_a_lock_of_a_process_that_died_is_free(tmp_path: Path) -> None:
     path = tmp_path / "piece.lock"
     process = _held(path)
-    with claimed(path) as own:
+    with locked(path) as own:
         assert not own
     process.kill()
     process.join()
-    with claimed(path) as own:
+    with locked(path) as own:
         assert own
 
 
-def test_a_claim_stays_for_the_next_one_when_its_work_fails(tmp_path: Path) -> None:
+def test_a_lock_stays_for_the_next_one_when_its_work_fails(tmp_path: Path) -> None:
     path = tmp_path / "piece.lock"
-    with pytest.raises(RuntimeError, match="half way"), claimed(path):
+    with pytest.raises(RuntimeError, match="half way"), locked(path):
         raise RuntimeError("half way")
-    with claimed(path) as own:
+    with locked(path) as own:
         assert own
 
 
@@ -89,9 +89,9 @@ def test_waiting_for_another_process_ends_when_asked_to(
     process = _held(tmp_path / "piece.lock")
     stop = StopRequest()
     stop.made = True
-    told: list[str] = []
+    shown: list[str] = []
     with pytest.raises(StoppedError, match="still making piece"):
-        share(["piece"], lambda _: tmp_path / "piece.lock", lambda _: None, told.append, stop)
-    assert told == ["waiting for what other processes make: piece"]
+        share(["piece"], lambda _: tmp_path / "piece.lock", lambda _: None, shown.append, stop)
+    assert shown == ["waiting for what other processes make: piece"]
     process.kill()
     process.join()

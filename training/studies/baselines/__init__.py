@@ -1,13 +1,13 @@
 """What others do after the first stage: re-rankers of the literature that need descriptors alone."""
 
-from training.studies.baselines.baseline import Peer
+from training.studies.baselines.baseline import Baseline
 from training.studies.baselines.collection import Collection
 from training.studies.baselines.expansion import AlphaExpansion
 from training.studies.baselines.kreciprocal import KReciprocal
 from training.studies.baselines.propagation import GraphPropagation
 from training.studies.baselines.superglobal import SuperGlobal
 
-PEERS: tuple[Peer, ...] = (
+BASELINES: tuple[Baseline, ...] = (
     AlphaExpansion(),
     SuperGlobal(),
     KReciprocal(),
@@ -17,11 +17,11 @@ PEERS: tuple[Peer, ...] = (
 )
 
 __all__ = [
-    "PEERS",
+    "BASELINES",
     "AlphaExpansion",
+    "Baseline",
     "Collection",
     "GraphPropagation",
     "KReciprocal",
-    "Peer",
     "SuperGlobal",
 ]

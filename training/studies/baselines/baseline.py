@@ -1,4 +1,4 @@
-"""What a re-ranker of descriptors can do; all of them answer the same lists."""
+"""What a re-ranker of descriptors can do; all of them re-order the same candidate lists."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from training.studies.baselines.collection import Collection, Floats
 
 Codes = NDArray[np.intp]
-Answer = Callable[[Floats], Codes]
+RankOne = Callable[[Floats], Codes]
 """Descriptor of one probe `[d]` -> `[G]` gallery positions, best first."""
 
 
-class Peer(Protocol):
+class Baseline(Protocol):
     """A re-ranker with its settings; descriptors are L2-normalised throughout."""
 
     @property
@@ -24,7 +24,7 @@ class Peer(Protocol):
 
     @property
     def transductive(self) -> bool:
-        """Whether `rank` lets the probes see each other, which a service that answers one by one cannot."""
+        """Whether `rank` lets the probes see each other, which a service with one probe at a time cannot."""
 
     @property
     def settings(self) -> dict[str, float]:
@@ -34,11 +34,11 @@ class Peer(Protocol):
     def offline(self) -> str:
         """The work on the gallery alone, done before any probe comes."""
 
-    def grid(self) -> Sequence[Peer]:
+    def grid(self) -> Sequence[Baseline]:
         """The settings to choose from, in the same mode."""
 
-    def prepared(self, gallery: Collection) -> Answer:
-        """Do the offline work; what is returned answers one probe at a time, whatever the mode of `rank`."""
+    def prepared(self, gallery: Collection) -> RankOne:
+        """Do the offline work; what is returned ranks for one probe at a time, whatever `rank` does."""
 
     def rank(self, queries: Floats, gallery: Collection) -> Codes:
         """Probes `[Q, d]` -> `[Q, G]` gallery positions, best first."""
@@ -46,7 +46,7 @@ class Peer(Protocol):
     def rank_others(self, images: Collection) -> Codes:
         """Each of N images as a probe with all others as its gallery: `[N, N - 1]` positions.
 
-        The probe and its gallery together are all N images whichever asks. So both modes are one here.
+        The probe and its gallery together are all N images whichever searches. So both modes are one here.
         """
 
 
@@ -59,9 +59,9 @@ def ordered(scores: Floats, similarities: Floats) -> Codes:
     return found
 
 
-def one_by_one(answer: Answer, queries: Floats) -> Codes:
+def one_by_one(rank_one: RankOne, queries: Floats) -> Codes:
     """`[Q, d]` -> `[Q, G]`, each query alone with the gallery."""
-    return np.stack([answer(query) for query in queries])
+    return np.stack([rank_one(query) for query in queries])
 
 
 def without_own(order: Codes, own: int) -> Codes:

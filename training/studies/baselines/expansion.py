@@ -1,4 +1,4 @@
-"""Alpha query expansion: the probe becomes a weighted mean of itself and its nearest, and asks again."""
+"""Alpha query expansion: the probe becomes a weighted mean of itself and its nearest, and searches again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from training.studies.baselines.baseline import Answer, Codes, one_by_one, ordered, without_own
+from training.studies.baselines.baseline import Codes, RankOne, one_by_one, ordered, without_own
 from training.studies.baselines.collection import Collection, Floats
 
 
@@ -39,10 +39,10 @@ class AlphaExpansion:
         """The settings to choose from."""
         return [AlphaExpansion(n, alpha) for n, alpha in product((1, 2, 3, 5, 10), (0.0, 1.0, 3.0, 10.0))]
 
-    def prepared(self, gallery: Collection) -> Answer:
-        """Answers one probe at a time."""
+    def prepared(self, gallery: Collection) -> RankOne:
+        """Ranks for one probe at a time."""
         known = gallery.descriptors
-        return lambda probe: self._answer(probe, known @ probe, known)
+        return lambda probe: self._rank_one(probe, known @ probe, known)
 
     def rank(self, queries: Floats, gallery: Collection) -> Codes:
         """`[Q, d]` -> `[Q, G]`."""
@@ -54,13 +54,13 @@ class AlphaExpansion:
         for own, probe in enumerate(images.descriptors):
             similarities = images.rows(own, own + 1)[0].copy()
             similarities[own] = -np.inf
-            found.append(without_own(self._answer(probe, similarities, images.descriptors), own))
+            found.append(without_own(self._rank_one(probe, similarities, images.descriptors), own))
         return np.stack(found)
 
-    def _answer(self, probe: Floats, similarities: Floats, known: Floats) -> Codes:
+    def _rank_one(self, probe: Floats, similarities: Floats, known: Floats) -> Codes:
         nearest = np.argsort(-similarities, kind="stable")[: self.neighbours]
         nearest = nearest[similarities[nearest] > 0]
         weights: Floats = np.power(similarities[nearest], self.alpha, dtype=np.float32)
         # The length of the sum changes no order.
-        asked: Floats = probe + weights @ known[nearest]
-        return ordered(known @ asked, similarities)
+        query: Floats = probe + weights @ known[nearest]
+        return ordered(known @ query, similarities)

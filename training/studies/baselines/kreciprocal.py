@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from training.studies.baselines.baseline import Answer, Codes, one_by_one, ordered, without_own
+from training.studies.baselines.baseline import Codes, RankOne, one_by_one, ordered, without_own
 from training.studies.baselines.collection import (
     WORKSPACE,
     Collection,
@@ -68,12 +68,12 @@ class KReciprocal:
             replace(self, k1=k1, k2=k2, weight=w) for (k1, k2), w in product(lengths, (0.1, 0.3, 0.6, 0.9))
         ]
 
-    def prepared(self, gallery: Collection) -> Answer:
-        """Answers one probe at a time."""
+    def prepared(self, gallery: Collection) -> RankOne:
+        """Ranks for one probe at a time."""
         known = neighbours(gallery, self.k1 + 1)
         total = len(gallery)
 
-        def answer(probe: Floats) -> Codes:
+        def rank_one(probe: Floats) -> Codes:
             similarities = gallery.descriptors @ probe
             distances = squared_distances(similarities)
             graph = with_probe(known, distances, self.k1 + 1)
@@ -92,7 +92,7 @@ class KReciprocal:
             jaccard = jaccard_distances(codes, graph, self.k2, total)[:-1]
             return ordered(-self._mixed(jaccard, distances / _not_zero(graph.farthest[-1])), similarities)
 
-        return answer
+        return rank_one
 
     def rank(self, queries: Floats, gallery: Collection) -> Codes:
         """`[Q, d]` -> `[Q, G]`."""

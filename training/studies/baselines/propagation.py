@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.studies.baselines.baseline import Answer, Codes, one_by_one, ordered, without_own
+from training.studies.baselines.baseline import Codes, RankOne, one_by_one, ordered, without_own
 from training.studies.baselines.collection import (
     Collection,
     Floats,
@@ -64,17 +64,17 @@ class GraphPropagation:
         """The settings to choose from."""
         return [replace(self, k1=k1, k2=k2) for k1, k2 in SETTINGS]
 
-    def prepared(self, gallery: Collection) -> Answer:
-        """Answers one probe at a time."""
+    def prepared(self, gallery: Collection) -> RankOne:
+        """Ranks for one probe at a time."""
         known = neighbours(gallery, self.k1)
 
-        def answer(probe: Floats) -> Codes:
+        def rank_one(probe: Floats) -> Codes:
             similarities = gallery.descriptors @ probe
             graph = with_probe(known, squared_distances(similarities), self.k1)
             features = self._features(graph)
             return ordered(features[:-1] @ features[-1], similarities)
 
-        return answer
+        return rank_one
 
     def rank(self, queries: Floats, gallery: Collection) -> Codes:
         """`[Q, d]` -> `[Q, G]`."""

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from training.evaluation.ranking import reorder_first
-from training.studies.baselines.baseline import Answer, Codes, one_by_one
+from training.studies.baselines.baseline import Codes, RankOne, one_by_one
 from training.studies.baselines.collection import Collection, Floats
 
 
@@ -48,10 +48,10 @@ class SuperGlobal:
         """The settings to choose from."""
         return [SuperGlobal(*one) for one in product((10, 50, 400), (1, 2, 4, 9), (0.05, 0.15, 0.5))]
 
-    def prepared(self, gallery: Collection) -> Answer:
-        """Answers one probe at a time."""
+    def prepared(self, gallery: Collection) -> RankOne:
+        """Ranks for one probe at a time."""
         gallery.rows(0, 1)
-        return lambda probe: self._answer(gallery.descriptors @ probe, gallery)
+        return lambda probe: self._rank_one(gallery.descriptors @ probe, gallery)
 
     def rank(self, queries: Floats, gallery: Collection) -> Codes:
         """`[Q, d]` -> `[Q, G]`."""
@@ -64,10 +64,10 @@ class SuperGlobal:
             similarities = images.rows(own, own + 1)[0].copy()
             similarities[own] = -np.inf
             # The probe ranks last by this, and is no candidate as long as there are fewer than N.
-            found.append(self._answer(similarities, images, len(images) - 1)[:-1])
+            found.append(self._rank_one(similarities, images, len(images) - 1)[:-1])
         return np.stack(found)
 
-    def _answer(self, similarities: Floats, gallery: Collection, most: int | None = None) -> Codes:
+    def _rank_one(self, similarities: Floats, gallery: Collection, most: int | None = None) -> Codes:
         order: Codes = np.argsort(-similarities, kind="stable")
         first = order[: min(self.candidates, len(order) if most is None else most)]
         known = gallery.descriptors

@@ -1,4 +1,4 @@
-"""The peers of the second stage do what their publications say, one probe at a time and all at once."""
+"""The baselines of the second stage do what their publications say, one probe at a time and all at once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from training.evaluation.ranking import rank_gallery
 from training.evaluation.retrieval import Side
 from training.evaluation.variants import expanded
 from training.studies.baselines import (
-    PEERS,
+    BASELINES,
     AlphaExpansion,
+    Baseline,
     Collection,
     GraphPropagation,
     KReciprocal,
-    Peer,
     SuperGlobal,
 )
 from training.studies.baselines.collection import neighbours, squared_distances, with_probe
@@ -33,7 +33,7 @@ from training.studies.baselines.kreciprocal import encode
 
 Floats = NDArray[np.float32]
 # With lists as long as a small gallery every image is everyone's neighbour, and all scores are equal.
-SHORT: list[Peer] = [
+SHORT: list[Baseline] = [
     AlphaExpansion(3),
     SuperGlobal(10, 3),
     KReciprocal(6, 3),
@@ -71,8 +71,8 @@ def assert_ranks_by(ranking: NDArray[np.intp], scores: NDArray[np.float64], slac
 @BOTH_MODES
 def test_k_reciprocal_is_the_published_algorithm(k1: int, k2: int, weight: float, transductive: bool) -> None:
     queries, gallery = clustered(7, 0), clustered(30, 1)
-    peer = KReciprocal(k1, k2, weight, transductive)
-    ranking = peer.rank(queries, Collection(gallery))
+    baseline = KReciprocal(k1, k2, weight, transductive)
+    ranking = baseline.rank(queries, Collection(gallery))
     if transductive:
         wanted = k_reciprocal_distances(queries, gallery, k1, k2, weight)
     else:
@@ -127,25 +127,25 @@ def test_alpha_expansion_agrees_with_the_evaluations_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "peer",
+    "baseline",
     [
         AlphaExpansion(neighbours=0),
         SuperGlobal(candidates=1),
         KReciprocal(weight=1.0),
         KReciprocal(weight=1.0, transductive=True),
     ],
-    ids=lambda peer: str(peer),
+    ids=lambda baseline: str(baseline),
 )
-def test_settings_that_ask_for_nothing_keep_the_first_stage(peer: Peer) -> None:
+def test_settings_that_ask_for_nothing_keep_the_first_stage(baseline: Baseline) -> None:
     queries, gallery = clustered(9, 0), clustered(40, 1)
-    np.testing.assert_array_equal(peer.rank(queries, Collection(gallery)), first_stage(queries, gallery))
+    np.testing.assert_array_equal(baseline.rank(queries, Collection(gallery)), first_stage(queries, gallery))
     every = first_stage(gallery, gallery)
     others = np.stack([order[order != own] for own, order in enumerate(every)])
-    np.testing.assert_array_equal(peer.rank_others(Collection(gallery)), others)
+    np.testing.assert_array_equal(baseline.rank_others(Collection(gallery)), others)
 
 
 @given(
-    peer=st.sampled_from(PEERS),
+    baseline=st.sampled_from(BASELINES),
     setting=st.integers(0, 10**6),
     sizes=st.tuples(st.integers(1, 4), st.integers(2, 25)),
     copies=st.booleans(),
@@ -153,11 +153,11 @@ def test_settings_that_ask_for_nothing_keep_the_first_stage(peer: Peer) -> None:
 )
 @settings(max_examples=80, deadline=None)
 def test_an_answer_is_a_permutation_of_the_gallery(
-    peer: Peer, setting: int, sizes: tuple[int, int], copies: bool, seed: int
+    baseline: Baseline, setting: int, sizes: tuple[int, int], copies: bool, seed: int
 ) -> None:
-    grid = peer.grid()
+    grid = baseline.grid()
     chosen = grid[setting % len(grid)]
-    assert (chosen.name, chosen.transductive) == (peer.name, peer.transductive)
+    assert (chosen.name, chosen.transductive) == (baseline.name, baseline.transductive)
     queries, gallery = clustered(sizes[0], seed), clustered(sizes[1], seed + 1)
     if copies:
         gallery[: len(gallery) // 2] = queries[0]
@@ -176,46 +176,46 @@ def test_an_answer_is_a_permutation_of_the_gallery(
 @given(
     seed=st.integers(0, 10**6),
     # Images with the same neighbours are equal to graph propagation, up to the order of its additions.
-    peer=st.sampled_from([p for p in SHORT if not isinstance(p, GraphPropagation)]),
+    baseline=st.sampled_from([p for p in SHORT if not isinstance(p, GraphPropagation)]),
 )
 @settings(max_examples=30, deadline=None)
-def test_an_answer_does_not_depend_on_the_gallerys_order(seed: int, peer: Peer) -> None:
+def test_an_answer_does_not_depend_on_the_gallerys_order(seed: int, baseline: Baseline) -> None:
     queries, gallery = clustered(3, seed), clustered(25, seed + 1)
     shuffled = np.random.default_rng(seed).permutation(len(gallery))
-    ranking = peer.rank(queries, Collection(gallery))
-    again = shuffled[peer.rank(queries, Collection(gallery[shuffled]))]
+    ranking = baseline.rank(queries, Collection(gallery))
+    again = shuffled[baseline.rank(queries, Collection(gallery[shuffled]))]
     # What comes first decides; far away, scores differ by less than the sums' order of additions does.
     np.testing.assert_array_equal(ranking[:, 0], again[:, 0])
 
 
-@pytest.mark.parametrize("peer", SHORT, ids=lambda peer: peer.name)
-def test_each_against_all_others_is_each_alone_with_a_gallery_without_it(peer: Peer) -> None:
+@pytest.mark.parametrize("baseline", SHORT, ids=lambda each: each.name)
+def test_each_against_all_others_is_each_alone_with_a_gallery_without_it(baseline: Baseline) -> None:
     images = clustered(24, 3)
-    ranking = peer.rank_others(Collection(images))
+    ranking = baseline.rank_others(Collection(images))
     for own in range(len(images)):
         rest = np.delete(np.arange(len(images)), own)
-        alone = rest[peer.prepared(Collection(images[rest]))(images[own])]
-        if isinstance(peer, GraphPropagation):
+        alone = rest[baseline.prepared(Collection(images[rest]))(images[own])]
+        if isinstance(baseline, GraphPropagation):
             # Images with the same neighbours are equal, up to rounding, and may swap.
-            scores = propagated_similarities(images[own : own + 1], images[rest], peer.k1, peer.k2, 2)
+            scores = propagated_similarities(images[own : own + 1], images[rest], baseline.k1, baseline.k2, 2)
             for order in (ranking[own], alone):
                 assert_ranks_by(np.searchsorted(rest, order)[None], scores)
         else:
             np.testing.assert_array_equal(ranking[own], alone)
 
 
-@pytest.mark.parametrize("peer", [p for p in SHORT if not p.transductive], ids=lambda peer: peer.name)
-def test_a_single_probe_does_not_see_the_other_probes(peer: Peer) -> None:
+@pytest.mark.parametrize("baseline", [p for p in SHORT if not p.transductive], ids=lambda each: each.name)
+def test_a_single_probe_does_not_see_the_other_probes(baseline: Baseline) -> None:
     queries, gallery = clustered(6, 0), Collection(clustered(30, 1))
-    together = peer.rank(queries, gallery)
-    np.testing.assert_array_equal(together[:1], peer.rank(queries[:1], gallery))
+    together = baseline.rank(queries, gallery)
+    np.testing.assert_array_equal(together[:1], baseline.rank(queries[:1], gallery))
 
 
 @pytest.mark.parametrize("kind", [KReciprocal, GraphPropagation])
-def test_all_probes_at_once_do_see_each_other(kind: Callable[..., Peer]) -> None:
+def test_all_probes_at_once_do_see_each_other(kind: Callable[..., Baseline]) -> None:
     queries, gallery = clustered(20, 0), Collection(clustered(30, 1))
-    peer = kind(k1=10, k2=3, transductive=True)
-    assert (peer.rank(queries, gallery)[:1] != peer.rank(queries[:1], gallery)).any()
+    baseline = kind(k1=10, k2=3, transductive=True)
+    assert (baseline.rank(queries, gallery)[:1] != baseline.rank(queries[:1], gallery)).any()
 
 
 @pytest.mark.parametrize("count", [1, 5, 20, 99])
@@ -243,13 +243,13 @@ def test_bounds_on_memory_change_nothing() -> None:
         np.testing.assert_array_equal(small.columns, large.columns)
         np.testing.assert_array_equal(small.starts, large.starts)
         np.testing.assert_allclose(small.values, large.values, rtol=1e-5)
-    for peer in (SuperGlobal(10, 3), KReciprocal(10, 3), KReciprocal(10, 3, transductive=True)):
-        np.testing.assert_array_equal(peer.rank_others(kept), peer.rank_others(computed))
-        np.testing.assert_array_equal(peer.rank(images[:5], kept), peer.rank(images[:5], computed))
+    for baseline in (SuperGlobal(10, 3), KReciprocal(10, 3), KReciprocal(10, 3, transductive=True)):
+        np.testing.assert_array_equal(baseline.rank_others(kept), baseline.rank_others(computed))
+        np.testing.assert_array_equal(baseline.rank(images[:5], kept), baseline.rank(images[:5], computed))
 
 
 @pytest.mark.parametrize("wrong", [(5, 7, KReciprocal), (5, 6, GraphPropagation), (5, 0, GraphPropagation)])
-def test_lists_too_short_for_their_use_are_refused(wrong: tuple[int, int, Callable[..., Peer]]) -> None:
+def test_lists_too_short_for_their_use_are_refused(wrong: tuple[int, int, Callable[..., Baseline]]) -> None:
     k1, k2, kind = wrong
     with pytest.raises(ValueError, match="is not between 1 and"):
         kind(k1=k1, k2=k2)
