@@ -1,4 +1,4 @@
-"""One process, or several that `torchrun` has started: who this one is, and what they exchange."""
+"""One process, or several that `torchrun` has started: its rank, and what they exchange."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ class Process:
 
     Attributes:
         device: where it computes.
-        rank: from 0; process 0 speaks and writes.
-        count: of processes.
+        rank: from 0; process 0 reports and writes.
+        world_size: number of processes.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this one speaks and writes."""
+        """Whether this one reports and writes."""
         return self.rank == 0
 
-    def gather(self, tensor: Tensor) -> Tensor:
-        """`[B, ...]` of each process -> `[count * B, ...]` of all in order of rank; gradients flow back."""
-        if self.count == 1:
+    def all_gather(self, tensor: Tensor) -> Tensor:
+        """`[B, ...]` of each process -> `[world_size * B, ...]` in order of rank; gradients flow back."""
+        if self.world_size == 1:
             return tensor
-        gathered: Tensor = _Gather.apply(tensor, self.rank, self.count)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _AllGather.apply(tensor, self.rank, self.world_size)  # type: ignore[no-untyped-call]
         return gathered
 
-    def mean(self, values: Tensor) -> Tensor:
+    def all_reduce_mean(self, values: Tensor) -> Tensor:
         """The mean over the processes, without a gradient."""
-        if self.count == 1:
+        if self.world_size == 1:
             return values
         values = values.detach().clone()
         dist.all_reduce(values)
-        return values / self.count
+        return values / self.world_size
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give every process the mean of all gradients.
@@ -57,32 +57,32 @@ class Process:
         One call after the backward pass, not DistributedDataParallel: which parameters have a gradient
         changes with the freeze, and the necks of triplet branches have none at all.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
-        flat /= self.count
+        flat /= self.world_size
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until every process has come here."""
-        if self.count > 1:
+        if self.world_size > 1:
             dist.barrier()
 
 
-class _Gather(torch.autograd.Function):
-    """All-gather whose gradient is the sum of what every process asks of a part.
+class _AllGather(torch.autograd.Function):
+    """All-gather whose gradient is the sum of all processes' gradients of a part.
 
-    Each process then backs its own copy of the same loss; averaging the parameters' gradients over the
+    Each process has its own copy of the same loss; averaging the parameters' gradients over the
     processes afterwards gives exactly the gradient of one process with the whole batch.
     """
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, rank: int, count: int) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, rank: int, world_size: int) -> Tensor:
         ctx.rank, ctx.length = rank, len(tensor)
-        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(count)]
+        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size)]
         dist.all_gather(parts, tensor.contiguous())
         return torch.cat(parts)
 
@@ -105,7 +105,7 @@ def choose_device(name: str, index: int = 0) -> torch.device:
     """The device that `auto`, `cpu` or `cuda` stands for.
 
     Raises:
-        ProcessError: cuda was asked for and there is none; nothing falls back in silence.
+        ProcessError: cuda was chosen and there is none; nothing falls back in silence.
     """
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")

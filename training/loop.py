@@ -43,7 +43,7 @@ class Loop(ABC, Generic[B, Row, M]):
         process: this one; None for the only one, on the CPU.
         checkpoints: where to save after every period, and what to go on from; None for nowhere.
         observers: receive the events.
-        stop: asked after every step.
+        stop: checked after every step.
     """
 
     row_type: type[Row]
@@ -150,7 +150,7 @@ class Loop(ABC, Generic[B, Row, M]):
 
         Raises:
             FloatingPointError: the loss is not finite; the message names the step and the images.
-            StoppedError: it was asked to stop, and has saved where it stands.
+            StoppedError: it was stopped, and has saved where it stands.
             ResumeError: the checkpoint is damaged, or of another training.
         """
         if self.checkpoints is not None and self.checkpoints.exist():
@@ -165,10 +165,10 @@ class Loop(ABC, Generic[B, Row, M]):
             for batch in self.batches(self.period, self._done):
                 self._make_step(batch)
                 if self._done < self.length:
-                    self._stop_if_asked()
+                    self._stop_if_requested()
             self._end_period(self._done - before, time.perf_counter() - started)
             if self.period <= self.periods:
-                self._stop_if_asked()
+                self._stop_if_requested()
         for observer in self.observers:
             observer.finished()
         return self.result.eval()
@@ -176,7 +176,9 @@ class Loop(ABC, Generic[B, Row, M]):
     def _make_step(self, batch: B) -> None:
         losses: dict[str, Tensor] = self.losses(batch)
         total = torch.stack(list(losses.values())).sum()
-        values: list[float] = self.process.mean(torch.stack([total, *losses.values()]).detach()).tolist()
+        values: list[float] = self.process.all_reduce_mean(
+            torch.stack([total, *losses.values()]).detach()
+        ).tolist()
         # The mean over the processes is not finite where one of them is not: all of them stop here.
         if not math.isfinite(values[0]):
             own = [] if torch.isfinite(total) else ["; the batch was:", *self.images(batch)]
@@ -200,9 +202,9 @@ class Loop(ABC, Generic[B, Row, M]):
         for observer in self.observers:
             self.emit(observer, row)
 
-    def _stop_if_asked(self) -> None:
-        asked = torch.tensor(float(self.stop.made), device=self.process.device)
-        if not self.process.mean(asked) > 0:
+    def _stop_if_requested(self) -> None:
+        requested = torch.tensor(float(self.stop.made), device=self.process.device)
+        if not self.process.all_reduce_mean(requested) > 0:
             return
         self.save()
         raise StoppedError(f"stopped the training of {self.steps} steps after step {self.step}")

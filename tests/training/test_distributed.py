@@ -69,7 +69,7 @@ def test_two_processes_train_alike_and_share_the_batches(tree: Path, tmp_path: P
 
 def test_vehicles_that_cannot_be_shared_are_an_error(tree: Path) -> None:
     with pytest.raises(DatasetError, match=r"batch\.vehicles = 4 cannot be shared by 3 processes"):
-        Batches.of(read_manifest(tree), experiment(), (32, 32), process=Process(count=3))
+        Batches.of(read_manifest(tree), experiment(), (32, 32), process=Process(world_size=3))
 
 
 def test_cuda_that_is_not_there_is_an_error_and_nothing_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:

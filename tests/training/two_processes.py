@@ -26,7 +26,7 @@ def loss(process: Process, folder: Path) -> None:
     )
     torch.stack(list(losses.values())).sum().backward()
     process.average_gradients(network.parameters())
-    found = {f"loss.{name}": process.mean(value.detach()) for name, value in losses.items()}
+    found = {f"loss.{name}": process.all_reduce_mean(value.detach()) for name, value in losses.items()}
     found |= {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
     save_file(
         {name: value.contiguous() for name, value in found.items()}, folder / f"{process.rank}.safetensors"

@@ -34,25 +34,25 @@ def embedder_loss(
         process: this one; None for the only one.
     """
     process = process or Process()
-    everyone = process.gather(labels)
+    everyone = process.all_gather(labels)
     found: dict[str, list[Tensor]] = {}
     weights = config.model_dump()
     for branch, pooled, normalised, logits in zip(
         branches, output.pooled, output.normalised, output.logits, strict=True
     ):
-        batch = BranchBatch(pooled, normalised, logits, labels, everyone, process.gather)
+        batch = BranchBatch(pooled, normalised, logits, labels, everyone, process.all_gather)
         for name, loss in losses_of(branch.loss).items():
             if weights[name]:
                 found.setdefault(name, []).append(loss.compute(batch, config))
     losses = {name: weights[name] * torch.stack(each).mean() for name, each in found.items()}
     if config.descriptor:
         descriptor = F.normalize(torch.cat([n.float() for n in output.normalised], dim=1), dim=1)
-        descriptor = process.gather(descriptor)
+        descriptor = process.all_gather(descriptor)
         losses["descriptor"] = config.descriptor * contrastive(
             descriptor @ descriptor.T, everyone, config.temperature
         )
     if config.strips and output.strips is not None:
-        strips = process.gather(output.strips.float().flatten(1))
+        strips = process.all_gather(output.strips.float().flatten(1))
         similarities = strips @ strips.T / output.strips.shape[1]
         losses["strips"] = config.strips * contrastive(similarities, everyone, config.temperature)
     if not losses:

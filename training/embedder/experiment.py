@@ -66,7 +66,7 @@ class Experiment:
         folder: of the run.
         reporter: receives the events.
         process: this one.
-        stop: asked after every step.
+        stop: checked after every step.
         images: to train on, with nothing to measure on; None for what the data and `config.data` say.
     """
 
@@ -119,7 +119,7 @@ class Experiment:
             ResumeError: the folder holds a run and `resume` is not wanted, or one that does not fit.
             WeightsError: the weights do not fit.
             FloatingPointError: the loss is not finite.
-            StoppedError: it was asked to stop, and has saved where it stands.
+            StoppedError: it was stopped, and has saved where it stands.
         """
         self.folder.begin(resume=resume)
         checkpoints = Checkpoints(self.folder.checkpoint, self.settings)
@@ -136,7 +136,7 @@ class Experiment:
             observers=[*log, self.reporter],
             stop=self.stop,
         )
-        self.process.wait()
+        self.process.barrier()
         if self.process.first:
             self.folder.write_config(write_config(self.config))
         network = trainer.run()
@@ -145,7 +145,7 @@ class Experiment:
             save_embedder(self.folder.embedder, network, self.viewpoints)
             metrics = self._conclude(trainer.history)
             checkpoints.remove()
-        self.process.wait()
+        self.process.barrier()
         return metrics
 
     def _measure(self, epoch: int, network: LKAReID) -> dict[str, float]:

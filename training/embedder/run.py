@@ -64,7 +64,7 @@ def embedder_trainer(
         checkpoints: where to save after every epoch; None for nowhere.
         measure: see `Trainer`.
         observers: receive the events.
-        stop: asked after every step.
+        stop: checked after every step.
 
     Raises:
         WeightsError: the weights do not fit.

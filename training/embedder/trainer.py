@@ -37,7 +37,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         measure: called after every epoch with its number and the network to use; what it returns is
             kept with the epoch.
         observers: receive the events.
-        stop: asked after every step.
+        stop: checked after every step.
     """
 
     row_type = EpochRow
@@ -142,7 +142,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         measured: dict[str, float] = {}
         if self.measure is not None and self.process.first:
             measured = self.measure(self.period, self.result)
-        self.process.wait()
+        self.process.barrier()
         return EpochRow(
             epoch=self.period,
             epochs=self.periods,
@@ -184,7 +184,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
 def _placed(network: LKAReID, config: TrainingConfig, process: Process) -> LKAReID:
     """The network on its device, in its layout, with norms over all processes' images on GPUs."""
     run = config.run
-    if process.count > 1 and process.device.type == "cuda":
+    if process.world_size > 1 and process.device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     network.to(process.device)
     if run.channels_last:

@@ -57,10 +57,10 @@ def open_features(folder: Path, provenance: dict[str, Any] | None = None) -> Fea
 
     Args:
         folder: as `save_features` wrote it.
-        provenance: refuse features that were made by something else; None takes any.
+        provenance: refuse features that depend on something else; None takes any.
 
     Raises:
-        FeatureStoreError: nothing is there, it is damaged, or it was made by something else.
+        FeatureStoreError: nothing is there, it is damaged, or it depends on something else.
     """
     try:
         note = json.loads((folder / IMAGES).read_text(encoding="utf-8"))

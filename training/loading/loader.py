@@ -85,9 +85,9 @@ class Batches:
         self.sampler = sampler
         self.seed = seed
         self.process = process or Process()
-        if sampler.vehicles % self.process.count:
+        if sampler.vehicles % self.process.world_size:
             raise DatasetError(
-                f"batch.vehicles = {sampler.vehicles} cannot be shared by {self.process.count} processes"
+                f"batch.vehicles = {sampler.vehicles} cannot be shared by {self.process.world_size} processes"
             )
         self.vehicles = sorted({image.vehicle_id for image in images})
         number = {vehicle: i for i, vehicle in enumerate(self.vehicles)}
@@ -175,7 +175,7 @@ class Batches:
         source = random.Random(f"{self.seed}/augmentation/{number}")  # noqa: S311
         draw = self._images.augmentation.draw
         whole = [[(i, draw(source)) for i in batch] for batch in self.sampler.epoch(number)]
-        size = self.sampler.vehicles * self.sampler.per_vehicle // self.process.count
+        size = self.sampler.vehicles * self.sampler.per_vehicle // self.process.world_size
         start = self.process.rank * size
         return [batch[start : start + size] for batch in whole]
 

@@ -64,7 +64,7 @@ class Parts:
         given: folder of a finished embedder run, to be used in the place of one of its own.
         batch: images embedded at a time.
         process: this one.
-        stop: asked after every step.
+        stop: checked after every step.
     """
 
     def __init__(
@@ -205,8 +205,8 @@ class Parts:
             views: changed copies of each.
 
         Raises:
-            FeatureStoreError: what is there was made by something else, or is damaged.
-            StoppedError: it was asked to stop; the copies under way are made again.
+            FeatureStoreError: what is there depends on something else, or is damaged.
+            StoppedError: it was stopped; the copies under way are made again.
         """
         source = random.Random(f"{self.lists.seed}/{name}-features")  # noqa: S311
         augmentation = Augmentation(self.config.spec, self.config.augmentation)

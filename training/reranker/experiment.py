@@ -52,7 +52,7 @@ class RerankerExperiment:
         given: folder of a finished embedder run, which is then the first stage.
         parts: where embedders and features are kept; None for the run's folder.
         process: this one, the only one.
-        stop: asked after every step.
+        stop: checked after every step.
 
     Raises:
         ProcessError: there are several processes.
@@ -79,7 +79,7 @@ class RerankerExperiment:
         self.reporter = reporter
         self.process = process or Process()
         self.stop = stop or StopRequest()
-        if self.process.count > 1:
+        if self.process.world_size > 1:
             raise ProcessError("a re-ranker is trained by one process; start it without torchrun")
         self.parts = Parts(
             parts or folder,
@@ -134,7 +134,7 @@ class RerankerExperiment:
             DatasetError: too few lists hold correct and wrong matches.
             WeightsError: the weights do not fit.
             FloatingPointError: the loss is not finite; the batch is named.
-            StoppedError: it was asked to stop, and has saved where it stands.
+            StoppedError: it was stopped, and has saved where it stands.
         """
         self.folder.begin(resume=resume)
         self.folder.write_config(write_config(self.config))

@@ -84,10 +84,10 @@ def choose_reranker(
         config: of its training.
         reporter: receives the events of the trainings.
         fusions: weights to choose from.
-        stop: asked after every step; nothing is saved, the choice is soon made again.
+        stop: checked after every step; nothing is saved, the choice is soon made again.
 
     Raises:
-        StoppedError: it was asked to stop.
+        StoppedError: it was stopped.
     """
     curves: list[dict[int, float]] = []
     ranks: list[list[float]] = []
@@ -143,12 +143,12 @@ def kept_choice(
         config: of the training.
         settings: what the choice depends on.
         reporter: receives the events of the trainings.
-        stop: asked after every step.
+        stop: checked after every step.
 
     Raises:
         ResumeError: the file holds the choice of other settings.
         DatasetError: some cameras are unknown.
-        StoppedError: it was asked to stop; all of it is done again.
+        StoppedError: it was stopped; all of it is done again.
     """
 
     def make() -> dict[str, Any]:

@@ -70,7 +70,7 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
         steps: end after this many of the schedule's steps; None for all of them.
         checkpoints: where to save after every check, and what to go on from; None for nowhere.
         observers: receive the events.
-        stop: asked after every step.
+        stop: checked after every step.
 
     Attributes:
         validation_losses: step -> ranking loss on the validation lists, from step 0 (untrained).

@@ -72,7 +72,7 @@ class Ablation:
         reporter: receives the events.
         folds: identity folds; 1 for the data's own split.
         measured: how many of the folds to run.
-        stop: asked after every step.
+        stop: checked after every step.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Ablation:
 
         Raises:
             ResumeError: a cell there was made with other settings.
-            StoppedError: it was asked to stop; the same call goes on.
+            StoppedError: it was stopped; the same call goes on.
         """
         cells = [Cell(row, seed, part) for seed in seeds for part in self.parts for row in rows]
         place = {cell.name: f"{number}/{len(cells)}" for number, cell in enumerate(cells, start=1)}

@@ -62,7 +62,7 @@ class CellMaker:
         reporter: receives the events.
         sources: data and weights, for the record.
         views: changed copies of every unseen training image; the seen ones have half as many.
-        stop: asked after every step.
+        stop: checked after every step.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class CellMaker:
 
         Raises:
             ResumeError: the folder holds a cell of other settings.
-            StoppedError: it was asked to stop; the same call goes on.
+            StoppedError: it was stopped; the same call goes on.
         """
         folder = self.folder / f"seed{seed}-fold{part.number}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ class SecondStageStudy:
         folder: keeps a JSON file for each measured variant, and under `cells-SEED` what
             `lka-reid compare-rerankers` wants of our own.
         reporter: receives the events.
-        stop: asked after every step.
+        stop: checked after every step.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SecondStageStudy:
 
         Raises:
             ResumeError: an outcome there was made with other settings.
-            StoppedError: it was asked to stop; the same call goes on.
+            StoppedError: it was stopped; the same call goes on.
         """
         found: dict[tuple[int, int], list[dict[str, Any]]] = {}
 

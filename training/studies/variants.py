@@ -206,7 +206,7 @@ def measure(
         variant: to measure.
         seed: of the re-ranker.
         reporter: receives the events.
-        stop: asked after every step.
+        stop: checked after every step.
     """
     config = replace(variant.training, seed=seed)
     halves = [[_fold(view, config) for view in half] for half in strips.unseen]
