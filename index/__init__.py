@@ -6,6 +6,7 @@ strips come in as arrays, matches go out.
 """
 
 from index.errors import (
+    DamagedImageError,
     DuplicateImageError,
     FingerprintMismatchError,
     GalleryClosedError,
@@ -30,6 +31,7 @@ from index.record import Enrollment, GalleryHeader, Match, Page, Record
 
 __all__ = [
     "ALL",
+    "DamagedImageError",
     "DuplicateImageError",
     "Enrollment",
     "Filter",

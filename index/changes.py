@@ -9,13 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index.checksums import checked
+
 CHUNK = 256  # descriptors in memory at a time while the index is filled; 8 MiB at d = 8192
+
+DESCRIPTORS = (
+    "SELECT id, image_id, data, checksum.descriptor FROM record "
+    "LEFT JOIN descriptor ON descriptor.record_id = id LEFT JOIN checksum ON checksum.record_id = id"
+)
 
 
 class Changes:
     """Every enrollment and deletion has a number: consecutive, never reused, committed with it.
 
-    It uses the writing connection, so the caller keeps the writer's lock.
+    It uses the writing connection, so the caller keeps the writer's lock. Descriptors that are not what was
+    written raise DamagedImageError.
     """
 
     def __init__(self, writer: sqlite3.Connection) -> None:
@@ -52,14 +60,14 @@ class Changes:
     def enrolled_after(self, sequence: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids [n] and descriptors [n, d], in pieces, of what was enrolled after that change and still is."""
         return self._descriptors(
-            "SELECT descriptor.record_id, data FROM change JOIN descriptor USING (record_id) "
+            f"{DESCRIPTORS} JOIN change ON change.record_id = record.id "
             "WHERE sequence > ? AND kind = 'enroll' ORDER BY sequence",
             sequence,
         )
 
     def everything(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids [n] and descriptors [n, d] of the whole gallery, in pieces, in order of enrollment."""
-        return self._descriptors("SELECT record_id, data FROM descriptor ORDER BY record_id")
+        return self._descriptors(f"{DESCRIPTORS} ORDER BY id")
 
     def ids(self) -> NDArray[np.int64]:
         """Ids [n] of the whole gallery, ascending."""
@@ -87,5 +95,6 @@ class Changes:
         cursor = self._writer.execute(query, values)
         while rows := cursor.fetchmany(CHUNK):
             ids = np.array([row[0] for row in rows], dtype=np.int64)
-            flat = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").astype(np.float32)
+            data = [checked("descriptor", row[1], row[0], row[2], row[3]) for row in rows]
+            flat = np.frombuffer(b"".join(data), dtype="<f4").astype(np.float32)
             yield ids, flat.reshape(len(rows), -1)

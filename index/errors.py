@@ -134,6 +134,18 @@ class GalleryLossError(GalleryError):
         self.missing = missing
 
 
+class DamagedImageError(GalleryError):
+    """What the disk gave back of an image is not what was written; other images are not concerned."""
+
+    def __init__(self, image_id: str, part: str) -> None:
+        super().__init__(
+            f"image_id {image_id!r} is damaged: its {part} differs from the checksum stored with it; restore "
+            "the gallery from a backup, or delete the image and enroll it again"
+        )
+        self.image_id = image_id
+        self.part = part
+
+
 class GalleryLockedError(GalleryError):
     """Another process, or another Gallery in this one, has the folder open."""
 

@@ -18,11 +18,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from shutil import disk_usage, rmtree
 
+from index.checksums import INSERT_CHECKSUMS, checksum, record_checksum
 from index.connections import DATABASE, transaction
 from index.disk import create_folder, sync
 from index.errors import GalleryMigrationError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KEPT_DAYS = 7
 SPARE = 16 << 20  # bytes beside the backup that must be free, for the steps
 PAGES = 2048  # of the database that are copied at a time; 8 MiB
@@ -140,5 +141,34 @@ def _spell_enroll(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO sqlite_sequence VALUES ('change', ?)", last)
 
 
-STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _spell_enroll}
+def _add_checksums(connection: sqlite3.Connection) -> None:
+    """From version 2 to 3: checksums of what is there, one row for each record; what is missing stays so."""
+    connection.execute(
+        """CREATE TABLE checksum (
+        record_id INTEGER PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
+        record INTEGER NOT NULL,
+        descriptor INTEGER NOT NULL,
+        strips INTEGER,
+        image INTEGER NOT NULL
+    ) STRICT"""
+    )
+    rows = connection.execute(
+        "SELECT id, descriptor.data, strips.data, image.data, image_id, vehicle_id, camera_id, captured_at, "
+        "view, tags, enrolled_at, media_type FROM record LEFT JOIN descriptor ON descriptor.record_id = id "
+        "LEFT JOIN strips ON strips.record_id = id LEFT JOIN image ON image.record_id = id"
+    )
+    for record_id, descriptor, strips, image, *values in rows:
+        connection.execute(
+            INSERT_CHECKSUMS,
+            (
+                record_id,
+                record_checksum(record_id, values),
+                checksum(record_id, descriptor or b""),
+                None if strips is None else checksum(record_id, strips),
+                checksum(record_id, image or b""),
+            ),
+        )
+
+
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _spell_enroll, 2: _add_checksums}
 """From each version to the next. A step stays as it was released: it spells out the tables that it makes."""

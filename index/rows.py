@@ -6,10 +6,13 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from index.checksums import record_checksum
+from index.errors import DamagedImageError
 from index.record import Enrollment, Record
 
 SELECT = (
-    "SELECT id, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type FROM record"
+    "SELECT id, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type, "
+    "checksum.record FROM record LEFT JOIN checksum ON checksum.record_id = id"
 )
 INSERT = (
     "INSERT INTO record (image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type) "
@@ -35,8 +38,19 @@ def to_row(enrollment: Enrollment, now: datetime) -> tuple[Any, ...]:
     )
 
 
+def read_record(row: tuple[Any, ...], fingerprint: str) -> Record:
+    """The record of a row of SELECT in a gallery of this fingerprint.
+
+    Raises DamagedImageError where the row is not what was written.
+    """
+    record_id, *values, expected = row
+    if record_checksum(record_id, values) != expected:
+        raise DamagedImageError(str(row[1]), "record")
+    return to_record(row[:-1], fingerprint)
+
+
 def to_record(row: tuple[Any, ...], fingerprint: str) -> Record:
-    """The record of a row of SELECT in a gallery of this fingerprint."""
+    """The record of a number and the values of INSERT, in a gallery of this fingerprint."""
     _, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type = row
     return Record(
         image_id=image_id,

@@ -14,6 +14,7 @@ from index.record import GalleryHeader
 APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database as a gallery
 
 # Blobs live beside the record, not in it: listing then reads only the pages that it shows.
+# Checksums are of what lies in the other tables under the same number (see `index.checksums`).
 # A change's token is random: a snapshot that names sequence and token proves that it belongs to
 # this history, and not to one that a restored backup has left behind.
 TABLES = (
@@ -46,6 +47,13 @@ TABLES = (
     """CREATE TABLE image (
         record_id INTEGER PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
         data BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE checksum (
+        record_id INTEGER PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
+        record INTEGER NOT NULL,
+        descriptor INTEGER NOT NULL,
+        strips INTEGER,
+        image INTEGER NOT NULL
     ) STRICT""",
     """CREATE TABLE change (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -18,18 +18,27 @@ from numpy.typing import NDArray
 from index import schema
 from index.acknowledged import Acknowledged
 from index.changes import Changes
+from index.checksums import INSERT_CHECKSUMS, checked, checksum, record_checksum
 from index.connections import DATABASE, Connections, transaction
 from index.errors import DuplicateImageError, GalleryFullError, UnknownImageError
 from index.failures import failures_named
 from index.record import Enrollment, GalleryHeader, Page, Record
-from index.rows import INSERT, SELECT, to_record, to_row
+from index.rows import INSERT, SELECT, read_record, to_record, to_row
 from index.space import Space
 from index.validation import storable
 
 OVERHEAD = 16384  # bytes of pages begun, and of the records themselves
 LAST_ID = 2**63 - 1
 SELECT_IDS = SELECT + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - two constants
-SELECT_STRIPS = "SELECT record_id, data FROM strips WHERE record_id IN (SELECT value FROM json_each(?))"
+SELECT_STRIPS = (
+    "SELECT id, image_id, data, checksum.strips FROM record "
+    "LEFT JOIN strips ON strips.record_id = id LEFT JOIN checksum ON checksum.record_id = id "
+    "WHERE id IN (SELECT value FROM json_each(?))"
+)
+SELECT_IMAGE = (
+    "SELECT image_id, id, data, checksum.image, media_type FROM record "
+    "LEFT JOIN image ON image.record_id = id LEFT JOIN checksum ON checksum.record_id = id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +60,19 @@ class Moment:
     def records(self, ids: set[int]) -> dict[int, Record]:
         """The records of those of the ids that are enrolled."""
         rows = self._rows(SELECT_IDS, ids)
-        return {row[0]: to_record(row, self._header.fingerprint) for row in rows}
+        return {row[0]: read_record(row, self._header.fingerprint) for row in rows}
 
     def strips(self, ids: set[int]) -> dict[int, NDArray[np.float16]]:
         """Strips float16 [s, w] of those of the ids that have some."""
         rows = self._rows(SELECT_STRIPS, ids)
         shape = self._header.strips_shape or (0, 0)
-        return {
-            row[0]: np.frombuffer(row[1], dtype="<f2").reshape(shape).astype(np.float16, copy=False)
-            for row in rows
-        }
+        found = {}
+        for record_id, image_id, data, expected in rows:
+            if data is None and expected is None:
+                continue
+            sound = checked("strips", image_id, record_id, data, expected)
+            found[record_id] = np.frombuffer(sound, dtype="<f2").reshape(shape).astype(np.float16, copy=False)
+        return found
 
     def _rows(self, query: str, ids: set[int]) -> sqlite3.Cursor:
         return self._connection.execute(query, (json.dumps(sorted(ids)),))
@@ -109,7 +121,7 @@ class Store:
             for enrollment in enrollments:
                 row = to_row(enrollment, now)
                 ids.append(self._insert_record(row))
-                self._insert_blobs(ids[-1], enrollment)
+                self._insert_blobs(ids[-1], enrollment, row)
                 records.append(to_record((ids[-1], *row), self._header.fingerprint))
                 sequence = self.changes.enrolled(ids[-1])
         self._acknowledged.note(sequence)
@@ -144,20 +156,18 @@ class Store:
 
     def record(self, image_id: str) -> Record:
         """One record. Raises UnknownImageError."""
-        return to_record(self._one(SELECT, image_id), self._header.fingerprint)
+        return read_record(self._one(SELECT, image_id), self._header.fingerprint)
 
     def image(self, image_id: str) -> tuple[bytes, str]:
         """The image file's bytes and its media type. Raises UnknownImageError."""
-        data, media_type = self._one(
-            "SELECT data, media_type FROM record JOIN image ON record_id = id", image_id
-        )
-        return data, media_type
+        *stored, media_type = self._one(SELECT_IMAGE, image_id)
+        return checked("image", *stored), media_type
 
     def page(self, after: int | None, limit: int) -> Page:
         """Up to `limit` records in order of enrollment, after the cursor."""
         rows = self._read(SELECT + " WHERE id > ? ORDER BY id LIMIT ?", min(after or 0, LAST_ID), limit + 1)
         shown = rows[:limit]
-        records = tuple(to_record(row, self._header.fingerprint) for row in shown)
+        records = tuple(read_record(row, self._header.fingerprint) for row in shown)
         return Page(records, shown[-1][0] if len(rows) > limit else None)
 
     def _make_room(self, size: int) -> None:
@@ -203,13 +213,23 @@ class Store:
             raise DuplicateImageError(row[0]) from error
         return int(added[0])
 
-    def _insert_blobs(self, record_id: int, enrollment: Enrollment) -> None:
+    def _insert_blobs(self, record_id: int, enrollment: Enrollment, row: tuple[Any, ...]) -> None:
         descriptor = enrollment.descriptor.astype("<f4").tobytes()
         self._writer.execute("INSERT INTO descriptor VALUES (?, ?)", (record_id, descriptor))
         self._writer.execute("INSERT INTO image VALUES (?, ?)", (record_id, enrollment.image))
-        if enrollment.strips is not None:
-            strips = enrollment.strips.astype("<f2").tobytes()
+        strips = None if enrollment.strips is None else enrollment.strips.astype("<f2").tobytes()
+        if strips is not None:
             self._writer.execute("INSERT INTO strips VALUES (?, ?)", (record_id, strips))
+        self._writer.execute(
+            INSERT_CHECKSUMS,
+            (
+                record_id,
+                record_checksum(record_id, row),
+                checksum(record_id, descriptor),
+                None if strips is None else checksum(record_id, strips),
+                checksum(record_id, enrollment.image),
+            ),
+        )
 
     def _one(self, query: str, image_id: str) -> tuple[Any, ...]:
         _check_known(image_id)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from index import (
+    DamagedImageError,
     DuplicateImageError,
     GalleryClosedError,
+    GalleryDamagedError,
     GalleryFullError,
     InvalidEnrollmentError,
     UnknownImageError,
@@ -230,6 +232,14 @@ KEYS_UNREADABLE = ErrorKind(
     retry_after_s=5,
     causes=(KeyFileError,),
 )
+GALLERY_DAMAGED = ErrorKind(
+    "gallery-damaged",
+    503,
+    "The gallery is damaged",
+    "What the disk gives back is not what was written to it; nothing was changed, and nothing doubtful is "
+    "answered. The detail names the image, or the part. Tell the operator.",
+    causes=(DamagedImageError, GalleryDamagedError),
+)
 DISK_FULL = ErrorKind(
     "disk-full",
     507,
@@ -274,6 +284,7 @@ KINDS = (
     KEYS_UNREADABLE,
     DEADLINE,
     DISK_FULL,
+    GALLERY_DAMAGED,
 )
 
 BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD}

@@ -41,10 +41,15 @@ def enrollment(name: str, **changes: Any) -> Enrollment:
 
 
 def version_1(kind: str, folder: Path) -> None:
-    """Make `folder` the gallery of schema version 1 that was "closed" or "killed"; see the fixtures' README.
+    """Make `folder` the gallery of schema version 1 that was "closed" or "killed"; see `earlier_version`."""
+    earlier_version(1, kind, folder)
 
-    It holds a, d, e and f, of which f has no strips.
+
+def earlier_version(version: int, kind: str, folder: Path) -> None:
+    """Make `folder` the gallery of this schema version that was "closed" or "killed".
+
+    See the fixtures' README. It holds a, d, e and f, of which f has no strips.
     """
-    with tarfile.open(FIXTURES / f"version-1-{kind}.tar.gz") as archive:
+    with tarfile.open(FIXTURES / f"version-{version}-{kind}.tar.gz") as archive:
         archive.extractall(folder.parent / f"{folder.name}.extracted", filter="data")
     (folder.parent / f"{folder.name}.extracted" / "gallery").rename(folder)

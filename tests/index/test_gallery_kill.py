@@ -107,7 +107,7 @@ def test_a_migration_that_kill_9_ends_goes_on_at_the_next_opening_and_loses_noth
         with history.opened(folder) as gallery:
             found = _assert_whole(gallery, without_strips="f")
             assert {record.fingerprint for record in gallery.page().records} == {"model-b"}
-            assert gallery._store._read("PRAGMA user_version") == [(2,)]
+            assert gallery._store._read("PRAGMA user_version") == [(3,)]
         assert found in expected[acknowledged : acknowledged + 2], f"killed at point {name}"
         assert [file.name for file in (folder / "backup-version-1").iterdir()] == ["gallery.sqlite"]
         with closing(sqlite3.connect(folder / "backup-version-1" / "gallery.sqlite")) as backup:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from index import (
+    DamagedImageError,
     FingerprintMismatchError,
     GalleryMigrationError,
     GalleryShapeError,
@@ -28,7 +29,7 @@ from index.acknowledged import ACKNOWLEDGED
 from index.connections import DATABASE
 from index.migration import KEPT_DAYS, SCHEMA_VERSION, SPARE, STEPS, migrate
 from index.snapshot import MANIFEST
-from tests.index.samples import Open, enrollment, version_1
+from tests.index.samples import Open, earlier_version, enrollment, version_1
 
 BACKUP = "backup-version-1"
 DAY = 86_400
@@ -97,6 +98,37 @@ def test_a_gallery_of_version_1_keeps_everything_and_goes_on(
         _assert_holds(gallery, "defg", "model-a")
     open_gallery(tmp_path / "new").close()
     assert _tables(earlier / DATABASE) == _tables(tmp_path / "new" / DATABASE)
+
+
+@pytest.mark.parametrize("kind", ["closed", "killed"])
+def test_a_gallery_of_version_2_keeps_everything_and_gets_checksums(
+    folder: Path, open_gallery: Open, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier_version(2, kind, folder)
+    with open_gallery() as gallery:
+        _assert_holds(gallery, "adef", "model-a")
+        gallery.enroll(enrollment("g"))
+        gallery.delete("a")
+    with open_gallery() as gallery:
+        _assert_holds(gallery, "defg", "model-a")
+    assert caplog.records == []
+    assert _values(folder / "backup-version-2" / DATABASE, "PRAGMA user_version") == [(2,)]
+    assert _values(folder / DATABASE, "SELECT count(*) FROM checksum") == [(4,)]
+    open_gallery(tmp_path / "new").close()
+    assert _tables(folder / DATABASE) == _tables(tmp_path / "new" / DATABASE)
+
+
+def test_an_image_that_is_missing_before_a_migration_is_called_damaged_after_it(
+    folder: Path, open_gallery: Open
+) -> None:
+    earlier_version(2, "closed", folder)
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        connection.execute("DELETE FROM image WHERE record_id = (SELECT id FROM record WHERE image_id = 'd')")
+        connection.commit()
+    gallery = open_gallery()
+    with pytest.raises(DamagedImageError, match="'d' is damaged: its image"):
+        gallery.image("d")
+    assert gallery.image("e")[0] == enrollment("e").image
 
 
 def test_changes_keep_numbers_and_tokens_by_which_snapshots_know_them(earlier: Path) -> None:
@@ -253,7 +285,7 @@ def test_a_migration_that_fails_leaves_the_version_that_was(
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(migration, name, replacement)
-        with pytest.raises(GalleryMigrationError, match=rf"to schema version 2: .*{reason}"):
+        with pytest.raises(GalleryMigrationError, match=rf"to schema version 3: .*{reason}"):
             open_gallery()
     assert _values(earlier / DATABASE, "PRAGMA user_version") == [(1,)]
     _assert_holds(open_gallery(), "adef", "model-a")

@@ -74,10 +74,10 @@ def test_other_shapes_under_the_same_fingerprint_are_refused(
 def test_a_newer_schema_is_refused_with_both_versions_named(open_gallery: Open, folder: Path) -> None:
     open_gallery().close()
     connection = sqlite3.connect(folder / DATABASE)
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute("PRAGMA user_version = 4")
     connection.close()
     for attempt in (open_gallery, lambda: LocalGallery.describe(folder)):
-        with pytest.raises(GallerySchemaError, match=r"version is 3, .* up to 2"):
+        with pytest.raises(GallerySchemaError, match=r"version is 4, .* up to 3"):
             attempt()
 
 

@@ -16,6 +16,7 @@ from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources
 from service.api.disconnect import while_connected
 from service.api.errors import (
     DEADLINE,
+    GALLERY_DAMAGED,
     INVALID_FIELDS,
     MALFORMED,
     NOT_AN_IMAGE,
@@ -56,6 +57,7 @@ router = APIRouter(tags=["query"])
             NOT_EXPLAINABLE,
             OVERLOADED,
             NOT_READY,
+            GALLERY_DAMAGED,
             DEADLINE,
         ),
         200: {

@@ -17,6 +17,7 @@ from service.api.errors import (
     DISK_FULL,
     DUPLICATE,
     EMBEDDING_FAILED,
+    GALLERY_DAMAGED,
     INVALID_FIELDS,
     MALFORMED,
     NOT_AN_IMAGE,
@@ -41,7 +42,7 @@ router = APIRouter(prefix="/gallery", tags=["gallery"])
 ImageIdInPath = Annotated[
     ImageId, Path(description=f"{IMAGE_ID_RULE}. Its slashes stand in the path as they are")
 ]
-of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY)
+of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
 
 
 @router.post(
@@ -60,6 +61,7 @@ of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY)
         EMBEDDING_FAILED,
         OVERLOADED,
         NOT_READY,
+        GALLERY_DAMAGED,
         QUEUE_UNAVAILABLE,
         DEADLINE,
         DISK_FULL,
@@ -105,7 +107,7 @@ async def enroll(
     "",
     summary="List what is enrolled",
     response_description="A page of records, in order of enrollment",
-    responses=responses(INVALID_FIELDS, NOT_READY),
+    responses=responses(INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED),
 )
 async def page(
     resources: OpenResources,

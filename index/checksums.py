@@ -1,0 +1,33 @@
+"""Checksums of what is stored of an image: what the disk gives back is known to be what was written.
+
+CRC-32 finds every damage within 32 bits that lie together and, of any other, all but one in four billion. It
+begins with the record's number, so that what belongs to another image is not taken for this one's.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from index.errors import DamagedImageError
+
+INSERT_CHECKSUMS = "INSERT INTO checksum VALUES (?, ?, ?, ?, ?)"
+
+
+def checksum(record_id: int, data: bytes) -> int:
+    """Of the bytes of one part of a record."""
+    return zlib.crc32(data, record_id & 0xFFFFFFFF)
+
+
+def record_checksum(record_id: int, values: Sequence[Any]) -> int:
+    """Of a record's row without its number: text, whole numbers and None."""
+    return checksum(record_id, json.dumps(list(values), default=repr).encode())
+
+
+def checked(part: str, image_id: str, record_id: int, data: bytes | None, expected: int | None) -> bytes:
+    """The bytes. Raises DamagedImageError unless they have the checksum that was stored with them."""
+    if data is None or expected is None or checksum(record_id, data) != expected:
+        raise DamagedImageError(image_id, part)
+    return data
