@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from service.commands import bundle, gallery, keys
+from service.commands import audit, bundle, gallery, keys
 from service.commands.config import config
 from service.commands.console import print_error
 from service.commands.demo import demo
@@ -46,6 +46,7 @@ app.command(rich_help_panel=CLIENT)(enroll)
 app.command(rich_help_panel=CLIENT)(query)
 app.command(rich_help_panel=CLOSER)(explain)
 app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)
+app.add_typer(audit.app, name="audit", rich_help_panel=UPKEEP)
 app.add_typer(gallery.app, name="gallery", rich_help_panel=UPKEEP)
 app.add_typer(bundle.app, name="bundle", rich_help_panel=UPKEEP)
 

@@ -269,6 +269,11 @@ class Settings(BaseSettings):
         return self.audit_log or self.data_dir / "audit.jsonl"
 
     @property
+    def audit_key_path(self) -> Path:
+        """The key that image ids are hashed by in the audit log."""
+        return self.data_dir / "audit.key"
+
+    @property
     def origins(self) -> tuple[str, ...]:
         """The origins of `cors_origins`, one by one."""
         return _items(self.cors_origins)

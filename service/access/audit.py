@@ -1,9 +1,9 @@
 """The audit log: who did what, when, and how it ended; a JSON line each, in files that rotate.
 
-It is the one log that names keys' holders, client addresses and image ids. What cannot be written there is
-not done: a line that fails turns its request's answer into an error, and until a line can be written again
-nothing that would need one is begun. A line is with the operating system when the answer goes out: it
-survives the process, and a power cut may take the last ones.
+It is the one log that names keys' holders, client addresses and, by their hashes, images. What cannot be
+written there is not done: a line that fails turns its request's answer into an error, and until a line can
+be written again nothing that would need one is begun. A line is with the operating system when the answer
+goes out: it survives the process, and a power cut may take the last ones.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, NoReturn
 
+from service.access.idhash import IdHasher, IdKeyError
 from service.access.key import ApiKey
 from service.access.privatefile import open_private
 
 MAX_MATCHES = 10
+MAX_CLIENT = 64
 MAX_PENDING = 1000
 
 
@@ -58,7 +60,7 @@ class AuditEntry:
             "action": self.action,
             "key_id": self.key.id if self.key else None,
             "key_name": self.key.name if self.key else "anonymous",
-            "client": self.client,
+            "client": self.client[:MAX_CLIENT],
             "status": status,
         }
         if self.image_id is not None:
@@ -96,12 +98,26 @@ class AuditLog:
         path: of the newest file.
         max_bytes: that it may have before it is rotated; 0 never rotates.
         backups: how many older ones are kept.
+        ids: hashes the image ids.
     """
 
-    def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, backups: int, ids: IdHasher) -> None:
         self.path = path
+        self._ids = ids
         self._file = _LoudFile(path, max_bytes, backups)
         self._pending: list[str] = []
+
+    def prepare(self) -> None:
+        """Before the first request: make or read the key for image ids, and `check`.
+
+        Raises:
+            AuditError: the key cannot be used, or the file not be written.
+        """
+        try:
+            self._ids.load()
+        except IdKeyError as error:
+            raise AuditError(f"the audit log's key for image ids cannot be used: {error}") from None
+        self.check()
 
     def check(self) -> None:
         """Write what could not be written before, and see that the file can be.
@@ -118,13 +134,15 @@ class AuditLog:
             raise self._fault(error) from None
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line; the time is added. A line that fails is kept and written by the next `check`.
+        """Append a line, with the time, and hashes in place of image ids.
+
+        A line that fails is kept and written by the next `check`.
 
         Raises:
             AuditError: it cannot be written now.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        text = json.dumps({"time": now, **line})
+        text = json.dumps({"time": now, **self._without_ids(line)}, ensure_ascii=False)
         try:
             self._file.append(text)
         except OSError as error:
@@ -136,6 +154,17 @@ class AuditLog:
     def close(self) -> None:
         """Close the file; a line written later opens it again."""
         self._file.close_stream()
+
+    def _without_ids(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        hashed = dict(line)
+        try:
+            if "image_id" in hashed:
+                hashed["image_hash"] = self._ids.digest(hashed.pop("image_id"))
+            if "matches" in hashed:
+                hashed["match_hashes"] = [self._ids.digest(match) for match in hashed.pop("matches")]
+        except IdKeyError as error:
+            raise AuditError(f"the audit log's key for image ids cannot be used: {error}") from None
+        return hashed
 
     def _fault(self, error: OSError) -> AuditError:
         return AuditError(f"the audit log {self.path} cannot be written: {error.strerror or error}")

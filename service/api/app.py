@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from index import Gallery
 from models.decoding.pool import DecodePool
 from service.access.audit import AuditLog
+from service.access.idhash import IdHasher
 from service.access.keyfile import KeyFile
 from service.access.keyring import Keyring
 from service.api import docs_page, openapi, problems
@@ -80,12 +81,17 @@ def create_app(
     )
     metrics.watch_uploads(lambda: uploads.taken)
     keyring = Keyring(KeyFile(settings.keys_path))
-    audit = AuditLog(settings.audit_path, settings.audit_max_bytes, settings.audit_backups)
+    audit = AuditLog(
+        settings.audit_path,
+        settings.audit_max_bytes,
+        settings.audit_backups,
+        IdHasher(settings.audit_key_path),
+    )
 
     def open_resources(on_step: Callable[[str], None]) -> Resources:
         resources = Resources.open(settings, metrics, models, gallery, pool, on_step, lifecycle.lose)
         try:
-            audit.check()
+            audit.prepare()
         except BaseException:
             resources.close()
             raise

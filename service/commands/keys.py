@@ -141,12 +141,13 @@ def _minute(moment: datetime) -> str:
 @contextmanager
 def _files(data_dir: Path | None) -> Iterator[tuple[KeyFile, AuditLog]]:
     from service.access.audit import AuditLog
+    from service.access.idhash import IdHasher
     from service.access.keyfile import KeyFile
     from service.startup import settings_from
 
     settings = settings_from(data_dir=data_dir)
     # The service rotates its audit log; this only adds lines to it.
-    audit = AuditLog(settings.audit_path, 0, settings.audit_backups)
+    audit = AuditLog(settings.audit_path, 0, settings.audit_backups, IdHasher(settings.audit_key_path))
     try:
         yield KeyFile(settings.keys_path), audit
     finally:

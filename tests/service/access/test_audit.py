@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from index import LocalGallery
-from service.access.audit import AuditError, AuditLog
-from tests.service.access.holders import guarded, showing
+from service.access.audit import AuditEntry, AuditError, AuditLog
+from service.access.auditfind import find_image
+from service.access.idhash import IdHasher, IdKeyError
+from service.access.key import KeyScope, new_key
+from tests.service.access.holders import MADE, guarded, showing
 from tests.service.api.test_problems import check
+from tests.service.command_line import Command, command_runner
 from tests.service.fakes import BLUE, GREEN, RED, Running, picture, running
+
+LONG = "\U0001f697"
+"""A character of four bytes."""
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def open_log(path: Path, max_bytes: int) -> AuditLog:
+    return AuditLog(path, max_bytes, 2, IdHasher(path.parent / "audit.key"))
 
 
 def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
@@ -38,9 +57,12 @@ def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
         client.get("/metrics", headers=admin)
         found = lines(tmp_path / "audit.jsonl")
     told = [
-        (line["key_name"].split()[1], line["action"], line["status"], line.get("image_id")) for line in found
+        (line["key_name"].split()[1], line["action"], line["status"], line.get("image_hash"))
+        for line in found
     ]
-    assert told == [
+    ids = IdHasher(tmp_path / "audit.key")
+    named = {ids.digest(image_id): image_id for image_id in ("cam/1", "b")}
+    assert [(*line[:3], line[3] and named[line[3]]) for line in told] == [
         ("enroll", "enroll", 201, "cam/1"),
         ("admin", "enroll", 409, "cam/1"),
         ("admin", "enroll", 201, "b"),
@@ -56,8 +78,9 @@ def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
     assert found[0]["key_id"] == it.secrets["enroll"].split("_")[1]
     assert found[0]["time"].endswith("Z")
     assert {line["client"] for line in found} == {"127.0.0.1"}
-    assert found[3]["matches"] == ["cam/1", "b"]
+    assert [named[match] for match in found[3]["match_hashes"]] == ["cam/1", "b"]
     text = (tmp_path / "audit.jsonl").read_text()
+    assert "cam/1" not in text
     assert not any(secret in text for secret in it.secrets.values())
     assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
 
@@ -88,7 +111,7 @@ def test_strangers_cannot_push_its_history_out(tmp_path: Path) -> None:
 
 def test_it_rotates_by_size_and_keeps_so_many_files(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(path, 1024, 2)
+    log = open_log(path, 1024)
     for number in range(100):
         log.write({"number": number})
     log.close()
@@ -106,7 +129,7 @@ def test_it_rotates_by_size_and_keeps_so_many_files(tmp_path: Path) -> None:
 
 
 def test_a_line_of_another_process_is_not_lost(tmp_path: Path) -> None:
-    service, command = (AuditLog(tmp_path / "audit.jsonl", size, 2) for size in (10_000, 0))
+    service, command = (open_log(tmp_path / "audit.jsonl", size) for size in (10_000, 0))
     for number in range(10):
         (service, command)[number % 2].write({"number": number})
     service.close()
@@ -117,7 +140,7 @@ def test_a_line_of_another_process_is_not_lost(tmp_path: Path) -> None:
 def test_after_a_torn_line_the_next_one_stands_alone(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_text('{"number": 0}\n{"numb')
-    log = AuditLog(path, 10_000, 2)
+    log = open_log(path, 10_000)
     log.write({"number": 1})
     log.close()
     assert json.loads(path.read_text().splitlines()[-1])["number"] == 1
@@ -167,3 +190,57 @@ def test_dev_null_is_a_log_for_those_who_want_none(tmp_path: Path) -> None:
     with running(tmp_path, audit_log=Path("/dev/null")) as service:
         assert service.enroll().status_code == 201
     assert not (tmp_path / "audit.jsonl").exists()
+
+
+def test_an_entry_is_short_however_long_ids_and_names_are(tmp_path: Path) -> None:
+    _, key = new_key(LONG * 64, {KeyScope.QUERY}, MADE)
+    ids = tuple(LONG * 510 + f"{number:02}" for number in range(50))
+    log = open_log(tmp_path / "audit.jsonl", 0)
+    log.write(AuditEntry("explain", "c" * 5000, "r" * 128, key, ids[0], ids).line(200))
+    log.close()
+    assert (tmp_path / "audit.jsonl").stat().st_size <= 1200
+
+
+def test_the_key_for_ids_is_private_and_one_for_all_processes(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "audit.key"
+    with ThreadPoolExecutor(8) as pool:
+        digests = set(pool.map(lambda _: IdHasher(path).digest("a"), range(16)))
+    assert len(digests) == 1
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["audit.key"]
+    assert IdHasher(tmp_path / "other.key").digest("a") not in digests
+
+
+def test_a_damaged_key_for_ids_is_told_and_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "audit.key"
+    path.write_bytes(b"short")
+    with pytest.raises(IdKeyError, match=r"audit\.key holds 5 bytes"):
+        IdHasher(path).load()
+    with pytest.raises(AuditError, match=r"audit\.key holds 5 bytes"):
+        open_log(tmp_path / "audit.jsonl", 0).prepare()
+    assert path.read_bytes() == b"short"
+
+
+def test_an_image_is_found_in_all_files_by_what_it_was_and_as_a_match(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.with_name("audit.jsonl.10").write_text('{"image_id": "a", "n": 0}\n{"image_id": "ab"}\n')
+    path.with_name("audit.jsonl.9").write_text('{"matches": ["b", "a"], "n": 1}\n{"image_\n')
+    log = open_log(path, 0)
+    log.write({"n": 2, "image_id": "a"})
+    log.write({"n": 3, "image_id": "b"})
+    log.write({"n": 4, "matches": ["b", "a"]})
+    log.close()
+    found = find_image(path, IdHasher(tmp_path / "audit.key"), "a")
+    assert [json.loads(line)["n"] for line in found.lines] == [0, 1, 2, 4]
+    assert found.unreadable == 1
+
+
+def test_the_command_prints_an_images_entries_and_makes_no_key(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "audit.jsonl").write_text('{"image_id": "a"}\n')
+    outcome = command("audit", "find", "a", "--data-dir", tmp_path)
+    assert (outcome.code, outcome.out) == (0, '{"image_id": "a"}\n')
+    none = command("audit", "find", "b", "--data-dir", tmp_path)
+    assert (none.code, none.out) == (0, "")
+    assert "No entry names it" in none.err
+    assert not (tmp_path / "audit.key").exists()
+    assert command("audit", "find", "a", "--data-dir", tmp_path / "other").code == 2

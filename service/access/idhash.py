@@ -1,0 +1,97 @@
+"""What stands for an image id in the audit log: a hash by a key that the data directory keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from service.access.privatefile import open_private
+
+KEY_BYTES = 32
+HEX_DIGITS = 32
+
+
+class IdKeyError(Exception):
+    """The key cannot be used; the message names its file and the remedy."""
+
+
+class IdHasher:
+    """HMAC-SHA256 of image ids, its first 128 bits.
+
+    Ids are often guessable, such as number plates or file names: without a key, a plain hash would give them
+    away to whoever tries them. The key is read once; only `load` makes it.
+
+    Args:
+        path: of the file with the key.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._key: bytes | None = None
+
+    def load(self) -> bytes:
+        """Read the key; make it where there is none.
+
+        Raises:
+            IdKeyError: it cannot be read or made.
+        """
+        try:
+            self._key = key = self._read() or self._make()
+        except OSError as error:
+            raise IdKeyError(f"{self.path}: {error.strerror or error}") from None
+        return key
+
+    def find(self) -> bool:
+        """Read the key where there is one; the answer is whether there is.
+
+        Raises:
+            IdKeyError: it cannot be read.
+        """
+        try:
+            self._key = self._read()
+        except OSError as error:
+            raise IdKeyError(f"{self.path}: {error.strerror or error}") from None
+        return self._key is not None
+
+    def digest(self, image_id: str) -> str:
+        """The id's hash, 32 hex digits; the key is loaded where it is not.
+
+        Raises:
+            IdKeyError: it cannot be.
+        """
+        key = self.load() if self._key is None else self._key
+        return hmac.digest(key, image_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:HEX_DIGITS]
+
+    def _read(self) -> bytes | None:
+        try:
+            key = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if len(key) != KEY_BYTES:
+            raise IdKeyError(
+                f"{self.path} holds {len(key)} bytes where a key of {KEY_BYTES} is expected; restore it from "
+                "a backup, or remove it: a new one is made, and older entries of the audit log are not found "
+                "by image id any more"
+            )
+        return key
+
+    def _make(self) -> bytes:
+        new = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.new")
+        try:
+            with os.fdopen(open_private(new, os.O_WRONLY | os.O_EXCL), "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            # Of processes that make it at the same time, one does; the others read what it made.
+            with suppress(FileExistsError):
+                os.link(new, self.path)
+        finally:
+            new.unlink(missing_ok=True)
+        key = self._read()
+        if key is None:
+            raise IdKeyError(f"{self.path} was removed while it was made")
+        return key
