@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import math
 import os
 import signal
@@ -149,8 +148,6 @@ def run(settings: Settings) -> None:
         signal.signal(number, lambda _number, _frame: None)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     log.info("listening", url=f"http://{host}:{settings.port}")
-    # A request makes thousands of short-lived objects; looking them over every 700 of them shows in p95.
-    gc.set_threshold(50_000, 20, 50)
     server.run(sockets=[listener])
     failure = app.state.lifecycle.failure
     if isinstance(failure, EmbedderLostError):

@@ -197,7 +197,8 @@ class Batcher:
             self._expected -= 1
             self._waiting.append(item)
             self._changed.notify_all()
-        item.future.add_done_callback(lambda future: self._withdraw(item) if future.cancelled() else None)
+        # Not with the item: the future would hold on to what holds on to it, and the image with both.
+        item.future.add_done_callback(self._withdraw)
         return item
 
     def _forgo(self) -> None:
@@ -205,10 +206,14 @@ class Batcher:
             self._expected -= 1
             self._changed.notify_all()
 
-    def _withdraw(self, item: WaitingImage) -> None:
+    def _withdraw(self, future: Future[Embedded]) -> None:
+        if not future.cancelled():
+            return
         with self._changed:
-            if item in self._waiting:
-                self._waiting.remove(item)
+            for item in self._waiting:
+                if item.future is future:
+                    self._waiting.remove(item)
+                    return
 
     def _work(self) -> None:
         try:
