@@ -23,7 +23,7 @@ FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.2, 5.0
 
 
 @dataclass(eq=False)
-class _Worker:
+class _Decoder:
     """A process, and what it is at: starting, idle, or a job."""
 
     process: DecoderProcess
@@ -59,7 +59,7 @@ class Dispatcher:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._alarm, selectors.EVENT_READ)
         self._waiting: deque[Job] = deque()
-        self._workers: list[_Worker] = []
+        self._decoders: list[_Decoder] = []
         self._not_started_for: str | None = None
         self._not_before = 0.0
         self._backoff_s = FIRST_BACKOFF_S
@@ -67,12 +67,12 @@ class Dispatcher:
     @property
     def pids(self) -> list[int]:
         """Of the processes that there are."""
-        return [worker.process.pid for worker in list(self._workers)]
+        return [decoder.process.pid for decoder in list(self._decoders)]
 
     @property
     def fault(self) -> str | None:
         """Why no process decodes: the last one could not be started, and there is no other; else None."""
-        return None if any(worker.ready for worker in list(self._workers)) else self._not_started_for
+        return None if any(decoder.ready for decoder in list(self._decoders)) else self._not_started_for
 
     def put(self, job: Job) -> None:
         """Take a job in; from any thread.
@@ -131,24 +131,24 @@ class Dispatcher:
     def _patience_s(self) -> float | None:
         """How long nothing needs to be done unless something happens."""
         moments = [job.deadline for job in self._waiting]
-        moments += [worker.job.ends_at() for worker in self._workers if worker.job is not None]
-        if len(self._workers) < self._wanted():
+        moments += [decoder.job.ends_at() for decoder in self._decoders if decoder.job is not None]
+        if len(self._decoders) < self._wanted():
             moments.append(self._not_before)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _wanted(self) -> int:
-        busy = sum(worker.job is not None for worker in self._workers)
+        busy = sum(decoder.job is not None for decoder in self._decoders)
         return max(self._least, min(self._most, busy + len(self._waiting)))
 
     def _start_missing(self) -> None:
-        while len(self._workers) < self._wanted() and time.monotonic() >= self._not_before:
+        while len(self._decoders) < self._wanted() and time.monotonic() >= self._not_before:
             try:
-                worker = _Worker(DecoderProcess())
+                decoder = _Decoder(DecoderProcess())
             except OSError as error:
                 self._not_started(f"a decoding process cannot be started: {error.strerror}")
                 return
-            self._workers.append(worker)
-            self._selector.register(worker.process, selectors.EVENT_READ, worker)
+            self._decoders.append(decoder)
+            self._selector.register(decoder.process, selectors.EVENT_READ, decoder)
 
     def _not_started(self, fault: str) -> None:
         self._not_started_for = fault
@@ -157,48 +157,48 @@ class Dispatcher:
         self.settled.set()
 
     def _hand_out(self) -> None:
-        for worker in [worker for worker in self._workers if worker.ready and worker.job is None]:
+        for decoder in [decoder for decoder in self._decoders if decoder.ready and decoder.job is None]:
             if not self._waiting:
                 return
-            job = worker.job = self._waiting.popleft()
+            job = decoder.job = self._waiting.popleft()
             try:
-                worker.process.send(job.data, job.spec)
+                decoder.process.send(job.data, job.spec)
             except ProcessEndedError:
-                self._bury(worker)
+                self._on_ended(decoder)
             except OSError as error:
-                worker.job = None
+                decoder.job = None
                 job.answer(ImageError(f"there is no memory to decode the image in ({error.strerror})"))
 
-    def _listen(self, worker: _Worker) -> None:
+    def _listen(self, decoder: _Decoder) -> None:
         try:
-            said = worker.process.receive()
+            said = decoder.process.receive()
             if said is None:
                 return
-            if not worker.ready:
-                worker.ready = True
+            if not decoder.ready:
+                decoder.ready = True
                 self._not_started_for, self._backoff_s = None, FIRST_BACKOFF_S
                 self.settled.set()
                 return
-            if worker.job is None:
+            if decoder.job is None:
                 raise ProcessEndedError("it speaks without being asked")
-            outcome = worker.job.outcome(said, worker.process)
+            outcome = decoder.job.outcome(said, decoder.process)
         except ProcessEndedError:
-            self._bury(worker)
+            self._on_ended(decoder)
             return
-        worker.process.forget()
-        job, worker.job = worker.job, None
+        decoder.process.forget()
+        job, decoder.job = decoder.job, None
         job.answer(outcome)
 
-    def _bury(self, worker: _Worker) -> None:
+    def _on_ended(self, decoder: _Decoder) -> None:
         """A process has ended by itself: its image gets a second one, or the blame."""
-        if not worker.ready:
-            said = worker.process.last_words().splitlines() or ["it said nothing"]
+        if not decoder.ready:
+            said = decoder.process.last_words().splitlines() or ["it said nothing"]
             self._not_started(
-                f"a decoding process ended before it was ready ({_how(self._end(worker))}): {said[-1]}"
+                f"a decoding process ended before it was ready ({_how(self._end(decoder))}): {said[-1]}"
             )
             return
-        status = self._end(worker)
-        job = worker.job
+        status = self._end(decoder)
+        job = decoder.job
         if job is None:
             return
         self._on_end(f"ended over an image ({_how(status)})")
@@ -216,17 +216,19 @@ class Dispatcher:
         for job in [job for job in self._waiting if job.future.cancelled() or now >= job.deadline]:
             self._waiting.remove(job)
             job.expire()
-        for worker in list(self._workers):
-            if worker.job is not None and worker.job.is_late(now):
-                self._end(worker)
-                told = "at a deadline" if worker.job.unwanted_at is None else "as nobody waited for its image"
+        for decoder in list(self._decoders):
+            if decoder.job is not None and decoder.job.is_late(now):
+                self._end(decoder)
+                told = (
+                    "at a deadline" if decoder.job.unwanted_at is None else "as nobody waited for its image"
+                )
                 self._on_end(f"was ended {told}")
-                worker.job.expire()
+                decoder.job.expire()
 
-    def _end(self, worker: _Worker) -> int:
-        self._selector.unregister(worker.process)
-        self._workers.remove(worker)
-        return worker.process.end()
+    def _end(self, decoder: _Decoder) -> int:
+        self._selector.unregister(decoder.process)
+        self._decoders.remove(decoder)
+        return decoder.process.end()
 
     def _end_all(self) -> None:
         with self._lock:
@@ -234,9 +236,9 @@ class Dispatcher:
             jobs = [*self._arrived, *self._waiting]
             self._arrived.clear()
             self._waiting.clear()
-        for worker in list(self._workers):
-            self._end(worker)
-            jobs += [worker.job] if worker.job is not None else []
+        for decoder in list(self._decoders):
+            self._end(decoder)
+            jobs += [decoder.job] if decoder.job is not None else []
         for job in jobs:
             job.answer(DecodePoolError("the decoding processes have been stopped"))
         self._not_started("the decoding processes have been stopped")

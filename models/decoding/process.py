@@ -41,8 +41,13 @@ class DecoderProcess:
     """
 
     def __init__(self) -> None:
-        self._memory = SharedMemory()
         self._control, theirs = socket.socketpair()
+        try:
+            self._memory = SharedMemory()
+        except OSError:
+            self._control.close()
+            theirs.close()
+            raise
         self._control.setblocking(False)
         self._said = b""
         command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(_path()), CHILD]

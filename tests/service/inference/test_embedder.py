@@ -73,6 +73,17 @@ def test_an_image_that_ends_its_process_is_refused_and_those_beside_it_are_not()
     assert not [answer for answer in answers[1::2] if isinstance(answer, BaseException)]
 
 
+def test_without_a_decoding_process_the_embedder_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "CHILD", "models.decoding.absent")
+    with embedding() as (embedder, _):
+        assert embedder.state().fault is None
+        with pytest.raises(Expired):
+            asyncio.run(embedder.embed(picture(), time.monotonic() + 2))
+        fault = embedder.state().fault
+    assert fault is not None
+    assert "ended before it was ready" in fault
+
+
 def test_never_more_images_are_decoded_than_processes_whoever_hangs_up(tmp_path: Path) -> None:
     note = tmp_path / "pids"
     at_once: list[int] = []
