@@ -15,6 +15,7 @@ import pytest
 from service.cli import main
 from service.server import listen
 from tests.service.fakes import wait_until_ready
+from tests.terminal import widen
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,11 +34,12 @@ Command = Callable[..., Outcome]
 
 def command_runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """A function that runs `lka-reid` with these arguments in this process."""
-    monkeypatch.setenv("COLUMNS", "200")
+    widen(monkeypatch)
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["lka-reid", *map(str, arguments)])
         code = 0
+        capsys.readouterr()  # what was printed before is not the command's
         try:
             main()
         except SystemExit as end:

@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
+from tests.terminal import widen
 from training.checkpoints.resume import as_json
 from training.cli import app
 from training.config.files import RENAMED, load_as, load_config
@@ -52,7 +53,7 @@ def one_thread() -> Iterator[None]:
 
 
 def lka_reid(*words: str | Path) -> str:
-    found = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "120"})
+    found = CliRunner().invoke(app, [str(word) for word in words])
     assert found.exit_code == 0, found.output
     return found.output
 
@@ -66,7 +67,10 @@ def told(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_one_command_makes_what_train_embedder_and_train_reranker_make(tree: Path, tmp_path: Path) -> None:
+def test_one_command_makes_what_train_embedder_and_train_reranker_make(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widen(monkeypatch)
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
     first.write_text(EMBEDDER, encoding="utf-8")
     second.write_text(RERANKER, encoding="utf-8")

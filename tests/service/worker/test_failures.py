@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -201,7 +202,10 @@ async def flood(service: Process, requests: int) -> collections.Counter[int]:
 
 def test_a_flood_on_a_slow_worker_is_200_or_503_in_bounded_memory(tmp_path: Path) -> None:
     places = 40
-    with stack(tmp_path, request_deadline_s=300, max_queue=places) as it:
+    settings: dict[str, Any] = {"request_deadline_s": 300, "max_queue": places}
+    # All of the flood comes from one address.
+    settings |= {"max_connections": 2000, "max_connections_per_peer": 2000}
+    with stack(tmp_path, None, **settings) as it:
         service, worker = it.service(), it.worker(delay_s=0.1)
         wait_for(service.ready, "the service")
         before = service.metrics()["process_resident_memory_bytes"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.terminal import widen
 from training.cli import app
 
 EMBEDDER = """
@@ -54,8 +55,11 @@ def first(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_training_prints_a_line_a_check_and_both_stages(words: list[str], tmp_path: Path) -> None:
-    found = CliRunner().invoke(app, [*words, *first(tmp_path)], env={"COLUMNS": "120"})
+def test_a_training_prints_a_line_a_check_and_both_stages(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widen(monkeypatch)
+    found = CliRunner().invoke(app, [*words, *first(tmp_path)])
     assert found.exit_code == 0, found.output
     lines = [line for line in found.output.splitlines() if line.startswith("step ")]
     *choosing, first_check, last_check = lines

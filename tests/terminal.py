@@ -1,0 +1,17 @@
+"""A terminal so wide that no table breaks a path."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.commands import console
+from training.commands import progress
+
+WIDTH = 200
+
+
+def widen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make what the commands print that wide: a console takes the width of the terminal when it is made."""
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    for each in (console.out, console.err, progress.out, progress.err):
+        monkeypatch.setattr(each, "width", WIDTH)
