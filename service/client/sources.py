@@ -23,7 +23,7 @@ COLUMNS = Columns(
     required=("path",),
     optional=(*FIELDS, "tags"),
     # What training reads of the same table, and the gallery has no place for.
-    elsewhere=("vehicle_type", "colour", "track", "role"),
+    elsewhere=("vehicle_type", "colour", "track", "model", "group", "role"),
     strict=True,
     escape="--ignore-columns",
 )

@@ -25,6 +25,8 @@ class VehicleImage:
         colour: of the vehicle.
         time: when it was taken, as the data set writes it.
         track: the passage before one camera that it belongs to.
+        model: make and model, or the body design of a rendered vehicle.
+        group: vehicles that are hard to tell apart share one.
         origin: file and row that list it, for messages; not part of its identity.
     """
 
@@ -36,6 +38,8 @@ class VehicleImage:
     colour: str = ""
     time: str = ""
     track: str = ""
+    model: str = ""
+    group: str = ""
     origin: str = field(default="", compare=False)
 
     @property

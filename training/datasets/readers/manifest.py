@@ -1,8 +1,8 @@
 """A CSV manifest: the layout for one's own images.
 
 Columns: `path` (relative to the manifest), `vehicle_id`, `camera_id`, and where known `vehicle_type`, `view`,
-`colour`, `time`, `track`. A column `role` (`train`, `query` or `probe`, `gallery`) divides it; without it
-every image is there to learn from, and in the one task every image queries all others.
+`colour`, `time`, `track`, `model`, `group`. A column `role` (`train`, `query` or `probe`, `gallery`) divides
+it; without it every image is there to learn from, and in the one task every image queries all others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAME = "manifest.csv"
 SUFFIXES = (".csv", ".tsv")
 ROLES = {"train": "train", "query": "query", "probe": "query", "gallery": "gallery"}
 REQUIRED = ("path", "vehicle_id", "camera_id")
-KNOWN = ("vehicle_type", "view", "colour", "time", "track")
+KNOWN = ("vehicle_type", "view", "colour", "time", "track", "model", "group")
 # What enrollment reads of the same manifest.
 OF_ENROLLMENT = ("image_id", "captured_at", "tags")
 SHOWN = 10
@@ -32,7 +32,7 @@ def read_manifest(manifest: Path) -> list[VehicleImage]:
 
     Args:
         manifest: CSV with the columns path (relative to the manifest), vehicle_id, camera_id and, if
-            known, vehicle_type, view, colour, time, track.
+            known, vehicle_type, view, colour, time, track, model, group.
 
     Raises:
         DatasetError: the file, a column, a value or an image is missing.
