@@ -226,6 +226,13 @@ class Settings(BaseSettings):
         le=1024**4,
         description="bytes of the audit log before it is rotated",
     )
+    audit_per_minute: int = Field(
+        default=300,
+        ge=0,
+        le=1_000_000,
+        description="entries of the audit log for each key, action and status in a minute; more are counted "
+        "and summarised; 0 writes all",
+    )
     audit_backups: int = Field(default=15, ge=1, le=10_000, description="older audit logs that are kept")
 
     log_format: Literal["auto", "json", "console"] = Field(

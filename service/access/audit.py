@@ -1,4 +1,4 @@
-"""The audit log: who did what, when, and how it ended; a JSON line each, in files that rotate.
+"""The audit log: who did what, when, and how it ended; a JSON line each, chained, in files that rotate.
 
 It is the one log that names keys' holders, client addresses and, by their hashes, images. What cannot be
 written there is not done: a line that fails turns its request's answer into an error, and until a line can
@@ -8,25 +8,28 @@ goes out: it survives the process, and a power cut may take the last ones.
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import structlog
+
+from service.access.auditchain import CHAIN
+from service.access.auditfile import AuditFile
+from service.access.auditquota import Quota
 from service.access.idhash import IdHasher, IdKeyError
 from service.access.key import ApiKey
-from service.access.privatefile import open_private
 
 MAX_MATCHES = 10
 MAX_CLIENT = 64
 MAX_PENDING = 1000
+
+log = structlog.get_logger(__name__)
 
 
 class AuditError(Exception):
@@ -91,20 +94,21 @@ class KeyChange:
 class AuditLog:
     """Appends to one file and rotates it: `audit.jsonl`, then `audit.jsonl.1`, the older ones after it.
 
-    One process rotates a file: each service needs its own. A process that appends a line now and then, such
-    as `lka-reid keys`, leaves rotation alone.
+    Several processes may append to one file, such as a service and `lka-reid keys`; one of them rotates it.
 
     Args:
         path: of the newest file.
         max_bytes: that it may have before it is rotated; 0 never rotates.
         backups: how many older ones are kept.
-        ids: hashes the image ids.
+        ids: hashes the image ids, and has the key of the chain.
+        per_minute: entries of one key, action and status that are written in a minute; 0 for all.
     """
 
-    def __init__(self, path: Path, max_bytes: int, backups: int, ids: IdHasher) -> None:
+    def __init__(self, path: Path, max_bytes: int, backups: int, ids: IdHasher, per_minute: int = 0) -> None:
         self.path = path
         self._ids = ids
-        self._file = _LoudFile(path, max_bytes, backups)
+        self._file = AuditFile(path, max_bytes, backups, lambda: ids.subkey(CHAIN))
+        self._quota = Quota(per_minute)
         self._pending: list[str] = []
 
     def prepare(self) -> None:
@@ -113,10 +117,8 @@ class AuditLog:
         Raises:
             AuditError: the key cannot be used, or the file not be written.
         """
-        try:
+        with self._errors_named():
             self._ids.load()
-        except IdKeyError as error:
-            raise AuditError(f"the audit log's key for image ids cannot be used: {error}") from None
         self.check()
 
     def check(self) -> None:
@@ -125,13 +127,36 @@ class AuditLog:
         Raises:
             AuditError: it cannot.
         """
-        try:
+        with self._errors_named():
             self._file.check()
             while self._pending:
                 self._file.append(self._pending[0])
                 del self._pending[0]
-        except OSError as error:
-            raise self._fault(error) from None
+
+    def record(self, entry: AuditEntry, status: int) -> None:
+        """Append a request's entry, or count it where its key has had its quota of such in this minute.
+
+        Raises:
+            AuditError: as `write`.
+        """
+        line = entry.line(status)
+        if self._quota.admits(line):
+            self.write(line)
+
+    def summarise(self, *, early: bool = False) -> None:
+        """Append a summary of what was only counted in the minutes that have ended, or until now.
+
+        Raises:
+            AuditError: as `write`.
+        """
+        failure = None
+        for summary in self._quota.summaries(early=early):
+            try:
+                self.write(summary)
+            except AuditError as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append a line, with the time, and hashes in place of image ids.
@@ -142,80 +167,39 @@ class AuditLog:
             AuditError: it cannot be written now.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        text = json.dumps({"time": now, **self._without_ids(line)}, ensure_ascii=False)
-        try:
-            self._file.append(text)
-        except OSError as error:
-            # As many as were under way when the disk filled up: nothing is begun after that.
-            if len(self._pending) < MAX_PENDING:
-                self._pending.append(text)
-            raise self._fault(error) from None
+        with self._errors_named():
+            text = json.dumps({"time": now, **self._without_ids(line)}, ensure_ascii=False)
+            try:
+                self._file.append(text)
+            except OSError:
+                # As many as were under way when the disk filled up: nothing is begun after that.
+                if len(self._pending) < MAX_PENDING:
+                    self._pending.append(text)
+                raise
 
     def close(self) -> None:
-        """Close the file; a line written later opens it again."""
-        self._file.close_stream()
+        """Write what was counted and close the file; a line written later opens it again."""
+        try:
+            self.summarise(early=True)
+        except AuditError as error:
+            log.error("audit_summary_lost", reason=str(error))
+        self._file.close()
 
     def _without_ids(self, line: Mapping[str, Any]) -> dict[str, Any]:
         hashed = dict(line)
-        try:
-            if "image_id" in hashed:
-                hashed["image_hash"] = self._ids.digest(hashed.pop("image_id"))
-            if "matches" in hashed:
-                hashed["match_hashes"] = [self._ids.digest(match) for match in hashed.pop("matches")]
-        except IdKeyError as error:
-            raise AuditError(f"the audit log's key for image ids cannot be used: {error}") from None
+        if "image_id" in hashed:
+            hashed["image_hash"] = self._ids.digest(hashed.pop("image_id"))
+        if "matches" in hashed:
+            hashed["match_hashes"] = [self._ids.digest(match) for match in hashed.pop("matches")]
         return hashed
 
-    def _fault(self, error: OSError) -> AuditError:
-        return AuditError(f"the audit log {self.path} cannot be written: {error.strerror or error}")
-
-
-class _LoudFile(RotatingFileHandler):
-    """The standard library's rotating file, for lines of our own, whose errors are raised and not printed."""
-
-    def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
-        super().__init__(path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8", delay=True)
-
-    def append(self, text: str) -> None:
-        """Write a line to the file. Raises OSError."""
-        self.handle(logging.makeLogRecord({"msg": text}))
-
-    def check(self) -> None:
-        """Open the file, where it is not, or is no longer at its path. Raises OSError."""
-        if self.stream is not None and not self._is_in_place(self.stream.fileno()):
-            self.close_stream()
-        if self.stream is None:
-            self.stream = self._open()
-
-    def close_stream(self) -> None:
-        """Close the file, so that the next line opens it anew."""
-        stream, self.stream = self.stream, None
-        if stream is not None:
-            # What a full disk left in the buffer is tried once more by this, and is pending anyway.
-            with suppress(OSError):
-                stream.close()
-
-    def handleError(self, record: logging.LogRecord) -> NoReturn:  # noqa: ARG002, N802
-        """Called while the error is handled: raise it."""
-        self.close_stream()
-        raise
-
-    def _is_in_place(self, descriptor: int) -> bool:
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
         try:
-            return os.path.samestat(Path(self.baseFilename).stat(), os.fstat(descriptor))
-        except FileNotFoundError:
-            return False
-
-    def _open(self) -> io.TextIOWrapper:
-        path = Path(self.baseFilename)
-        descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
-        if _ends_within_a_line(descriptor):
-            os.write(descriptor, b"\n")
-        return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding="utf-8")
-
-
-def _ends_within_a_line(descriptor: int) -> bool:
-    with suppress(OSError):  # not a plain file: /dev/null, a pipe
-        size = os.fstat(descriptor).st_size
-        return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-    return False
+            yield
+        except IdKeyError as error:
+            raise AuditError(f"the audit log's key for image ids cannot be used: {error}") from None
+        except OSError as error:
+            raise AuditError(
+                f"the audit log {self.path} cannot be written: {error.strerror or error}"
+            ) from None

@@ -66,6 +66,15 @@ class IdHasher:
         key = self.load() if self._key is None else self._key
         return hmac.digest(key, image_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:HEX_DIGITS]
 
+    def subkey(self, purpose: str) -> bytes:
+        """A key for another purpose, derived from this one; it is loaded where it is not.
+
+        Raises:
+            IdKeyError: it cannot be.
+        """
+        key = self.load() if self._key is None else self._key
+        return hmac.digest(key, b"subkey\0" + purpose.encode(), hashlib.sha256)
+
     def _read(self) -> bytes | None:
         try:
             key = self.path.read_bytes()

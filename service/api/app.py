@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from index import Gallery
 from models.decoding.pool import DecodePool
-from service.access.audit import AuditLog
+from service.access.audit import AuditError, AuditLog
+from service.access.auditquota import MINUTE_S
 from service.access.idhash import IdHasher
 from service.access.keyfile import KeyFile
 from service.access.keyring import Keyring
@@ -32,6 +35,8 @@ from service.observability.metrics import Metrics
 from service.resources import Resources
 from service.settings import Settings, load_settings
 from service.version import VERSION
+
+log = structlog.get_logger(__name__)
 
 DESCRIPTION = """
 Vehicle re-identification in two stages. Enroll images of vehicles by `POST /gallery`; send an image to
@@ -86,6 +91,7 @@ def create_app(
         settings.audit_max_bytes,
         settings.audit_backups,
         IdHasher(settings.audit_key_path),
+        settings.audit_per_minute,
     )
 
     def open_resources(on_step: Callable[[str], None]) -> Resources:
@@ -102,10 +108,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         lifecycle.start()
+        summarising = asyncio.create_task(_summarise(audit))
         try:
             yield
         finally:
             await lifecycle.stop()
+            summarising.cancel()
             audit.close()
 
     app = FastAPI(
@@ -151,3 +159,14 @@ def create_app(
         app.include_router(router)
     openapi.install(app)
     return app
+
+
+async def _summarise(audit: AuditLog) -> None:
+    """Each minute, have the audit log write what it only counted."""
+    while True:
+        await asyncio.sleep(MINUTE_S)
+        try:
+            audit.summarise()
+        except AuditError as error:
+            # The lines are kept; the next request is refused until they can be written.
+            log.error("access_failed", reason=str(error))

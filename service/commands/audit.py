@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.console import err
+from service.commands.console import err, out
 from service.commands.options import DataDir
 from service.startup import CommandError
 
@@ -47,3 +47,51 @@ def find(
         err.print(f"{found.unreadable} lines are no entries, and may have named it.")
     if not found.lines:
         err.print("No entry names it.")
+
+
+@app.command()
+def verify(
+    noted: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HASH", help="An entry's hash that an earlier verification printed: it has to be there."
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Read the whole log and name the first entry that was changed, removed, moved or put in.
+
+    A line that a crash tore is told apart, and no fault. The exit status is 1 where there is a fault. The key
+    is `audit.key` in the data directory: who has it can make the whole log anew, which shows only by a HASH
+    that was noted elsewhere.
+    """
+    from service.access.auditchain import CHAIN, START, Chain
+    from service.access.auditverify import verify
+    from service.access.idhash import IdHasher, IdKeyError
+    from service.startup import clear_errors, settings_from
+
+    settings = settings_from(data_dir=data_dir)
+    path = settings.audit_path
+    ids = IdHasher(settings.audit_key_path)
+    with clear_errors():
+        if not path.exists():
+            raise CommandError(f"there is no audit log at {path}; --data-dir names its folder")
+        try:
+            if not ids.find():
+                raise CommandError(f"{ids.path} is missing, the log's key; restore it from a backup")
+            found = verify(path, Chain(ids.subkey(CHAIN)), noted)
+        except IdKeyError as error:
+            raise CommandError(str(error)) from None
+    for torn in found.torn:
+        err.print(f"{torn}: torn, as by a crash; the entry after it says so.", markup=False)
+    if found.unfinished is not None:
+        err.print(f"{found.unfinished}: the last line is torn, as by a crash.", markup=False)
+    if found.unchained:
+        err.print(f"{found.unchained:,} lines of earlier versions are of no chain: nothing vouches for them.")
+    if found.first > START.number + 1:
+        err.print(f"Entries 1 to {found.first - 1:,} are not there: they were rotated out.")
+    if found.fault is not None:
+        raise CommandError(f"the audit log is broken: {found.fault}", code=1)
+    if noted is not None and not found.noted:
+        raise CommandError(f"the audit log is whole, but no entry has the hash {noted}", code=1)
+    out.print(f"{found.entries:,} entries are as written. The last one has the hash {found.last.hash}")

@@ -153,7 +153,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 answered = True
                 try:
-                    self._audit.write(entry.line(message["status"]))
+                    self._audit.record(entry, message["status"])
                 except Exception as error:
                     failed = True
                     await _refuse(error, scope, receive, send)
@@ -170,7 +170,7 @@ class Guard:
             await self._app(scope, receive, recorded_send)
         except BaseException:
             if not answered:
-                self._audit.write(entry.line(500))
+                self._audit.record(entry, 500)
             raise
 
 

@@ -119,6 +119,9 @@ def test_it_rotates_by_size_and_keeps_so_many_files(tmp_path: Path) -> None:
         "audit.jsonl",
         "audit.jsonl.1",
         "audit.jsonl.2",
+        "audit.jsonl.head",
+        "audit.jsonl.lock",
+        "audit.key",
     ]
     files = [tmp_path / "audit.jsonl.2", tmp_path / "audit.jsonl.1", path]
     for file in files:
