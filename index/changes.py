@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,23 @@ from index.checksums import checked
 CHUNK = 256  # descriptors in memory at a time while the index is filled; 8 MiB at d = 8192
 
 DESCRIPTORS = (
-    "SELECT id, image_id, data, checksum.descriptor FROM record "
+    "SELECT id, image_id, camera_id, data, checksum.descriptor FROM record "
     "LEFT JOIN descriptor ON descriptor.record_id = id LEFT JOIN checksum ON checksum.record_id = id"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Ids `[n]`, descriptors `[n, d]` as they were enrolled, and the camera of each, None for none."""
+
+    ids: NDArray[np.int64]
+    descriptors: NDArray[np.float32]
+    cameras: list[str | None]
+
+    def without(self, ids: NDArray[np.int64]) -> Described:
+        """Those that are not among the ids."""
+        kept = np.flatnonzero(~np.isin(self.ids, ids))
+        return Described(self.ids[kept], self.descriptors[kept], [self.cameras[row] for row in kept])
 
 
 class Changes:
@@ -57,16 +72,16 @@ class Changes:
         """Ids [n] of the records deleted after that change."""
         return self._ids("SELECT record_id FROM change WHERE sequence > ? AND kind = 'delete'", sequence)
 
-    def enrolled_after(self, sequence: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Ids [n] and descriptors [n, d], in pieces, of what was enrolled after that change and still is."""
+    def enrolled_after(self, sequence: int) -> Iterator[Described]:
+        """What was enrolled after that change and still is, in pieces."""
         return self._descriptors(
             f"{DESCRIPTORS} JOIN change ON change.record_id = record.id "
             "WHERE sequence > ? AND kind = 'enroll' ORDER BY sequence",
             sequence,
         )
 
-    def everything(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Ids [n] and descriptors [n, d] of the whole gallery, in pieces, in order of enrollment."""
+    def everything(self) -> Iterator[Described]:
+        """The whole gallery, in pieces, in order of enrollment."""
         return self._descriptors(f"{DESCRIPTORS} ORDER BY id")
 
     def ids(self) -> NDArray[np.int64]:
@@ -89,12 +104,15 @@ class Changes:
     def _ids(self, query: str, *values: Any) -> NDArray[np.int64]:
         return np.array([row[0] for row in self._writer.execute(query, values)], dtype=np.int64)
 
-    def _descriptors(
-        self, query: str, *values: Any
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        cursor = self._writer.execute(query, values)
-        while rows := cursor.fetchmany(CHUNK):
-            ids = np.array([row[0] for row in rows], dtype=np.int64)
-            data = [checked("descriptor", row[1], row[0], row[2], row[3]) for row in rows]
-            flat = np.frombuffer(b"".join(data), dtype="<f4").astype(np.float32)
-            yield ids, flat.reshape(len(rows), -1)
+    def _descriptors(self, query: str, *values: Any) -> Iterator[Described]:
+        return described(self._writer, query, *values)
+
+
+def described(connection: sqlite3.Connection, query: str = DESCRIPTORS, *values: Any) -> Iterator[Described]:
+    """What a query that begins with DESCRIPTORS finds, in pieces. Raises DamagedImageError."""
+    cursor = connection.execute(query, values)
+    while rows := cursor.fetchmany(CHUNK):
+        ids = np.array([row[0] for row in rows], dtype=np.int64)
+        data = [checked("descriptor", row[1], row[0], row[3], row[4]) for row in rows]
+        flat = np.frombuffer(b"".join(data), dtype="<f4").astype(np.float32)
+        yield Described(ids, flat.reshape(len(rows), -1), [row[2] for row in rows])

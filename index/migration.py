@@ -18,12 +18,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from shutil import disk_usage, rmtree
 
+import numpy as np
+
 from index.checksums import INSERT_CHECKSUMS, checksum, record_checksum
 from index.connections import DATABASE, transaction
 from index.disk import create_folder, sync
 from index.errors import GalleryMigrationError
+from index.sums import Sums
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 KEPT_DAYS = 7
 SPARE = 16 << 20  # bytes beside the backup that must be free, for the steps
 PAGES = 2048  # of the database that are copied at a time; 8 MiB
@@ -170,5 +173,62 @@ def _add_checksums(connection: sqlite3.Connection) -> None:
         )
 
 
-STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _spell_enroll, 2: _add_checksums}
+def _add_camera_statistics(connection: sqlite3.Connection) -> None:
+    """From version 3 to 4: each camera's sums, of the descriptors that are there and undamaged."""
+    for table in (
+        """CREATE TABLE camera (
+        collection TEXT NOT NULL,
+        camera_id TEXT NOT NULL,
+        source TEXT NOT NULL CHECK (source IN ('enrolled', 'calibrated')),
+        count INTEGER NOT NULL,
+        sums BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (collection, camera_id, source)
+    ) STRICT""",
+        """CREATE TABLE calibration_image (
+        collection TEXT NOT NULL,
+        camera_id TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (collection, camera_id, digest)
+    ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE normalisation (
+        version INTEGER PRIMARY KEY AUTOINCREMENT,
+        token INTEGER NOT NULL DEFAULT (random()),
+        made_at INTEGER NOT NULL
+    ) STRICT""",
+        """CREATE TABLE normalisation_camera (
+        version INTEGER NOT NULL REFERENCES normalisation (version) ON DELETE CASCADE,
+        collection TEXT NOT NULL,
+        camera_id TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        estimate BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (version, collection, camera_id)
+    ) STRICT""",
+    ):
+        connection.execute(table)
+    found: dict[str, Sums] = {}
+    rows = connection.execute(
+        "SELECT id, ifnull(camera_id, ''), descriptor.data, checksum.descriptor FROM record "
+        "JOIN descriptor ON descriptor.record_id = id JOIN checksum ON checksum.record_id = id"
+    )
+    for record_id, camera_id, data, expected in rows:
+        if checksum(record_id, data) != expected:
+            log.warning("the descriptor of record %d is damaged and left out of its camera's sums", record_id)
+            continue
+        sums = Sums.of(np.frombuffer(data, dtype="<f4")[np.newaxis])
+        found[camera_id] = found[camera_id] + sums if camera_id in found else sums
+    for camera_id, sums in found.items():
+        data = sums.to_bytes()
+        connection.execute(
+            "INSERT INTO camera VALUES ('default', ?, 'enrolled', ?, ?, ?)",
+            (camera_id, sums.count, data, checksum(sums.count, data)),
+        )
+
+
+STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
+    1: _spell_enroll,
+    2: _add_checksums,
+    3: _add_camera_statistics,
+}
 """From each version to the next. A step stays as it was released: it spells out the tables that it makes."""

@@ -64,8 +64,8 @@ def recover(
 def rebuild(vectors: Vectors, changes: Changes) -> None:
     """Fill the index anew from the database, to the last change."""
     vectors.clear()
-    for ids, descriptors in changes.everything():
-        vectors.add(ids, descriptors, sequence=None)
+    for piece in changes.everything():
+        vectors.add(piece.ids, piece.descriptors, sequence=None)
     vectors.reach(changes.last())
 
 
@@ -96,6 +96,6 @@ def _catch_up(vectors: Vectors, changes: Changes) -> None:
     since = vectors.sequence or 0
     gone = np.intersect1d(changes.deleted_after(since), vectors.ids())
     vectors.remove(gone, sequence=None)
-    for ids, descriptors in changes.enrolled_after(since):
-        vectors.add(ids, descriptors, sequence=None)
+    for piece in changes.enrolled_after(since):
+        vectors.add(piece.ids, piece.descriptors, sequence=None)
     vectors.reach(changes.last())

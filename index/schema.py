@@ -15,8 +15,10 @@ APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database 
 
 # Blobs live beside the record, not in it: listing then reads only the pages that it shows.
 # Checksums are of what lies in the other tables under the same number (see `index.checksums`).
+# A camera's sums are of raw descriptors; "" as its id stands for images without one, and in an estimate for
+# every camera that has none of its own. Images of a calibration are known by digests: none counts twice.
 # A change's token is random: a snapshot that names sequence and token proves that it belongs to
-# this history, and not to one that a restored backup has left behind.
+# this history, and not to one that a restored backup has left behind. So does a normalisation's.
 TABLES = (
     """CREATE TABLE gallery (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
@@ -60,6 +62,35 @@ TABLES = (
         record_id INTEGER NOT NULL,
         kind TEXT NOT NULL CHECK (kind IN ('enroll', 'delete')),
         token INTEGER NOT NULL DEFAULT (random())
+    ) STRICT""",
+    """CREATE TABLE camera (
+        collection TEXT NOT NULL,
+        camera_id TEXT NOT NULL,
+        source TEXT NOT NULL CHECK (source IN ('enrolled', 'calibrated')),
+        count INTEGER NOT NULL,
+        sums BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (collection, camera_id, source)
+    ) STRICT""",
+    """CREATE TABLE calibration_image (
+        collection TEXT NOT NULL,
+        camera_id TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (collection, camera_id, digest)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE normalisation (
+        version INTEGER PRIMARY KEY AUTOINCREMENT,
+        token INTEGER NOT NULL DEFAULT (random()),
+        made_at INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE normalisation_camera (
+        version INTEGER NOT NULL REFERENCES normalisation (version) ON DELETE CASCADE,
+        collection TEXT NOT NULL,
+        camera_id TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        estimate BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (version, collection, camera_id)
     ) STRICT""",
 )
 

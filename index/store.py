@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from index import schema
 from index.acknowledged import Acknowledged
+from index.cameras import Cameras, CameraSums, read_cameras
 from index.changes import Changes
 from index.checksums import INSERT_CHECKSUMS, checked, checksum, record_checksum
 from index.connections import DATABASE, Connections, transaction
-from index.errors import DuplicateImageError, GalleryFullError, UnknownImageError
+from index.errors import DamagedImageError, DuplicateImageError, GalleryFullError, UnknownImageError
 from index.failures import failures_named
 from index.record import Enrollment, GalleryHeader, Page, Record
 from index.rows import INSERT, SELECT, read_record, to_record, to_row
@@ -74,6 +75,10 @@ class Moment:
             found[record_id] = np.frombuffer(sound, dtype="<f2").reshape(shape).astype(np.float16, copy=False)
         return found
 
+    def cameras(self) -> Mapping[str, CameraSums]:
+        """The sums of every camera that has images, by its id."""
+        return read_cameras(self._connection, self._header.descriptor_dim)
+
     def _rows(self, query: str, ids: set[int]) -> sqlite3.Cursor:
         return self._connection.execute(query, (json.dumps(sorted(ids)),))
 
@@ -96,6 +101,7 @@ class Store:
             self._connections = Connections(folder / DATABASE)
             self._writer = self._connections.writer
             self.changes = Changes(self._writer)
+            self.cameras = Cameras(self._writer, header.descriptor_dim)
             try:
                 schema.prepare(self._writer, folder / DATABASE, header, supersedes)
                 self._writer.execute("PRAGMA journal_mode = WAL")
@@ -113,7 +119,8 @@ class Store:
 
     def insert(self, enrollments: Sequence[Enrollment], now: datetime) -> Inserted:
         """Commit checked enrollments, all or none. Raises DuplicateImageError or GalleryFullError."""
-        self._make_room(sum(map(_size, enrollments)))
+        cameras = len({enrollment.camera_id for enrollment in enrollments})
+        self._make_room(sum(map(_size, enrollments)) + cameras * 16 * self._header.descriptor_dim)
         ids: list[int] = []
         records: list[Record] = []
         sequence = 0
@@ -124,6 +131,10 @@ class Store:
                 self._insert_blobs(ids[-1], enrollment, row)
                 records.append(to_record((ids[-1], *row), self._header.fingerprint))
                 sequence = self.changes.enrolled(ids[-1])
+            self.cameras.enrolled(
+                [enrollment.camera_id for enrollment in enrollments],
+                [enrollment.descriptor for enrollment in enrollments],
+            )
         self._acknowledged.note(sequence)
         return Inserted(np.array(ids, dtype=np.int64), records, sequence)
 
@@ -140,19 +151,49 @@ class Store:
             self._fold_log()
             return self._delete(image_id)
 
+    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
+        """Commit an image of a calibration; False where it is counted already. Raises GalleryFullError."""
+        self._make_room(16 * self._header.descriptor_dim + OVERHEAD)
+        with self._failures_named(), transaction(self._writer):
+            return self.cameras.calibrate(camera_id, descriptor, digest)
+
+    def forget_calibration(self, camera_id: str) -> bool:
+        """Commit the removal of a camera's calibration; False where it has none."""
+        with self._failures_named(), transaction(self._writer):
+            return self.cameras.forget_calibration(camera_id)
+
     def fault(self) -> str | None:
         """What keeps it from taking images, with the remedy; None where nothing does."""
         return self.space.fault()
 
     def _delete(self, image_id: str) -> tuple[int, int]:
         with self._failures_named(), transaction(self._writer):
-            found = self._writer.execute("SELECT id FROM record WHERE image_id = ?", (image_id,)).fetchone()
-            if found is None:
+            row = self._writer.execute(f"{SELECT} WHERE image_id = ?", (image_id,)).fetchone()
+            if row is None:
                 raise UnknownImageError(image_id)
-            self._writer.execute("DELETE FROM record WHERE id = ?", found)
-            sequence = self.changes.deleted(found[0])
+            counted = self._counted(row)
+            self._writer.execute("DELETE FROM record WHERE id = ?", row[:1])
+            if counted is None:
+                self.cameras.recompute()
+            else:
+                self.cameras.deleted(*counted)
+            sequence = self.changes.deleted(row[0])
         self._acknowledged.note(sequence)
-        return found[0], sequence
+        return row[0], sequence
+
+    def _counted(self, row: tuple[Any, ...]) -> tuple[str | None, NDArray[np.float32]] | None:
+        """Camera and descriptor of a row of SELECT; None where they are not what was counted."""
+        stored = self._writer.execute(
+            "SELECT data, checksum.descriptor FROM checksum LEFT JOIN descriptor USING (record_id) "
+            "WHERE record_id = ?",
+            row[:1],
+        ).fetchone()
+        try:
+            record = read_record(row, self._header.fingerprint)
+            data = checked("descriptor", record.image_id, row[0], *(stored or (None, None)))
+        except DamagedImageError:
+            return None
+        return record.camera_id, np.frombuffer(data, dtype="<f4").astype(np.float32)
 
     def record(self, image_id: str) -> Record:
         """One record. Raises UnknownImageError."""
@@ -203,6 +244,12 @@ class Store:
                 yield Moment(connection, self._header)
             finally:
                 connection.rollback()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for statements of one's own."""
+        with self._failures_named(), self._connections.reader() as connection:
+            yield connection
 
     def _insert_record(self, row: tuple[Any, ...]) -> int:
         try:

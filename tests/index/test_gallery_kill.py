@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from index import LocalGallery
+from index.migration import SCHEMA_VERSION
+from tests.index.cameras import assert_statistics_are_recomputed_ones
 from tests.index.mortal import HISTORIES, listings
 from tests.index.samples import DIM, STRIPS, enrollment, version_1
 
@@ -68,6 +70,7 @@ def _assert_whole(gallery: LocalGallery, without_strips: str = "") -> list[str]:
     for table, count in (("descriptor", len(names)), ("strips", stripped), ("image", len(names))):
         assert gallery._store._read(f"SELECT count(*) FROM {table}") == [(count,)]  # noqa: S608
     np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
+    assert_statistics_are_recomputed_ones(gallery)
     return names
 
 
@@ -107,7 +110,7 @@ def test_a_migration_that_kill_9_ends_goes_on_at_the_next_opening_and_loses_noth
         with history.opened(folder) as gallery:
             found = _assert_whole(gallery, without_strips="f")
             assert {record.fingerprint for record in gallery.page().records} == {"model-b"}
-            assert gallery._store._read("PRAGMA user_version") == [(3,)]
+            assert gallery._store._read("PRAGMA user_version") == [(SCHEMA_VERSION,)]
         assert found in expected[acknowledged : acknowledged + 2], f"killed at point {name}"
         assert [file.name for file in (folder / "backup-version-1").iterdir()] == ["gallery.sqlite"]
         with closing(sqlite3.connect(folder / "backup-version-1" / "gallery.sqlite")) as backup:

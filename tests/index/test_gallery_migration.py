@@ -285,7 +285,7 @@ def test_a_migration_that_fails_leaves_the_version_that_was(
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(migration, name, replacement)
-        with pytest.raises(GalleryMigrationError, match=rf"to schema version 3: .*{reason}"):
+        with pytest.raises(GalleryMigrationError, match=rf"to schema version {SCHEMA_VERSION}: .*{reason}"):
             open_gallery()
     assert _values(earlier / DATABASE, "PRAGMA user_version") == [(1,)]
     _assert_holds(open_gallery(), "adef", "model-a")

@@ -21,6 +21,7 @@ from index import (
     LocalGallery,
 )
 from index.connections import DATABASE
+from index.migration import SCHEMA_VERSION
 from tests.index.samples import Open, enrollment
 
 HOLDER = """
@@ -74,10 +75,12 @@ def test_other_shapes_under_the_same_fingerprint_are_refused(
 def test_a_newer_schema_is_refused_with_both_versions_named(open_gallery: Open, folder: Path) -> None:
     open_gallery().close()
     connection = sqlite3.connect(folder / DATABASE)
-    connection.execute("PRAGMA user_version = 4")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     for attempt in (open_gallery, lambda: LocalGallery.describe(folder)):
-        with pytest.raises(GallerySchemaError, match=r"version is 4, .* up to 3"):
+        with pytest.raises(
+            GallerySchemaError, match=rf"version is {SCHEMA_VERSION + 1}, .* up to {SCHEMA_VERSION}"
+        ):
             attempt()
 
 
