@@ -277,8 +277,9 @@ class Settings(BaseSettings):
 
     @property
     def audit_key_path(self) -> Path:
-        """The key that image ids are hashed by in the audit log."""
-        return self.data_dir / "audit.key"
+        """The key of the audit log's hashes, beside its newest file."""
+        beside = self.audit_path if self.audit_path != Path(os.devnull) else self.data_dir / "audit.jsonl"
+        return beside.with_name("audit.key")
 
     @property
     def origins(self) -> tuple[str, ...]:

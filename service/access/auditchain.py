@@ -1,6 +1,6 @@
 """The chain of the audit log's entries: each holds the hash of the one before and one of its own.
 
-A hash is HMAC-SHA256, its first 128 bits, by a key that is derived from the data directory's `audit.key`: who
+A hash is HMAC-SHA256, its first 128 bits, by a key that is derived from `audit.key`: who
 can write the log but not read the key cannot make entries. Who can do both can make the whole chain anew,
 which shows only against a hash that was noted elsewhere.
 """

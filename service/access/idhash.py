@@ -1,4 +1,4 @@
-"""What stands for an image id in the audit log: a hash by a key that the data directory keeps."""
+"""What stands for an image id in the audit log: a hash by a key that is kept beside it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def find(
 ) -> None:
     """Print the entries that name an image, one JSON line each, oldest first.
 
-    The log holds ids as keyed hashes; the key is `audit.key` in the data directory.
+    The log holds ids as keyed hashes; the key is `audit.key` beside it.
     """
     from service.access.auditfind import find_image
     from service.access.idhash import IdHasher, IdKeyError
@@ -62,7 +62,7 @@ def verify(
     """Read the whole log and name the first entry that was changed, removed, moved or put in.
 
     A line that a crash tore is told apart, and no fault. The exit status is 1 where there is a fault. The key
-    is `audit.key` in the data directory: who has it can make the whole log anew, which shows only by a HASH
+    is `audit.key` beside the log: who has it can make the whole log anew, which shows only by a HASH
     that was noted elsewhere.
     """
     from service.access.auditchain import CHAIN, START, Chain
