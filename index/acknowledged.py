@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 
 from index.disk import sync
+from index.private import private_opener
 
 ACKNOWLEDGED = "gallery.acknowledged"
 
@@ -27,7 +28,7 @@ class Acknowledged:
     def __init__(self, folder: Path) -> None:
         self._path = folder / ACKNOWLEDGED
         is_new = not self._path.exists()
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = private_opener(str(self._path), os.O_WRONLY | os.O_CREAT)
         if is_new:
             sync(folder)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from index.errors import GalleryClosedError
+from index.private import create_file
 
 DATABASE = "gallery.sqlite"
 IDLE_READERS = 8
@@ -26,6 +27,7 @@ class Connections:
         self._idle: list[sqlite3.Connection] = []
         self._reading = 0
         self._closed = False
+        create_file(database)
         self.writer = self._connect()
 
     @contextmanager

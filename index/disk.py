@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from index.private import tighten
+
 
 def sync(path: Path) -> None:
     """Wait until a file's contents, or a folder's names, are on the disk."""
@@ -16,8 +18,9 @@ def sync(path: Path) -> None:
 
 
 def create_folder(path: Path) -> None:
-    """Create a folder where there is none, durably."""
+    """Create a private folder where there is none, durably."""
     if path.is_dir():
         return
     path.mkdir(parents=True, exist_ok=True)
+    tighten(path)
     sync(path.parent)

@@ -20,6 +20,7 @@ from index.lock import FolderLock
 from index.loss import check_loss
 from index.migration import remove_old_backups
 from index.mirror import Mirror
+from index.private import tighten_gallery
 from index.record import Enrollment, GalleryHeader, Match, Page, Record
 from index.recovery import recover
 from index.snapshot import SNAPSHOT, SnapshotFolder
@@ -86,6 +87,7 @@ class LocalGallery:
             create_folder(path)
             lock = FolderLock(path)
             undo.callback(lock.release)
+            tighten_gallery(path)
             check_loss(path)
             store = Store(path, header, supersedes)
             undo.callback(store.close)

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from index.errors import GalleryLockedError
+from index.private import create_file
 
 
 class FolderLock:
@@ -26,6 +27,7 @@ class FolderLock:
         self._lock = FileLock(
             file, blocking=False, thread_local=False, fallback_to_soft=False, on_acquired=_sign
         )
+        create_file(file)
         try:
             self._lock.acquire()
         except Timeout:

@@ -21,6 +21,7 @@ from index.connections import DATABASE
 from index.disk import create_folder, sync
 from index.errors import GalleryLossError
 from index.lock import FolderLock
+from index.private import tighten_gallery
 from index.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
 
 WAL = f"{DATABASE}-wal"
@@ -87,6 +88,7 @@ def accept_loss(folder: Path, missing: int) -> Path:
                 sync(aside / name)
             else:
                 (folder / name).replace(aside / name)
+        tighten_gallery(folder)
         sync(aside)
         sync(folder)
         return aside

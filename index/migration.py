@@ -24,6 +24,7 @@ from index.checksums import INSERT_CHECKSUMS, checksum, record_checksum
 from index.connections import DATABASE, transaction
 from index.disk import create_folder, sync
 from index.errors import GalleryMigrationError
+from index.private import create_file
 from index.sums import Sums
 
 SCHEMA_VERSION = 4
@@ -82,6 +83,7 @@ def _back_up(connection: sqlite3.Connection, database: Path, version: int) -> Pa
     rmtree(folder, ignore_errors=True)
     _check_space(connection, database)
     create_folder(folder)
+    create_file(partial)
     with closing(sqlite3.connect(partial)) as target:
         # The file counts when it has its name, and not before.
         target.execute("PRAGMA journal_mode = OFF")

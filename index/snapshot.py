@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from index.disk import sync
+from index.private import create_file, tighten
 from index.vectors import Vectors, row_size
 
 SNAPSHOT = "snapshot"
@@ -69,6 +70,7 @@ class SnapshotFolder:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.mkdir(exist_ok=True)
+        tighten(path)
 
     def manifest(self) -> Manifest | None:
         """The manifest, None where there is none. Raises SnapshotError where it is damaged."""
@@ -128,6 +130,7 @@ class SnapshotFolder:
         digest = hashlib.sha256()
         size = 0
         try:
+            create_file(path)
             with path.open("wb") as file:
                 for block in blocks:
                     digest.update(block)

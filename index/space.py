@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from index.errors import GalleryFullError
+from index.private import create_file
 
 RESERVE = "gallery.reserve"
 RESERVE_BYTES = 1 << 20
@@ -94,7 +95,7 @@ class Space:
     def _hold(self, size: int) -> None:
         # Written, since not every file system reserves bytes that are not.
         try:
-            self._reserve.touch(mode=0o600)
+            create_file(self._reserve)
             self._reserve.write_bytes(bytes(size))
         except OSError:
             self._release()

@@ -21,9 +21,11 @@ import structlog
 
 from service.access.auditchain import CHAIN
 from service.access.auditfile import AuditFile
+from service.access.auditfind import files_of
 from service.access.auditquota import Quota
 from service.access.idhash import IdHasher, IdKeyError
 from service.access.key import ApiKey
+from service.access.privatefile import tighten_private
 
 MAX_MATCHES = 10
 MAX_CLIENT = 64
@@ -119,6 +121,8 @@ class AuditLog:
         """
         with self._errors_named():
             self._ids.load()
+            for file in files_of(self.path):
+                tighten_private(file)
         self.check()
 
     def check(self) -> None:

@@ -9,7 +9,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from service.access.privatefile import open_private
+from service.access.privatefile import open_private, tighten_private
 
 KEY_BYTES = 32
 HEX_DIGITS = 32
@@ -77,6 +77,7 @@ class IdHasher:
 
     def _read(self) -> bytes | None:
         try:
+            tighten_private(self.path)
             key = self.path.read_bytes()
         except FileNotFoundError:
             return None

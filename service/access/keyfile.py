@@ -16,7 +16,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.access.key import ApiKey
-from service.access.privatefile import open_private
+from service.access.privatefile import open_private, tighten_private
 
 VERSION = 1
 
@@ -63,6 +63,7 @@ class KeyFile:
             KeyFileError: it cannot be read, or is no file of keys.
         """
         try:
+            tighten_private(self.path)
             text = self.path.read_bytes()
         except FileNotFoundError:
             return ()
