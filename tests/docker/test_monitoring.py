@@ -14,7 +14,7 @@ from benchmarks import dashboard
 from benchmarks.panels import Panel, Prometheus, load, panels
 from models.bundle import Bundle
 from tests.docker.prometheus import scraping
-from tests.service.fakes import BLUE, GREEN, RED, open_gallery, picture
+from tests.service.fakes import BLUE, GREEN, RED, image_file, open_gallery
 from tests.service.queue.stack import Process, Stack, stack
 
 SCRAPE_S = 1
@@ -48,9 +48,9 @@ class Load:
 
     def _run(self) -> None:
         for number in itertools.count():
-            self._service.enroll(picture((number % 256, 90, 40)), image_id=f"car_{number}")
+            self._service.enroll(image_file((number % 256, 90, 40)), image_id=f"car_{number}")
             for colour in (RED, GREEN, BLUE):
-                self._service.query(picture(colour))
+                self._service.query(image_file(colour))
             self._service.query(b"no image")
             if number % 5 == 4:
                 self._service.client.delete(f"/gallery/car_{number - 2}")

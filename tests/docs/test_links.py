@@ -44,11 +44,11 @@ def test_every_page_of_docs_is_linked_from_the_readme() -> None:
     assert pages <= {link.partition("#")[0] for link in linked}
 
 
-def test_every_picture_of_docs_is_shown() -> None:
+def test_every_figure_of_docs_is_shown() -> None:
     shown = {
         (page.parent / link).resolve()
         for page in PAGES
         for link in LINK.findall(page.read_text(encoding="utf-8"))
     }
-    pictures = {path for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".svg", ".jpg")}
-    assert pictures <= shown
+    figures = {path for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".svg", ".jpg")}
+    assert figures <= shown

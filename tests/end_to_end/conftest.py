@@ -1,4 +1,4 @@
-"""The real service with the shipped bundle, on the shipped pictures."""
+"""The real service with the shipped bundle, on the shipped images."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ START_SECONDS = 180
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of the demo."""
+class DemoImage:
+    """An image of the demo."""
 
     path: str
     vehicle_id: str
@@ -36,10 +36,10 @@ class Picture:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[Picture]:
+def images() -> list[DemoImage]:
     with (DEMO / "manifest.csv").open(newline="", encoding="utf-8") as file:
         return [
-            Picture(row["path"], row["vehicle_id"], row["camera_id"], row["role"])
+            DemoImage(row["path"], row["vehicle_id"], row["camera_id"], row["role"])
             for row in csv.DictReader(file)
         ]
 
@@ -51,12 +51,12 @@ class Service:
     process: subprocess.Popen[bytes]
     client: httpx.Client
 
-    def enroll(self, picture: Picture) -> httpx.Response:
-        fields = {"image_id": picture.path, "vehicle_id": picture.vehicle_id, "camera_id": picture.camera_id}
-        return self.client.post("/gallery", data=fields, files={"image": picture.data()})
+    def enroll(self, image: DemoImage) -> httpx.Response:
+        fields = {"image_id": image.path, "vehicle_id": image.vehicle_id, "camera_id": image.camera_id}
+        return self.client.post("/gallery", data=fields, files={"image": image.data()})
 
-    def query(self, picture: Picture, **fields: str) -> httpx.Response:
-        return self.client.post("/query", data=fields, files={"image": picture.data()})
+    def query(self, image: DemoImage, **fields: str) -> httpx.Response:
+        return self.client.post("/query", data=fields, files={"image": image.data()})
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

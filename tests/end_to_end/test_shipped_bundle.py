@@ -9,7 +9,7 @@ import pytest
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.manifest import BOTH_STAGES, FIRST_STAGE
-from tests.end_to_end.conftest import Picture, Service, serving
+from tests.end_to_end.conftest import DemoImage, Service, serving
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +20,12 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def enrolled(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) -> Iterator[Service]:
+def enrolled(tmp_path_factory: pytest.TempPathFactory, images: list[DemoImage]) -> Iterator[Service]:
     """A service whose gallery holds the demo's gallery."""
     with serving(tmp_path_factory.mktemp("end-to-end") / "data") as service:
-        for picture in pictures:
-            if picture.role == "gallery":
-                assert service.enroll(picture).status_code == 201
+        for image in images:
+            if image.role == "gallery":
+                assert service.enroll(image).status_code == 201
         yield service
 
 
@@ -40,18 +40,18 @@ def test_the_bundle_is_lka_reid_with_a_reranker_in_at_most_50_mb(bundle: Bundle)
     assert sum(path.stat().st_size for path in bundle.path.iterdir()) <= 50_000_000
 
 
-def test_no_demo_picture_shows_a_vehicle_that_the_bundle_was_trained_on(
-    bundle: Bundle, pictures: list[Picture]
+def test_no_demo_image_shows_a_vehicle_that_the_bundle_was_trained_on(
+    bundle: Bundle, images: list[DemoImage]
 ) -> None:
     assert bundle.manifest.training is not None
-    assert {picture.vehicle_id for picture in pictures} == set(bundle.manifest.training.held_out_vehicles)
+    assert {image.vehicle_id for image in images} == set(bundle.manifest.training.held_out_vehicles)
 
 
 @pytest.mark.parametrize(("rerank", "name"), [("false", FIRST_STAGE), ("true", BOTH_STAGES)])
 def test_the_accuracy_in_the_manifest_is_what_the_service_answers(
-    enrolled: Service, bundle: Bundle, pictures: list[Picture], rerank: str, name: str
+    enrolled: Service, bundle: Bundle, images: list[DemoImage], rerank: str, name: str
 ) -> None:
-    probes = [picture for picture in pictures if picture.role == "probe"]
+    probes = [image for image in images if image.role == "probe"]
     ranks = []
     for probe in probes:
         matches = enrolled.query(probe, top_k="100", rerank=rerank).json()["matches"]
@@ -66,19 +66,17 @@ def test_the_accuracy_in_the_manifest_is_what_the_service_answers(
     assert 100 * sum(1 / r for r in ranks) / len(ranks) == pytest.approx(stated.mAP, abs=1.0)
 
 
-def test_an_enrolled_picture_finds_itself_with_similarity_1(
-    enrolled: Service, pictures: list[Picture]
-) -> None:
-    picture = next(p for p in pictures if p.role == "gallery")
-    best = enrolled.query(picture).json()["matches"][0]
-    assert best["image_id"] == picture.path
+def test_an_enrolled_image_finds_itself_with_similarity_1(enrolled: Service, images: list[DemoImage]) -> None:
+    image = next(p for p in images if p.role == "gallery")
+    best = enrolled.query(image).json()["matches"][0]
+    assert best["image_id"] == image.path
     assert best["similarity"] == pytest.approx(1, abs=1e-4)
-    # A strip looks a little at the others too, also in its own picture; strips are kept in half precision.
+    # A strip looks a little at the others too, also in its own image; strips are kept in half precision.
     assert best["rerank_distance"] == pytest.approx(0, abs=0.05)
 
 
-def test_the_second_stage_only_permutes_the_first_ten(enrolled: Service, pictures: list[Picture]) -> None:
-    probe = next(p for p in pictures if p.role == "probe")
+def test_the_second_stage_only_permutes_the_first_ten(enrolled: Service, images: list[DemoImage]) -> None:
+    probe = next(p for p in images if p.role == "probe")
     first = enrolled.query(probe, top_k="30", rerank="false").json()["matches"]
     both = enrolled.query(probe, top_k="30").json()["matches"]
     names = [[match["image_id"] for match in matches] for matches in (first, both)]
@@ -90,10 +88,10 @@ def test_the_second_stage_only_permutes_the_first_ten(enrolled: Service, picture
     assert distances == sorted(distances)
 
 
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, pictures: list[Picture]) -> None:
-    kept = pictures[:3]
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, images: list[DemoImage]) -> None:
+    kept = images[:3]
     with serving(tmp_path / "data") as service:
-        assert all(service.enroll(picture).status_code == 201 for picture in kept)
+        assert all(service.enroll(image).status_code == 201 for image in kept)
         assert service.client.delete(f"/gallery/{kept[1].path}").status_code == 204
         service.kill()
     with serving(tmp_path / "data") as service:
@@ -107,8 +105,8 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, pictures: list[Pi
         assert again.headers["content-type"] == "application/problem+json"
 
 
-def test_an_empty_gallery_answers_an_empty_list(tmp_path: Path, pictures: list[Picture]) -> None:
+def test_an_empty_gallery_answers_an_empty_list(tmp_path: Path, images: list[DemoImage]) -> None:
     with serving(tmp_path / "data") as service:
-        answer = service.query(pictures[0]).json()
+        answer = service.query(images[0]).json()
     assert answer["matches"] == []
     assert set(answer["timings_ms"]) == {"decode", "queue", "embed", "search", "rerank", "total"}

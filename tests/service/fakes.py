@@ -1,4 +1,4 @@
-"""A small deterministic model in place of the real one, pictures for it, and a service made of both."""
+"""A small deterministic model in place of the real one, images for it, and a service made of both."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def open_gallery(path: Path, *, fingerprint: str = FINGERPRINT, strips: bool = T
     )
 
 
-def picture(colour: tuple[int, int, int] = (200, 30, 30), kind: str = "PNG", **options: Any) -> bytes:
+def image_file(colour: tuple[int, int, int] = (200, 30, 30), kind: str = "PNG", **options: Any) -> bytes:
     """An image file with a colour in one half and darkness in the other."""
     image = Image.new("RGB", (32, 32), (10, 10, 10))
     image.paste(colour, (0, 0, 32, 16))
@@ -159,10 +159,10 @@ class Running:
     url: str
 
     def enroll(self, image: bytes | None = None, **fields: Any) -> httpx.Response:
-        return self.client.post("/gallery", files={"image": ("x", image or picture())}, data=fields)
+        return self.client.post("/gallery", files={"image": ("x", image or image_file())}, data=fields)
 
     def query(self, image: bytes | None = None, **fields: Any) -> httpx.Response:
-        return self.client.post("/query", files={"image": ("x", image or picture())}, data=fields)
+        return self.client.post("/query", files={"image": ("x", image or image_file())}, data=fields)
 
 
 @contextmanager

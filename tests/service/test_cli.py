@@ -16,7 +16,7 @@ from service import settings as settings_module
 from service.commands import plugins
 from service.settings import Settings
 from tests.service.command_line import Command, command_runner, free_port
-from tests.service.fakes import BLUE, GREEN, RED, Running, load_fakes, open_gallery, picture, write_bundle
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, load_fakes, open_gallery, write_bundle
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return command_runner(monkeypatch, capsys)
 
 
-def pictures(folder: str) -> Path:
+def image_folder(folder: str) -> Path:
     path = Path(folder)
     path.mkdir()
     for name, colour in {"red": RED, "green": GREEN, "blue": BLUE}.items():
-        (path / f"{name}.png").write_bytes(picture(colour))
+        (path / f"{name}.png").write_bytes(image_file(colour))
     return path
 
 
@@ -89,7 +89,7 @@ def test_without_a_command_all_are_listed(command: Command) -> None:
 
 
 def test_the_most_similar_are_shown(service: Running, command: Command) -> None:
-    folder = pictures("images")
+    folder = image_folder("images")
     assert command("enroll", folder, "--url", service.url).code == 0
 
     shown = command("query", folder / "green.png", "--url", service.url, "--top-k", 2)
@@ -105,7 +105,7 @@ def test_the_most_similar_are_shown(service: Running, command: Command) -> None:
 
 
 def test_an_empty_gallery_is_told_how_to_fill(service: Running, command: Command) -> None:
-    outcome = command("query", pictures("images") / "red.png", "--url", service.url)
+    outcome = command("query", image_folder("images") / "red.png", "--url", service.url)
     assert outcome.code == 0
     assert "lka-reid enroll" in outcome.out
 
@@ -130,7 +130,7 @@ def test_a_mistake_is_one_clear_line(command: Command, arguments: list[str], mes
 
 
 def test_no_service_is_told_with_the_remedy(command: Command) -> None:
-    folder = pictures("images")
+    folder = image_folder("images")
     url = f"http://127.0.0.1:{free_port()}"
     for arguments in (["enroll", folder], ["query", folder / "red.png"]):
         outcome = command(*arguments, "--url", url)

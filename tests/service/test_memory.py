@@ -18,7 +18,7 @@ from starlette.types import Message
 
 from service.api.app import create_app
 from service.settings import Settings
-from tests.service.fakes import RED, decode_pool, make_models, open_gallery, picture
+from tests.service.fakes import RED, decode_pool, image_file, make_models, open_gallery
 
 QUERIES = 5_000
 AT_ONCE = 8
@@ -31,7 +31,7 @@ FORM = b"\r\n".join(
         b"--b",
         b'Content-Disposition: form-data; name="image"; filename="a"',
         b"",
-        picture(RED),
+        image_file(RED),
         b"--b--",
         b"",
     ]

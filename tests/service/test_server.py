@@ -22,7 +22,7 @@ from service.inference.fatal_errors import LOST
 from service.server import listen
 from service.startup import CommandError
 from tests.service.command_line import ROOT, command_runner, free_port, serving_process
-from tests.service.fakes import load_fakes, open_gallery, picture, write_bundle
+from tests.service.fakes import image_file, load_fakes, open_gallery, write_bundle
 
 
 def test_connections_do_not_wait_for_acknowledgements() -> None:
@@ -52,7 +52,7 @@ def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signa
         "--data-dir", tmp_path / "data", "--bundle", bundle, "--log-format", "json"
     ) as service:
         response = httpx.post(
-            service.url + "/gallery", files={"image": ("x", picture())}, data={"image_id": "a"}
+            service.url + "/gallery", files={"image": ("x", image_file())}, data={"image_id": "a"}
         )
         assert response.status_code == 201
         service.process.send_signal(number)
@@ -94,10 +94,10 @@ def test_a_lost_device_ends_the_service_once_those_who_wait_are_answered(
                 time.sleep(0.01)
 
         hold.touch()
-        first = pool.submit(query, picture())
+        first = pool.submit(query, image_file())
         while not passes.exists():
             time.sleep(0.01)
-        waiting = [pool.submit(query, image) for image in (black(), picture(), picture())]
+        waiting = [pool.submit(query, image) for image in (black(), image_file(), image_file())]
         await_depth(4)
         hold.unlink()
         assert first.result().status_code == 200

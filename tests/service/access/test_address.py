@@ -19,7 +19,7 @@ from service.settings import Settings
 from service.startup import CommandError
 from tests.service.access.holders import make_key
 from tests.service.command_line import Command, command_runner, free_port, serving_process
-from tests.service.fakes import Running, picture, running, write_bundle
+from tests.service.fakes import Running, image_file, running, write_bundle
 from tests.service.test_server import serve_in_vain
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
@@ -149,7 +149,7 @@ def test_clients_show_the_key_of_the_environment(
 ) -> None:
     secret = make_key(KeyFile(tmp_path / "keys.json"), "query", "enroll")
     Path("images").mkdir()
-    Path("images/a.png").write_bytes(picture())
+    Path("images/a.png").write_bytes(image_file())
     with running(tmp_path) as service:
         refused = command("query", "images/a.png", "--url", service.url)
         assert refused.code == 2
@@ -164,7 +164,7 @@ def test_clients_show_the_key_of_the_environment(
 def test_clients_wait_when_they_are_too_fast(tmp_path: Path, command: Command) -> None:
     Path("images").mkdir()
     for number in range(3):
-        Path(f"images/{number}.png").write_bytes(picture())
+        Path(f"images/{number}.png").write_bytes(image_file())
     with running(tmp_path, rate_per_s=5, rate_burst=1) as service:
         assert re.match("enrolled +3\n", command("enroll", "images", "--url", service.url).out)
 
@@ -193,7 +193,7 @@ def test_nothing_a_service_prints_or_measures_names_key_image_or_vehicle(tmp_pat
         ) as service,
         httpx.Client(base_url=service.url, headers={"X-API-Key": secret}) as client,
     ):
-        image = {"image": ("hidden-file", picture())}
+        image = {"image": ("hidden-file", image_file())}
         statuses = [
             client.post("/gallery", data=ids, files=image).status_code,
             client.post("/gallery", data=ids, files=image).status_code,

@@ -18,7 +18,7 @@ from service.access.key import KeyScope, new_key
 from tests.service.access.holders import MADE, guarded, showing
 from tests.service.api.test_problems import check
 from tests.service.command_line import Command, command_runner
-from tests.service.fakes import BLUE, GREEN, RED, Running, picture, running
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, running
 
 LONG = "\U0001f697"
 """A character of four bytes."""
@@ -40,13 +40,15 @@ def open_log(path: Path, max_bytes: int) -> AuditLog:
 def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
     with guarded(tmp_path) as it:
         client, admin = it.service.client, it.headers("admin")
-        files = {"image": ("x", picture(RED))}
+        files = {"image": ("x", image_file(RED))}
         sent = {"X-Request-ID": "r-1"}
         client.post(
             "/gallery", files=files, data={"image_id": "cam/1"}, headers={**it.headers("enroll"), **sent}
         )
         client.post("/gallery", files=files, data={"image_id": "cam/1"}, headers=admin)
-        client.post("/gallery", files={"image": ("x", picture(GREEN))}, data={"image_id": "b"}, headers=admin)
+        client.post(
+            "/gallery", files={"image": ("x", image_file(GREEN))}, data={"image_id": "b"}, headers=admin
+        )
         client.post("/query", files=files, headers=it.headers("query"))
         client.get("/gallery/cam/1/image", headers=it.headers("query"))
         client.get("/gallery/cam/1", headers=it.headers("query"))
@@ -153,12 +155,12 @@ def test_what_cannot_be_written_is_answered_so_and_then_nothing_more_is_done(tmp
     path = tmp_path / "audit.jsonl"
     path.symlink_to("/dev/full")
     with running(tmp_path) as service:
-        first = service.enroll(picture(RED), image_id="a")
+        first = service.enroll(image_file(RED), image_id="a")
         check(first, 503, "audit-failed")
         assert str(tmp_path) not in first.text
         size = service.gallery.count()
         for _ in range(3):
-            check(service.enroll(picture(BLUE)), 503, "audit-failed")
+            check(service.enroll(image_file(BLUE)), 503, "audit-failed")
             check(service.client.delete("/gallery/a"), 503, "audit-failed")
         assert service.gallery.count() == size
 

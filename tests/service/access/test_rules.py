@@ -17,7 +17,7 @@ from service.api.app import create_app
 from service.settings import Settings
 from tests.service.access.holders import Guarded, guarded, showing
 from tests.service.api.test_problems import check
-from tests.service.fakes import picture
+from tests.service.fakes import image_file
 
 HOLDERS = ("nobody", "stranger", "query", "enroll", "admin")
 EVERYBODY, KEYS = set(HOLDERS), {"query", "enroll", "admin"}
@@ -61,7 +61,7 @@ def ask(shared: Guarded, route: str, holder: str) -> httpx.Response:
         "nobody": {},
         "stranger": {"Authorization": "Bearer lka_00000000_" + "x" * 43},
     }.get(holder) or ({} if holder == "nobody" else shared.headers(holder))
-    files = {"image": ("x", picture())} if method == "POST" else None
+    files = {"image": ("x", image_file())} if method == "POST" else None
     return shared.service.client.request(method, path, headers=headers, files=files)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tests.service.fakes import BLUE, GREEN, RED, picture
+from tests.service.fakes import BLUE, GREEN, RED, image_file
 
 BOUNDARY = b"--b"
 WAIT_S = 0.3
@@ -43,7 +43,7 @@ def request(method: str, path: str, *parts: tuple[str, bytes]) -> bytes:
 
 def usual_requests() -> list[bytes]:
     """One of every kind, for a gallery that holds `kept`."""
-    images = [picture(RED), picture(GREEN, "JPEG"), picture(BLUE, "WEBP")]
+    images = [image_file(RED), image_file(GREEN, "JPEG"), image_file(BLUE, "WEBP")]
     captured = ("captured_at", b"2024-05-17T08:30:00+02:00")
     described = (
         ("vehicle_id", b"bus_1"),

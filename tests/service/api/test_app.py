@@ -17,10 +17,10 @@ from service.api.app import create_app
 from service.settings import Settings
 from tests.service.command_line import ROOT
 from tests.service.fakes import (
+    image_file,
     load_fakes,
     make_models,
     open_gallery,
-    picture,
     running,
     serving,
     wait_until_ready,
@@ -64,7 +64,7 @@ def test_a_service_opens_what_its_settings_name_and_finds_it_again(
         with serving(create_app(settings)) as url, httpx.Client(base_url=url) as client:
             wait_until_ready(client)
             assert client.get("/health/ready").json()["gallery_size"] == size
-            client.post("/gallery", files={"image": ("x", picture())}, data={"image_id": "a"})
+            client.post("/gallery", files={"image": ("x", image_file())}, data={"image_id": "a"})
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
@@ -112,7 +112,7 @@ def test_requests_under_way_at_the_end_are_answered(tmp_path: Path) -> None:
                 assert go.wait(20)
 
             models.embedder.on_embed = hold
-            files = {"image": ("x", picture())}
+            files = {"image": ("x", image_file())}
             thread = threading.Thread(
                 target=lambda: answers.append(httpx.post(url + "/gallery", files=files))
             )
@@ -136,7 +136,7 @@ def test_many_at_once_each_find_what_they_enrolled(tmp_path: Path) -> None:
     colours = [(red, green, 255 - red) for red in (0, 85, 170, 255) for green in (0, 85, 170, 255)]
 
     def enroll_and_query(number: int) -> tuple[int, str]:
-        image = picture(colours[number])
+        image = image_file(colours[number])
         enrolled = service.enroll(image, image_id=str(number)).status_code
         return enrolled, service.query(image, top_k=1).json()["matches"][0]["image_id"]
 

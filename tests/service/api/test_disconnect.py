@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from service.api.disconnect import while_connected
 from service.api.errors import CLIENT_GONE, ServiceError
-from tests.service.fakes import picture, running
+from tests.service.fakes import image_file, running
 
 
 def request_that(*messages: Message) -> Request:
@@ -77,7 +77,7 @@ def test_who_hangs_up_leaves_the_queue(tmp_path: Path) -> None:
         first.start()
         assert entered.wait(20)
 
-        form = service.client.build_request("POST", "/query", files={"image": ("x", picture())})
+        form = service.client.build_request("POST", "/query", files={"image": ("x", image_file())})
         body = form.read()
         address = urlsplit(service.url)
         head = (

@@ -14,7 +14,7 @@ import pytest
 
 from tests.service.api.mutation import send_all
 from tests.service.command_line import serving_process
-from tests.service.fakes import GREEN, RED, picture, write_bundle
+from tests.service.fakes import GREEN, RED, image_file, write_bundle
 
 MUTATED = 100_000
 
@@ -40,7 +40,7 @@ def mutate(folder: Path, number: int, source: random.Random, go_on: Callable[[],
         httpx.Client(base_url=service.url, timeout=60) as client,
     ):
         for image_id, colour in {"kept/a": RED, "kept/b": GREEN}.items():
-            client.post("/gallery", files={"image": ("x", picture(colour))}, data={"image_id": image_id})
+            client.post("/gallery", files={"image": ("x", image_file(colour))}, data={"image_id": image_id})
         before = holdings(client)
         outcome = asyncio.run(send_all(service.url, number, source, go_on))
         after = holdings(client)

@@ -20,9 +20,9 @@ from service.api.errors import without_paths
 from service.settings import Settings
 from tests.service.fakes import (
     Running,
+    image_file,
     load_fakes,
     open_gallery,
-    picture,
     running,
     serving,
     write_bundle,
@@ -124,7 +124,7 @@ def test_a_start_that_fails_names_none(
             response = httpx.get(url + path)
             assert response.status_code == 503
             assert_no_path(response, tmp_path)
-        assert_no_path(httpx.post(url + "/query", files={"image": ("x", picture())}), tmp_path)
+        assert_no_path(httpx.post(url + "/query", files={"image": ("x", image_file())}), tmp_path)
     assert str(tmp_path) in str(app.state.lifecycle.failure), "the log and the command line name it"
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from service.api.errors import KINDS
-from tests.service.fakes import Running, picture, running
+from tests.service.fakes import Running, image_file, running
 
 URN = "urn:lka-reid:problem:"
 
@@ -52,8 +52,8 @@ def png(width: int, height: int) -> bytes:
     [
         b"",
         b"not an image",
-        picture(kind="JPEG")[:200],
-        picture()[:60],
+        image_file(kind="JPEG")[:200],
+        image_file()[:60],
         png(20_000, 20_000),
         b"GIF89a" + bytes(50),
         b"%PDF-1.7",

@@ -15,7 +15,7 @@ from service.client.errors import AbandonedError, RefusedError, ServiceUnreachab
 from service.client.http import Enrolled, ServiceClient
 from service.client.outcome import Fate, Outcome
 from service.client.sources import Upload
-from tests.service.fakes import picture
+from tests.service.fakes import image_file
 
 Answer = Callable[[Path], Enrolled]
 NEW = Enrolled(new=True)
@@ -124,7 +124,7 @@ def test_an_interruption_finishes_what_is_under_way_and_counts_the_rest() -> Non
 
 
 def test_a_dry_run_reads_and_decodes_everything(tmp_path: Path) -> None:
-    files = {"good.png": picture(), "bad.png": b"no image", "cut.jpg": picture(kind="JPEG")[:300]}
+    files = {"good.png": image_file(), "bad.png": b"no image", "cut.jpg": image_file(kind="JPEG")[:300]}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     listed = [Upload(tmp_path / name, {"image_id": name}) for name in [*files, "gone.png"]]

@@ -19,7 +19,7 @@ from service.client.errors import AbandonedError, RefusedError, ServiceUnreachab
 from service.client.http import Enrolled, ServiceClient
 from service.client.retry import LONGEST_WAIT_S, PATIENCE_S
 from tests.service.command_line import free_port
-from tests.service.fakes import GREEN, Running, picture
+from tests.service.fakes import GREEN, Running, image_file
 
 OURS = "urn:lka-reid:problem:"
 
@@ -27,7 +27,7 @@ OURS = "urn:lka-reid:problem:"
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     path = tmp_path / "car.png"
-    path.write_bytes(picture())
+    path.write_bytes(image_file())
     return path
 
 
@@ -38,14 +38,14 @@ def test_it_enrolls_once_and_queries(service: Running, image: Path) -> None:
         assert client.enroll(image, fields) == Enrolled(new=True)
         assert client.enroll(image, fields) == Enrolled(new=False, differs=())
         assert client.query(image, top_k=3, rerank=False)["reranked"] is False
-        image.write_bytes(picture(GREEN))
+        image.write_bytes(image_file(GREEN))
         assert client.enroll(image, {"image_id": "a", "view": "rear"}) == Enrolled(False, ("image", "view"))
     assert service.gallery.get("a").tags == ("x", "y")
 
 
 @pytest.mark.parametrize("name", ["caf\udce9.png", "new\nline.png", 'quo"te.png', "x" * 250])
 def test_the_name_of_the_file_makes_no_difference(service: Running, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(picture())
+    (tmp_path / name).write_bytes(image_file())
     with ServiceClient(service.url) as client:
         assert client.enroll(tmp_path / name, {"image_id": "a"}) == Enrolled(new=True)
 

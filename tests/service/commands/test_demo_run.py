@@ -15,7 +15,7 @@ from service.commands.demo_run import DemoImages, show
 from service.server import listen
 from service.startup import CommandError
 from tests.service.command_line import ROOT, free_port
-from tests.service.fakes import BLUE, GREEN, RED, Running, picture, write_bundle
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, write_bundle
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def manifest(tmp_path: Path) -> Path:
     for name, colour in {"red": RED, "green": GREEN, "blue": BLUE}.items():
         for role in ("gallery", "probe"):
             path = f"images/{name}-{role}.png"
-            (folder / path).write_bytes(picture(colour))
+            (folder / path).write_bytes(image_file(colour))
             rows.append(f"{path},{name},cam-{role},{role}")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
     return folder / "manifest.csv"

@@ -18,7 +18,7 @@ from service.client.http import Enrolled, ServiceClient
 from service.client.outcome import Fate, Outcome
 from service.commands.enrollment_summary import counts, not_enrolled_table
 from tests.service.command_line import ROOT, Command, command_runner, free_port
-from tests.service.fakes import BLUE, GREEN, RED, Running, picture
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file
 
 COLOURS = {"red": RED, "green": GREEN, "blue": BLUE}
 
@@ -32,7 +32,7 @@ def images(folder: str, shift: int = 0) -> Path:
     path = Path(folder)
     path.mkdir(parents=True)
     for name, (red, green, blue) in COLOURS.items():
-        (path / f"{name}.png").write_bytes(picture((red, green, blue + shift)))
+        (path / f"{name}.png").write_bytes(image_file((red, green, blue + shift)))
     return path
 
 
@@ -48,7 +48,7 @@ def test_images_are_enrolled_once_and_go_on_from_there(service: Running, command
         0,
         "enrolled                 3\nalready there, as given  0\nfailed                   0\n",
     )
-    (folder / "new.png").write_bytes(picture((1, 2, 3)))
+    (folder / "new.png").write_bytes(image_file((1, 2, 3)))
     again = command("enroll", folder, "--url", service.url, "--camera-id", "cam1")
     assert again.code == 0
     assert figures(again.out) == {"enrolled": 1, "already there, as given": 3, "failed": 0}
@@ -86,7 +86,7 @@ def test_all_that_is_left_out_is_listed_with_its_reason_and_the_rest_is_enrolled
     folder = images("images")
     (folder / "broken.jpg").write_bytes(b"no image")
     (folder / "empty.jpg").touch()
-    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(picture())
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(image_file())
     (folder / ".thumbnails").mkdir()
     (folder / "notes.txt").write_text("x", encoding="utf-8")
     (folder / "link.png").symlink_to("nowhere.png")
@@ -176,7 +176,7 @@ def test_where_no_service_answers_that_is_all_that_is_said(command: Command) -> 
 def test_ctrl_c_gives_the_summary_of_what_was_done(service: Running) -> None:
     folder = images("images")
     for number in range(40):
-        (folder / f"{number}.png").write_bytes(picture((number, 0, 0)))
+        (folder / f"{number}.png").write_bytes(image_file((number, 0, 0)))
     embedded = threading.Event()
     go_on = threading.Event()
 

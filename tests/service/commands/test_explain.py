@@ -10,7 +10,7 @@ from PIL import Image
 from models.bundle import Bundle
 from tests.models.explainable import SmallBundle
 from tests.service.command_line import Command, command_runner
-from tests.service.fakes import GREEN, RED, picture
+from tests.service.fakes import GREEN, RED, image_file
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, small_bundle: SmallBundle) 
 @pytest.fixture(autouse=True)
 def _images(tmp_path: Path) -> None:
     for name, colour in {"red": RED, "green": GREEN}.items():
-        (tmp_path / f"{name}.png").write_bytes(picture(colour))
+        (tmp_path / f"{name}.png").write_bytes(image_file(colour))
 
 
 def test_it_draws_and_says_what_it_found(command: Command, bundle: Bundle) -> None:

@@ -23,9 +23,9 @@ from tests.service.fakes import (
     SHAPE,
     STRIPS,
     FakeEmbedder,
+    image_file,
     make_models,
     open_gallery,
-    picture,
 )
 
 OLD = "e" * 64
@@ -63,7 +63,7 @@ def forward(embedder: FakeEmbedder | None = None) -> ForwardPass:
 
 
 def test_records_keep_all_but_their_fingerprint_and_can_be_searched(tmp_path: Path, bundle: Bundle) -> None:
-    images = {"a/1": picture(RED), "a/2": picture(GREEN), "a/3": picture(BLUE)}
+    images = {"a/1": image_file(RED), "a/2": image_file(GREEN), "a/3": image_file(BLUE)}
     fill(tmp_path, images)
     progress: list[tuple[int, int]] = []
     result = re_embed(
@@ -99,7 +99,7 @@ def still_old(folder: Path, count: int) -> bool:
 def test_an_image_that_cannot_be_embedded_stops_it_and_nothing_changes(
     tmp_path: Path, bundle: Bundle
 ) -> None:
-    fill(tmp_path, {"good": picture(), "bad": b"no image"})
+    fill(tmp_path, {"good": image_file(), "bad": b"no image"})
     with pytest.raises(ReembeddingError, match=r"'bad' cannot be embedded .*nothing was changed"):
         re_embed(tmp_path, bundle, forward())
     assert still_old(tmp_path, 2)
@@ -112,7 +112,10 @@ def test_such_images_are_left_out_where_that_is_wanted(tmp_path: Path, bundle: B
 
     embedder = FakeEmbedder()
     embedder.on_embed = poison
-    fill(tmp_path, {"good": picture((100, 100, 100)), "bad": b"no image", "poison": picture((255, 255, 255))})
+    fill(
+        tmp_path,
+        {"good": image_file((100, 100, 100)), "bad": b"no image", "poison": image_file((255, 255, 255))},
+    )
     result = re_embed(tmp_path, bundle, forward(embedder), leave_out_failed=True)
     assert result.embedded == 1
     assert [image_id for image_id, _ in result.left_out] == ["bad", "poison"]
@@ -123,7 +126,7 @@ def test_such_images_are_left_out_where_that_is_wanted(tmp_path: Path, bundle: B
 def test_after_an_interruption_the_old_gallery_stands_and_it_can_be_run_again(
     tmp_path: Path, bundle: Bundle
 ) -> None:
-    fill(tmp_path, {str(number): picture() for number in range(4)})
+    fill(tmp_path, {str(number): image_file() for number in range(4)})
 
     def interrupt(_done: int, _total: int) -> None:
         raise KeyboardInterrupt
@@ -136,7 +139,7 @@ def test_after_an_interruption_the_old_gallery_stands_and_it_can_be_run_again(
 
 
 def test_a_gallery_in_use_is_left_alone(tmp_path: Path, bundle: Bundle) -> None:
-    fill(tmp_path, {"a": picture()})
+    fill(tmp_path, {"a": image_file()})
     with (
         LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None),
         pytest.raises(GalleryLockedError),

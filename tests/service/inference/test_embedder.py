@@ -17,7 +17,7 @@ from service.inference.embedder import LocalEmbedder
 from service.inference.forward import ForwardPass
 from service.inference.request import Expired
 from tests.models.decoding.test_pool import alive
-from tests.service.fakes import SHAPE, make_models, picture
+from tests.service.fakes import SHAPE, image_file, make_models
 
 PROCESSES = 2
 
@@ -47,7 +47,7 @@ def _obedient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_image_is_decoded_and_embedded() -> None:
     with embedding() as (embedder, batcher):
-        found = asyncio.run(embedder.embed(picture(), soon()))
+        found = asyncio.run(embedder.embed(image_file(), soon()))
         assert found.features.descriptor.shape == (12,)
         assert min(found.decode_s, found.queue_s, found.embed_s) >= 0
         assert batcher.depth == 0
@@ -58,13 +58,13 @@ def test_an_image_that_is_not_decoded_by_its_deadline_has_expired_and_its_place_
         with pytest.raises(Expired):
             asyncio.run(embedder.embed(b"wait", time.monotonic() + 0.2))
         with pytest.raises(Expired):
-            asyncio.run(embedder.embed(picture(), time.monotonic() - 1))
+            asyncio.run(embedder.embed(image_file(), time.monotonic() - 1))
         assert batcher.depth == 0
 
 
 def test_an_image_that_ends_its_process_is_refused_and_those_beside_it_are_not() -> None:
     async def both(embedder: LocalEmbedder) -> list[object]:
-        sent = [embedder.embed(data, soon()) for data in (b"crash", picture(), b"crash", picture())]
+        sent = [embedder.embed(data, soon()) for data in (b"crash", image_file(), b"crash", image_file())]
         return list(await asyncio.gather(*sent, return_exceptions=True))
 
     with embedding() as (embedder, _):
@@ -78,7 +78,7 @@ def test_without_a_decoding_process_the_embedder_says_why(monkeypatch: pytest.Mo
     with embedding() as (embedder, _):
         assert embedder.state().fault is None
         with pytest.raises(Expired):
-            asyncio.run(embedder.embed(picture(), time.monotonic() + 2))
+            asyncio.run(embedder.embed(image_file(), time.monotonic() + 2))
         fault = embedder.state().fault
     assert fault is not None
     assert "ended before it was ready" in fault
@@ -105,7 +105,7 @@ def test_never_more_images_are_decoded_than_processes_whoever_hangs_up(tmp_path:
                 await asyncio.sleep(0.01)
             await asyncio.gather(*clients, return_exceptions=True)
         # As soon as the processes have ended, others are in their place.
-        assert (await embedder.embed(picture(), soon())).features is not None
+        assert (await embedder.embed(image_file(), soon())).features is not None
 
     with embedding() as (embedder, batcher):
         asyncio.run(crowd(embedder))

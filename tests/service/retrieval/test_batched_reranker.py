@@ -21,7 +21,7 @@ from models.preprocessing import prepare
 from models.runtime import load_reranker
 from service.inference.protocols import Reranker
 from service.retrieval.batched_reranker import MAX_BATCH, BatchedReranker, CandidateList, RerankError
-from tests.service.fakes import STRIPS, FakeReranker, Running, make_models, picture, running
+from tests.service.fakes import STRIPS, FakeReranker, Running, image_file, make_models, running
 
 PATIENCE = 20.0
 BARE = ("bare_1", "bare_2", "bare_3", "bare_4")
@@ -175,10 +175,10 @@ def test_concurrent_queries_get_their_own_order_and_go_through_in_batches(
         source = np.random.default_rng(1)
         colours = [tuple(map(int, row)) for row in source.integers(0, 255, (24, 3))]
         for number, colour in enumerate(colours):
-            service.enroll(picture(colour), image_id=f"{number:02}").raise_for_status()  # type: ignore[arg-type]
+            service.enroll(image_file(colour), image_id=f"{number:02}").raise_for_status()  # type: ignore[arg-type]
         for name, number in zip(BARE, range(0, 24, 6), strict=True):
-            without_strips(service, name, picture(colours[number]))  # type: ignore[arg-type]
-        probes = [picture(colour) for colour in colours]  # type: ignore[arg-type]
+            without_strips(service, name, image_file(colours[number]))  # type: ignore[arg-type]
+        probes = [image_file(colour) for colour in colours]  # type: ignore[arg-type]
         expected = [answer(service, probe) for probe in probes]
         assert len({tuple(order) for order in expected}) > 12
         assert any(image_id in BARE for order in expected for image_id, _ in order[:10])

@@ -14,7 +14,7 @@ import pytest
 
 from service.transport.bounds import Bounds, most_connections
 from service.transport.connections import Connections, Wait
-from tests.service.fakes import picture
+from tests.service.fakes import image_file
 from tests.service.transport.wire import GET, Wire, bounded
 
 
@@ -190,7 +190,7 @@ def test_silent_connections_shut_nobody_out(tmp_path: Path) -> None:
     with bounded(tmp_path, SMALL) as url, ExitStack() as silent:
         wires = [silent.enter_context(Wire(url)) for _ in range(100)]
         assert httpx.get(url + "/health/live").status_code == 200
-        assert httpx.post(url + "/query", files={"image": ("x", picture())}).status_code == 200
+        assert httpx.post(url + "/query", files={"image": ("x", image_file())}).status_code == 200
         assert all(wire.is_over() for wire in wires[:80])
 
 
@@ -206,7 +206,7 @@ def test_silent_connections_shut_nobody_out(tmp_path: Path) -> None:
 def test_neither_do_slow_ones_which_are_told_so(tmp_path: Path, sent: bytes) -> None:
     with bounded(tmp_path, SMALL) as url, ExitStack() as slow:
         wires = [slow.enter_context(Wire(url, sent)) for _ in range(100)]
-        assert httpx.post(url + "/query", files={"image": ("x", picture())}).status_code == 200
+        assert httpx.post(url + "/query", files={"image": ("x", image_file())}).status_code == 200
         answer = wires[0].answer()
         assert (answer.status, answer.kind) == (503, "overloaded")
         assert "made room" in answer.problem["detail"]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.settings import SettingsError, load_settings
-from tests.service.fakes import picture
+from tests.service.fakes import image_file
 from tests.service.transport.wire import bounded
 
 FORWARDED = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Prefix": "/reid/"}
@@ -23,7 +23,7 @@ def test_prefix_and_client_are_those_of_a_trusted_proxy_alone(
 ) -> None:
     with bounded(tmp_path, trusted_proxies=trusted) as url:
         made = httpx.post(
-            url + "/gallery", files={"image": ("x", picture())}, data={"image_id": "a"}, headers=FORWARDED
+            url + "/gallery", files={"image": ("x", image_file())}, data={"image_id": "a"}, headers=FORWARDED
         )
         assert made.headers["Location"] == prefix + "/gallery/a"
     [line] = (tmp_path / "audit.jsonl").read_text().splitlines()
@@ -37,7 +37,7 @@ def test_what_is_no_prefix_is_ignored(tmp_path: Path, prefix: str) -> None:
     with bounded(tmp_path, trusted_proxies="127.0.0.1") as url:
         made = httpx.post(
             url + "/gallery",
-            files={"image": ("x", picture())},
+            files={"image": ("x", image_file())},
             data={"image_id": "a"},
             headers={"X-Forwarded-Prefix": prefix},
         )

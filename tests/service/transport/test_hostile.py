@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.service.command_line import ROOT, serving_process
-from tests.service.fakes import picture, write_bundle
+from tests.service.fakes import image_file, write_bundle
 
 PAUSE_S = 0.02
 
@@ -36,7 +36,7 @@ class Honest:
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, headers={"Connection": "close"}, timeout=30)
-        self._image = picture()
+        self._image = image_file()
 
     def query(self, seconds: float) -> tuple[Counter[int], list[float]]:
         """Query for so long: what came of it, and the s that each took."""

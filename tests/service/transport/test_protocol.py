@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from service.transport.bounds import Bounds
-from tests.service.fakes import picture
+from tests.service.fakes import image_file
 from tests.service.transport.wire import GET, Wire, bounded
 
 OPENING = b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'
 POST = b"POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-BODY = OPENING + picture() + b"\r\n--b--\r\n"
+BODY = OPENING + image_file() + b"\r\n--b--\r\n"
 SHORT = Bounds(head_s=0.4, idle_s=0.8, drain_s=0.6, linger_s=0.4, stall_s=0.8, drain_bytes=1024 * 1024)
 
 
@@ -347,7 +347,7 @@ def test_an_answer_that_ends_the_connection_early_is_not_lost_to_what_still_come
 
 
 def test_whoever_does_not_read_the_answer_is_left(tmp_path: Path) -> None:
-    image = picture(kind="BMP")
+    image = image_file(kind="BMP")
     with bounded(tmp_path, SHORT) as url:
         large = image + bytes(9 * 1024 * 1024)
         made = httpx.post(url + "/gallery", files={"image": ("x", large)}, data={"image_id": "a"}, timeout=20)
@@ -374,7 +374,7 @@ def test_whoever_does_not_read_the_answer_is_left(tmp_path: Path) -> None:
 
 
 def test_answers_that_nobody_reads_do_not_fill_memory(tmp_path: Path) -> None:
-    image = picture(kind="BMP")
+    image = image_file(kind="BMP")
     with bounded(tmp_path, Bounds(unread_bytes=8 * 1024 * 1024)) as url:
         large = image + bytes(5 * 1024 * 1024)
         httpx.post(url + "/gallery", files={"image": ("x", large)}, data={"image_id": "a"}, timeout=20)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle
-from tests.service.fakes import BLUE, GREEN, RED, picture, write_bundle
+from tests.service.fakes import BLUE, GREEN, RED, image_file, write_bundle
 from tests.service.queue.stack import PATIENCE_S, QUEUE, Process, stack, wait_for
 
 pytestmark = pytest.mark.slow
@@ -37,7 +37,7 @@ def problem(response: httpx.Response) -> tuple[int, str]:
 
 
 def test_a_killed_worker_s_requests_are_answered_by_another_once_each(tmp_path: Path) -> None:
-    images = {str(number): picture((number * 20, 255 - number * 20, 128)) for number in range(12)}
+    images = {str(number): image_file((number * 20, 255 - number * 20, 128)) for number in range(12)}
     with stack(tmp_path, request_deadline_s=LONG, claim_after_s=1) as it:
         service, workers = it.started(2)
         with ThreadPoolExecutor(len(images)) as pool:
@@ -70,7 +70,7 @@ def test_an_image_that_kills_its_workers_becomes_a_dead_letter_and_the_others_li
             wait_for(process.ready, "the services")
         wait_for(lambda: pool_of_two.metrics().get("lka_reid_worker_up") == 2, "both processes")
         with ThreadPoolExecutor(13) as pool:
-            others = [pool.submit(patient.query, picture(RED)) for _ in range(12)]
+            others = [pool.submit(patient.query, image_file(RED)) for _ in range(12)]
             refusal = pool.submit(service.query, poison).result()
             assert {other.result().status_code for other in others} == {200}
         assert problem(refusal) == (422, "image-breaks-worker")
@@ -80,7 +80,7 @@ def test_an_image_that_kills_its_workers_becomes_a_dead_letter_and_the_others_li
         assert letter[b"entry"].decode() in refusal.json()["detail"]
         assert letter[b"trace"].decode() == refusal.json()["request_id"]
         assert pool_of_two.popen.poll() is None
-        assert patient.query(picture(RED)).status_code == 200
+        assert patient.query(image_file(RED)).status_code == 200
         wait_for(lambda: pool_of_two.metrics().get("lka_reid_worker_up") == 2, "both processes")
         assert pool_of_two.metrics()["lka_reid_worker_restarts_total"] >= 2
         put_aside = service.metrics()["lka_reid_dead_lettered_total"]
@@ -101,7 +101,7 @@ def test_a_single_worker_s_end_is_told_by_its_parent(tmp_path: Path) -> None:
         assert letter[b"deliveries"] == b"3"
         assert worker.said("left_behind")
         assert worker.metrics()["lka_reid_worker_restarts_total"] == 3
-        assert service.query(picture(RED)).status_code == 200
+        assert service.query(image_file(RED)).status_code == 200
 
 
 def test_a_restart_of_redis_costs_what_is_in_flight_and_nothing_more(tmp_path: Path) -> None:
@@ -109,19 +109,19 @@ def test_a_restart_of_redis_costs_what_is_in_flight_and_nothing_more(tmp_path: P
         service, [worker] = it.started()
         with ThreadPoolExecutor(2) as pool:
             with it.held():
-                flying = [pool.submit(service.query, picture(colour)) for colour in (RED, BLUE)]
+                flying = [pool.submit(service.query, image_file(colour)) for colour in (RED, BLUE)]
                 wait_for(lambda: it.pending() == 2, "both images in the worker")
                 it.redis.kill()
                 assert {problem(answer.result()) for answer in flying} == {(503, "queue-unavailable")}
             wait_for(lambda: not service.ready(), "unreadiness")
-            response = service.query(picture(RED))
+            response = service.query(image_file(RED))
             assert problem(response) == (503, "queue-unavailable")
             assert response.headers["Retry-After"]
             assert service.client.get("/health/live").status_code == 200
             assert service.metrics()["lka_reid_queue_up"] == 0
             it.redis.start()
             wait_for(service.ready, "readiness")
-            assert service.query(picture(GREEN)).status_code == 200
+            assert service.query(image_file(GREEN)).status_code == 200
         assert service.popen.poll() is None
         assert worker.popen.poll() is None
 
@@ -130,17 +130,17 @@ def test_a_full_redis_is_503_at_once_and_what_was_accepted_is_answered(tmp_path:
     with stack(tmp_path, request_deadline_s=LONG) as it, ThreadPoolExecutor(1) as pool:
         service, _ = it.started()
         with it.held():
-            accepted = pool.submit(service.query, picture(RED))
+            accepted = pool.submit(service.query, image_file(RED))
             wait_for(lambda: it.pending() == 1, "the image in the worker")
             it.redis.client.config_set("maxmemory", "1")
-            response = service.query(picture(BLUE))
+            response = service.query(image_file(BLUE))
             assert problem(response) == (503, "queue-unavailable")
             assert "Redis is full" in response.json()["detail"]
         assert accepted.result().status_code == 200
         time.sleep(5)  # longer than a worker's entry lasts without a sign of life
         assert service.metrics()["lka_reid_workers_up"] == 1
         it.redis.client.config_set("maxmemory", "0")
-        assert service.query(picture(BLUE)).status_code == 200
+        assert service.query(image_file(BLUE)).status_code == 200
 
 
 def test_a_redis_that_stands_still_is_503_and_no_request_hangs(tmp_path: Path) -> None:
@@ -149,12 +149,12 @@ def test_a_redis_that_stands_still_is_503_and_no_request_hangs(tmp_path: Path) -
         with it.redis.paused():
             since = time.monotonic()
             # All of them are answered while it stands still.
-            answers = list(pool.map(service.query, [picture(RED)] * 8))
+            answers = list(pool.map(service.query, [image_file(RED)] * 8))
             assert {problem(answer) for answer in answers} == {(503, "queue-unavailable")}
             assert service.client.get("/health/ready").status_code == 503
             time.sleep(max(0.0, 3 - (time.monotonic() - since)))
         wait_for(service.ready, "readiness")
-        assert service.query(picture(RED)).status_code == 200
+        assert service.query(image_file(RED)).status_code == 200
 
 
 def test_another_bundle_is_refused_and_both_fingerprints_are_named(tmp_path: Path) -> None:
@@ -167,19 +167,19 @@ def test_another_bundle_is_refused_and_both_fingerprints_are_named(tmp_path: Pat
         assert ours in foreign.log.read_text()
         assert theirs in foreign.log.read_text()
         assert "Traceback" not in foreign.log.read_text()
-        assert service.query(picture(RED)).status_code == 200
+        assert service.query(image_file(RED)).status_code == 200
 
         worker.popen.terminate()
         assert worker.popen.wait(PATIENCE_S) == 0
         wait_for(lambda: not service.ready(), "unreadiness")
-        for response in (service.client.get("/health/ready"), service.query(picture(RED))):
+        for response in (service.client.get("/health/ready"), service.query(image_file(RED))):
             assert problem(response) == (503, "not-ready")
             assert ours in response.json()["detail"]
             assert theirs in response.json()["detail"]
 
         stranger = it.service(bundle=other, data_dir=tmp_path / "data-2")
         wait_for(lambda: stranger.said("ready"), "the other service")
-        for response in (stranger.client.get("/health/ready"), stranger.query(picture(RED))):
+        for response in (stranger.client.get("/health/ready"), stranger.query(image_file(RED))):
             assert problem(response) == (503, "not-ready")
             assert ours in response.json()["detail"]
             assert theirs in response.json()["detail"]
@@ -223,7 +223,7 @@ def test_a_flood_on_a_slow_worker_is_200_or_503_in_bounded_memory(tmp_path: Path
         assert service.metrics()["lka_reid_requests_in_flight"] == 0
         assert worker.metrics()["lka_reid_worker_held"] == 0
         assert it.depth() == 0
-        assert service.query(picture(RED)).status_code == 200
+        assert service.query(image_file(RED)).status_code == 200
 
 
 def test_a_rolling_restart_loses_no_request(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_rolling_restart_loses_no_request(tmp_path: Path) -> None:
         def ask() -> collections.Counter[int]:
             statuses: collections.Counter[int] = collections.Counter()
             while not over:
-                statuses[service.query(picture(RED)).status_code] += 1
+                statuses[service.query(image_file(RED)).status_code] += 1
             return statuses
 
         asking = [pool.submit(ask) for _ in range(4)]
@@ -270,8 +270,8 @@ def test_who_hangs_up_or_waits_too_long_frees_his_place(tmp_path: Path) -> None:
         wait_for(hasty.ready, "the other service")
         with it.held():
             with pytest.raises(httpx.ReadTimeout):
-                service.client.post("/query", files={"image": ("x", picture(RED))}, timeout=1)
-            assert problem(hasty.query(picture(BLUE))) == (504, "deadline-exceeded")
+                service.client.post("/query", files={"image": ("x", image_file(RED))}, timeout=1)
+            assert problem(hasty.query(image_file(BLUE))) == (504, "deadline-exceeded")
             wait_for(lambda: it.depth() == 0, "free places")
             assert it.pending() == 0
-        assert service.query(picture(GREEN)).status_code == 200
+        assert service.query(image_file(GREEN)).status_code == 200

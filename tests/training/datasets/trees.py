@@ -19,7 +19,7 @@ VERI_LABELS = """<?xml version="1.0" encoding="gb2312"?>
 
 
 def demo_images(count: int) -> list[tuple[Path, Path]]:
-    """Pictures of so many vehicles, each from two cameras."""
+    """Images of so many vehicles, each from two cameras."""
     first = sorted(IMAGES.glob("*_cam1.jpg"))[:count]
     return [(path, path.with_name(path.name.replace("cam1", "cam2"))) for path in first]
 

@@ -41,8 +41,8 @@ def test_a_run_leaves_configuration_weights_logs_and_report(tree: Path, tmp_path
     assert list((folder / "tensorboard").iterdir())
     assert not (folder / "checkpoint").exists()
     for name in ("curves.png", "cmc.png", "hardest.png"):
-        with Image.open(folder / "report" / name) as picture:
-            assert min(picture.size) > 300
+        with Image.open(folder / "report" / name) as figure:
+            assert min(figure.size) > 300
     kept = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
     assert kept == metrics
     (row,) = kept["results"]

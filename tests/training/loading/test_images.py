@@ -1,4 +1,4 @@
-"""Pictures prepared by threads: the same ones, in the same order, whatever the number of threads."""
+"""Images prepared by threads: the same ones, in the same order, whatever the number of threads."""
 
 from __future__ import annotations
 

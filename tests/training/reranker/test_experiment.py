@@ -101,8 +101,8 @@ def test_a_run_leaves_weights_logs_report_and_a_bundle_of_two_stages(tree: Path,
     assert list((folder / "tensorboard").iterdir())
     assert not (folder / "checkpoint").exists()
     for name in ("curves.png", "cmc.png"):
-        with Image.open(folder / "report" / name) as picture:
-            assert min(picture.size) > 300
+        with Image.open(folder / "report" / name) as figure:
+            assert min(figure.size) > 300
     assert json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8")) == metrics
     assert [row["row"] for row in metrics["results"]] == ["first stage", "both stages"]
     assert all({"mAP", "R1", "R5"} <= row.keys() for row in metrics["results"])

@@ -18,7 +18,7 @@ from service.api.middleware.guard import Limits
 from service.settings import Settings, SettingsError, load_settings
 from tests.service.access.holders import guarded, make_key, showing
 from tests.service.api.test_problems import check
-from tests.service.fakes import Running, picture, running
+from tests.service.fakes import Running, image_file, running
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 
@@ -177,7 +177,7 @@ def test_without_keys_only_names_of_this_machine_are_answered(
 
 
 def test_without_keys_pages_of_other_sites_change_nothing(shared_service: Running) -> None:
-    files = {"image": ("x", picture())}
+    files = {"image": ("x", image_file())}
     for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
         response = shared_service.client.post("/gallery", files=files, headers={"Origin": origin})
         check(response, 403, "foreign-site")
@@ -194,7 +194,7 @@ def test_where_everybody_is_let_in_a_name_that_nobody_gave_it_is_not_answered(tm
             service.client.get("/gallery", headers=evil),
             service.client.get("/gallery/a/image", headers=evil),
             service.client.get("/docs", headers=evil),
-            service.client.post("/gallery", headers=evil, files={"image": ("x", picture())}),
+            service.client.post("/gallery", headers=evil, files={"image": ("x", image_file())}),
             service.client.delete("/gallery/a", headers=evil),
         ):
             assert "LKA_REID_ALLOWED_HOSTS" in check(refused, 403, "foreign-site")["detail"]
@@ -248,7 +248,7 @@ def test_a_form_on_another_sites_page_changes_nothing(
 ) -> None:
     with running(tmp_path, allow_anonymous=anonymous) as service:
         service.enroll(image_id="a")
-        files = {"image": ("x", picture())}
+        files = {"image": ("x", image_file())}
         for refused in (
             service.client.post("/gallery", files=files, headers=headers),
             service.client.post("/query", files=files, headers=headers),
@@ -275,7 +275,7 @@ def test_a_page_may_lead_here_and_not_load_what_is_here(service: Running) -> Non
 def test_pages_that_are_trusted_may_do_all(tmp_path: Path) -> None:
     trusted = {"Origin": "https://console.example", "Sec-Fetch-Site": "cross-site"}
     with running(tmp_path, cors_origins="https://console.example") as service:
-        response = service.client.post("/gallery", files={"image": ("x", picture())}, headers=trusted)
+        response = service.client.post("/gallery", files={"image": ("x", image_file())}, headers=trusted)
         assert response.status_code == 201
         assert service.client.get("/gallery", headers=trusted).status_code == 200
 

@@ -10,7 +10,7 @@ import pytest
 from service.access.rules import RULES
 from service.api.middleware.parameters import Taken
 from tests.service.api.test_problems import check
-from tests.service.fakes import Running, picture
+from tests.service.fakes import Running, image_file
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def address(template: str) -> str:
 @pytest.mark.parametrize("query", ["colour=red", "colour", "colour=", "a=1&colour=2", "limit=1&colour=red"])
 def test_no_route_ignores_an_unknown_one(holding: Running, rule: Any, query: str) -> None:
     files = (
-        {"image": ("x", picture()), "candidate_image": ("x", picture())} if rule.method == "POST" else None
+        {"image": ("x", image_file()), "candidate_image": ("x", image_file())}
+        if rule.method == "POST"
+        else None
     )
     response = holding.client.request(rule.method, f"{address(rule.path)}?{query}", files=files)
     names = [part.partition("=")[0] for part in query.split("&")]
@@ -42,7 +44,7 @@ def test_no_route_ignores_an_unknown_one(holding: Running, rule: Any, query: str
 def test_it_says_what_the_url_takes_and_where_a_field_belongs(shared_service: Running) -> None:
     problem = check(shared_service.client.get("/gallery?camera_id=cam2"), 422, "invalid-fields", "camera_id")
     assert problem["errors"][0]["message"] == "is not a parameter of this URL; it takes limit, after"
-    asked = shared_service.client.post("/query?top_k=1", files={"image": ("x", picture())})
+    asked = shared_service.client.post("/query?top_k=1", files={"image": ("x", image_file())})
     message = check(asked, 422, "invalid-fields", "top_k")["errors"][0]["message"]
     assert message == "is not a parameter of this URL; it takes none; send it as a field of the form"
 

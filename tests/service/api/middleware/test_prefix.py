@@ -8,13 +8,13 @@ from urllib.parse import urljoin
 import pytest
 
 from service.settings import SettingsError, load_settings
-from tests.service.fakes import picture, running
+from tests.service.fakes import image_file, running
 
 
 @pytest.mark.parametrize("asked", ["", "/reid"], ids=["stripped", "passed on"])
 def test_paths_in_answers_begin_with_the_prefix(tmp_path: Path, asked: str) -> None:
     with running(tmp_path, root_path="/reid") as service:
-        files = {"image": ("x", picture())}
+        files = {"image": ("x", image_file())}
         made = service.client.post(asked + "/gallery", files=files, data={"image_id": "cam 1/a"})
         assert made.status_code == 201
         assert made.headers["Location"] == "/reid/gallery/cam%201/a"
@@ -29,7 +29,7 @@ def test_paths_in_answers_begin_with_the_prefix(tmp_path: Path, asked: str) -> N
 
 def test_without_one_a_path_stands_as_it_is(tmp_path: Path) -> None:
     with running(tmp_path) as service:
-        made = service.client.post("/gallery", files={"image": ("x", picture())}, data={"image_id": "a"})
+        made = service.client.post("/gallery", files={"image": ("x", image_file())}, data={"image_id": "a"})
         assert urljoin(service.url + "/gallery", made.headers["Location"]) == service.url + "/gallery/a"
         assert "servers" not in service.client.get("/openapi.json").json()
         assert service.client.get("/reid/gallery").status_code == 404

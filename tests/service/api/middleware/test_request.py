@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from service.api.middleware.request import QUIET_ROUTES
-from tests.service.fakes import Running, picture
+from tests.service.fakes import Running, image_file
 
 
 @pytest.mark.parametrize("sent", ["abc-123", "0f3c.1:2_3", "x" * 128])
@@ -42,7 +42,7 @@ def test_each_line_of_a_request_bears_its_id_and_no_name_of_image_or_vehicle(ser
 
     build = service.client.build_request
     fields = {"image_id": "secret-image", "vehicle_id": "secret-vehicle", "camera_id": "secret-camera"}
-    files = {"image": ("secret-name", picture())}
+    files = {"image": ("secret-name", image_file())}
     lines = events(
         service,
         build("POST", "/gallery", data=fields, files=files),
@@ -77,7 +77,7 @@ def test_a_failure_nobody_foresaw_is_logged_with_its_traceback(
         raise RuntimeError("broken")
 
     monkeypatch.setattr(service.gallery, "count", fail)
-    request = service.client.build_request("POST", "/query", files={"image": ("x", picture())})
+    request = service.client.build_request("POST", "/query", files={"image": ("x", image_file())})
     lines = events(service, request)
     assert [line["event"] for line in lines] == ["request_failed", "request"]
     assert lines[0]["request_id"] == lines[1]["request_id"]

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.middleware import upload as bounds
 from tests.service.command_line import serving_process
-from tests.service.fakes import Running, picture, running, write_bundle
+from tests.service.fakes import Running, image_file, running, write_bundle
 
 MEBIBYTE = 1024 * 1024
 OPENING = b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'
@@ -112,7 +112,7 @@ def test_uploads_that_do_not_come_take_no_place(tmp_path: Path) -> None:
 def test_a_full_service_answers_before_the_body_is_sent(tmp_path: Path) -> None:
     with running(tmp_path, max_queue=1, max_batch=1) as service, ExitStack() as uploads:
         hold = Hold(service)
-        body = OPENING + picture() + CLOSING
+        body = OPENING + image_file() + CLOSING
         waiting = [uploads.enter_context(Upload(service.url, len(body))) for _ in range(2)]
         waiting[0].send(body)
         assert hold.entered.wait(20)
@@ -131,7 +131,7 @@ def test_a_full_service_answers_before_the_body_is_sent(tmp_path: Path) -> None:
 def test_one_that_finds_no_place_at_its_end_is_answered_so(tmp_path: Path) -> None:
     with running(tmp_path, max_queue=1, max_batch=1) as service, ExitStack() as uploads:
         hold = Hold(service)
-        body = OPENING + picture() + CLOSING
+        body = OPENING + image_file() + CLOSING
         begun = [uploads.enter_context(Upload(service.url, len(body))) for _ in range(3)]
         for upload in begun:
             upload.send(body[:-1])
@@ -147,7 +147,7 @@ def test_one_that_finds_no_place_at_its_end_is_answered_so(tmp_path: Path) -> No
 def test_a_client_that_leaves_while_it_waits_frees_its_place(tmp_path: Path) -> None:
     with running(tmp_path, max_queue=1, max_batch=1) as service:
         hold = Hold(service)
-        body = OPENING + picture() + CLOSING
+        body = OPENING + image_file() + CLOSING
         with Upload(service.url, len(body)) as first, Upload(service.url, len(body)) as second:
             first.send(body)
             assert hold.entered.wait(20)
@@ -169,7 +169,7 @@ def test_an_upload_that_fails_frees_its_place(tmp_path: Path) -> None:
 
 def test_where_the_bytes_are_taken_the_slowest_upload_makes_room(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"max_upload_bytes": 4 * MEBIBYTE, "max_held_bytes": 6 * MEBIBYTE}
-    image = picture(kind="BMP")
+    image = image_file(kind="BMP")
     image += bytes(MEBIBYTE - len(image))
     with running(tmp_path, **settings) as service, ExitStack() as uploads:
         stuck = [uploads.enter_context(Upload(service.url, 4 * MEBIBYTE)) for _ in range(2)]
@@ -192,7 +192,7 @@ def test_where_the_bytes_are_taken_the_slowest_upload_makes_room(tmp_path: Path)
 
 def test_one_upload_of_the_largest_size_is_always_let_in(tmp_path: Path) -> None:
     with running(tmp_path, max_upload_bytes=MEBIBYTE, max_held_bytes=1024) as service:
-        image = picture(kind="BMP")
+        image = image_file(kind="BMP")
         assert service.query(image + bytes(MEBIBYTE - len(image))).status_code == 200
 
 
@@ -211,13 +211,13 @@ def test_an_upload_without_length_is_refused_while_it_is_read(small: Running) ->
 
 
 def test_an_image_over_the_limit_is_refused_though_the_form_is_not(small: Running) -> None:
-    response = small.enroll(picture() + bytes(MEBIBYTE))
+    response = small.enroll(image_file() + bytes(MEBIBYTE))
     assert response.status_code == 413
     assert "1,048,576" in response.json()["detail"]
 
 
 def test_an_image_at_the_limit_is_accepted(small: Running) -> None:
-    image = picture(kind="BMP")
+    image = image_file(kind="BMP")
     assert small.enroll(image + bytes(MEBIBYTE - len(image))).status_code == 201
 
 
@@ -237,7 +237,7 @@ def test_a_body_that_lies_unread_while_the_loop_is_held_up_is_not_slow(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "GRACE_S", 0.5)
-    body = OPENING + picture() + CLOSING
+    body = OPENING + image_file() + CLOSING
     state = service.app.state.uploads
     begin = state.begin
 
@@ -264,7 +264,7 @@ def test_a_client_that_hangs_up_during_the_upload_is_counted_as_gone(service: Ru
 def test_an_upload_needs_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A folder for temporary files that is not there fails as a full one does.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    image = picture(kind="BMP")
+    image = image_file(kind="BMP")
     with running(tmp_path) as service:
         assert service.enroll(image + bytes(5 * MEBIBYTE)).status_code == 201
 
@@ -296,7 +296,7 @@ def test_a_thousand_slow_uploads_leave_memory_bounded(
                     slow = wave.enter_context(Upload(service.url, 8 * MEBIBYTE))
                     slow.send(OPENING + bytes(piece))
                 assert gauge(service.url, "lka_reid_queue_depth") == 0
-                image = {"image": ("x", picture())}
+                image = {"image": ("x", image_file())}
                 while httpx.post(service.url + "/query", files=image, timeout=30).status_code != 200:
                     pass
         grown = gauge(service.url, "process_resident_memory_bytes") - before

@@ -1,4 +1,4 @@
-"""POST /explain: picture and numbers, candidates of both kinds, and what is refused."""
+"""POST /explain: figure and numbers, candidates of both kinds, and what is refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from service.retrieval.explainer import PLACES, PairExplainer, Upload
 from service.settings import Settings
 from tests.models.explainable import SmallBundle
 from tests.service.api.test_problems import check
-from tests.service.fakes import BLUE, GREEN, RED, Running, decode_pool, picture, serving, wait_until_ready
+from tests.service.fakes import BLUE, GREEN, RED, Running, decode_pool, image_file, serving, wait_until_ready
 
 BYTES = 100_000
 
@@ -43,7 +43,7 @@ class Explaining:
     def explain(
         self, candidate: bytes | None = None, *, json: bool = False, probe: bytes | None = None, **fields: Any
     ) -> httpx.Response:
-        files = {"image": ("probe.png", picture(RED) if probe is None else probe)}
+        files = {"image": ("probe.png", image_file(RED) if probe is None else probe)}
         files |= {} if candidate is None else {"candidate_image": ("candidate.png", candidate)}
         headers = {"Accept": "application/json" if json else "image/png"}
         return self.client.post("/explain", files=files, data=fields, headers=headers)
@@ -61,7 +61,7 @@ def service(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with serving(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30) as client:
         wait_until_ready(client)
         for name, colour in {"red": RED, "green": GREEN}.items():
-            client.post("/gallery", files={"image": ("x", picture(colour))}, data={"image_id": name})
+            client.post("/gallery", files={"image": ("x", image_file(colour))}, data={"image_id": name})
         yield Explaining(client, bundle, folder)
 
 
@@ -71,8 +71,8 @@ def opened(response: httpx.Response) -> Image.Image:
     return Image.open(io.BytesIO(response.content))
 
 
-def test_the_answer_is_a_picture_that_changes_with_the_candidate(service: Explaining) -> None:
-    one, other = (opened(service.explain(picture(colour))) for colour in (GREEN, BLUE))
+def test_the_answer_is_a_figure_that_changes_with_the_candidate(service: Explaining) -> None:
+    one, other = (opened(service.explain(image_file(colour))) for colour in (GREEN, BLUE))
     assert one.size == other.size
     assert one.width > 1000
     assert one.convert("RGB").tobytes() != other.convert("RGB").tobytes()
@@ -80,13 +80,15 @@ def test_the_answer_is_a_picture_that_changes_with_the_candidate(service: Explai
 
 def test_an_enrolled_candidate_is_the_same_as_its_file(service: Explaining) -> None:
     enrolled = service.explain(candidate_id="green", json=True).json()
-    sent = service.explain(picture(GREEN), json=True).json()
+    sent = service.explain(image_file(GREEN), json=True).json()
     assert enrolled == sent
-    assert opened(service.explain(candidate_id="green")).size == opened(service.explain(picture(GREEN))).size
+    assert (
+        opened(service.explain(candidate_id="green")).size == opened(service.explain(image_file(GREEN))).size
+    )
 
 
 def test_the_numbers_are_those_of_the_query(service: Explaining) -> None:
-    answer = service.client.post("/query", files={"image": ("x", picture(RED))}).json()
+    answer = service.client.post("/query", files={"image": ("x", image_file(RED))}).json()
     match = next(match for match in answer["matches"] if match["image_id"] == "green")
     told = service.explain(candidate_id="green", json=True).json()
     assert told["similarity"] == pytest.approx(match["similarity"], abs=1e-4)
@@ -130,11 +132,11 @@ def test_the_header_accept_decides(accept: str, as_json: bool) -> None:
 
 
 def test_caches_are_told_what_the_answer_depends_on(service: Explaining) -> None:
-    assert service.explain(picture()).headers["Vary"] == "Accept"
+    assert service.explain(image_file()).headers["Vary"] == "Accept"
 
 
 def test_one_candidate_is_needed(service: Explaining) -> None:
-    for response in (service.explain(), service.explain(picture(), candidate_id="green")):
+    for response in (service.explain(), service.explain(image_file(), candidate_id="green")):
         check(response, 422, "invalid-fields", "candidate_id", "candidate_image")
 
 
@@ -144,7 +146,7 @@ def test_a_candidate_that_is_not_enrolled_is_not_found(service: Explaining) -> N
 
 @pytest.mark.parametrize("field", ["image", "candidate_image"])
 def test_a_file_that_is_no_image_is_named(service: Explaining, field: str) -> None:
-    files = {"image": picture(), "candidate_image": picture(), field: b"no image"}
+    files = {"image": image_file(), "candidate_image": image_file(), field: b"no image"}
     response = service.explain(files["candidate_image"], probe=files["image"])
     problem = check(response, 422, "not-an-image", field)
     assert "no image that is known here" in problem["detail"]
@@ -152,7 +154,7 @@ def test_a_file_that_is_no_image_is_named(service: Explaining, field: str) -> No
 
 @pytest.mark.parametrize("field", ["image", "candidate_image"])
 def test_text_in_the_place_of_a_file_is_named(service: Explaining, field: str) -> None:
-    files = {"image": ("x", picture()), "candidate_image": ("x", picture())}
+    files = {"image": ("x", image_file()), "candidate_image": ("x", image_file())}
     files.pop(field)
     response = service.client.post("/explain", files=files, data={field: "car.jpg"})
     problem = check(response, 422, "invalid-fields", field)
@@ -161,7 +163,7 @@ def test_text_in_the_place_of_a_file_is_named(service: Explaining, field: str) -
 
 def test_uploads_have_the_bounds_of_a_query(service: Explaining) -> None:
     check(service.explain(b"\0" * (BYTES + 1)), 413, "upload-too-large")
-    check(service.explain(picture(), probe=b"\0" * (BYTES + 1)), 413, "upload-too-large")
+    check(service.explain(image_file(), probe=b"\0" * (BYTES + 1)), 413, "upload-too-large")
     check(service.explain(b"\0" * (3 * BYTES)), 413, "upload-too-large")
 
 
@@ -184,15 +186,15 @@ def test_a_bundle_without_the_parts_says_so_and_still_answers_queries(
     settings = Settings(data_dir=tmp_path / "data", bundle=old.path, runtime="cpu", threads=1)
     with serving(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30) as client:
         wait_until_ready(client)
-        files = {"image": ("x", picture()), "candidate_image": ("x", picture())}
+        files = {"image": ("x", image_file()), "candidate_image": ("x", image_file())}
         problem = check(client.post("/explain", files=files), 501, "not-explainable")
         assert "export it again with `lka-reid export`" in problem["detail"]
         assert str(tmp_path) not in problem["detail"]
-        assert client.post("/query", files={"image": ("x", picture())}).status_code == 200
+        assert client.post("/query", files={"image": ("x", image_file())}).status_code == 200
 
 
 def test_a_bundle_without_a_second_stage_says_so(shared_service: Running) -> None:
-    files = {"image": ("x", picture()), "candidate_image": ("x", picture())}
+    files = {"image": ("x", image_file()), "candidate_image": ("x", image_file())}
     problem = check(shared_service.client.post("/explain", files=files), 501, "not-explainable")
     assert "no re-ranker" in problem["detail"]
 
@@ -210,7 +212,7 @@ def slow_explainer(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> tuple[Pai
 
 def test_only_so_many_are_let_in(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     explainer, going_on = slow_explainer(bundle, monkeypatch)
-    upload = Upload(picture(), "x", "image")
+    upload = Upload(image_file(), "x", "image")
 
     async def crowd() -> list[bytes | BaseException]:
         deadline = time.monotonic() + 20
@@ -227,7 +229,7 @@ def test_only_so_many_are_let_in(bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 
 def test_a_deadline_is_kept_while_waiting(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     explainer, going_on = slow_explainer(bundle, monkeypatch)
-    upload = Upload(picture(), "x", "image")
+    upload = Upload(image_file(), "x", "image")
 
     async def wait() -> None:
         first = asyncio.create_task(explainer.figure(upload, upload, time.monotonic() + 20))
@@ -244,7 +246,7 @@ def test_an_explanation_at_work_keeps_its_place_when_its_client_has_gone(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explainer, going_on = slow_explainer(bundle, monkeypatch)
-    upload = Upload(picture(), "x", "image")
+    upload = Upload(image_file(), "x", "image")
 
     async def hang_up() -> None:
         deadline = time.monotonic() + 20

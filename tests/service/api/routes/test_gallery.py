@@ -11,12 +11,12 @@ import pytest
 
 from index import Enrollment
 from tests.index.disks import Room
-from tests.service.fakes import DIM, FINGERPRINT, GREEN, RED, Running, picture
+from tests.service.fakes import DIM, FINGERPRINT, GREEN, RED, Running, image_file
 
 
 def test_an_enrolled_image_is_answered_whole(service: Running) -> None:
     response = service.enroll(
-        picture(RED, "JPEG"),
+        image_file(RED, "JPEG"),
         image_id="cam 3/n\u00fcmber#1?.jpg",
         vehicle_id="bus_0001",
         camera_id="cam3",
@@ -67,9 +67,9 @@ def test_empty_tags_count_as_not_given(service: Running, sent: list[str], kept: 
 
 
 def test_the_same_id_again_is_refused_before_it_costs_anything(service: Running) -> None:
-    service.enroll(picture(RED), image_id="a", vehicle_id="first")
+    service.enroll(image_file(RED), image_id="a", vehicle_id="first")
     batches = len(service.models.embedder.batches)
-    response = service.enroll(picture(GREEN), image_id="a", vehicle_id="second")
+    response = service.enroll(image_file(GREEN), image_id="a", vehicle_id="second")
     assert response.status_code == 409
     assert response.json()["type"] == "urn:lka-reid:problem:duplicate-image"
     assert len(service.models.embedder.batches) == batches
@@ -99,8 +99,8 @@ ENROLLED = {
 def test_an_id_that_is_enrolled_is_answered_with_what_differs(
     service: Running, sent: dict[str, object], differs: list[str]
 ) -> None:
-    assert service.enroll(picture(RED), **ENROLLED).status_code == 201
-    for image, told in ((picture(RED), differs), (picture(GREEN), ["image", *differs])):
+    assert service.enroll(image_file(RED), **ENROLLED).status_code == 201
+    for image, told in ((image_file(RED), differs), (image_file(GREEN), ["image", *differs])):
         problem = service.enroll(image, **sent).json()
         assert (problem["status"], problem["differs"]) == (409, told)
         assert all(name in problem["detail"] for name in told)
@@ -137,7 +137,7 @@ def test_an_image_comes_back_byte_for_byte_with_its_type(service: Running) -> No
         "TIFF": "image/tiff",
         "AVIF": "image/avif",
     }.items():
-        data = picture(GREEN, kind)
+        data = image_file(GREEN, kind)
         assert service.enroll(data, image_id=f"a/{kind}").status_code == 201
         response = service.client.get(f"/gallery/a/{kind}/image")
         assert response.content == data

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models.manifest import Threshold
-from tests.service.fakes import BLUE, GREEN, RED, Running, make_models, picture, running
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, make_models, running
 
 
 def test_an_empty_gallery_answers_an_empty_list(shared_service: Running) -> None:
@@ -30,9 +30,13 @@ def test_a_gallery_smaller_than_top_k_answers_all_it_has(service: Running) -> No
 
 def test_a_match_says_what_is_known_of_it(service: Running) -> None:
     service.enroll(
-        picture(GREEN), image_id="a/1.png", vehicle_id="v", camera_id="c", captured_at="2024-05-17T06:30:00Z"
+        image_file(GREEN),
+        image_id="a/1.png",
+        vehicle_id="v",
+        camera_id="c",
+        captured_at="2024-05-17T06:30:00Z",
     )
-    [match] = service.query(picture(GREEN)).json()["matches"]
+    [match] = service.query(image_file(GREEN)).json()["matches"]
     assert match.pop("similarity") == pytest.approx(1, abs=1e-5)
     assert match.pop("rerank_distance") == pytest.approx(0, abs=1e-5)
     assert match == {
@@ -53,15 +57,15 @@ def test_a_bundle_with_a_threshold_says_which_matches_reach_it(tmp_path: Path) -
         false_match_rate=0.01,
         false_match_interval=(0.005, 0.02),
         true_match_rate=0.8,
-        measured_on="pictures",
+        measured_on="images",
         fingerprint=models.bundle.fingerprint,
     )
     manifest = models.bundle.manifest.model_copy(update={"threshold": threshold})
     models.bundle = replace(models.bundle, manifest=manifest)
     with running(tmp_path, models) as service:
         for colour in (RED, GREEN, BLUE):
-            service.enroll(picture(colour))
-        matches = service.query(picture(GREEN)).json()["matches"]
+            service.enroll(image_file(colour))
+        matches = service.query(image_file(GREEN)).json()["matches"]
     assert [match["is_match"] for match in matches] == [match["similarity"] >= 0.9 for match in matches]
     assert {match["is_match"] for match in matches} == {True, False}
 
@@ -75,8 +79,8 @@ def test_the_total_holds_all_stages(service: Running) -> None:
 
 
 def test_an_image_is_turned_upright_by_its_exif(service: Running) -> None:
-    service.enroll(picture(RED), image_id="upright")
-    with Image.open(io.BytesIO(picture(RED))) as image:
+    service.enroll(image_file(RED), image_id="upright")
+    with Image.open(io.BytesIO(image_file(RED))) as image:
         lying = image.rotate(90, expand=True)
     exif = lying.getexif()
     exif[0x0112] = 6  # to be shown turned clockwise by a quarter
@@ -87,10 +91,10 @@ def test_an_image_is_turned_upright_by_its_exif(service: Running) -> None:
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "P", "1", "I;16", "RGBA"])
-def test_other_kinds_of_pictures_are_decoded_or_refused_but_never_a_failure(
+def test_other_kinds_of_images_are_decoded_or_refused_but_never_a_failure(
     shared_service: Running, mode: str
 ) -> None:
-    with Image.open(io.BytesIO(picture())) as image:
+    with Image.open(io.BytesIO(image_file())) as image:
         converted = Image.new("I;16", (32, 32), 40000) if mode == "I;16" else image.convert(mode)
     stream = io.BytesIO()
     converted.save(stream, "JPEG" if mode == "CMYK" else "PNG")
