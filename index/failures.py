@@ -17,7 +17,7 @@ _PRIMARY = 0xFF  # of SQLite's extended error codes
 def failures_named(database: Path, space: Space | None = None) -> Iterator[None]:
     """Raise GalleryFullError and GalleryDamagedError for what SQLite says of the disk and the file.
 
-    Without a `space` a full disk is not told from another failure.
+    Without a `space` a full disk looks like any other failure.
     """
     try:
         yield

@@ -20,7 +20,7 @@ from models.manifest import EMBEDDER, Manifest, canonical_hash
 
 
 class SupersededError(Exception):
-    """A bundle that does not supersede what it claims to; the message says why."""
+    """A bundle whose manifest lists a superseded fingerprint wrongly; the message says why."""
 
 
 def superseded_name(fingerprint: str) -> str:

@@ -17,17 +17,17 @@ _OTHER_BYTE = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "RGBX;16B": "RGBX;1
 _OTHER_BYTE |= {low: high for high, low in _OTHER_BYTE.items()}
 
 
-def significant_bits(largest: int, told: int | None = None) -> int:
+def significant_bits(largest: int, stated: int | None = None) -> int:
     """How many bits of a sample a file uses.
 
     What a camera of 12 bits puts into samples of 16 would be all but black if they were taken at face value.
 
     Args:
         largest: of the file's numbers.
-        told: what the file says; it counts where no number is beyond it.
+        stated: by the file; it counts where no number is beyond it.
     """
-    if told is not None and largest < 1 << told:
-        return told
+    if stated is not None and largest < 1 << stated:
+        return stated
     return next((bits for bits in DEPTHS if largest < 1 << bits), largest.bit_length())
 
 

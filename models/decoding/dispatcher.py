@@ -36,7 +36,7 @@ class Dispatcher:
 
     Args:
         most: processes at the same time.
-        on_end: told why whenever a process has ended over an image.
+        on_end: called with the reason whenever a process has ended over an image.
 
     Attributes:
         settled: the first process is ready, or could not be started.
@@ -219,10 +219,8 @@ class Dispatcher:
         for decoder in list(self._decoders):
             if decoder.job is not None and decoder.job.is_late(now):
                 self._end(decoder)
-                told = (
-                    "at a deadline" if decoder.job.unwanted_at is None else "as nobody waited for its image"
-                )
-                self._on_end(f"was ended {told}")
+                why = "at a deadline" if decoder.job.unwanted_at is None else "as nobody waited for its image"
+                self._on_end(f"was ended {why}")
                 decoder.job.expire()
 
     def _end(self, decoder: _Decoder) -> int:

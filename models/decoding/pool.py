@@ -33,7 +33,7 @@ class DecodePool:
 
     Args:
         processes: images decoded at the same time.
-        on_end: told why whenever a process has ended over an image; in the pool's thread.
+        on_end: called with the reason whenever a process has ended over an image; in the pool's thread.
     """
 
     def __init__(self, processes: int, on_end: Callable[[str], None] = lambda _reason: None) -> None:

@@ -32,7 +32,7 @@ class ProcessEndedError(Exception):
 
 
 class DecoderProcess:
-    """Starts a process; it can take an image once `receive` has told that it is ready.
+    """Starts a process; it can take an image once `receive` has said that it is ready.
 
     All methods are called by the thread that made it: Linux ends the process when that thread ends.
 

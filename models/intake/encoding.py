@@ -1,4 +1,4 @@
-"""A text file's bytes as text, by what it says of its encoding or what its reader was told."""
+"""The bytes of a text file as text, by their byte order mark or the encoding that the caller names."""
 
 from __future__ import annotations
 

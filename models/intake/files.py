@@ -56,7 +56,7 @@ def why_unreadable(path: Path) -> str | None:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
-        return told(error)
+        return reason_of(error)
     if stat.S_ISDIR(found.st_mode):
         return "is a folder"
     if not stat.S_ISREG(found.st_mode):
@@ -66,7 +66,7 @@ def why_unreadable(path: Path) -> str | None:
     return None if found.st_size else "is empty"
 
 
-def told(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """An error of the file system in words."""
     if not isinstance(error, OSError):
         return "has a name that no file can have"
@@ -95,7 +95,7 @@ class RealPaths:
         try:
             real, root = self.of(path), self._folder(folder)
         except (OSError, ValueError) as error:
-            return told(error)
+            return reason_of(error)
         inside = real == root or real.startswith(f"{root.rstrip(os.sep)}{os.sep}")
         return None if inside else f"leads to {shown(real)}"
 

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.intake.files import is_image, told
+from models.intake.files import is_image, reason_of
 from models.intake.names import shown
 
 _THUMBNAILS = re.compile(r"[_@]*thumb(s|nails?)?([_-].*)?|@eadir", re.IGNORECASE)
@@ -93,7 +93,7 @@ class _Walk:
                     entries = sorted(listed, key=lambda entry: entry.name)
                 pending += [folder / entry.name for entry in entries if self._is_folder(entry, folder, real)]
             except OSError as error:
-                self._leave_out(folder, told(error), missing=True)
+                self._leave_out(folder, reason_of(error), missing=True)
 
     def links(self) -> None:
         """What links lead to, unless it was found under another name."""
@@ -102,7 +102,7 @@ class _Walk:
             try:
                 real = os.path.realpath(path, strict=True)
             except OSError as error:
-                self._leave_out(path, f"a link that leads nowhere: {told(error)}", missing=True)
+                self._leave_out(path, f"a link that leads nowhere: {reason_of(error)}", missing=True)
                 continue
             if Path(real).is_dir():
                 self.folder(path)
@@ -133,7 +133,7 @@ class _Walk:
         try:
             taken = is_image(path)
         except OSError as error:
-            self._leave_out(path, told(error), missing=True)
+            self._leave_out(path, reason_of(error), missing=True)
             return
         if taken:
             self._names[real] = path

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.intake.columns import Columns, ColumnsError, Header, understand
 from models.intake.encoding import EncodingError, decode_text
-from models.intake.files import told
+from models.intake.files import reason_of
 from models.intake.names import shown
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -82,7 +82,7 @@ def read_table(
             raise TableError(f"{shown(path)}: {'is no file' if path.exists() else 'does not exist'}")
         text = decode_text(path.read_bytes(), encoding)
     except OSError as error:
-        raise TableError(f"{shown(path)}: {told(error)}") from None
+        raise TableError(f"{shown(path)}: {reason_of(error)}") from None
     except EncodingError as error:
         raise TableError(f"{shown(path)}, {error}; {remedy or 'save it as UTF-8'}") from None
     delimiter, start = _dialect(text, columns)

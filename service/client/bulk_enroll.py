@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from models.decoding import ImageError, decode
-from models.intake.files import told
+from models.intake.files import reason_of
 from service.client.errors import AbandonedError, ClientError, RefusedError, ServiceUnreachableError
 from service.client.http import ServiceClient
 from service.client.outcome import Fate, NotEnrolled, Outcome
@@ -57,7 +57,7 @@ def check_all(uploads: Sequence[Upload], workers: int, tell: Tell = lambda _coun
         try:
             decode(upload.path.read_bytes())
         except OSError as error:
-            return NotEnrolled(upload.place, Fate.failed, told(error))
+            return NotEnrolled(upload.place, Fate.failed, reason_of(error))
         except ImageError as error:
             return NotEnrolled(upload.place, Fate.failed, str(error))
         return NotEnrolled(upload.place, Fate.enrolled, "")
@@ -73,7 +73,7 @@ def _send(client: ServiceClient, upload: Upload) -> tuple[Fate, str]:
     try:
         answer = client.enroll(upload.path, upload.fields)
     except OSError as error:
-        return Fate.failed, told(error)
+        return Fate.failed, reason_of(error)
     except AbandonedError as error:
         return Fate.not_tried, str(error)
     except ServiceUnreachableError as error:

@@ -30,7 +30,7 @@ class RefusedError(ClientError):
 
 
 class AbandonedError(ClientError):
-    """The client was told to give up while it waited."""
+    """The client was stopped while it waited."""
 
     def __init__(self) -> None:
         super().__init__("interrupted")

@@ -57,7 +57,7 @@ class ServiceClient:
         url: such as `http://127.0.0.1:8000`.
         key: API key, where the service has keys.
         timeout_s: s for one answer.
-        on_wait: told of every wait before it: s, and what the service said.
+        on_wait: called before every wait with its length in s and the answer's reason.
 
     Raises:
         ServiceUnreachableError: no URL, no key, or a proxy that cannot be used.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.intake.columns import Columns
-from models.intake.files import RealPaths, told, why_unreadable
+from models.intake.files import RealPaths, reason_of, why_unreadable
 from models.intake.folder import find_images
 from models.intake.names import shown
 from models.intake.table import TableError, read_table
@@ -151,7 +151,7 @@ class _Reader:
             else:
                 self._add(Upload(path, {"image_id": path.name}))
         except OSError as error:
-            raise SourceError(f"{shown(path)} {told(error)}") from None
+            raise SourceError(f"{shown(path)} {reason_of(error)}") from None
         except TableError as error:
             raise SourceError(str(error)) from None
 

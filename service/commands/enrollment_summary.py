@@ -45,12 +45,12 @@ def not_enrolled_table(outcome: Outcome) -> Table:
         shown = entries[: 1 if skipped else SHOWN_OF_A_KIND]
         more = len(entries) - len(shown)
         word = "[yellow]skipped[/]" if skipped else "[red]missing[/]"
-        told = None
+        previous = None
         for entry in shown:
             last = f" and {more:,} more" if skipped and more else ""
-            why = "" if entry.reason == told else escape(printable(entry.reason))
+            why = "" if entry.reason == previous else escape(printable(entry.reason))
             made.add_row(word, escape(entry.place) + last, why)
-            told = entry.reason
+            previous = entry.reason
         if more and not skipped:
             made.add_row(word, f"and {more:,} more (--json lists all)", "")
     return made

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from models.intake.files import told, why_unreadable
+from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
 from service.commands.console import Waits, matches_table, out, timings_line
 from service.commands.options import DEFAULT_URL, Key, Url
@@ -37,7 +37,7 @@ def query(
     except ClientError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        raise CommandError(f"{image} {told(error)}") from None
+        raise CommandError(f"{image} {reason_of(error)}") from None
     if as_json:
         out.print_json(data=answer)
         return

@@ -134,10 +134,10 @@ def _bands(
     panels.cut_image(sheet, (right, top), layout.image, pair.candidate, bands, on_right=False)
     attention = explanation.band_attention("probe")
     if not panels.ribbons(sheet, (between + 8, top), (BETWEEN - 16, high), attention):
-        told = words.even(attention)
-        paragraph(draw, (between + 26, top + high // 2 - 46), told, BETWEEN - 52, colour=FAINT)
-    told = words.ribbons(attention, manifest)
-    paragraph(draw, (MARGIN, top + high + 12), told, right + wide - MARGIN, colour=FAINT)
+        text = words.even(attention)
+        paragraph(draw, (between + 26, top + high // 2 - 46), text, BETWEEN - 52, colour=FAINT)
+    text = words.ribbons(attention, manifest)
+    paragraph(draw, (MARGIN, top + high + 12), text, right + wide - MARGIN, colour=FAINT)
 
     distances = explanation.strip_distances
     panels.distance_table(sheet, (layout.table, top), high, distances, explanation.branches)
@@ -162,8 +162,8 @@ def _attention(sheet: Image.Image, layout: Layout, explanation: Explanation, man
     ends = (f"{1 / span:.2g} x even", f"even, {even:.3g} %", f"{span:.2f} x even")
     panels.colour_bar(sheet, (left, top), (WORDS - 10, 12), "attention", ends)
     y = float(top + 44)
-    for told in (words.strips(explanation, manifest), words.spread(probe, candidate, manifest)):
-        y = 8 + paragraph(draw, (left, y), told, min(LINE, sheet.width - MARGIN - left))
+    for text in (words.strips(explanation, manifest), words.spread(probe, candidate, manifest)):
+        y = 8 + paragraph(draw, (left, y), text, min(LINE, sheet.width - MARGIN - left))
 
 
 def _activations(sheet: Image.Image, layout: Layout, explanation: Explanation, pair: Pair) -> None:
@@ -186,8 +186,8 @@ def _activations(sheet: Image.Image, layout: Layout, explanation: Explanation, p
     left += layout.branches * (wide + 12) + 24
     panels.colour_bar(sheet, (left, top), (WORDS - 10, 12), "activation", ("lowest", "highest"))
     y = float(top + 44)
-    for told in (words.ACTIVATIONS, words.letters(explanation.branches)):
-        y = 8 + paragraph(draw, (left, y), told, min(LINE, sheet.width - MARGIN - left))
+    for text in (words.ACTIVATIONS, words.letters(explanation.branches)):
+        y = 8 + paragraph(draw, (left, y), text, min(LINE, sheet.width - MARGIN - left))
 
 
 def _upright(sheet: Image.Image, at: tuple[int, int], length: int, text: str) -> None:

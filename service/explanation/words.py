@@ -47,10 +47,10 @@ def verdict(explanation: Explanation, threshold: Threshold | None) -> str | None
 def ribbons(attention: Numbers, manifest: Manifest) -> str:
     """What the ribbons between the images mean; `attention` is `[bands, bands]`."""
     spec = manifest.input
-    told = "Ribbons: how far a probe band's attention to a candidate band exceeds an even share"
+    text = "Ribbons: how far a probe band's attention to a candidate band exceeds an even share"
     if attention.max() * len(attention) > EVEN:
-        told += f" (the widest: {percent(attention.max(), 0)}, even is {percent(1 / len(attention), 0)})"
-    return f"{told}, over all branches and heads. Images are shown as the network gets them, squeezed to " + (
+        text += f" (the widest: {percent(attention.max(), 0)}, even is {percent(1 / len(attention), 0)})"
+    return f"{text}, over all branches and heads. Images are shown as the network gets them, squeezed to " + (
         f"{spec.width} x {spec.height} px; a strip also sees some way beyond its band."
     )
 
@@ -63,14 +63,14 @@ def even(attention: Numbers) -> str:
 
 def strips(explanation: Explanation, manifest: Manifest) -> str:
     """How the maps of attention are to be read."""
-    told = (
+    text = (
         f"A strip is a band of a branch: {len(explanation.branches)} x {explanation.bands} of an image, "
         "bands from top to bottom within each branch. Colours show the mean over the heads as a multiple of "
         "an even share; rows add up to 100 %."
     )
     if compares_along(manifest):
-        told += " A strip's distance is that from the strips that it looks at, and that look at it."
-    return told
+        text += " A strip's distance is that from the strips that it looks at, and that look at it."
+    return text
 
 
 def compares_along(manifest: Manifest) -> bool:
@@ -81,14 +81,14 @@ def compares_along(manifest: Manifest) -> bool:
 def spread(probe: Numbers, candidate: Numbers, manifest: Manifest) -> str:
     """How far two maps of attention `[s, s]` are from even."""
     low, high = (edge([edge(a) for a in (probe, candidate)]) for edge in (np.min, np.max))
-    told = f"Here a strip gets {percent(low, 2)} to {percent(high, 2)} of another's attention."
+    text = f"Here a strip gets {percent(low, 2)} to {percent(high, 2)} of another's attention."
     if high * len(probe) <= EVEN:
-        told += " That is even: the re-ranker " + (
+        text += " That is even: the re-ranker " + (
             "compares every strip with all of the other image's."
             if compares_along(manifest)
             else "takes the other image's mean, and compares strip with strip."
         )
-    return told
+    return text
 
 
 def letters(branches: tuple[str, ...]) -> str:
@@ -102,11 +102,11 @@ def summary(explanation: Explanation, manifest: Manifest) -> list[tuple[str, str
     """An explanation as lines of a terminal: what, and how much."""
     means = explanation.strip_distances.mean(axis=0)
     near, far = int(means.argmin()), int(means.argmax())
-    told = verdict(explanation, manifest.threshold)
+    text = verdict(explanation, manifest.threshold)
     lines = [
         ("bundle", manifest.name),
         ("similarity", f"{explanation.similarity:.4f}"),
-        *([("", told)] if told else []),
+        *([("", text)] if text else []),
         ("re-rank distance", f"{explanation.distance:.4f}"),
         ("  strips", f"{explanation.strips_part:.4f}"),
     ]

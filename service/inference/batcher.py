@@ -9,7 +9,7 @@ bounded, so overload is answered at once and memory with it. One worker thread t
 - when a batch of several fails, each is tried alone, so that one bad image harms only itself.
 
 Whatever ends the worker thread, a lost device among it, everyone waiting gets an error, `health()` says so,
-and `on_lost` is told.
+and `on_lost` is called.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Batcher:
         max_batch: images in a batch at most; no more than `forward` takes.
         max_wait_s: s a batch waits at most for images known to be on the way.
         max_queue: places, that is images being decoded or waiting.
-        on_batch: told `(images, seconds)` of every batch that succeeded.
-        on_lost: told why, once, when images were taken and will not be any more, other than by `close`.
+        on_batch: called with `(images, seconds)` after every batch that succeeded.
+        on_lost: called once, with the reason, when a batcher that took images stops other than by `close`.
     """
 
     def __init__(

@@ -36,12 +36,12 @@ class QueueClient:
     """Puts images on the queue and hands their answers to whoever waits for them; all on one event loop.
 
     One task reads the answers of this process, another looks after the queue's state. Where Redis stops
-    answering, everyone who waits is told at once: whether his image is still there, nobody knows.
+    answering, everyone who waits gets an error at once: whether Redis still has the image is not known.
 
     Args:
         settings: the queue's name, bounds and patience.
         fingerprint: of the service's bundle.
-        on_dead_letter: told when an image was put aside from here.
+        on_dead_letter: called when an image of this service became a dead letter.
 
     Raises:
         RedisUrlError: the URL of Redis does not read.
@@ -78,7 +78,7 @@ class QueueClient:
         self._tasks = [asyncio.create_task(self._keep_looking()), asyncio.create_task(self._keep_reading())]
 
     async def stop(self) -> None:
-        """End; who still waits is told so."""
+        """End; whoever still waits gets an error."""
         # Redis' client may swallow a cancellation that meets an answer; the flag is not missed.
         self._stopping = True
         for task in self._tasks:

@@ -22,7 +22,7 @@ class RemoteEmbedder:
     Args:
         settings: the queue's name, bounds and patience.
         fingerprint: of the service's bundle.
-        on_dead_letter: told when an image was put aside from here.
+        on_dead_letter: called when an image of this service became a dead letter.
 
     Raises:
         RedisUrlError: the URL of Redis does not read.

@@ -110,7 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return int(self.transport.get_write_buffer_size())
 
     def make_room(self) -> None:
-        """End, for another's sake; whoever was sending a request is told so."""
+        """End to make room for another connection; a request that was being received is answered 503."""
         if self._incoming.has_begun and not self.unread():
             self._refuse(ServiceError(OVERLOADED, "the connection made room for others"))
         if self.unread():
@@ -191,7 +191,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _ignore_upgrade(self, rest: memoryview) -> None:
         """Go on in HTTP/1.1, as a server may (RFC 9110, 7.8): another protocol was offered, not asked for.
 
-        The parser stops at such a head and forgets the body; a new one is told of the body and reads on.
+        The parser stops at such a head and forgets the body; a new one gets the body's framing and reads on.
         """
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)

@@ -34,7 +34,7 @@ class Registration:
         self._ahead_ms = 0.0
 
     def now_ms(self) -> float:
-        """ms since 1970 by Redis' clock, which deadlines are told by."""
+        """ms since 1970 by Redis' clock, by which deadlines are measured."""
         return 1000 * time.time() + self._ahead_ms
 
     async def introduce(self) -> None:

@@ -1,4 +1,4 @@
-"""What Prometheus is told: whom to ask, and when to raise an alarm."""
+"""The configuration of Prometheus: its targets and its alert rules."""
 
 from __future__ import annotations
 

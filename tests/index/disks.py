@@ -10,7 +10,7 @@ import pytest
 
 
 class Room:
-    """What a gallery is told of its disk."""
+    """A disk as the gallery sees it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.total, self.free = 10**9, 10**9

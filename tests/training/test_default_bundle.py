@@ -58,7 +58,7 @@ def lka_reid(*words: str | Path) -> str:
     return found.output
 
 
-def told(folder: Path) -> dict[str, Any]:
+def metrics_of(folder: Path) -> dict[str, Any]:
     """A run's metrics without its command and how long it took."""
     metrics: dict[str, Any] = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
     kept = ("name", "seed", "data", "weights", "results", "configuration", "settings")
@@ -86,7 +86,7 @@ def test_one_command_makes_what_train_embedder_and_train_reranker_make(
     for name in (*(f"{name}.safetensors" for name in files), "reranker/choice.json"):
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
     for run in ("embedder", "reranker"):
-        assert told(one / run) == told(two / run)
+        assert metrics_of(one / run) == metrics_of(two / run)
 
     before = {path: path.stat().st_mtime_ns for path in one.rglob("*")}
     assert lka_reid(*command, "--data", tree, "--out", one).splitlines()[-1] == shown.splitlines()[-1]

@@ -23,7 +23,7 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 Counted = Callable[[int], None]
-"""Is told how much is done."""
+"""Receives how much is done."""
 
 
 class Bars:

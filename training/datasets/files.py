@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from models.intake.encoding import EncodingError, decode_text
-from models.intake.files import told
+from models.intake.files import reason_of
 from training.datasets.image import DatasetError
 
 
@@ -39,7 +39,7 @@ def rows(path: Path) -> Iterator[tuple[int, str, str]]:
     try:
         lines = decode_text(path.read_bytes()).splitlines()
     except OSError as error:
-        raise DatasetError(f"{path}: {told(error)}") from None
+        raise DatasetError(f"{path}: {reason_of(error)}") from None
     except EncodingError as error:
         raise DatasetError(f"{path}, {error}; save it as UTF-8") from None
     for number, line in enumerate(lines, start=1):

@@ -1,4 +1,4 @@
-"""Pictures of a run: its curves, its CMC, and the queries that went worst."""
+"""Figures of a run: its curves, its CMC, and the queries that went worst."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     # An answer is data: should a browser ever take one for a page, that page may load and run nothing.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    # Pictures of vehicles, and answers that are true at this moment only, stay in no cache.
+    # Images of vehicles, and answers that are true at this moment only, stay in no cache.
     "Cache-Control": "no-store",
 }
 

@@ -180,8 +180,8 @@ def test_colours_of_a_camera_with_fewer_bits_than_the_file_keep_their_brightness
 def test_a_file_that_says_how_many_bits_it_uses_is_believed() -> None:
     dark = GREY // 4 << 4
     assert far_apart(decode(deep_png(dark)), Image.fromarray((GREY // 4).astype(np.uint8))) > 10
-    told = decode(deep_png(dark, chunk(b"sBIT", b"\x0c")))
-    assert np.array_equal(pixels(told)[..., 0], GREY // 4)
+    declared = decode(deep_png(dark, chunk(b"sBIT", b"\x0c")))
+    assert np.array_equal(pixels(declared)[..., 0], GREY // 4)
     # Not where a number is beyond it: the file was scaled to all of its bits.
     scaled = decode(deep_png(GREY << 8, chunk(b"sBIT", b"\x0c")))
     assert np.array_equal(pixels(scaled)[..., 0], GREY)

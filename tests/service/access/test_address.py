@@ -79,8 +79,8 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked(command: Command)
     assert secret not in made.err
 
     listed = command("keys", "list", "--data-dir", "d")
-    for told in (key_id, "gate 3", "query, enroll", secret[-4:]):
-        assert told in listed.out
+    for part in (key_id, "gate 3", "query, enroll", secret[-4:]):
+        assert part in listed.out
     assert secret not in listed.out
     [key] = KeyFile(Path("d/keys.json")).read()
     assert key.sha256 not in listed.out
@@ -100,7 +100,7 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked(command: Command)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--scope", "query", "--name", " "], "--name ' ' is not accepted; it takes 1 .. 64"),
         (["--scope", "root", "--name", "x"], "root"),
@@ -108,10 +108,10 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked(command: Command)
         (["--name", "x"], "--scope"),
     ],
 )
-def test_a_key_that_cannot_be_made_is_told(command: Command, arguments: list[str], told: str) -> None:
+def test_a_key_that_cannot_be_made_is_refused(command: Command, arguments: list[str], message: str) -> None:
     outcome = command("keys", "create", *arguments, "--data-dir", "d")
     assert outcome.code == 2
-    assert told in outcome.err
+    assert message in outcome.err
     assert not Path("d/keys.json").exists()
 
 
@@ -121,9 +121,9 @@ def test_a_list_of_keys_says_when_each_expires(command: Command) -> None:
     assert "2999-01-31 00:00 UTC" in command(*make, "b", "--expires", "2999-01-31").err
     then = datetime(2020, 1, 2, 3, 4, tzinfo=UTC)
     KeyFile(Path("d/keys.json")).add(new_key("c", {KeyScope.QUERY}, then, then)[1])
-    told = command("keys", "list", "--data-dir", "d").out
+    listed = command("keys", "list", "--data-dir", "d").out
     for part in ("never", "2999-01-31", "2020-01-02", "expired"):
-        assert part in told
+        assert part in listed
 
 
 def test_without_an_audit_log_no_key_is_made(command: Command) -> None:

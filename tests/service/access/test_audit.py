@@ -58,13 +58,13 @@ def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
         client.delete("/gallery/b", headers=admin)
         client.get("/metrics", headers=admin)
         found = lines(tmp_path / "audit.jsonl")
-    told = [
+    recorded = [
         (line["key_name"].split()[1], line["action"], line["status"], line.get("image_hash"))
         for line in found
     ]
     ids = IdHasher(tmp_path / "audit.key")
     named = {ids.digest(image_id): image_id for image_id in ("cam/1", "b")}
-    assert [(*line[:3], line[3] and named[line[3]]) for line in told] == [
+    assert [(*line[:3], line[3] and named[line[3]]) for line in recorded] == [
         ("enroll", "enroll", 201, "cam/1"),
         ("admin", "enroll", 409, "cam/1"),
         ("admin", "enroll", 201, "b"),
@@ -166,11 +166,11 @@ def test_what_cannot_be_written_is_answered_so_and_then_nothing_more_is_done(tmp
 
         path.unlink()
         assert service.client.delete("/gallery/a").status_code == 204
-        told = [(line["action"], line["status"]) for line in lines(path)]
+        recorded = [(line["action"], line["status"]) for line in lines(path)]
     # The first line is there though it came late; each refusal is there as what it was.
-    assert told[0] == ("enroll", 201)
-    assert told[-1] == ("delete", 204)
-    assert set(told[1:-1]) <= {("enroll", 503), ("delete", 503)}
+    assert recorded[0] == ("enroll", 201)
+    assert recorded[-1] == ("delete", 204)
+    assert set(recorded[1:-1]) <= {("enroll", 503), ("delete", 503)}
 
 
 def test_a_log_that_was_taken_away_is_begun_anew(service: Running, tmp_path: Path) -> None:

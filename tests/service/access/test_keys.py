@@ -88,7 +88,7 @@ def test_keys_made_at_the_same_time_are_all_kept(file: KeyFile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "no file of keys"),
         ("{}{", "no file of keys"),
@@ -97,10 +97,10 @@ def test_keys_made_at_the_same_time_are_all_kept(file: KeyFile) -> None:
         ('{"users": []}', "no file of keys"),
     ],
 )
-def test_a_damaged_file_is_told(file: KeyFile, text: str, told: str) -> None:
+def test_a_damaged_file_is_refused(file: KeyFile, text: str, message: str) -> None:
     file.path.parent.mkdir()
     file.path.write_text(text)
-    with pytest.raises(KeyFileError, match=told):
+    with pytest.raises(KeyFileError, match=message):
         Keyring(file)
 
 

@@ -35,10 +35,10 @@ def assert_no_path(response: httpx.Response, *secret: Path) -> None:
     """Neither of these, nor of the environment, nor of the code."""
     roots = [*secret, Path(sys.prefix), Path.cwd(), Path(sysconfig.get_path("purelib")), Path.home()]
     roots.append(Path(str(service.__file__)).parents[1])
-    told = response.text + str(response.headers)
+    answer = response.text + str(response.headers)
     for root in roots:
-        assert str(root) == "/" or str(root) not in told, response.url
-    assert "site-packages" not in told
+        assert str(root) == "/" or str(root) not in answer, response.url
+    assert "site-packages" not in answer
 
 
 def test_no_route_names_one(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_folder_where_nothing_can_be_written_is_not_named(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         ("/data/a b", "... b"),
         ("load /srv/x/y.onnx: no such file", "load ...: no such file"),
@@ -148,5 +148,5 @@ def test_a_folder_where_nothing_can_be_written_is_not_named(tmp_path: Path) -> N
         ("see https://a.example/b", "see https://a.example/b"),
     ],
 )
-def test_paths_are_left_out_and_ids_are_not(text: str, told: str) -> None:
-    assert without_paths(text) == told
+def test_paths_are_left_out_and_ids_are_not(text: str, shown: str) -> None:
+    assert without_paths(text) == shown

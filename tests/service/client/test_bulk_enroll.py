@@ -80,10 +80,10 @@ def test_what_fails_keeps_no_other_and_each_is_told_once() -> None:
             raise RefusedError(413, "too large")
         return NEW
 
-    told: list[int] = []
-    outcome = upload_all(FakeClient(answer), uploads(30), 4, told.append)
+    counted: list[int] = []
+    outcome = upload_all(FakeClient(answer), uploads(30), 4, counted.append)
     assert fates(outcome) == {"enrolled": 20, "failed": 10}
-    assert sum(told) == 30
+    assert sum(counted) == 30
     assert outcome.missing == 10
 
 

@@ -28,11 +28,11 @@ def test_the_figure_is_a_whole_png_of_the_size_that_the_bundle_asks_for(
     bands: int, branches: tuple[str, ...], size: tuple[int, int]
 ) -> None:
     shown = explanation(bands=bands, branches=branches)
-    told = manifest(width=size[0], height=size[1])
-    with Image.open(io.BytesIO(png(draw(shown, pair(), told)))) as figure:
+    described = manifest(width=size[0], height=size[1])
+    with Image.open(io.BytesIO(png(draw(shown, pair(), described)))) as figure:
         figure.load()
         assert (figure.format, figure.mode) == ("PNG", "RGB")
-        assert figure.size == Layout.of(shown, told).size
+        assert figure.size == Layout.of(shown, described).size
         # Nothing is drawn up to the edge, so nothing was cut off there.
         inside = figure.crop((8, 8, figure.width - 8, figure.height - 8))
         framed = Image.new("RGB", figure.size, colours.PAPER)
@@ -41,20 +41,20 @@ def test_the_figure_is_a_whole_png_of_the_size_that_the_bundle_asks_for(
 
 
 def test_another_candidate_gives_another_figure() -> None:
-    shown, told = explanation(), manifest()
-    same, again = draw(shown, pair(), told), draw(shown, pair(), told)
-    other = draw(shown, pair(candidate=(10, 10, 240)), told)
+    shown, described = explanation(), manifest()
+    same, again = draw(shown, pair(), described), draw(shown, pair(), described)
+    other = draw(shown, pair(candidate=(10, 10, 240)), described)
     assert same.tobytes() == again.tobytes()
     changed = ImageChops.difference(same, other).getbbox()
     assert changed is not None
-    probe_side = (0, 0, Layout.of(shown, told).image[0], Layout.of(shown, told).maps - 60)
+    probe_side = (0, 0, Layout.of(shown, described).image[0], Layout.of(shown, described).maps - 60)
     assert ImageChops.difference(same.crop(probe_side), other.crop(probe_side)).getbbox() is None
 
 
 def test_names_of_any_length_and_script_fit() -> None:
-    told = manifest("name " * 60)
+    described = manifest("name " * 60)
     named = Pair(pair().probe, pair().candidate, "x" * 500, "漢字/\x00\n" + "y" * 500)
-    assert draw(explanation(), named, told).size == draw(explanation(), pair(), manifest()).size
+    assert draw(explanation(), named, described).size == draw(explanation(), pair(), manifest()).size
 
 
 def ribbons(attention: list[list[float]]) -> tuple[int, Image.Image]:
@@ -89,8 +89,8 @@ def test_even_attention_looks_even_and_is_called_so() -> None:
     assert sheet.getcolors() == [(sheet.width * sheet.height, colours.PAPER)]
     assert panels.ratio_span(attention) == panels.LEAST_RATIO
     assert "That is even: the re-ranker takes" in words.spread(attention, attention, manifest())
-    told = dict(words.summary(shown, manifest()))
-    assert told["probe looked"].startswith("evenly")
+    lines = dict(words.summary(shown, manifest()))
+    assert lines["probe looked"].startswith("evenly")
     assert "No band stands out" in words.even(shown.band_attention("probe"))
 
 
@@ -108,17 +108,17 @@ def test_strong_attention_is_named() -> None:
     shown = explanation()
     heads = np.full((1, 16, 16), 1 / 32, dtype=np.float32)
     heads[0, 6, 13] = 17 / 32
-    told = dict(words.summary(dataclasses.replace(shown, probe_attention=heads), manifest()))
-    assert told["probe looked"] == "most from L2 band 3 at H2 band 2: 53.12 %, where even is 6.25 %"
+    lines = dict(words.summary(dataclasses.replace(shown, probe_attention=heads), manifest()))
+    assert lines["probe looked"] == "most from L2 band 3 at H2 band 2: 53.12 %, where even is 6.25 %"
 
 
 def test_the_nearest_and_the_farthest_band_are_named() -> None:
     distances = np.array([[0.5, 0.2, 0.9, 0.4]] * 4, dtype=np.float32)
-    told = words.summary(dataclasses.replace(explanation(), strip_distances=distances), manifest())
-    assert ("nearest band", "2 of 4 from the top, 0.2000") in told
-    assert ("farthest band", "3 of 4 from the top, 0.9000") in told
-    assert ("re-rank distance", "1.0000") in told
-    assert ("  similarity", "0.5000  (2 x (1 - similarity))") in told
+    lines = words.summary(dataclasses.replace(explanation(), strip_distances=distances), manifest())
+    assert ("nearest band", "2 of 4 from the top, 0.2000") in lines
+    assert ("farthest band", "3 of 4 from the top, 0.9000") in lines
+    assert ("re-rank distance", "1.0000") in lines
+    assert ("  similarity", "0.5000  (2 x (1 - similarity))") in lines
 
 
 @pytest.mark.parametrize(("limit", "word"), [(0.75, "a match"), (0.76, "no match")])
@@ -131,8 +131,8 @@ def test_a_threshold_s_verdict_is_told(limit: float, word: str) -> None:
         measured_on="images",
         fingerprint="0" * 64,
     )
-    told = words.sum_line(explanation(), manifest().model_copy(update={"threshold": threshold}))
-    assert told.endswith(f"the threshold {limit:.3f}: {word}")
+    line = words.sum_line(explanation(), manifest().model_copy(update={"threshold": threshold}))
+    assert line.endswith(f"the threshold {limit:.3f}: {word}")
     assert "threshold" not in words.sum_line(explanation(), manifest())
 
 

@@ -251,7 +251,7 @@ def test_the_death_of_the_worker_fails_everyone_and_is_seen() -> None:
 
 def test_a_lost_device_fails_everyone_at_once_and_is_told_once() -> None:
     embed = Recorder()
-    told: list[str] = []
+    reasons: list[str] = []
 
     def losing(images: NDArray[np.float32]) -> Embeddings:
         answer = embed(images)
@@ -259,7 +259,7 @@ def test_a_lost_device_fails_everyone_at_once_and_is_told_once() -> None:
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
         return answer
 
-    with started(losing, on_lost=told.append) as batcher:
+    with started(losing, on_lost=reasons.append) as batcher:
         held = hold_worker(batcher, embed)
         waiting = [submit(batcher, value) for value in (1, POISON + 1, 2, 3, 4, 5)]
         embed.open.set()
@@ -271,31 +271,31 @@ def test_a_lost_device_fails_everyone_at_once_and_is_told_once() -> None:
             batcher.place(soon())
     # Nothing is tried again on a device that is lost.
     assert embed.batches[-2:] == [[-1], [1, POISON + 1, 2, 3]]
-    [reason] = told
+    [reason] = reasons
     assert "illegal memory access" in reason
 
 
 def test_a_batch_that_does_not_come_back_can_be_given_up() -> None:
     embed = Recorder()
-    told: list[str] = []
-    with started(embed, on_lost=told.append) as batcher:
+    reasons: list[str] = []
+    with started(embed, on_lost=reasons.append) as batcher:
         futures = [hold_worker(batcher, embed), submit(batcher, 1)]
         for _ in range(2):
             batcher.give_up("it stands still")
         for future in futures:
             with pytest.raises(WorkerStoppedError):
                 future.result(0)
-        assert told == ["it stands still"]
+        assert reasons == ["it stands still"]
         assert not batcher.health().alive
         # Closing does not wait for it either.
         batcher.close(timeout_s=LONG)
 
 
 def test_closing_is_no_loss() -> None:
-    told: list[str] = []
-    with started(Recorder(), on_lost=told.append) as batcher:
+    reasons: list[str] = []
+    with started(Recorder(), on_lost=reasons.append) as batcher:
         value_of(submit(batcher, 1))
-    assert told == []
+    assert reasons == []
 
 
 def test_start_runs_every_batch_size_once() -> None:

@@ -17,7 +17,7 @@ PATIENCE = 20.0
 
 
 class Doubling:
-    """Answers twice each number; can be held, and told to fail."""
+    """Answers twice each number; can be held, and made to fail."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

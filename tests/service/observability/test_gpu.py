@@ -1,4 +1,4 @@
-"""What is told of GPUs, by an NVML that is stood in for."""
+"""Metrics of GPUs, from a stand-in for NVML."""
 
 from __future__ import annotations
 

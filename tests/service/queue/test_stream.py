@@ -1,4 +1,4 @@
-"""The protocol, step by step, on a real Redis: who answers, who takes over, who is told what."""
+"""The protocol, step by step, on a real Redis: who answers, who takes over, which answer arrives."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from tests.service.transport.wire import GET, Wire, bounded
 
 
 class Waiting:
-    """A connection that waits as it is told to."""
+    """A connection that waits as the test says."""
 
     def __init__(self, *, wait: Wait | None = Wait.HEAD, since: float = 0.0, unread: int = 0) -> None:
         self.state = None if wait is None else (wait, since)

@@ -52,7 +52,7 @@ class Honest:
         return statuses, taken
 
 
-def told(name: str, statuses: Counter[int], taken: list[float]) -> str:
+def report(name: str, statuses: Counter[int], taken: list[float]) -> str:
     p50, p95 = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
     return (
         f"{name}: {dict(statuses)}, p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms, most {max(taken):.1f} s"
@@ -87,8 +87,8 @@ def serve_among(folder: Path, connections: int, seconds: float, seed: int) -> No
         ]
         mebibytes = float(memory.split()[1]) / 2**20
         print(f"\n{connections} hostile connections for {seconds:.0f} s, seed {seed}")
-        print(told("honest, before", *before))
-        print(told("honest, during", *during))
+        print(report("honest, before", *before))
+        print(report("honest, during", *during))
         print(f"memory {mebibytes:.0f} MiB, refused: {rejected}")
         service.process.terminate()
         _, log = service.process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""What comes on a connection: what is no request is told so, and what never ends is ended."""
+"""What comes on a connection: what is no request is answered 400, and what never ends is ended."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from models.intake.files import told
+from models.intake.files import reason_of
 from models.intake.folder import LeftOut, find_images
 from models.intake.names import shown
 from training.datasets.dataset import Dataset, Task
@@ -60,7 +60,7 @@ def _vehicles(root: Path, part: Path) -> tuple[list[VehicleImage], list[LeftOut]
     try:
         found = find_images(part)
     except OSError as error:
-        raise DatasetError(f"{part}: {told(error)}") from None
+        raise DatasetError(f"{part}: {reason_of(error)}") from None
     for left in found.left_out:
         if left.missing:
             raise DatasetError(f"{shown(left.path)}: {left.reason}")

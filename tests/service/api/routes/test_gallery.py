@@ -100,10 +100,10 @@ def test_an_id_that_is_enrolled_is_answered_with_what_differs(
     service: Running, sent: dict[str, object], differs: list[str]
 ) -> None:
     assert service.enroll(image_file(RED), **ENROLLED).status_code == 201
-    for image, told in ((image_file(RED), differs), (image_file(GREEN), ["image", *differs])):
+    for image, named in ((image_file(RED), differs), (image_file(GREEN), ["image", *differs])):
         problem = service.enroll(image, **sent).json()
-        assert (problem["status"], problem["differs"]) == (409, told)
-        assert all(name in problem["detail"] for name in told)
+        assert (problem["status"], problem["differs"]) == (409, named)
+        assert all(name in problem["detail"] for name in named)
 
 
 def test_the_same_id_enrolled_meanwhile_is_refused_by_the_gallery(service: Running) -> None:
