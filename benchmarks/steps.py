@@ -22,7 +22,7 @@ from training.distributed import choose_device
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.optimiser import make_optimiser
 from training.reporting.provenance import environment
-from training.studies.ablation import ROWS, TITLES
+from training.studies.table2 import ROWS, TITLES
 
 WARM_UP = 5
 EMBEDDER = load_config(Path(__file__).parents[1] / "configs" / "vehicle-2cam.yaml")

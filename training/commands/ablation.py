@@ -66,7 +66,7 @@ def ablation(
     """
     from training.config.files import load_config
     from training.datasets.layouts import open_dataset
-    from training.studies.ablation import ROWS, Ablation, markdown, summary
+    from training.studies.ablation import Ablation, markdown, summary
 
     sizes = {
         "schedule.epochs": epochs,
@@ -91,7 +91,7 @@ def ablation(
                 measured=only_folds,
                 stop=here.stop,
             )
-            cells = work.run([str(row) for row in rows or []] or list(ROWS), range(seeds))
+            cells = work.run([str(row) for row in rows or Row], range(seeds))
             device = here.process.device
     lines = summary(cells, chosen.network.build())
     shape = chosen.network

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from models.network import Branch, LKAReID, NetworkConfig, branches, count_parameters
+from models.network import NetworkConfig
 from training.checkpoints.resume import Checkpoints, kept
 from training.config.embedder import ExperimentConfig
 from training.config.network import BranchConfig
@@ -24,18 +23,9 @@ from training.features.extract import extract
 from training.progress import Reporter
 from training.reporting.provenance import sources_of
 from training.signals import StopRequest
-from training.studies.complexity import multiply_accumulates
 from training.studies.locks import share
+from training.studies.table2 import ROWS, TITLES, cost
 
-ROWS: dict[str, tuple[Branch, ...]] = {
-    "baseline": branches("conv", "mhsa"),
-    "lka": branches("conv", "lka"),
-    "hca": branches("hca", "mhsa"),
-    "both": branches("hca", "lka"),
-}
-TITLES = {"baseline": "Baseline (MBR-4B)", "lka": "+ LKA", "hca": "+ HCA", "both": "+ LKA + HCA"}
-# Of VeRi-776, as in the paper's table: the two classifiers count too.
-IDENTITIES = 575
 # Seconds between two checkpoints of a cell: on a GPU the whole cell takes less.
 SPACING = 60.0
 
@@ -162,11 +152,13 @@ def summary(cells: Sequence[dict[str, Any]], shape: NetworkConfig) -> list[dict[
     lines = []
     for row in dict.fromkeys(cell["row"] for cell in cells):
         own = [cell for cell in cells if cell["row"] == row]
-        config = NetworkConfig.from_dict({**shape.to_dict(), "branches": [vars(b) for b in ROWS[row]]})
-        line: dict[str, Any] = {"row": row, "mixers": [branch.mixer for branch in ROWS[row]]}
-        with torch.device("meta"):
-            line["parameters"] = count_parameters(LKAReID(config, IDENTITIES))
-        line["multiply_accumulates"] = multiply_accumulates(config)
+        price = cost(row, shape)
+        line: dict[str, Any] = {
+            "row": row,
+            "mixers": list(price.mixers),
+            "parameters": price.parameters,
+            "multiply_accumulates": price.multiply_accumulates,
+        }
         for figure in own[0]["figures"]:
             by_seed: dict[int, list[float]] = defaultdict(list)
             for cell in own:

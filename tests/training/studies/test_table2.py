@@ -5,7 +5,17 @@ import io
 import pytest
 from rich.console import Console
 
-from training.studies.table2 import costs, summary_table
+from training.studies.table2 import ROWS, costs, summary_table
+
+
+def test_every_row_has_the_mixers_of_table_2() -> None:
+    mixers = {row: [branch.mixer for branch in own] for row, own in ROWS.items()}
+    assert mixers == {
+        "baseline": ["conv", "conv", "mhsa", "mhsa"],
+        "lka": ["conv", "conv", "lka", "lka"],
+        "hca": ["hca", "hca", "mhsa", "mhsa"],
+        "both": ["lka", "lka", "hca", "hca"],
+    }
 
 
 def test_the_rows_are_those_of_table_2_to_the_single_parameter() -> None:
