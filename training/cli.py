@@ -14,6 +14,7 @@ from training.commands.ablation import ablation
 from training.commands.calibrate import calibrate
 from training.commands.comparison import compare_embedders, compare_rerankers
 from training.commands.evaluate import evaluate
+from training.commands.evaluate_shift import evaluate_shift
 from training.commands.exchange import exchange_reranker
 from training.commands.export import export
 from training.commands.measuring import BUNDLE, BundleFolder
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.add_typer(data_command.app, name="data")
 app.add_typer(train_command.app, name="train")
 app.command()(evaluate)
+app.command()(evaluate_shift)
 app.command()(calibrate)
 app.command()(ablation)
 app.command()(study)

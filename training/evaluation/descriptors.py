@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec
@@ -18,6 +19,8 @@ from training.evaluation.retrieval import Change, Side, storage
 from training.evaluation.variants import add_flipped
 
 BATCH = 16
+ImageChange = Callable[[Image.Image, str], Image.Image]
+"""An RGB image and its file's name -> another image; the same two give the same one."""
 
 
 class Embeddings(Protocol):
@@ -146,11 +149,24 @@ def _prepared(
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     for start in range(0, len(images), batch):
         part = images[start : start + batch]
-        yield slice(start, start + len(part)), np.stack([_prepared_image(spec, image) for image in part])
+        yield slice(start, start + len(part)), np.stack([prepared_image(spec, image) for image in part])
 
 
-def _prepared_image(spec: InputSpec, image: VehicleImage) -> NDArray[np.float32]:
+def prepared_image(
+    spec: InputSpec, image: VehicleImage, change: ImageChange | None = None
+) -> NDArray[np.float32]:
+    """An image as an embedder wants to see it, float32 `[3, H, W]`.
+
+    Args:
+        spec: what it wants to see.
+        image: to read.
+        change: of its pixels, made first.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     try:
-        return prepare(decode(image.path.read_bytes()), spec)
+        pixels = decode(image.path.read_bytes())
     except (ImageError, OSError) as error:
         raise DatasetError(f"{image.place()}: {error}; `lka-reid data check` finds all such images") from None
+    return prepare(pixels if change is None else change(pixels, image.path.name), spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def save_features(folder: Path, features: Features, provenance: dict[str, Any]) 
     np.save(folder / DESCRIPTORS, features.descriptors.astype(np.float32), allow_pickle=False)
     if features.strips is not None:
         np.save(folder / STRIPS, features.strips.astype(np.float16), allow_pickle=False)
+    write_images(folder, features.images, provenance, strips=features.strips is not None)
+
+
+def write_images(
+    folder: Path, images: Sequence[VehicleImage], provenance: dict[str, Any], *, strips: bool
+) -> None:
+    """Write the list of images, which marks the features in a folder as whole."""
     rows = [
         {
             "path": str(image.path),
@@ -41,10 +49,9 @@ def save_features(folder: Path, features: Features, provenance: dict[str, Any]) 
             "camera_id": image.camera_id,
             "vehicle_type": image.vehicle_type,
         }
-        for image in features.images
+        for image in images
     ]
-    note = {"provenance": provenance, "strips": features.strips is not None, "images": rows}
-    write_json(folder / IMAGES, note)
+    write_json(folder / IMAGES, {"provenance": provenance, "strips": strips, "images": rows})
 
 
 def features_exist(folder: Path) -> bool:
