@@ -98,10 +98,15 @@ class GalleryMigrationError(GalleryError):
 
 
 class GalleryDamagedError(GalleryError):
-    """The database cannot be read, and only a backup helps."""
+    """A file of the gallery cannot be read."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is damaged ({reason}); restore it from a backup")
+        folder = quote(str(path.parent))
+        super().__init__(
+            f"{path.name} in {path.parent} is damaged ({reason}); with the service stopped, "
+            f"`lka-reid gallery verify --data-dir {folder}` says what is, and `lka-reid gallery rebuild "
+            f"--data-dir {folder}` mends indexes; for anything else restore it from a backup"
+        )
         self.path = path
         self.reason = reason
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from index.errors import GalleryDamagedError
 from index.space import Space
 
+DAMAGE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_ERROR)
 _PRIMARY = 0xFF  # of SQLite's extended error codes
 
 
@@ -31,6 +32,9 @@ def failures_named(database: Path, space: Space | None = None) -> Iterator[None]
         )
         if space is not None and is_full:
             raise space.full() from error
-        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        # Our statements are right: what they ask for is not there. Text that is no text has no code.
+        if code in DAMAGE or "decode to UTF-8" in str(error):
             raise GalleryDamagedError(database, str(error)) from error
         raise
+    except UnicodeDecodeError as error:  # SQLite's message holds a damaged name
+        raise GalleryDamagedError(database, str(error)) from error

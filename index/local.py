@@ -92,7 +92,8 @@ class LocalGallery:
             store = Store(path, header, supersedes)
             undo.callback(store.close)
             folder = SnapshotFolder(path / SNAPSHOT)
-            recovered = recover(store.changes, folder, header, supersedes, use_snapshot=use_snapshot)
+            with store.failures_named():
+                recovered = recover(store.changes, folder, header, supersedes, use_snapshot=use_snapshot)
             mirror = Mirror(store, recovered.vectors)
             snapshots = SnapshotWriter(
                 mirror, folder, header, recovered.manifest, every=snapshot_every, due=recovered.rejected

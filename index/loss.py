@@ -117,11 +117,16 @@ def _last_change(database: Path) -> int | None:
     """The number of its last change; None where it cannot be read, which opening it explains."""
     if not database.exists() or not database.stat().st_size:
         return 0
+    try:
+        with closing(read_only(database)) as found:
+            return int(found.execute("SELECT coalesce(max(sequence), 0) FROM change").fetchone()[0])
+    except (sqlite3.Error, UnicodeDecodeError):
+        return None
+
+
+def read_only(database: Path) -> sqlite3.Connection:
+    """A connection that changes neither the database nor its write-ahead log."""
     log = database.with_name(WAL)
     # Immutable, SQLite makes no files beside it; but then it does not read the log.
     immutable = "" if log.exists() and log.stat().st_size else "&immutable=1"
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro{immutable}", uri=True)) as found:
-            return int(found.execute("SELECT coalesce(max(sequence), 0) FROM change").fetchone()[0])
-    except sqlite3.Error:
-        return None
+    return sqlite3.connect(f"file:{quote(str(database))}?mode=ro{immutable}", uri=True)

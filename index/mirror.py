@@ -77,8 +77,9 @@ class Mirror:
         with self._changing:
             if self.closed:
                 raise GalleryClosedError
-            self._mend()
-            yield
+            with self.store.failures_named():
+                self._mend()
+                yield
 
     def close(self) -> None:
         """Wait for the change under way and for readers, then close the database."""

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from index.connections import transaction
-from index.errors import FingerprintMismatchError, GallerySchemaError, GalleryShapeError
+from index.connections import DATABASE, transaction
+from index.errors import FingerprintMismatchError, GalleryDamagedError, GallerySchemaError, GalleryShapeError
 from index.migration import SCHEMA_VERSION, migrate
 from index.record import GalleryHeader
 
@@ -107,15 +107,12 @@ def prepare(
     path = database.parent
     if _is_empty(connection):
         with transaction(connection):
-            for table in TABLES:
-                connection.execute(table)
+            create_tables(connection)
             count, width = header.strips_shape or (None, None)
             connection.execute(
                 "INSERT INTO gallery VALUES (1, ?, ?, ?, ?)",
                 (header.fingerprint, header.descriptor_dim, count, width),
             )
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         return
     found = read_header(connection, path)
     if found.fingerprint not in (header.fingerprint, *supersedes):
@@ -128,6 +125,14 @@ def prepare(
         version=_pragma(connection, "user_version"),
         fingerprint=None if found == header else header.fingerprint,
     )
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Make an empty database one of this version, inside the caller's transaction if there is one."""
+    for table in TABLES:
+        connection.execute(table)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def read_header(connection: sqlite3.Connection, path: Path) -> GalleryHeader:
@@ -144,6 +149,8 @@ def read_header(connection: sqlite3.Connection, path: Path) -> GalleryHeader:
     row = connection.execute(
         "SELECT fingerprint, descriptor_dim, strips_count, strips_width FROM gallery"
     ).fetchone()
+    if row is None:
+        raise GalleryDamagedError(path / DATABASE, "its header is missing")
     return GalleryHeader(row[0], row[1], None if row[2] is None else (row[2], row[3]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,12 +22,20 @@ from index.cameras import Cameras, CameraSums, read_cameras
 from index.changes import Changes
 from index.checksums import INSERT_CHECKSUMS, checked, checksum, record_checksum
 from index.connections import DATABASE, Connections, transaction
-from index.errors import DamagedImageError, DuplicateImageError, GalleryFullError, UnknownImageError
+from index.errors import (
+    DamagedImageError,
+    DuplicateImageError,
+    GalleryDamagedError,
+    GalleryFullError,
+    UnknownImageError,
+)
 from index.failures import failures_named
 from index.record import Enrollment, GalleryHeader, Page, Record
 from index.rows import INSERT, SELECT, read_record, to_record, to_row
 from index.space import Space
 from index.validation import storable
+
+log = logging.getLogger(__name__)
 
 OVERHEAD = 16384  # bytes of pages begun, and of the records themselves
 LAST_ID = 2**63 - 1
@@ -97,7 +106,8 @@ class Store:
         self._header = header
         self._database = folder / DATABASE
         self.space = Space(folder)
-        with self._failures_named():
+        self._damage: str | None = None
+        with self.failures_named():
             self._connections = Connections(folder / DATABASE)
             self._writer = self._connections.writer
             self.changes = Changes(self._writer)
@@ -105,11 +115,12 @@ class Store:
             try:
                 schema.prepare(self._writer, folder / DATABASE, header, supersedes)
                 self._writer.execute("PRAGMA journal_mode = WAL")
+                last = self.changes.last()
                 self._acknowledged = Acknowledged(folder)
             except BaseException:
                 self._connections.close()
                 raise
-        self._acknowledged.note(self.changes.last())
+        self._acknowledged.note(last)
         self.space.hold()
 
     def close(self) -> None:
@@ -124,7 +135,7 @@ class Store:
         ids: list[int] = []
         records: list[Record] = []
         sequence = 0
-        with self._failures_named(), transaction(self._writer):
+        with self.failures_named(), transaction(self._writer):
             for enrollment in enrollments:
                 row = to_row(enrollment, now)
                 ids.append(self._insert_record(row))
@@ -154,20 +165,32 @@ class Store:
     def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
         """Commit an image of a calibration; False where it is counted already. Raises GalleryFullError."""
         self._make_room(16 * self._header.descriptor_dim + OVERHEAD)
-        with self._failures_named(), transaction(self._writer):
+        with self.failures_named(), transaction(self._writer):
             return self.cameras.calibrate(camera_id, descriptor, digest)
 
     def forget_calibration(self, camera_id: str) -> bool:
         """Commit the removal of a camera's calibration; False where it has none."""
-        with self._failures_named(), transaction(self._writer):
+        with self.failures_named(), transaction(self._writer):
             return self.cameras.forget_calibration(camera_id)
 
     def fault(self) -> str | None:
-        """What keeps it from taking images, with the remedy; None where nothing does."""
-        return self.space.fault()
+        """What keeps it from taking or giving images, with the remedy; None where nothing does."""
+        return self._damage or self.space.fault()
+
+    @contextmanager
+    def failures_named(self) -> Iterator[None]:
+        """Raise GalleryFullError and GalleryDamagedError for what SQLite says; `fault` then tells damage."""
+        try:
+            with failures_named(self._database, self.space):
+                yield
+        except GalleryDamagedError as error:
+            if self._damage is None:
+                log.error("%s", error)
+            self._damage = str(error)
+            raise
 
     def _delete(self, image_id: str) -> tuple[int, int]:
-        with self._failures_named(), transaction(self._writer):
+        with self.failures_named(), transaction(self._writer):
             row = self._writer.execute(f"{SELECT} WHERE image_id = ?", (image_id,)).fetchone()
             if row is None:
                 raise UnknownImageError(image_id)
@@ -220,7 +243,7 @@ class Store:
             return
         if pending:
             self._fold_log()
-        with self._failures_named():
+        with self.failures_named():
             [pages] = self._writer.execute("PRAGMA freelist_count").fetchone()
             [page_size] = self._writer.execute("PRAGMA page_size").fetchone()
         self.space.check(2 * size, reusable=min(size, pages * page_size))
@@ -231,14 +254,9 @@ class Store:
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
-    def _failures_named(self) -> Iterator[None]:
-        with failures_named(self._database, self.space):
-            yield
-
-    @contextmanager
     def moment(self) -> Iterator[Moment]:
         """What is committed now, however long it is looked at and whatever changes meanwhile."""
-        with self._failures_named(), self._connections.reader() as connection:
+        with self.failures_named(), self._connections.reader() as connection:
             connection.execute("BEGIN")
             try:
                 yield Moment(connection, self._header)
@@ -248,7 +266,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for statements of one's own."""
-        with self._failures_named(), self._connections.reader() as connection:
+        with self.failures_named(), self._connections.reader() as connection:
             yield connection
 
     def _insert_record(self, row: tuple[Any, ...]) -> int:
@@ -286,7 +304,7 @@ class Store:
         return rows[0]
 
     def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._failures_named(), self._connections.reader() as connection:
+        with self.failures_named(), self._connections.reader() as connection:
             return connection.execute(query, values).fetchall()
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from models.intake.names import printable
 from service.commands.console import err, failures_table, out, progress
 from service.commands.options import BundleDir, DataDir, Runtime, Threads
 from service.startup import CommandError
@@ -35,8 +36,14 @@ def rebuild(
             "were there is moved to a folder beside the database.",
         ),
     ] = None,
+    drop_damaged: Annotated[
+        bool, typer.Option("--drop-damaged", help="Remove images that are damaged; they are listed.")
+    ] = False,
 ) -> None:
-    """Build the vector index anew from the database. Stop the service first."""
+    """Build all indexes anew from the stored records. Stop the service first.
+
+    `lka-reid gallery verify` tells before whether images are damaged.
+    """
     from service.startup import clear_errors, settings_from
 
     settings = settings_from(data_dir=data_dir)
@@ -51,13 +58,43 @@ def rebuild(
                 raise CommandError(str(error)) from None
             out.print(f"{accept_loss:,} changes are given up; what shows them is in {aside}")
         try:
-            images = repair.rebuild(settings.data_dir)
+            rebuilt = repair.rebuild(settings.data_dir, drop_damaged=drop_damaged)
         except FileNotFoundError:
             if accept_loss is None:
                 raise _no_gallery(settings.data_dir) from None
             out.print(f"There is no database in {settings.data_dir}; the next start makes an empty one.")
             return
-    out.print(f"The index of {images:,} images was built from the database in {settings.data_dir}.")
+    for finding in rebuilt.dropped:
+        err.print(f"Removed: {printable(finding.text)}", soft_wrap=True, markup=False)
+    out.print(f"The indexes of {rebuilt.images:,} images were built from the records in {settings.data_dir}.")
+
+
+@app.command("verify")
+def verify(data_dir: DataDir = None) -> None:
+    """Read the whole gallery, change nothing, and tell every fault. Stop the service first.
+
+    Exit status 1 where there is one.
+    """
+    from service.startup import clear_errors, settings_from
+
+    settings = settings_from(data_dir=data_dir)
+    with clear_errors():
+        from index import verification
+
+        with progress() as bar:
+            task = bar.add_task("Reading images", total=None)
+            try:
+                verified = verification.verify(
+                    settings.data_dir, lambda done, total: bar.update(task, completed=done, total=total)
+                )
+            except FileNotFoundError:
+                raise _no_gallery(settings.data_dir) from None
+    for finding in verified.findings:
+        err.print(printable(finding.text), soft_wrap=True, markup=False)
+    faults = len(verified.findings)
+    out.print(f"{verified.images:,} images were read in {settings.data_dir}; faults found: {faults:,}.")
+    if faults:
+        raise typer.Exit(1)
 
 
 @app.command("re-embed")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index import DamagedImageError, GalleryError, LocalGallery
+from index import DamagedImageError, GalleryDamagedError, GalleryError, LocalGallery
 from index.connections import DATABASE
+from index.repair import rebuild
+from index.verification import Verified, verify
 from tests.index.samples import Open, enrollment
 
 NAMES = "abcdefghijklmnopqrst"
@@ -37,11 +41,11 @@ def _change(folder: Path, statement: str, *values: Any) -> None:
         connection.commit()
 
 
-def _flip(table: str) -> str:
+def _flip(table: str, name: str = "c") -> str:
     """A statement that changes one byte of a row's data."""
     return (
         f"UPDATE {table} SET data = CAST(substr(data, 1, 5) || x'ff' || substr(data, 7) AS BLOB) "  # noqa: S608
-        "WHERE record_id = (SELECT id FROM record WHERE image_id = 'c')"
+        f"WHERE record_id = (SELECT id FROM record WHERE image_id = '{name}')"
     )
 
 
@@ -98,6 +102,100 @@ def test_another_images_bytes_are_not_taken_for_this_ones(filled: Path, open_gal
         open_gallery().image("a")
 
 
+def _zero_page_of(folder: Path, name: str) -> None:
+    """Zero the first page of a table or an index, as a failing disk may."""
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        [page] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+        [size] = connection.execute("PRAGMA page_size").fetchone()
+    with (folder / DATABASE).open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+
+
+@pytest.mark.parametrize("table", ["record", "descriptor", "checksum", "change", "gallery"])
+def test_a_zeroed_page_that_opening_needs_is_named_with_its_file(
+    filled: Path, open_gallery: Open, table: str
+) -> None:
+    (filled / "gallery.acknowledged").unlink()
+    _zero_page_of(filled, table)
+    with pytest.raises(GalleryDamagedError, match=f"gallery.sqlite in {filled} is damaged"):
+        open_gallery()
+    assert verify(filled).findings
+
+
+@pytest.mark.parametrize("table", ["strips", "image", "sqlite_autoindex_record_1"])
+def test_a_zeroed_page_is_an_error_once_it_is_needed_and_a_fault_from_then_on(
+    filled: Path, open_gallery: Open, table: str
+) -> None:
+    _zero_page_of(filled, table)
+    gallery = open_gallery()
+    assert gallery.fault() is None
+    ask: dict[str, Callable[[], object]] = {
+        "strips": lambda: gallery.search(enrollment("c").descriptor[np.newaxis], k=1, strips=1),
+        "image": lambda: gallery.image("c"),
+        "sqlite_autoindex_record_1": lambda: gallery.get("c"),
+    }
+    for _ in range(2):
+        with pytest.raises(GalleryDamagedError, match=r"gallery.sqlite in .* is damaged"):
+            ask[table]()
+        assert "is damaged" in str(gallery.fault())
+
+
+def test_a_sound_gallery_has_no_faults_and_verifying_changes_nothing(filled: Path) -> None:
+    before = {file: file.read_bytes() for file in filled.rglob("*") if file.is_file()}
+    told: list[tuple[int, int]] = []
+    assert verify(filled, lambda *done: told.append(done)) == Verified(len(NAMES), [])
+    assert told[-1] == (len(NAMES), len(NAMES))
+    assert {file: file.read_bytes() for file in filled.rglob("*") if file.is_file()} == before
+
+
+def test_every_damaged_part_is_found_and_only_its_images_are_dropped(
+    filled: Path, open_gallery: Open
+) -> None:
+    for table, name in (("image", "c"), ("strips", "d"), ("descriptor", "e")):
+        _change(filled, _flip(table, name))
+    _change(filled, "UPDATE record SET vehicle_id = 'another' WHERE image_id = 'f'")
+    findings = verify(filled).findings
+    assert [(finding.record_id, finding.text.split(" differs")[0]) for finding in findings] == [
+        (3, "image_id 'c' is damaged: its image"),
+        (4, "image_id 'd' is damaged: its strips"),
+        (5, "image_id 'e' is damaged: its descriptor"),
+        (6, "image_id 'f' is damaged: its record"),
+    ]
+    with pytest.raises(DamagedImageError):
+        rebuild(filled)
+    rebuilt = rebuild(filled, drop_damaged=True)
+    assert rebuilt.images == len(NAMES) - 4
+    assert [finding.record_id for finding in rebuilt.dropped] == [3, 4, 5, 6]
+    assert verify(filled).findings == []
+    with open_gallery() as gallery:
+        assert [record.image_id for record in gallery.page().records] == [n for n in NAMES if n not in "cdef"]
+        gallery.enroll(enrollment("c"))
+
+
+def test_a_damaged_index_is_built_anew_and_the_damaged_database_kept(
+    filled: Path, open_gallery: Open
+) -> None:
+    _zero_page_of(filled, "sqlite_autoindex_record_1")
+    assert verify(filled).findings
+    assert rebuild(filled).images == len(NAMES)
+    assert (filled / "gallery.sqlite.damaged").exists()
+    assert verify(filled).findings == []
+    with open_gallery() as gallery:
+        for name in NAMES:
+            _check_record(gallery, name, enrollment(name))
+            _check_image(gallery, name, enrollment(name))
+        assert gallery.enroll(enrollment("z")).image_id == "z"
+
+
+def test_a_damaged_table_is_not_mended(filled: Path) -> None:
+    _zero_page_of(filled, "record")
+    before = (filled / DATABASE).read_bytes()
+    with pytest.raises(GalleryDamagedError):
+        rebuild(filled)
+    assert (filled / DATABASE).read_bytes() == before
+
+
 def _assert_right_or_refused(open_gallery: Open) -> int:
     """Ask for everything; how often the gallery refused."""
     refusals = 0
@@ -133,6 +231,18 @@ def _check_search(gallery: LocalGallery, name: str, given: Any) -> None:
     np.testing.assert_array_equal(np.asarray(match.strips), given.strips)
 
 
+def _flipped(sound: bytes, folder: Path, open_gallery: Open, source: random.Random) -> bool:
+    """Flip one bit of the database and ask for everything; whether anything was refused."""
+    damaged = bytearray(sound)
+    damaged[source.randrange(len(damaged))] ^= 1 << source.randrange(8)
+    (folder / DATABASE).write_bytes(damaged)
+    try:
+        return bool(_assert_right_or_refused(open_gallery))
+    finally:
+        for left in folder.glob("gallery.sqlite-*"):
+            left.unlink()
+
+
 @pytest.mark.slow
 def test_a_flipped_bit_anywhere_in_the_database_gives_right_answers_or_errors(
     filled: Path, open_gallery: Open, source: random.Random
@@ -140,10 +250,17 @@ def test_a_flipped_bit_anywhere_in_the_database_gives_right_answers_or_errors(
     sound = (filled / DATABASE).read_bytes()
     refused = 0
     for _ in range(FLIPS):
-        damaged = bytearray(sound)
-        damaged[source.randrange(len(damaged))] ^= 1 << source.randrange(8)
-        (filled / DATABASE).write_bytes(damaged)
-        refused += bool(_assert_right_or_refused(open_gallery))
-        for left in filled.glob("gallery.sqlite-*"):
-            left.unlink()
+        refused += _flipped(sound, filled, open_gallery, source)
     assert refused > FLIPS // 2
+
+
+@pytest.mark.soak
+def test_flipped_bits_give_right_answers_or_errors_for_long(
+    filled: Path, open_gallery: Open, source: random.Random, soak_s: float
+) -> None:
+    until, flips, refused = time.monotonic() + soak_s, 0, 0
+    sound = (filled / DATABASE).read_bytes()
+    while time.monotonic() < until:
+        refused += _flipped(sound, filled, open_gallery, source)
+        flips += 1
+    print(f"{flips:,} flipped bits: {refused:,} refused, {flips - refused:,} answered right")

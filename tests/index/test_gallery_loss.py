@@ -157,7 +157,7 @@ def test_a_loss_is_accepted_by_its_number_and_what_proves_it_is_kept(
     aside = accept_loss(folder, loss.missing)
     assert (aside / WAL).read_bytes() == log
     assert (aside / ACKNOWLEDGED).exists()
-    assert rebuild(folder) == 6 - loss.missing
+    assert rebuild(folder).images == 6 - loss.missing
     with open_gallery() as gallery:
         assert _names(gallery) == "abcdef"[: -loss.missing]
         gallery.enroll(enrollment("z"))
@@ -193,7 +193,7 @@ def test_a_damaged_number_of_the_last_change_proves_nothing_and_is_written_anew(
 def test_a_rebuilt_gallery_has_a_snapshot_of_its_database(filled: Path, open_gallery: Open) -> None:
     [snapshot] = (filled / "snapshot").glob("*.bin")
     snapshot.write_bytes(b"")
-    assert rebuild(filled) == 4
+    assert rebuild(filled).images == 4
     with open_gallery() as gallery:
         assert gallery.changes_since_snapshot() == 0
         assert _names(gallery) == "abcd"

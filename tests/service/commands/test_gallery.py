@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,24 @@ def test_rebuild_says_how_many_images_there_are(command: Command, folder: Path) 
     outcome = command("gallery", "rebuild", "--data-dir", folder)
     assert outcome.code == 0
     assert "3 images" in outcome.out
+
+
+def test_verify_tells_every_fault_by_its_exit_status_and_drop_damaged_removes_it(
+    command: Command, folder: Path
+) -> None:
+    sound = command("gallery", "verify", "--data-dir", folder)
+    assert (sound.code, "3 images were read" in sound.out) == (0, True)
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+        connection.execute("UPDATE image SET data = x'00' WHERE record_id = 2")
+        connection.commit()
+    damaged = command("gallery", "verify", "--data-dir", folder)
+    assert damaged.code == 1
+    assert "image_id 'image-1' is damaged: its image" in damaged.err
+    assert "faults found: 1" in damaged.out
+    rebuilt = command("gallery", "rebuild", "--drop-damaged", "--data-dir", folder)
+    assert (rebuilt.code, "2 images" in rebuilt.out) == (0, True)
+    assert "Removed: image_id 'image-1'" in rebuilt.err
+    assert named(folder) == ["image-0", "image-2"]
 
 
 def test_rebuild_without_a_gallery_says_so(command: Command, tmp_path: Path) -> None:

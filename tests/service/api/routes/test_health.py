@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -172,3 +174,23 @@ def test_the_way_to_the_documentation_is_shown(shared_service: Running, path: st
     response = shared_service.client.get(path)
     assert response.status_code == 200
     assert path != "/" or response.json()["docs"] == "/docs"
+
+
+def test_a_damaged_gallery_is_an_error_of_its_own_and_not_ready(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        service.enroll(image_id="a")
+        folder = next(tmp_path.rglob("gallery.sqlite")).parent
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+        [page] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'strips'").fetchone()
+        [size] = connection.execute("PRAGMA page_size").fetchone()
+    with (folder / "gallery.sqlite").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    with running(tmp_path) as service:
+        refused = service.query()
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "urn:lka-reid:problem:gallery-damaged"
+        ready = service.client.get("/health/ready")
+        assert ready.status_code == 503
+        assert "gallery.sqlite in ... is damaged" in ready.json()["detail"]
+        assert str(tmp_path) not in ready.text + refused.text
