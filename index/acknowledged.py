@@ -1,7 +1,7 @@
-"""The number of the last change that was acknowledged, beside the database and not in it.
+"""The last change that was acknowledged and how many images there were, beside the database and not in it.
 
-It is written after the commit, in place, and not waited for: a process that is killed leaves it as it was
-written, a power cut may leave an earlier number, and none leaves one that the database did not have.
+Both are written after the commit, in place, and not waited for: a process that is killed leaves them as
+they were written, a power cut may leave earlier ones, and none leaves some that the database did not have.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from index.disk import sync
@@ -17,9 +18,17 @@ from index.private import private_opener
 
 ACKNOWLEDGED = "gallery.acknowledged"
 
-_LINE = re.compile(rb"(\d{20}) ([0-9a-f]{8})\n")
+_LINE = re.compile(rb"(\d{20})( \d{20})? ([0-9a-f]{8})\n")
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LastChange:
+    """The number of a change, and how many images there were after it; None where that was not noted."""
+
+    sequence: int
+    images: int | None
 
 
 class Acknowledged:
@@ -32,11 +41,11 @@ class Acknowledged:
         if is_new:
             sync(folder)
 
-    def note(self, sequence: int) -> None:
+    def note(self, sequence: int, images: int) -> None:
         """Write that this change is the last one. A failure is logged: the change is durable without it."""
-        number = f"{sequence:020d}".encode()
+        numbers = f"{sequence:020d} {images:020d}".encode()
         try:
-            os.pwrite(self._file, number + b" %08x\n" % zlib.crc32(number), 0)
+            os.pwrite(self._file, numbers + b" %08x\n" % zlib.crc32(numbers), 0)
         except OSError:
             log.exception("%s cannot be written; a loss of changes would go unnoticed", self._path)
 
@@ -50,16 +59,16 @@ class Acknowledged:
             os.close(self._file)
 
 
-def read_acknowledged(folder: Path) -> int | None:
-    """The number in the folder's file; None where there is none that can be read."""
+def read_acknowledged(folder: Path) -> LastChange | None:
+    """What the folder's file says; None where there is none that can be read."""
     path = folder / ACKNOWLEDGED
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     line = _LINE.fullmatch(content)
-    if line is None or int(line[2], 16) != zlib.crc32(line[1]):
+    if line is None or int(line[3], 16) != zlib.crc32(line[1] + (line[2] or b"")):
         if content:  # a process that was killed before its first change has left it empty
             log.warning("%s is damaged; it is written anew", path)
         return None
-    return int(line[1])
+    return LastChange(int(line[1]), None if line[2] is None else int(line[2]))

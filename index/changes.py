@@ -18,6 +18,7 @@ DESCRIPTORS = (
     "SELECT id, image_id, camera_id, data, checksum.descriptor FROM record "
     "LEFT JOIN descriptor ON descriptor.record_id = id LEFT JOIN checksum ON checksum.record_id = id"
 )
+COUNT = "SELECT count(*) FROM record NOT INDEXED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class Changes:
         """The sequence number of the last change, 0 before the first."""
         return self._number("SELECT coalesce(max(sequence), 0) FROM change")
 
+    def count(self) -> int:
+        """How many records there are, by the table itself and not by an index of it."""
+        return self._number(COUNT)
+
     def token(self, sequence: int) -> int | None:
         """The token of that change: None where the log has no such change, 0 before the first."""
         if sequence == 0:
@@ -67,6 +72,14 @@ class Changes:
         """Whether the log still holds every change after that one."""
         held = self._number("SELECT count(*) FROM change WHERE sequence > ?", sequence)
         return held == self.last() - sequence
+
+    def grown_after(self, sequence: int) -> int:
+        """By how many records the gallery has grown since that change; negative where it has shrunk."""
+        return self._number(
+            "SELECT coalesce(sum(CASE kind WHEN 'enroll' THEN 1 ELSE -1 END), 0) FROM change "
+            "WHERE sequence > ?",
+            sequence,
+        )
 
     def deleted_after(self, sequence: int) -> NDArray[np.int64]:
         """Ids [n] of the records deleted after that change."""

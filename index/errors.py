@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
+from typing import Literal
 
 
 class GalleryError(Exception):
@@ -125,14 +126,20 @@ class GalleryFullError(GalleryError):
 
 
 class GalleryLossError(GalleryError):
-    """Changes that were acknowledged are not in the database; nothing was changed."""
+    """Changes or images that were acknowledged are not in the database; nothing was changed."""
 
-    def __init__(self, database: Path, last: int, known: int, witness: Path) -> None:
-        missing = known - last
-        ends = f"ends at change {last:,}" if last else "is empty or missing"
+    def __init__(
+        self, database: Path, found: int, known: int, witness: Path, unit: Literal["changes", "images"]
+    ) -> None:
+        missing = known - found
+        if unit == "images":
+            told = f"{database} is damaged: it shows {found:,} images, but {witness} is of {known:,}: "
+        else:
+            ends = f"ends at change {found:,}" if found else "is empty or missing"
+            told = f"{database} {ends}, but {witness} is of change {known:,}: "
         super().__init__(
-            f"{database} {ends}, but {witness} is of change {known:,}: {missing:,} changes are missing; "
-            "nothing was touched. Restore the whole folder from a backup, or go on without them by "
+            f"{told}{missing:,} {unit} are missing; nothing was touched. Restore the whole folder from a "
+            "backup, or go on without them by "
             f"`lka-reid gallery rebuild --accept-loss {missing} --data-dir {quote(str(database.parent))}`"
         )
         self.database = database
@@ -145,7 +152,8 @@ class DamagedImageError(GalleryError):
     def __init__(self, image_id: str, part: str) -> None:
         super().__init__(
             f"image_id {image_id!r} is damaged: its {part} differs from the checksum stored with it; restore "
-            "the gallery from a backup, or delete the image and enroll it again"
+            "the gallery from a backup, or delete the image and enroll it again; where the service does not "
+            "start, `lka-reid gallery rebuild --drop-damaged` removes it"
         )
         self.image_id = image_id
         self.part = part

@@ -21,7 +21,7 @@ from index.private import create_file
 from index.record import GalleryHeader
 from index.schema import create_tables
 from index.store import describe
-from index.verification import Finding, verify
+from index.verification import PARTS, Finding, verify
 
 MENDED = f"{DATABASE}.mended"
 DAMAGED = f"{DATABASE}.damaged"
@@ -81,9 +81,12 @@ def _drop(database: Path, header: GalleryHeader, record_ids: set[int | None]) ->
         connection.execute("PRAGMA foreign_keys = ON")
         with transaction(connection):
             for record_id in record_ids:
-                if record_id is not None:
-                    connection.execute("DELETE FROM record WHERE id = ?", (record_id,))
+                if record_id is None:
+                    continue
+                if connection.execute("DELETE FROM record WHERE id = ?", (record_id,)).rowcount:
                     Changes(connection).deleted(record_id)
+                for table in (*PARTS, "checksum"):  # what a record left behind that is gone
+                    connection.execute(f"DELETE FROM {table} WHERE record_id = ?", (record_id,))  # noqa: S608
             Cameras(connection, header.descriptor_dim).recompute()
 
 

@@ -46,8 +46,7 @@ SELECT_STRIPS = (
     "WHERE id IN (SELECT value FROM json_each(?))"
 )
 SELECT_IMAGE = (
-    "SELECT image_id, id, data, checksum.image, media_type FROM record "
-    "LEFT JOIN image ON image.record_id = id LEFT JOIN checksum ON checksum.record_id = id"
+    SELECT.replace(" FROM ", ", data, checksum.image FROM ") + " LEFT JOIN image ON image.record_id = id"
 )
 
 
@@ -116,11 +115,12 @@ class Store:
                 schema.prepare(self._writer, folder / DATABASE, header, supersedes)
                 self._writer.execute("PRAGMA journal_mode = WAL")
                 last = self.changes.last()
+                self._images = self.changes.count()
                 self._acknowledged = Acknowledged(folder)
             except BaseException:
                 self._connections.close()
                 raise
-        self._acknowledged.note(last)
+        self._acknowledged.note(last, self._images)
         self.space.hold()
 
     def close(self) -> None:
@@ -146,7 +146,8 @@ class Store:
                 [enrollment.camera_id for enrollment in enrollments],
                 [enrollment.descriptor for enrollment in enrollments],
             )
-        self._acknowledged.note(sequence)
+        self._images += len(ids)
+        self._acknowledged.note(sequence, self._images)
         return Inserted(np.array(ids, dtype=np.int64), records, sequence)
 
     def delete(self, image_id: str) -> tuple[int, int]:
@@ -201,7 +202,8 @@ class Store:
             else:
                 self.cameras.deleted(*counted)
             sequence = self.changes.deleted(row[0])
-        self._acknowledged.note(sequence)
+        self._images -= 1
+        self._acknowledged.note(sequence, self._images)
         return row[0], sequence
 
     def _counted(self, row: tuple[Any, ...]) -> tuple[str | None, NDArray[np.float32]] | None:
@@ -224,8 +226,10 @@ class Store:
 
     def image(self, image_id: str) -> tuple[bytes, str]:
         """The image file's bytes and its media type. Raises UnknownImageError."""
-        *stored, media_type = self._one(SELECT_IMAGE, image_id)
-        return checked("image", *stored), media_type
+        row = self._one(SELECT_IMAGE, image_id)
+        # The media type is the record's.
+        record = read_record(row[:-2], self._header.fingerprint)
+        return checked("image", record.image_id, row[0], *row[-2:]), record.media_type
 
     def page(self, after: int | None, limit: int) -> Page:
         """Up to `limit` records in order of enrollment, after the cursor."""

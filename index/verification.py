@@ -24,7 +24,10 @@ FAULTS = 100  # of SQLite's own that are told
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault: what it is, and the number of the record that it is of, None where it is of none alone."""
+    """A fault: what it is, and the number of the record that it is of, if it is of one alone.
+
+    A record that is itself gone has a number too, where something of it is left.
+    """
 
     text: str
     record_id: int | None = None
@@ -50,20 +53,26 @@ def verify(folder: Path, on_image: Callable[[int, int], None] = lambda _done, _t
         raise FileNotFoundError(f"there is no gallery in {folder}")
     lock = FolderLock(folder)
     try:
-        try:
-            check_loss(folder)
-        except GalleryError as error:
-            return Verified(0, [Finding(str(error))])
+        findings = list(_of_losses(folder))
         if not database.exists() or not database.stat().st_size:
+            if findings:
+                return Verified(0, findings)
             raise FileNotFoundError(f"there is no gallery in {folder}")
         with closing(read_only(database)) as connection:
-            findings = list(_of_the_file(connection, folder))
+            findings += _of_the_file(connection, folder)
             images, damaged = 0, list[Finding]()
             if _has_checksums(connection, folder):
                 images, damaged = _of_the_images(connection, on_image)
         return Verified(images, [*findings, *damaged, *_of_the_snapshot(folder)])
     finally:
         lock.release()
+
+
+def _of_losses(folder: Path) -> Iterator[Finding]:
+    try:
+        check_loss(folder)
+    except GalleryError as error:
+        yield Finding(str(error))
 
 
 def _has_checksums(connection: sqlite3.Connection, folder: Path) -> bool:
@@ -84,7 +93,8 @@ def _of_the_file(connection: sqlite3.Connection, folder: Path) -> Iterator[Findi
             if text != "ok":
                 yield Finding(f"{DATABASE}: {text}")
         for table, record_id, *_ in connection.execute("PRAGMA foreign_key_check"):
-            yield Finding(f"{DATABASE}: row {record_id} of {table} belongs to no record")
+            of = record_id if table in (*PARTS, "checksum") else None
+            yield Finding(f"{DATABASE}: row {record_id} of {table} belongs to no record", of)
     except (GalleryError, sqlite3.Error, UnicodeDecodeError) as error:
         yield Finding(f"{DATABASE}: {error}")
 

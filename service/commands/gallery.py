@@ -32,8 +32,8 @@ def rebuild(
         typer.Option(
             min=1,
             metavar="N",
-            help="Go on without the N changes that the error at start says are missing; what shows that they "
-            "were there is moved to a folder beside the database.",
+            help="Go on without the N changes or images that the error at start says are missing; what shows "
+            "that they were there is moved to a folder beside the database.",
         ),
     ] = None,
     drop_damaged: Annotated[
@@ -56,7 +56,7 @@ def rebuild(
                 aside = accept(settings.data_dir, accept_loss)
             except ValueError as error:
                 raise CommandError(str(error)) from None
-            out.print(f"{accept_loss:,} changes are given up; what shows them is in {aside}")
+            out.print(f"{accept_loss:,} that are missing are given up; what shows them is in {aside}")
         try:
             rebuilt = repair.rebuild(settings.data_dir, drop_damaged=drop_damaged)
         except FileNotFoundError:

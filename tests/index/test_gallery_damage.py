@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index import DamagedImageError, GalleryDamagedError, GalleryError, LocalGallery
+from index import DamagedImageError, GalleryDamagedError, GalleryError, GalleryLossError, LocalGallery
+from index.acknowledged import ACKNOWLEDGED, LastChange, read_acknowledged
 from index.connections import DATABASE
+from index.loss import accept_loss
 from index.repair import rebuild
 from index.verification import Verified, verify
 from tests.index.samples import Open, enrollment
@@ -186,6 +189,58 @@ def test_a_damaged_index_is_built_anew_and_the_damaged_database_kept(
             _check_record(gallery, name, enrollment(name))
             _check_image(gallery, name, enrollment(name))
         assert gallery.enroll(enrollment("z")).image_id == "z"
+
+
+def _hide_records(folder: Path, shown: int) -> None:
+    """Let the table of records show its first ones only, as a flipped bit in a page's header may."""
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        [page] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'record'").fetchone()
+        [size] = connection.execute("PRAGMA page_size").fetchone()
+    with (folder / DATABASE).open("r+b") as file:
+        file.seek((page - 1) * size + 3)
+        file.write(shown.to_bytes(2, "big"))
+
+
+def test_records_that_damage_hides_are_missed(filled: Path, open_gallery: Open) -> None:
+    _hide_records(filled, 15)
+    for _ in range(2):
+        with pytest.raises(GalleryLossError, match=r"shows 15 images, but .* is of 20: 5 images are missing"):
+            open_gallery()
+    assert "5 images are missing" in verify(filled).findings[0].text
+    with pytest.raises(GalleryLossError):
+        rebuild(filled, drop_damaged=True)
+    accept_loss(filled, 5)
+    rebuilt = rebuild(filled, drop_damaged=True)
+    assert (rebuilt.images, {finding.record_id for finding in rebuilt.dropped}) == (15, {16, 17, 18, 19, 20})
+    assert verify(filled).findings == []
+    with open_gallery() as gallery:
+        assert [record.image_id for record in gallery.page().records] == list(NAMES[:15])
+
+
+def test_images_are_counted_from_what_was_noted_before_a_power_cut(filled: Path, open_gallery: Open) -> None:
+    noted = (filled / ACKNOWLEDGED).read_bytes()
+    with open_gallery() as gallery:
+        gallery.delete("a")
+        gallery.delete("b")
+        gallery.enroll(enrollment("z"))
+    (filled / ACKNOWLEDGED).write_bytes(noted)
+    _hide_records(filled, 18)
+    with pytest.raises(GalleryLossError, match=r"shows 18 images, but .* is of 19: 1 images are missing"):
+        open_gallery()
+
+
+def test_a_note_without_a_count_proves_its_change_alone(filled: Path, open_gallery: Open) -> None:
+    number = f"{len(NAMES):020}".encode()
+    (filled / ACKNOWLEDGED).write_bytes(number + b" %08x\n" % zlib.crc32(number))
+    with open_gallery():
+        pass
+    assert read_acknowledged(filled) == LastChange(len(NAMES), len(NAMES))
+
+
+def test_a_damaged_media_type_is_not_served_with_the_image(filled: Path, open_gallery: Open) -> None:
+    _change(filled, "UPDATE record SET media_type = 'text/html' WHERE image_id = 'c'")
+    with pytest.raises(DamagedImageError, match="'c' is damaged: its record"):
+        open_gallery().image("c")
 
 
 def test_a_damaged_table_is_not_mended(filled: Path) -> None:
