@@ -7,9 +7,9 @@ import sys
 
 import typer
 
+from models.terminal import print_error
 from service.commands import audit, bundle, gallery, keys
 from service.commands.config import config
-from service.commands.console import print_error
 from service.commands.demo import demo
 from service.commands.enroll import enroll
 from service.commands.explain import explain

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.commands import console
-from training.commands import progress
+from models.terminal import err, out
 
 WIDTH = 200
 
@@ -13,5 +12,5 @@ WIDTH = 200
 def widen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make what the commands print that wide: a console takes the width of the terminal when it is made."""
     monkeypatch.setenv("COLUMNS", str(WIDTH))
-    for each in (console.out, console.err, progress.out, progress.err):
+    for each in (out, err):
         monkeypatch.setattr(each, "width", WIDTH)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from models import terminal
 from training.commands import data as data_command
 from training.commands import train as train_command
 from training.commands.ablation import ablation
@@ -52,7 +52,7 @@ def demo_gallery(
 
     with ending():
         count = write_demo_gallery(data, Bundle.load(bundle), folder, probe_camera)
-    Console().print(f"{folder}: {count} images")
+    terminal.out.print(f"{folder}: {count} images")
 
 
 @app.command()
@@ -69,11 +69,11 @@ def answer_sheet(
     ] = None,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("docs/ranked-answer.png"),
 ) -> None:
-    """Draw ranked matches: probe, first stage, both stages, the correct ones marked."""
+    """Draw the matches of probes, by the first stage and by both; correct ones are marked."""
     from training.reporting.answer_sheet import make_answer_sheet
 
     counts = make_answer_sheet(bundle, manifest, out, among=among)
-    Console().print(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    terminal.out.print(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
 @app.command()
@@ -81,4 +81,4 @@ def summary() -> None:
     """Print the four rows of Table II from the network itself: mixers, parameters, multiply-accumulates."""
     from training.studies.table2 import summary_table
 
-    Console().print(summary_table())
+    terminal.out.print(summary_table())

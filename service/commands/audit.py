@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.console import err, out
+from models.terminal import err, out
 from service.commands.options import DataDir
 from service.startup import CommandError
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.console import err, out
+from models.terminal import err, out
 
 app = typer.Typer(
     help="Look after a model bundle.",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from service.commands.console import err, out, table
+from models.terminal import err, out
+from service.commands.console import table
 
 
 def config() -> None:

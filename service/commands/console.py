@@ -1,4 +1,4 @@
-"""What the command line prints: one look for all commands."""
+"""What the service's commands print: tables, progress bars and waits in one style."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models.intake.names import printable
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
+from models.terminal import err, out
 
 MATCH_COLUMNS = (
     "rank#",
@@ -30,19 +27,12 @@ MATCH_COLUMNS = (
     "camera!",
     "image id",
 )
-
-
 OTHER_COLUMNS = 70
 """Characters of a row of matches before the image id, for ids of common length."""
 
 
-def print_error(message: str) -> None:
-    """Print an error as it is, however wide the terminal; what no terminal should get is escaped."""
-    err.print(f"[bold red]Error:[/] {escape(printable(message))}", soft_wrap=True)
-
-
 class Waits:
-    """Tells on stderr what a client waits for; the same words not more often than every SILENCE_S.
+    """Prints what a client waits for; the same reason once in SILENCE_S.
 
     Args:
         console: prints it, above a progress bar where one is drawn there.
@@ -53,14 +43,14 @@ class Waits:
     def __init__(self, console: Console = err) -> None:
         self._console = console
         self._lock = threading.Lock()
-        self._told: dict[str, float] = {}
+        self._last: dict[str, float] = {}
 
     def __call__(self, seconds: float, reason: str) -> None:
         """A wait of so many seconds begins, for this reason; any thread may call."""
         with self._lock:
             now = time.monotonic()
-            if now - self._told.get(reason, -math.inf) >= self.SILENCE_S:
-                self._told[reason] = now
+            if now - self._last.get(reason, -math.inf) >= self.SILENCE_S:
+                self._last[reason] = now
                 self._console.print(
                     f"Trying again in {seconds:.1f} s: {escape(printable(reason))}",
                     style="yellow",
@@ -69,7 +59,7 @@ class Waits:
 
 
 def table(title: str, *columns: str) -> Table:
-    """An empty table in the house's look.
+    """An empty table in the style of all commands.
 
     A column whose name ends in `#` holds numbers; those and one that ends in `!` are never broken.
     """

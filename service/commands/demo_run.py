@@ -16,13 +16,14 @@ from rich.markup import escape
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.intake.columns import Columns
 from models.intake.table import TableError, read_table
+from models.terminal import err, out
 from service.advice import command
 from service.client.bulk_enroll import upload_all
 from service.client.errors import ClientError, RefusedError, ServiceUnreachableError
 from service.client.http import ServiceClient
 from service.client.outcome import Fate
 from service.client.sources import Upload
-from service.commands.console import err, matches_table, out, progress, timings_line
+from service.commands.console import matches_table, progress, timings_line
 from service.server import listen
 from service.startup import CommandError
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.intake.names import shown
-from service.commands.console import Waits, err, out, progress
+from models.terminal import err, out
+from service.commands.console import Waits, progress
 from service.commands.options import DEFAULT_URL, Key, Url
 from service.startup import CommandError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.commands.console import out
+from models.terminal import out
 from service.commands.options import BundleDir, Threads
 from service.startup import CommandError
 

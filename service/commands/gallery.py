@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from models.intake.names import printable
-from service.commands.console import err, failures_table, out, progress
+from models.terminal import err, out
+from service.commands.console import failures_table, progress
 from service.commands.options import BundleDir, DataDir, Runtime, Threads
 from service.startup import CommandError
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.terminal import err, out
 from service.access.expiry import EXPIRY_RULE, parse_expiry
 from service.access.key import NAME_RULE, KeyScope
-from service.commands.console import err, out, table
+from service.commands.console import table
 from service.commands.options import DataDir
 from service.startup import CommandError
 

@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
-from service.commands.console import Waits, matches_table, out, timings_line
+from models.terminal import out
+from service.commands.console import Waits, matches_table, timings_line
 from service.commands.options import DEFAULT_URL, Key, Url
 from service.startup import CommandError
 

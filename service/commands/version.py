@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.commands.console import out
+from models.terminal import out
 
 
 def version() -> None:

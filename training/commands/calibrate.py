@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from models.terminal import out
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
-from training.commands.progress import bars, out, refuse
+from training.commands.progress import bars, refuse
 from training.datasets.layouts import AUTO
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from models.terminal import err, out
 from training.commands.measuring import BUNDLE, BundleFolder
-from training.commands.progress import err, out, refuse
+from training.commands.progress import refuse
 from training.commands.running import (
     CONFIGS,
     Changes,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from training.commands.progress import bars, out, refuse
+from models.terminal import out
+from training.commands.progress import bars, refuse
 from training.datasets.layouts import AUTO, LAYOUT_NAMES
 
 app = typer.Typer(

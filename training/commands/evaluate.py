@@ -8,8 +8,9 @@ import typer
 from rich import box
 from rich.table import Table
 
+from models.terminal import err, out
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
-from training.commands.progress import bars, err, out, refuse
+from training.commands.progress import bars, refuse
 from training.datasets.layouts import AUTO
 from training.evaluation.measurement import NAMES, Measurement, Way
 from training.evaluation.metrics import REIDENTIFICATION, shown

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from models.terminal import err, out
 from training.commands.measuring import BUNDLE, BundleFolder, Runtime
-from training.commands.progress import bars, err, out
+from training.commands.progress import bars
 from training.commands.running import EMBEDDER_CONFIG, Changes, ending, notes_of, session
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from models.terminal import err, out
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout
-from training.commands.progress import err, out
 from training.commands.running import ending
 from training.datasets.layouts import AUTO
 

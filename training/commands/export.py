@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.progress import out
+from models.terminal import out
 from training.commands.running import ending
 
 

@@ -1,4 +1,4 @@
-"""How these commands speak: progress and errors on stderr, results on stdout."""
+"""Progress bars of the training commands, and how an error ends one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,10 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from models.intake.names import printable
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from models.terminal import err, print_error
 
 Counted = Callable[[int], None]
 """Receives how much is done."""
@@ -53,6 +48,6 @@ def bars() -> Iterator[Bars]:
 
 
 def refuse(error: Exception) -> typer.Exit:
-    """Print an error and give what ends the command with status 2."""
-    err.print(f"[bold red]Error:[/] {escape(printable(str(error)))}", soft_wrap=True)
+    """Print an error and return the exception that ends the command with status 2."""
+    print_error(str(error))
     return typer.Exit(2)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from training.commands.progress import err, out, refuse
+from models.terminal import err, out
+from training.commands.progress import refuse
 
 if TYPE_CHECKING:
     import torch

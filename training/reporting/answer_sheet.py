@@ -27,8 +27,8 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """One probe's matches.
+class RankedProbe:
+    """A probe and its two rankings.
 
     Attributes:
         probe: its file.
@@ -48,7 +48,9 @@ class Ranking:
         return before, after
 
 
-def rank_all(models: Models, manifest: Path, among: Path | None = None) -> tuple[list[Ranking], list[Path]]:
+def rank_all(
+    models: Models, manifest: Path, among: Path | None = None
+) -> tuple[list[RankedProbe], list[Path]]:
     """Search for the probes of a manifest.
 
     Args:
@@ -76,7 +78,7 @@ def rank_all(models: Models, manifest: Path, among: Path | None = None) -> tuple
         first = allowed[np.argsort(-similarities[allowed], kind="stable")]
         correct = np.intersect1d(allowed, np.flatnonzero(vehicles == row["vehicle_id"]))
         both = _rerank(models, probe, embedded, first, similarities)
-        rankings.append(Ranking(Path(row["path"]), first, both, correct))
+        rankings.append(RankedProbe(Path(row["path"]), first, both, correct))
     return rankings, [Path(row["path"]) for row in gallery]
 
 
@@ -112,7 +114,7 @@ def _rerank(
     return reorder_first(first, distances)
 
 
-def draw(rankings: Sequence[Ranking], gallery: Sequence[Path], out: Path) -> None:
+def draw(rankings: Sequence[RankedProbe], gallery: Sequence[Path], out: Path) -> None:
     """Draw rankings below each other and write a PNG."""
     mpl.use("Agg")
     figure = Figure(figsize=(2 * SHOWN + 4, 1.75 * len(rankings) + 0.5), dpi=110)
@@ -159,10 +161,10 @@ def show_image(axes: Axes, path: Path, title: str, colour: str, label: str) -> N
     axes.set_xlabel(label, fontsize=9, color=colour, labelpad=2)
 
 
-def choose(rankings: Sequence[Ranking], count: int) -> list[Ranking]:
+def choose(rankings: Sequence[RankedProbe], count: int) -> list[RankedProbe]:
     """Rankings to show: won by the second stage, one lost by it, one wrong in both, then the first ones."""
 
-    def kind(ranking: Ranking) -> int:
+    def kind(ranking: RankedProbe) -> int:
         before, after = ranking.ranks()
         if before > 1 and after == 1:
             return 0

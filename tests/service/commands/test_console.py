@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.commands.console import Waits, matches_table, print_error
+from service.commands.console import Waits, matches_table
 
 
 def answer(*judgements: bool | None) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_a_table_says_what_is_a_match_only_where_a_threshold_does(
     assert columns["image id"] == ["a.jpg"] * len(judgements)
 
 
-def test_a_wait_is_told_once_for_a_while(
+def test_the_reason_of_a_wait_is_printed_once_for_a_while(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [0.0]
@@ -49,8 +49,3 @@ def test_a_wait_is_told_once_for_a_while(
         r"Trying again in 1.5 s: not [ready]\x1b",
         "Trying again in 1.5 s: full",
     ]
-
-
-def test_an_error_obeys_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    print_error("a [b] \x1b[2J\udce9\nc")
-    assert capsys.readouterr().err == "Error: a [b] \\x1b[2J\\xe9\nc\n"

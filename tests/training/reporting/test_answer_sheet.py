@@ -1,4 +1,4 @@
-"""Ranked matches as they are drawn: who is searched for, among what, and which queries are shown first."""
+"""Sheets of ranked matches: the probes, what they search, and which of them are shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.inputspec import InputSpec
 from models.runtime import Embeddings, Models
-from training.reporting.answer_sheet import Ranking, choose, draw, rank_all
+from training.reporting.answer_sheet import RankedProbe, choose, draw, rank_all
 
 # The grey of each vehicle's image before each camera.
 GREYS = {("a", "east"): 10, ("a", "west"): 20, ("b", "east"): 120, ("b", "west"): 110, ("c", "west"): 18}
@@ -83,9 +83,9 @@ def test_among_more_vehicles_every_image_searches_the_other_cameras(manifest: Pa
 
 
 def test_queries_that_the_stages_rank_differently_are_shown_first() -> None:
-    def ranking(name: str, before: int, after: int) -> Ranking:
+    def ranking(name: str, before: int, after: int) -> RankedProbe:
         order = np.arange(3)
-        return Ranking(Path(name), np.roll(order, before - 1), np.roll(order, after - 1), np.array([0]))
+        return RankedProbe(Path(name), np.roll(order, before - 1), np.roll(order, after - 1), np.array([0]))
 
     rankings = [ranking("right", 1, 1), ranking("wrong", 2, 2), ranking("lost", 1, 2), ranking("won", 2, 1)]
     assert [chosen.probe.name for chosen in choose(rankings, 4)] == ["won", "lost", "wrong", "right"]
