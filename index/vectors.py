@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index.copies import Copies, similarities
 from index.sharedlock import SharedLock
 
 # FAISS's OpenMP threads would spin for milliseconds after each search, on cores that the next embedding
@@ -57,6 +58,7 @@ class Vectors:
         self._dim = descriptor_dim
         self._lock = SharedLock()
         self._index = _new_index(descriptor_dim)
+        self._copies = self._new_copies()
         self._sequence: int | None = 0
         self._threads = os.cpu_count() or 1
         # Safely above what FAISS's float32 sums of d products of unit vectors are off by.
@@ -119,6 +121,7 @@ class Vectors:
     def remove(self, ids: NDArray[np.int64], *, sequence: int | None) -> None:
         """Remove ids [n], each of which must be there; None as sequence where more must follow."""
         with self._changing(sequence):
+            self._copies.forget(ids)
             removed = self._index.remove_ids(faiss.IDSelectorBatch(ids))
             if removed != len(ids):
                 raise RuntimeError(f"{len(ids)} ids were to be removed from the index, it held {removed}")
@@ -127,6 +130,7 @@ class Vectors:
         """Empty it; it stands at no change until `reach`."""
         with self._changing(None):
             self._index = _new_index(self._dim)
+            self._copies = self._new_copies()
 
     def reach(self, sequence: int) -> None:
         """Say that what was added and removed amounts to this change."""
@@ -149,27 +153,24 @@ class Vectors:
             if k == 0 or len(probes) == 0:
                 nothing = Ranking(np.empty(0, np.int64), np.empty(0, np.float64))
                 return [nothing] * len(probes)
-            rankings: dict[int, Ranking] = {}
             fetch = min(k + SPARE, total)
-            open_probes = np.arange(len(probes))
-            while open_probes.size:
-                # FAISS shares a flat search out by probes; waking threads for one of them only costs time.
-                faiss.omp_set_num_threads(min(len(open_probes), self._threads))
-                # As global as the threads; a search that runs meanwhile is only slower or faster by it.
-                faiss.cvar.distance_compute_blas_threshold = (
-                    PRODUCTS if len(open_probes) >= PRODUCT_FROM else SCANS
-                )
-                scores, ids = self._index.search(probes[open_probes], fetch)
-                # Settled: nothing beyond the last one fetched can reach the k-th place, or nothing is left.
-                limits = scores[:, k - 1] - self._tolerance
-                settled = (scores[:, -1] < limits) | (fetch == total)
-                for row in np.flatnonzero(settled):
-                    probe = int(open_probes[row])
+            # FAISS shares a flat search out by probes; waking threads for one of them only costs time.
+            faiss.omp_set_num_threads(min(len(probes), self._threads))
+            # As global as the threads; a search that runs meanwhile is only slower or faster by it.
+            faiss.cvar.distance_compute_blas_threshold = PRODUCTS if len(probes) >= PRODUCT_FROM else SCANS
+            scores, ids = self._index.search(probes, fetch)
+            limits = scores[:, k - 1] - self._tolerance
+            # Settled: nothing beyond the last one fetched can reach the k-th place, or nothing is left.
+            settled = (scores[:, -1] < limits) | (fetch == total)
+            rankings = []
+            for row, probe in enumerate(probes):
+                if settled[row]:
                     near = ids[row][scores[row] >= limits[row]]
-                    rankings[probe] = self._ranked(probes[probe], near, k)
-                open_probes = open_probes[~settled]
-                fetch = min(4 * fetch, total)
-            return [rankings[probe] for probe in range(len(probes))]
+                    rows = self._index.reconstruct_batch(near)
+                    rankings.append(_best(near, similarities(rows, probe), k))
+                else:
+                    rankings.append(self._among_ties(probe, float(limits[row]), k))
+            return rankings
 
     def _held(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         with self._lock.shared():
@@ -181,13 +182,14 @@ class Vectors:
                 ids = ids[np.isin(ids, faiss.vector_to_array(self._index.id_map))]
                 return ids, self._index.reconstruct_batch(ids)
 
-    def _ranked(self, probe: NDArray[np.float32], ids: NDArray[np.int64], k: int) -> Ranking:
-        # FAISS and BLAS sum in an order that depends on the place of a row, so that equal
-        # descriptors get unequal scores; a sum along each row does not.
-        rows = self._index.reconstruct_batch(ids)
-        similarities = (rows * probe.astype(np.float64)).sum(axis=1)
-        order = np.lexsort((ids, -similarities))[:k]
-        return Ranking(ids[order], similarities[order])
+    def _among_ties(self, probe: NDArray[np.float32], limit: float, k: int) -> Ranking:
+        """The best k for a probe [d] with more near ties than a search fetches: one more pass finds all."""
+        # A product's sums differ from a scan's by less than the tolerance, which is on both sides then.
+        _, _, near = self._index.range_search(probe[np.newaxis], limit - self._tolerance)
+        return _best(near, self._copies.similarities(near, probe), k)
+
+    def _new_copies(self) -> Copies:
+        return Copies(lambda ids: self._index.reconstruct_batch(ids))
 
     @contextmanager
     def _changing(self, sequence: int | None) -> Iterator[None]:
@@ -195,6 +197,11 @@ class Vectors:
             self._sequence = None
             yield
             self._sequence = sequence
+
+
+def _best(ids: NDArray[np.int64], values: NDArray[np.float64], k: int) -> Ranking:
+    order = np.lexsort((ids, -values))[:k]
+    return Ranking(ids[order], values[order])
 
 
 def _new_index(descriptor_dim: int) -> faiss.IndexIDMap2:

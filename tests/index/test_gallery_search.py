@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from index import ALL, Filter, InvalidFilterError, InvalidProbeError, LocalGallery
 from index.snapshot import MANIFEST
 from index.store import Moment
+from index.vectors import Vectors
 from tests.index.samples import Open, enrollment
 
 Vector = NDArray[np.float32]
@@ -182,6 +183,54 @@ def test_descriptors_that_float32_sums_cannot_tell_apart_are_still_ranked_right(
     )
     [found] = _found(gallery, _unit(probe[np.newaxis]), 10)
     assert found == _brute_force(enrolled, _unit(probe), 10)
+
+
+@settings(max_examples=15, deadline=None, database=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    copies=st.lists(st.integers(1, 120), min_size=1, max_size=20),
+    near=st.integers(0, 150),
+    k=st.integers(1, 40),
+)
+def test_many_copies_and_near_copies_are_ranked_as_brute_force_does(
+    seed: int, copies: list[int], near: int, k: int
+) -> None:
+    """More ties at the k-th place than are fetched, and more distinct ones than are looked for."""
+    random = np.random.default_rng(seed)
+    probe = random.standard_normal(257)
+    rows = [np.tile(_unit(probe + 1e-7 * random.standard_normal(257)), (count, 1)) for count in copies]
+    rows.append(_unit(probe + 1e-7 * random.standard_normal((near, 257))))
+    descriptors = random.permutation(np.concatenate(rows))
+    ids = random.permutation(3 * len(descriptors))[: len(descriptors)].astype(np.int64)
+    vectors = Vectors(257)
+    vectors.add(ids, descriptors, sequence=1)
+    probes = _unit(np.stack([probe, random.standard_normal(257), probe + 1e-7]))
+    for asked, ranking in zip(probes, vectors.search(probes, k), strict=True):
+        similarities = (descriptors.astype(np.float64) * asked.astype(np.float64)).sum(axis=1)
+        best = np.lexsort((ids, -similarities))[:k]
+        assert ranking.ids.tolist() == ids[best].tolist()
+        assert ranking.similarities.tolist() == similarities[best].tolist()
+
+
+def test_copies_are_known_apart_after_some_are_removed_and_the_index_is_filled_anew() -> None:
+    random = np.random.default_rng(7)
+    probe, other = _unit(random.standard_normal((2, 257)))
+    vectors = Vectors(257)
+    for round_ in range(3):
+        ids = np.arange(100, dtype=np.int64)
+        rows = np.stack([probe if number % 3 == round_ else other for number in range(100)])
+        vectors.add(ids, rows, sequence=1)
+        expected = [number for number in range(100) if number % 3 == round_]
+        [found] = vectors.search(probe[np.newaxis], 20)
+        assert found.ids.tolist() == expected[:20]
+        vectors.remove(ids[expected[:5]], sequence=2)
+        vectors.add(
+            ids[expected[:5]], rows[[number for number in range(100) if number % 3 != round_][:5]], sequence=3
+        )
+        [found] = vectors.search(probe[np.newaxis], 20)
+        assert found.ids.tolist() == expected[5:25]
+        vectors.clear()
+        vectors.reach(0)
 
 
 def test_so_many_of_the_first_matches_come_with_strips(open_gallery: Open) -> None:
