@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # Before torch is imported. The tests' networks are so small that threads wait for each other longer than they
 # compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A background job of a shell ignores SIGINT, and so would all processes that tests start and then interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Seconds that the tests of a mark may take together on 2 cores.
 BUDGETS_S = {"browser": 90, "milvus": 90, "schemathesis": 90, "walkthrough": 90}
