@@ -1,24 +1,17 @@
-"""The service's settings: one field each, from `LKA_REID_*` variables, a `.env` file, or the command line."""
+"""The settings as fields, each with its unit, bounds and description."""
 
 from __future__ import annotations
 
 import os
-import typing
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.proxies import TrustedProxies
 
 PREFIX = "LKA_REID_"
-CLIENT_URL = "LKA_REID_URL"
-"""Not a setting of the service: where its command-line clients look for it."""
-CLIENT_KEY = "LKA_REID_KEY"
-"""Not a setting of the service: the API key that its command-line clients show."""
 
 
 def _default_bundle() -> Path:
@@ -39,14 +32,10 @@ def _check_proxies(text: str) -> str:
     return text
 
 
-class SettingsError(ValueError):
-    """One or more settings are wrong; the message names each variable, its value and what is accepted."""
-
-
 class Settings(BaseSettings):
     """Everything that can be set, each with its unit and bounds.
 
-    Build it by `load_settings`, which turns pydantic's complaint into one a user can act on.
+    `load_settings` builds it: its errors name the variable or flag, and what it accepts.
     """
 
     model_config = SettingsConfigDict(
@@ -294,70 +283,3 @@ class Settings(BaseSettings):
 
 def _items(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (item.strip() for item in text.split(","))))
-
-
-def variable(name: str) -> str:
-    """The environment variable of a field."""
-    return PREFIX + name.upper()
-
-
-def accepted(field: FieldInfo) -> str:
-    """What a field accepts, in words: `1 .. 65535`, `auto | json | console`, `a path`."""
-    bounds = {
-        key: getattr(rule, key) for rule in field.metadata for key in ("ge", "gt", "le") if hasattr(rule, key)
-    }
-    if isinstance(field.json_schema_extra, dict) and "accepts" in field.json_schema_extra:
-        return str(field.json_schema_extra["accepts"])
-    choices = _arguments(field.annotation, Literal)
-    if choices:
-        return " | ".join(map(str, choices))
-    kinds = [field.annotation, *typing.get_args(field.annotation)]
-    words = next(
-        (word for kind, word in _WORDS.items() if kind in kinds),
-        "text",
-    )
-    low = f"{bounds['ge']:,}" if "ge" in bounds else f"more than {bounds['gt']:,}" if "gt" in bounds else None
-    return f"{words}, {low} .. {bounds['le']:,}" if low and "le" in bounds else words
-
-
-_WORDS: Mapping[Any, str] = {bool: "true | false", int: "a whole number", float: "a number", Path: "a path"}
-
-
-def _arguments(annotation: Any, origin: Any) -> tuple[Any, ...]:
-    return typing.get_args(annotation) if typing.get_origin(annotation) is origin else ()
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Read the settings; `overrides`, those that are not None, are command-line flags and win.
-
-    Raises:
-        SettingsError: naming every wrong variable or flag, its value and what is accepted.
-    """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        # A default that depends on other settings is missed along with them, and is nobody's mistake.
-        mistakes = [item for item in error.errors() if item["type"] != "default_factory_not_called"]
-        raise SettingsError("\n".join(_complaint(item, given) for item in mistakes)) from None
-
-
-def _complaint(item: Any, given: Mapping[str, Any]) -> str:
-    if not item["loc"]:
-        return str(item["ctx"]["error"])
-    name = str(item["loc"][0])
-    source = f"--{name.replace('_', '-')} " if name in given else f"{variable(name)}="
-    return f"{source}{item['input']} is not accepted; it takes {accepted(Settings.model_fields[name])}"
-
-
-def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Variables with our prefix that no setting reads: most likely misspelt."""
-    known = {variable(name) for name in Settings.model_fields} | {CLIENT_URL, CLIENT_KEY}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name.upper() not in known)
-
-
-def source(settings: Settings, name: str) -> str:
-    """Where a setting's value comes from: `environment`, `.env` or `default`."""
-    if any(key.upper() == variable(name) for key in os.environ):
-        return "environment"
-    return ".env" if name in settings.model_fields_set else "default"
