@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from service.api.errors import CLIENT_GONE, ServiceError
+from service.api.error_kinds import CLIENT_GONE
+from service.api.errors import ServiceError
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The one table of what can go wrong, from error kinds to status codes (RFC 9457)."""
+"""Errors as the service answers them: a kind, and a detail without paths of this machine."""
 
 from __future__ import annotations
 
@@ -8,48 +8,10 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from index import (
-    DamagedImageError,
-    DuplicateImageError,
-    GalleryClosedError,
-    GalleryDamagedError,
-    GalleryFullError,
-    InvalidEnrollmentError,
-    UnknownImageError,
-)
-from models.decoding import DecodePoolError, ImageError
-from service.access.audit import AuditError
-from service.access.keyfile import KeyFileError
-from service.inference.forward import EmbeddingError
-from service.inference.request import Expired, Overloaded, WorkerStoppedError
-from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
+from index import InvalidEnrollmentError
+from models.decoding import ImageError
+from service.api.error_kinds import AUDIT_FAILED, INTERNAL, KEYS_UNREADABLE, KINDS, ErrorKind
 from service.retrieval.enrollment import AlreadyEnrolledError
-
-
-@dataclass(frozen=True)
-class ErrorKind:
-    """A kind of error as callers meet it.
-
-    Attributes:
-        name: ends the problem's `type`, and is the `reason` in the metrics.
-        status: HTTP status code.
-        title: the same words for every error of this kind.
-        meaning: for the documentation: when it happens and what to do.
-        retry_after_s: s after which the same request may succeed; None where it will not.
-        causes: exceptions that become this kind.
-    """
-
-    name: str
-    status: int
-    title: str
-    meaning: str
-    retry_after_s: int | None = None
-    causes: tuple[type[Exception], ...] = ()
-
-    @property
-    def type(self) -> str:
-        """The problem type's URI."""
-        return f"urn:lka-reid:problem:{self.name}"
 
 
 @dataclass(frozen=True)
@@ -88,208 +50,6 @@ class ServiceError(HTTPException):
         return self.detail
 
 
-MALFORMED = ErrorKind(
-    "malformed-request",
-    400,
-    "The request cannot be read",
-    "The body is not the multipart form that its content type says, or what came is no valid HTTP/1.1.",
-)
-KEY_REQUIRED = ErrorKind(
-    "key-required",
-    401,
-    "An API key is needed",
-    "Send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`; the detail says whether one was seen.",
-)
-SCOPE_MISSING = ErrorKind(
-    "scope-missing", 403, "The API key does not permit this", "The detail names the scope that is needed."
-)
-FOREIGN_SITE = ErrorKind(
-    "foreign-site",
-    403,
-    "Not for pages of other sites",
-    "Without API keys, what a browser sends on behalf of another site's page is refused, and so is a `Host` "
-    "that is not the service's.",
-)
-UNKNOWN_IMAGE = ErrorKind(
-    "unknown-image", 404, "No such image", "No image of this id is enrolled.", causes=(UnknownImageError,)
-)
-NO_ROUTE = ErrorKind("no-such-route", 404, "No such route", "Nothing is served at this path; see /docs.")
-METHOD = ErrorKind(
-    "method-not-allowed", 405, "Method not allowed", "The path exists, for other methods; see `Allow`."
-)
-TIMEOUT = ErrorKind(
-    "request-timeout",
-    408,
-    "The request took too long to arrive",
-    "Its head or body did not arrive in time.",
-)
-DUPLICATE = ErrorKind(
-    "duplicate-image",
-    409,
-    "The image id is enrolled already",
-    "Nothing was changed. `differs` names what was sent and is not as enrolled; where it is empty, the image "
-    "is there as it was sent. To replace it, delete the enrolled image first, or choose another id.",
-    causes=(DuplicateImageError,),
-)
-TOO_LARGE = ErrorKind("upload-too-large", 413, "The upload is too large", "The detail names the limit.")
-NOT_AN_IMAGE = ErrorKind(
-    "not-an-image",
-    422,
-    "The image cannot be used",
-    "The bytes are no image, damaged, or of a size or format that is not accepted; the detail says which.",
-    causes=(ImageError,),
-)
-BREAKS_WORKER = ErrorKind(
-    "image-breaks-worker",
-    422,
-    "The image ends the worker that embeds it",
-    "As many workers as are let have ended with this image in hand, and it was put aside as a dead letter, "
-    "which the detail names. Do not send it again; tell the operator.",
-    causes=(DeadLetterError,),
-)
-INVALID_FIELDS = ErrorKind(
-    "invalid-fields",
-    422,
-    "Fields of the request are wrong",
-    "`errors` names each field, what is wrong with it and what it takes.",
-    causes=(InvalidEnrollmentError,),
-)
-HEAD_TOO_LARGE = ErrorKind(
-    "request-head-too-large",
-    431,
-    "The request's head is too large",
-    "Its line and its header fields have more bytes, or are more, than is read; the detail names the limit.",
-)
-RATE_LIMITED = ErrorKind(
-    "rate-limited",
-    429,
-    "Too many requests",
-    "This key, or without keys this address, asks faster than is allowed. Try again after `Retry-After` "
-    "seconds.",
-    retry_after_s=1,
-)
-CLIENT_GONE = ErrorKind(
-    "client-closed-request", 499, "The client hung up", "Never seen by a client; it is counted."
-)
-INTERNAL = ErrorKind(
-    "internal-error",
-    500,
-    "The service failed",
-    "A fault of the service; the log has it under the request id.",
-)
-EMBEDDING_FAILED = ErrorKind(
-    "embedding-failed",
-    500,
-    "The model failed on this image",
-    "Other images are not concerned; the log has the cause under the request id.",
-    causes=(EmbeddingError,),
-)
-NOT_EXPLAINABLE = ErrorKind(
-    "not-explainable",
-    501,
-    "The service's bundle explains no match",
-    "It has no re-ranker, or was exported without the parts that explain one; the detail says which. Queries "
-    "are not concerned.",
-)
-OVERLOADED = ErrorKind(
-    "overloaded",
-    503,
-    "The service is at its limit",
-    "As many images are waiting as are let in. Try again after `Retry-After` seconds.",
-    retry_after_s=1,
-    causes=(Overloaded,),
-)
-NOT_READY = ErrorKind(
-    "not-ready",
-    503,
-    "The service is not ready",
-    "It is starting, shutting down, or its model does not answer; the detail says which.",
-    retry_after_s=5,
-    causes=(WorkerStoppedError, DecodePoolError, GalleryClosedError, ForeignBundleError),
-)
-QUEUE_UNAVAILABLE = ErrorKind(
-    "queue-unavailable",
-    503,
-    "The queue does not answer",
-    "Redis, which stands between the service and its workers, is away, slow, or full; nothing was changed.",
-    retry_after_s=2,
-    causes=(QueueUnavailableError,),
-)
-AUDIT_FAILED = ErrorKind(
-    "audit-failed",
-    503,
-    "The audit log cannot be written",
-    "Nothing is begun that cannot be recorded; what was under way when this happened may have been carried "
-    "out. The service's log has the cause.",
-    retry_after_s=5,
-    causes=(AuditError,),
-)
-KEYS_UNREADABLE = ErrorKind(
-    "keys-unreadable",
-    503,
-    "The API keys cannot be read",
-    "Nobody is let in until they can; the service's log has the cause.",
-    retry_after_s=5,
-    causes=(KeyFileError,),
-)
-GALLERY_DAMAGED = ErrorKind(
-    "gallery-damaged",
-    503,
-    "The gallery is damaged",
-    "What the disk gives back is not what was written to it; nothing was changed, and nothing doubtful is "
-    "answered. The detail names the image, or the part. Tell the operator.",
-    causes=(DamagedImageError, GalleryDamagedError),
-)
-DISK_FULL = ErrorKind(
-    "disk-full",
-    507,
-    "The disk is full",
-    "There is no room to enroll; nothing was changed. Queries and deletions go on, and so does enrolling "
-    "once there is room. Tell the operator.",
-    causes=(GalleryFullError,),
-)
-DEADLINE = ErrorKind(
-    "deadline-exceeded",
-    504,
-    "No answer within the deadline",
-    "The request waited too long and was dropped; nothing was changed.",
-    retry_after_s=1,
-    causes=(Expired,),
-)
-
-KINDS = (
-    MALFORMED,
-    KEY_REQUIRED,
-    SCOPE_MISSING,
-    FOREIGN_SITE,
-    UNKNOWN_IMAGE,
-    NO_ROUTE,
-    METHOD,
-    TIMEOUT,
-    DUPLICATE,
-    TOO_LARGE,
-    NOT_AN_IMAGE,
-    BREAKS_WORKER,
-    INVALID_FIELDS,
-    HEAD_TOO_LARGE,
-    RATE_LIMITED,
-    CLIENT_GONE,
-    INTERNAL,
-    EMBEDDING_FAILED,
-    NOT_EXPLAINABLE,
-    OVERLOADED,
-    NOT_READY,
-    QUEUE_UNAVAILABLE,
-    AUDIT_FAILED,
-    KEYS_UNREADABLE,
-    DEADLINE,
-    DISK_FULL,
-    GALLERY_DAMAGED,
-)
-
-BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD}
-"""The kinds of the errors that the framework itself raises."""
-
 # Their messages are for the operator.
 _IN_THE_LOG_ONLY = (AUDIT_FAILED, KEYS_UNREADABLE)
 
@@ -299,7 +59,7 @@ _BY_CAUSE = {cause: kind for kind in KINDS for cause in kind.causes}
 
 
 def as_service_error(error: Exception) -> ServiceError | None:
-    """The error as it is answered; None for one that nobody foresaw."""
+    """The error as it is answered; None for an exception that no kind lists."""
     if isinstance(error, ServiceError):
         return error
     kind = next((_BY_CAUSE[cls] for cls in type(error).__mro__ if cls in _BY_CAUSE), None)

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
-from service.api.errors import TOO_LARGE, FieldFault, ServiceError
+from service.api.error_kinds import TOO_LARGE
+from service.api.errors import FieldFault, ServiceError
 from service.api.problems import invalid_fields
 
 # Files stay in memory: a form is bounded before it is read (`middleware.upload`), and a disk may be full.

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import structlog
 
-from service.api.errors import NOT_READY, ServiceError
+from service.api.error_kinds import NOT_READY
+from service.api.errors import ServiceError
 from service.inference.fatal_errors import EmbedderLostError
 from service.resources import Resources
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from service.access.key import KeyScope
 from service.access.rules import RULES, Open, Rule
-from service.api.errors import (
+from service.api.error_kinds import (
     AUDIT_FAILED,
     FOREIGN_SITE,
     HEAD_TOO_LARGE,

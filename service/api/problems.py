@@ -13,17 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.api.context import context_of, path_of
-from service.api.errors import (
-    BY_STATUS,
-    INTERNAL,
-    INVALID_FIELDS,
-    KINDS,
-    MALFORMED,
-    ErrorKind,
-    FieldFault,
-    ServiceError,
-    as_service_error,
-)
+from service.api.error_kinds import BY_STATUS, INTERNAL, INVALID_FIELDS, KINDS, MALFORMED, ErrorKind
+from service.api.errors import FieldFault, ServiceError, as_service_error
 from service.api.schemas import FieldError, Problem
 from service.observability.metrics import Metrics
 

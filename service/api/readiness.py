@@ -11,7 +11,8 @@ from PIL import Image
 
 from index import Gallery
 from models.inputspec import InputSpec
-from service.api.errors import NOT_READY, ServiceError, without_paths
+from service.api.error_kinds import NOT_READY
+from service.api.errors import ServiceError, without_paths
 from service.api.schemas import Ready
 from service.inference.embedder import EmbedderState
 from service.inference.forward import EmbeddingError

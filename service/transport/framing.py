@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import httptools
 
-from service.api.errors import MALFORMED, ServiceError
+from service.api.error_kinds import MALFORMED
+from service.api.errors import ServiceError
 
 VERSIONS = frozenset({"1.0", "1.1"})
 

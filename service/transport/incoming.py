@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from service.api.errors import HEAD_TOO_LARGE, MALFORMED, ServiceError
+from service.api.error_kinds import HEAD_TOO_LARGE, MALFORMED
+from service.api.errors import ServiceError
 from service.transport.bounds import Bounds
 
 

@@ -16,7 +16,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.api.errors import MALFORMED, OVERLOADED, TIMEOUT, ServiceError
+from service.api.error_kinds import MALFORMED, OVERLOADED, TIMEOUT
+from service.api.errors import ServiceError
 from service.api.middleware.request import REQUEST_ID
 from service.identifiers import request_id
 from service.observability.metrics import Metrics

@@ -24,7 +24,8 @@ from service.access.rules import Open, Rule
 from service.access.sites import is_foreign
 from service.api import problems
 from service.api.context import context_of, path_of
-from service.api.errors import FOREIGN_SITE, KEY_REQUIRED, RATE_LIMITED, SCOPE_MISSING, ServiceError
+from service.api.error_kinds import FOREIGN_SITE, KEY_REQUIRED, RATE_LIMITED, SCOPE_MISSING
+from service.api.errors import ServiceError
 from service.settings import Settings
 
 REALM = 'Bearer realm="lka-reid"'

@@ -7,7 +7,8 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.errors import CLIENT_GONE, OVERLOADED, TIMEOUT, TOO_LARGE, ServiceError
+from service.api.error_kinds import CLIENT_GONE, OVERLOADED, TIMEOUT, TOO_LARGE
+from service.api.errors import ServiceError
 from service.api.uploads import Upload, Uploads
 from service.inference.request import Overloaded
 

@@ -14,7 +14,7 @@ from models.bundle import Bundle
 from models.explanation import NotExplainableError
 from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
-from service.api.errors import (
+from service.api.error_kinds import (
     DEADLINE,
     GALLERY_DAMAGED,
     INVALID_FIELDS,
@@ -26,9 +26,8 @@ from service.api.errors import (
     TIMEOUT,
     TOO_LARGE,
     UNKNOWN_IMAGE,
-    FieldFault,
-    ServiceError,
 )
+from service.api.errors import FieldFault, ServiceError
 from service.api.explanation import ExplanationAnswer
 from service.api.forms import only_fields_of, read_image
 from service.api.problems import invalid_fields, responses

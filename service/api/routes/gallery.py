@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 
 from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
-from service.api.errors import (
+from service.api.error_kinds import (
     BREAKS_WORKER,
     DEADLINE,
     DISK_FULL,

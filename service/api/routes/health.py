@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.api.dependencies import MetricsInUse
-from service.api.errors import NOT_READY, ServiceError
+from service.api.error_kinds import NOT_READY
+from service.api.errors import ServiceError
 from service.api.lifecycle import Lifecycle
 from service.api.problems import responses
 from service.api.readiness import Readiness

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from models.manifest import Threshold
 from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
-from service.api.errors import (
+from service.api.error_kinds import (
     BREAKS_WORKER,
     DEADLINE,
     EMBEDDING_FAILED,

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from service.api.disconnect import while_connected
-from service.api.errors import CLIENT_GONE, ServiceError
+from service.api.error_kinds import CLIENT_GONE
+from service.api.errors import ServiceError
 from tests.service.fakes import image_file, running
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.api.app import create_app
-from service.api.errors import KINDS
+from service.api.error_kinds import KINDS
 from service.settings import Settings
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.errors import KINDS
+from service.api.error_kinds import KINDS
 from tests.service.fakes import Running, image_file, running
 
 URN = "urn:lka-reid:problem:"
