@@ -37,7 +37,16 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         help="Published ResNet-50 weights of the layout that the embedder's configuration names "
-        "(safetensors, or a .pth of tensors alone). Left out, training starts from nothing.",
+        "(safetensors, or a .pth of tensors alone); or, where it names the layout `bundle`, a bundle's "
+        "embedder.onnx. Left out, training starts from nothing.",
+        show_default=False,
+    ),
+]
+Further = Annotated[
+    Path | None,
+    typer.Option(
+        "--further",
+        help="A second data set to learn from; the configuration's data.further says which part of it.",
         show_default=False,
     ),
 ]
@@ -139,12 +148,12 @@ def session(device: str, precision: str | None = None) -> Iterator[Session]:
             yield Session(process, reporter, stop)
 
 
-def sources(data: Path, weights: Path | None) -> Sources:
+def sources(data: Path, weights: Path | None, further: Path | None = None) -> Sources:
     """What this command starts from, with its own words."""
     from training.embedder.experiment import Sources
     from training.reporting.provenance import command
 
-    return Sources(data, weights, command(sys.argv[1:]))
+    return Sources(data, weights, command(sys.argv[1:]), further)
 
 
 def _advise(precision: str, device: torch.device) -> None:

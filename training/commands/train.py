@@ -15,6 +15,7 @@ from training.commands.running import (
     RERANKER_CONFIG,
     Changes,
     DataSet,
+    Further,
     Resume,
     RunFolder,
     Weights,
@@ -39,6 +40,7 @@ def embedder(
     ],
     data: DataSet,
     weights: Weights = None,
+    further: Further = None,
     folder: RunFolder = Path("runs/embedder"),
     resume: Resume = False,
     changes: Changes = None,
@@ -59,7 +61,7 @@ def embedder(
         with session(chosen.run.device, chosen.run.precision) as here:
             metrics = Experiment(
                 chosen,
-                sources(data, weights),
+                sources(data, weights, further),
                 folder,
                 here.reporter,
                 process=here.process,
@@ -76,6 +78,7 @@ app.command()(reranker)
 def default_bundle(
     data: DataSet,
     weights: Weights = None,
+    further: Further = None,
     folder: RunFolder = Path("runs/default"),
     config: Annotated[Path, typer.Option(help="The embedder's configuration.")] = EMBEDDER_CONFIG,
     reranker_config: Annotated[Path, typer.Option(help="The re-ranker's configuration.")] = RERANKER_CONFIG,
@@ -95,7 +98,7 @@ def default_bundle(
     with ending():
         first = load_config(config)
         second = load_as(RerankerExperimentConfig, reranker_config)
-        begun = sources(data, weights)
+        begun = sources(data, weights, further)
         with session(first.run.device, first.run.precision) as here:
             own = folder / "embedder"
             Experiment(first, begun, own, here.reporter, process=here.process, stop=here.stop).result()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -12,6 +13,7 @@ from training.datasets.folds import Part, identity_folds
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.layouts import AUTO, LAYOUT_NAMES, known_layout
 from training.datasets.split import split_dataset
+from training.datasets.synthetic_split import split_synthetic
 
 
 class DataConfig(Section):
@@ -31,6 +33,33 @@ class DataConfig(Section):
         default=None,
         description="the same for the vehicles set aside to measure on; null: as many as are learned from",
     )
+
+    further: Literal["all", "synthetic-training"] = Field(
+        default="all",
+        description="what is learned from of a further data set: all of it, or the training part of "
+        "synthetic-vehicles (training.datasets.synthetic_split)",
+    )
+
+    def further_images(self, dataset: Dataset) -> list[VehicleImage]:
+        """What to train on of a further data set, its vehicles and cameras under its own name.
+
+        Raises:
+            DatasetError: see `split_synthetic`.
+        """
+        images = dataset.train
+        if self.further == "synthetic-training":
+            images = split_synthetic(images).train
+        name = dataset.folder.name
+        return [
+            replace(
+                image,
+                vehicle_id=f"{name}/{image.vehicle_id}",
+                camera_id=f"{name}/{image.camera_id}" if image.camera_id else "",
+                group=f"{name}/{image.group}" if image.group else "",
+                domain=name,
+            )
+            for image in images
+        ]
 
     def split(self, dataset: Dataset) -> tuple[list[VehicleImage], list[Task]]:
         """What to train and what to measure on.

@@ -25,6 +25,9 @@ class BatchConfig(Section):
         default="images", description="an epoch shows every image about once, or every vehicle once"
     )
     by_type: bool = Field(default=False, description="fill a batch with vehicles of one type where possible")
+    by_group: bool = Field(
+        default=False, description="fill a batch with whole groups of vehicles that are hard to tell apart"
+    )
 
 
 class OptimiserConfig(Section):
@@ -63,6 +66,13 @@ class ScheduleConfig(Section):
     freeze: Annotated[int, Field(ge=0)] = Field(
         default=10, description="epochs in which the trunk (stem and stages 1-3) keeps its weights"
     )
+    frozen_stages: Annotated[int, Field(ge=0, le=3)] = Field(
+        default=0, description="stem and first stages that keep their weights in all epochs; 0: none"
+    )
+    freeze_norms: bool = Field(
+        default=False,
+        description="batch norms keep their statistics, as those of a bundle must, which are folded",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -82,6 +92,17 @@ class AugmentationConfig(Section):
     grey: Probability = Field(default=0.0, description="probability of a grey image")
     shrink: Probability = Field(default=0.0, description="probability of a loss of resolution")
     erase: Probability = Field(default=0.5, description="probability of erasing a rectangle")
+    corners: Probability = Field(
+        default=0.0, description="largest move of a corner, as a fraction of a side: another point of view"
+    )
+    style: NotNegative = Field(
+        default=0.0,
+        description="strength of another camera's exposure, colours, light, noise and blur, drawn for each "
+        "image; 1 goes from noon to dusk",
+    )
+    surroundings: Probability = Field(
+        default=0.0, description="style: probability of another road about the vehicle"
+    )
 
 
 class InputConfig(Section):
@@ -163,6 +184,15 @@ class ExperimentConfig(TrainingConfig):
     weights: WeightsConfig = WeightsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     bundle: BundleConfig = BundleConfig()
+
+    @model_validator(mode="after")
+    def _keeps_folded_norms(self) -> Self:
+        if self.weights.layout == "bundle" and not self.schedule.freeze_norms:
+            raise ValueError(
+                "a bundle's norms are folded into its convolutions and cannot be estimated anew; "
+                "set schedule.freeze_norms to true"
+            )
+        return self
 
     @property
     def spec(self) -> InputSpec:

@@ -67,9 +67,10 @@ class ShapeConfig(Section):
 class WeightsConfig(Section):
     """What the network starts from; the file is given on the command line."""
 
-    layout: Literal["resnet50", "resnet50-v1", "resnet50-ibn-a"] = Field(
+    layout: Literal["resnet50", "resnet50-v1", "resnet50-ibn-a", "bundle"] = Field(
         default="resnet50-ibn-a",
-        description="torchvision's, the same with strides on the first 1x1, or IBN-Net's published one",
+        description="torchvision's, the same with strides on the first 1x1, IBN-Net's published one, or a "
+        "bundle's embedder.onnx",
     )
     sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{8,64}$")] | None = Field(
         default=None, description="of the file, or its first digits (at least 8); null: not checked"

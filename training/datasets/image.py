@@ -27,6 +27,7 @@ class VehicleImage:
         track: the passage before one camera that it belongs to.
         model: make and model, or the body design of a rendered vehicle.
         group: vehicles that are hard to tell apart share one.
+        domain: of several data sets that are learned from at once, the one that it belongs to.
         origin: file and row that list it, for messages; not part of its identity.
     """
 
@@ -40,6 +41,7 @@ class VehicleImage:
     track: str = ""
     model: str = ""
     group: str = ""
+    domain: str = ""
     origin: str = field(default="", compare=False)
 
     @property

@@ -48,13 +48,15 @@ class Sources:
 
     Attributes:
         data: the data set's folder or manifest.
-        weights: published weights, or None to start from nothing.
+        weights: published weights or a bundle's embedder, or None to start from nothing.
         command: that started it, for the report.
+        further: a second data set to learn from.
     """
 
     data: Path
     weights: Path | None
     command: str = ""
+    further: Path | None = None
 
 
 class Experiment:
@@ -91,13 +93,15 @@ class Experiment:
         self.tasks: list[Task] = []
         if images is None:
             self.train, self.tasks = config.data.split(open_dataset(sources.data, config.data.layout))
+        if sources.further is not None:
+            self.train = [*self.train, *config.data.further_images(open_dataset(sources.further))]
         require_trainable(sources.data, self.train, self.tasks, config.batch.vehicles)
         self.viewpoints = Viewpoints.of(self.train, config.network.side_information)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What the embedder depends on, as JSON types."""
-        sources = sources_of(self.sources.data, self.train, self.sources.weights)
+        sources = sources_of(self.sources.data, self.train, self.sources.weights, self.sources.further)
         return {**sources, "experiment": self.config.settings()}
 
     def result(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from models.network import LKAReID
+from training.checkpoints.bundle_weights import load_bundle_weights
 from training.checkpoints.pretrained import load_imagenet
 from training.checkpoints.resume import Checkpoints
 from training.config.embedder import ExperimentConfig
@@ -27,7 +28,7 @@ def new_embedder(
     Args:
         config: its shape and seed, and what the weights must be.
         vehicles: to tell apart in training; 0 for no classifiers.
-        weights: published weights to start from; None to start from nothing.
+        weights: published weights, or a bundle's embedder, to start from; None to start from nothing.
         viewpoints: vectors of side information a branch.
 
     Raises:
@@ -37,6 +38,9 @@ def new_embedder(
     network = LKAReID(config.network.build(), vehicles, viewpoints)
     if weights is not None:
         wanted = config.weights
+        if wanted.layout == "bundle":
+            load_bundle_weights(network, weights)
+            return network
         load_imagenet(network, weights, layout=wanted.layout, sha256=wanted.sha256, left_out=wanted.left_out)
     return network
 

@@ -101,9 +101,17 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         return self.loader.epoch(period, done)
 
     def begin_period(self) -> None:
-        """Learn with norms over each batch; the trunk keeps its weights in the first epochs."""
+        """Learn with norms over each batch, or frozen ones; parts of the trunk may keep their weights."""
+        schedule = self.config.schedule
         self.network.train()
-        self.network.trunk.requires_grad_(self.period > self.config.schedule.freeze)
+        if schedule.freeze_norms:
+            freeze_norms(self.network)
+        trunk = self.network.trunk
+        trunk.requires_grad_(self.period > schedule.freeze)
+        if schedule.frozen_stages:
+            stages = [trunk.get_submodule(f"layer{i + 1}") for i in range(schedule.frozen_stages)]
+            for part in (trunk.conv1, trunk.bn1, *stages):
+                part.requires_grad_(False)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """See `embedder_loss`."""
@@ -179,6 +187,13 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on with the scale of fp16 losses."""
         self._scaler.load_state_dict(state["scaler"])
+
+
+def freeze_norms(network: nn.Module) -> None:
+    """Let batch norms use the statistics that they have, and keep them."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def _placed(network: LKAReID, config: TrainingConfig, process: Process) -> LKAReID:

@@ -9,9 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.network import LKAReID
-
-# What `fold_batch_norms` folds a norm into, by the last part of their names.
-CONVOLUTIONS = {"bn1": "conv1", "bn2": "conv2", "bn3": "conv3", "1": "0"}
+from training.checkpoints.bundle_weights import CONVOLUTIONS
 
 
 def unfold_batch_norms(folded: LKAReID) -> LKAReID:

@@ -16,6 +16,7 @@ from PIL import Image, ImageEnhance
 from models.inputspec import InputSpec
 from models.preprocessing import normalise
 from training.config.embedder import AugmentationConfig
+from training.loading.style import Style
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class Changes:
         colour: factors on brightness, contrast and saturation, or None.
         grey: without colour.
         erased: top, left, height, width of a rectangle, px; None for none.
+        corners: moves (x, y) of the upper left, lower left, lower right and upper right corner, as fractions
+            of the sides: the image seen from another place; None for none.
+        style: of another camera; None for its own.
     """
 
     crop: tuple[float, float, float, float] | None = None
@@ -37,6 +41,8 @@ class Changes:
     colour: tuple[float, float, float] | None = None
     grey: bool = False
     erased: tuple[int, int, int, int] | None = None
+    corners: tuple[float, ...] | None = None
+    style: Style | None = None
 
 
 class Augmentation:
@@ -63,13 +69,22 @@ class Augmentation:
             1 + source.uniform(-config.colour, config.colour) for _ in range(3)
         )
         grey = source.random() < config.grey
+        erased = self._rectangle(source) if source.random() < config.erase else None
+        corners = None
+        if config.corners:
+            corners = tuple(source.uniform(-config.corners, config.corners) for _ in range(8))
+        style = None
+        if config.style:
+            style = Style.drawn(source, config.style, config.surroundings)
         return Changes(
             crop=(left, top, right, bottom) if config.crop else None,
             shrunk=shrunk,
             flip=flip,
             colour=(brightness, contrast, saturation) if config.colour else None,
             grey=grey,
-            erased=self._rectangle(source) if source.random() < config.erase else None,
+            erased=erased,
+            corners=corners,
+            style=style,
         )
 
     def _rectangle(self, source: random.Random) -> tuple[int, int, int, int]:
@@ -84,23 +99,27 @@ class Augmentation:
     def apply(self, image: Image.Image, changes: Changes) -> NDArray[np.float32]:
         """Make the changes and prepare the RGB image; what is erased takes the mean colour, 0."""
         size = (self.spec.width, self.spec.height)
-        if changes.crop is not None:
-            left, top, right, bottom = changes.crop
+        if changes.crop is not None or changes.corners is not None:
+            left, top, right, bottom = changes.crop or (0, 0, 0, 0)
             box = (
                 image.width * left,
                 image.height * top,
                 image.width * (1 - right),
                 image.height * (1 - bottom),
             )
-            image = image.transform(
-                changes.shrunk or size, Image.Transform.EXTENT, box, Image.Resampling.BILINEAR
-            )
+            frame: tuple[float, ...] = box
+            method = Image.Transform.EXTENT
+            if changes.corners is not None:
+                frame, method = _moved(box, changes.corners), Image.Transform.QUAD
+            image = image.transform(changes.shrunk or size, method, frame, Image.Resampling.BILINEAR)
         elif changes.shrunk is not None:
             image = image.resize(changes.shrunk, Image.Resampling.BILINEAR)
         if image.size != size:
             image = image.resize(size, Image.Resampling.BILINEAR)
         if changes.flip:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if changes.style is not None:
+            image = changes.style.of(image)
         if changes.colour is not None:
             enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
             for enhance, factor in zip(enhancers, changes.colour, strict=True):
@@ -112,3 +131,12 @@ class Augmentation:
             top, left, tall, wide = changes.erased
             prepared[:, top : top + tall, left : left + wide] = 0
         return prepared
+
+
+def _moved(box: tuple[float, ...], corners: tuple[float, ...]) -> tuple[float, ...]:
+    """The corners of a box, moved, in the order of `Changes.corners`."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    places = (left, top, left, bottom, right, bottom, right, top)
+    sides = (width, height) * 4
+    return tuple(place + move * side for place, move, side in zip(places, corners, sides, strict=True))

@@ -140,6 +140,7 @@ class Batches:
                 batch.images,
                 config.seed,
                 by_type=batch.by_type,
+                by_group=batch.by_group,
                 epoch=batch.epoch,
             ),
             Augmentation(spec, config.augmentation),

@@ -17,15 +17,18 @@ class PKSampler:
 
     An epoch of `vehicles` shows every vehicle once, its K images from as many cameras as it has; with
     `by_type`, a batch is filled with vehicles of one type as far as there are enough, so that its
-    negatives are hard ones. An epoch of `images` shows every image about once, as the MBR baseline's
-    does: each vehicle's images in random groups of K, left-over ones dropped, too few repeated.
+    negatives are hard ones; `by_group` keeps vehicles of one group together. Where there are several
+    domains, a batch is of one of them, and an epoch shows as many batches of each as the smallest has.
+    An epoch of `images` shows every image about once, as the MBR baseline's does: each vehicle's images
+    in random groups of K, left-over ones dropped, too few repeated.
 
     Args:
         images: the training images.
         vehicles: P.
         per_vehicle: K.
         seed: of the epoch's order.
-        by_type: group vehicles of a type.
+        by_type: keep vehicles of a type together.
+        by_group: keep vehicles of a group together, the groups in random order.
         epoch: what an epoch shows once.
 
     Raises:
@@ -40,28 +43,39 @@ class PKSampler:
         seed: int,
         *,
         by_type: bool = False,
+        by_group: bool = False,
         epoch: Epoch = "vehicles",
     ) -> None:
         self.vehicles = vehicles
         self.per_vehicle = per_vehicle
         self.seed = seed
         self.by_type = by_type
+        self.by_group = by_group
         self._once = epoch
         self._views: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         self._types: dict[str, str] = {}
+        self._groups_of: dict[str, str] = {}
+        self._domains: dict[str, list[str]] = defaultdict(list)
         for index, image in enumerate(images):
             self._views[image.vehicle_id][image.camera_id].append(index)
+            if image.vehicle_id not in self._types:
+                self._domains[image.domain].append(image.vehicle_id)
             self._types[image.vehicle_id] = image.vehicle_type
-        if len(self._views) < vehicles:
-            raise DatasetError(
-                f"P = {vehicles} vehicles a batch, but the set has {len(self._views)}; "
-                "set batch.vehicles to fewer"
-            )
+            self._groups_of[image.vehicle_id] = image.group
+        for name, members in self._domains.items():
+            if len(members) < vehicles:
+                raise DatasetError(
+                    f"P = {vehicles} vehicles a batch, but {name or 'the set'} has {len(members)}; "
+                    "set batch.vehicles to fewer"
+                )
+        if len(self._domains) > 1 and epoch == "images":
+            raise DatasetError("several data sets are learned from by vehicles; set batch.epoch to vehicles")
 
     def __len__(self) -> int:
         """Batches an epoch."""
         if self._once == "vehicles":
-            return len(self._views) // self.vehicles
+            smallest = min(map(len, self._domains.values()))
+            return len(self._domains) * (smallest // self.vehicles)
         counts = [sum(map(len, cameras.values())) for cameras in self._views.values()]
         return sum(max(1, count // self.per_vehicle) for count in counts) // self.vehicles
 
@@ -71,16 +85,35 @@ class PKSampler:
         return self._by_vehicle(source) if self._once == "vehicles" else self._by_image(source)
 
     def _by_vehicle(self, source: random.Random) -> Iterator[list[int]]:
-        order = sorted(self._views)
-        source.shuffle(order)
-        if self.by_type:
-            shift = source.randrange(self.vehicles)
-            order.sort(key=lambda vehicle: self._types[vehicle])
-            order = order[shift:] + order[:shift]
-        batches = [order[i * self.vehicles : (i + 1) * self.vehicles] for i in range(len(self))]
+        batches = []
+        for members in self._domains.values():
+            order = self._ordered(members, source)
+            whole = len(order) // self.vehicles
+            drawn = [order[i * self.vehicles : (i + 1) * self.vehicles] for i in range(whole)]
+            share = len(self) // len(self._domains)
+            batches += drawn if share == whole else source.sample(drawn, share)
         source.shuffle(batches)
         for batch in batches:
             yield [index for vehicle in batch for index in self._images_of(vehicle, source)]
+
+    def _ordered(self, vehicles: list[str], source: random.Random) -> list[str]:
+        order = sorted(vehicles)
+        source.shuffle(order)
+        if self.by_type or self.by_group:
+            shift = source.randrange(self.vehicles)
+            kinds = {vehicle: self._kind(vehicle) for vehicle in order}
+            ranks = sorted(set(kinds.values()))
+            if self.by_group:
+                source.shuffle(ranks)
+            place = {kind: i for i, kind in enumerate(ranks)}
+            order.sort(key=lambda vehicle: place[kinds[vehicle]])
+            order = order[shift:] + order[:shift]
+        return order
+
+    def _kind(self, vehicle: str) -> str:
+        """What vehicles that are kept together have in common."""
+        group = self._groups_of[vehicle] if self.by_group else ""
+        return group or (self._types[vehicle] if self.by_type else vehicle)
 
     def _images_of(self, vehicle: str, source: random.Random) -> list[int]:
         cameras = list(self._views[vehicle].values())

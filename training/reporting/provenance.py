@@ -34,11 +34,21 @@ def data_hash(images: Sequence[VehicleImage]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def sources_of(data: Path, images: Sequence[VehicleImage], weights: Path | None) -> dict[str, Any]:
-    """Data and weights of a run, by name and hash."""
+def sources_of(
+    data: Path, images: Sequence[VehicleImage], weights: Path | None, further: Path | None = None
+) -> dict[str, Any]:
+    """Data and weights of a run, by name and hash.
+
+    Args:
+        data: the data set.
+        images: what is learned from, of both data sets.
+        weights: that the run starts from.
+        further: a second data set.
+    """
+    names = [data.stem, *([further.stem] if further is not None else [])]
     return {
         "data": {
-            "name": data.stem,
+            "name": " + ".join(names),
             "images": len(images),
             "vehicles": len({image.vehicle_id for image in images}),
             "sha256": data_hash(images),

@@ -128,3 +128,18 @@ def test_a_command_is_kept_without_this_machines_folders() -> None:
 
 def test_nobody_is_asked_to_stop_by_default() -> None:
     assert not StopRequest().made
+
+
+def test_a_further_data_set_is_learned_from_and_not_measured_on(tree: Path, tmp_path: Path) -> None:
+    config = experiment(**CHANGES)
+    further = tmp_path / "rendered"
+    further.mkdir()
+    for image in tree.parent.glob("v*.png"):
+        (further / image.name).write_bytes(image.read_bytes())
+    (further / "manifest.csv").write_bytes(tree.read_bytes())
+    sources = Sources(tree, None, "", further)
+    metrics = Experiment(config, sources, tmp_path / "run", Reporter()).run()
+    assert metrics["data"]["name"] == "manifest + rendered"
+    assert metrics["data"]["vehicles"] == 8 + 12
+    (row,) = metrics["results"]
+    assert (row["queries"], row["gallery"]) == (8, 8)

@@ -184,3 +184,18 @@ def test_a_compiled_network_comes_to_the_same_losses(tree: Path, monkeypatch: py
         trainer(images, config, diary).run()
         losses.append([sum(step.values()) for step in diary.losses()])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_frozen_norms_and_stages_keep_what_they_have_and_the_rest_learns(tree: Path) -> None:
+    config = training(
+        schedule={"epochs": 1, "warm_up": 0, "freeze": 0, "frozen_stages": 1, "freeze_norms": True}
+    )
+    before, after = small_network(), trainer(read_manifest(tree), config, Diary()).run()
+    old, new = before.state_dict(), after.state_dict()
+    frozen = [key for key in old if key.startswith(("trunk.conv1", "trunk.bn1", "trunk.layer1"))]
+    statistics = [key for key in old if "running" in key]
+    assert [key for key in frozen + statistics if not torch.equal(old[key], new[key])] == []
+    learned = [
+        key for key in old if key.startswith(("trunk.layer2", "branches")) and key.endswith("conv1.weight")
+    ]
+    assert all(not torch.equal(old[key], new[key]) for key in learned)

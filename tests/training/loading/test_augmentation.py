@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -51,3 +52,28 @@ def test_what_is_drawn_keeps_to_the_configuration() -> None:
             top, left, tall, wide = changes.erased
             assert top + tall <= 32
             assert left + wide <= 48
+
+
+def test_corners_that_do_not_move_are_those_of_the_crop() -> None:
+    cropped = Augmentation(SPEC, NONE).apply(image(), Changes(crop=(0.1, 0.0, 0.05, 0.2)))
+    found = Augmentation(SPEC, NONE).apply(image(), Changes(crop=(0.1, 0.0, 0.05, 0.2), corners=(0.0,) * 8))
+    np.testing.assert_allclose(found, cropped, atol=0.1)
+
+
+def test_a_moved_corner_shows_another_part_of_the_image() -> None:
+    plain = Image.new("RGB", (60, 60), (0, 0, 0))
+    plain.paste((255, 255, 255), (0, 0, 30, 60))
+    found = Augmentation(SPEC, NONE).apply(plain, Changes(corners=(0.5, 0, 0, 0, 0, 0, 0, 0)))
+    seen = Augmentation(SPEC, NONE).apply(plain, Changes())
+    assert (found[0, 0] > found[0, 0].min()).sum() < (seen[0, 0] > seen[0, 0].min()).sum()
+    np.testing.assert_allclose(found[0, -1, :20], seen[0, -1, :20], atol=0.1)
+
+
+def test_styles_and_corners_are_drawn_after_all_others_and_leave_them_as_they_were() -> None:
+    config = AugmentationConfig(crop=0.2, colour=0.3, shrink=0.5, grey=0.5)
+    more = config.model_copy(update={"style": 1.0, "surroundings": 0.5, "corners": 0.1})
+    plain, styled = (Augmentation(SPEC, each).draw(random.Random(4)) for each in (config, more))
+    assert styled.style is not None
+    assert styled.corners is not None
+    assert all(abs(move) <= 0.1 for move in styled.corners)
+    assert replace(styled, style=None, corners=None) == plain

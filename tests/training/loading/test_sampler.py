@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,47 @@ def test_one_vehicle_with_most_of_the_images_is_in_a_batch_once() -> None:
     images = [VehicleImage(Path(f"{i}.jpg"), "many" if i >= 4 else f"v{i}", "c1") for i in range(40)]
     for batch in PKSampler(images, 3, 2, seed=0, epoch="images").epoch(1):
         assert len({images[i].vehicle_id for i in batch}) == 3
+
+
+def two_domains() -> list[VehicleImage]:
+    """Eleven real vehicles, and thirty of another domain in groups of three."""
+    other = [
+        replace(image, vehicle_id=f"r/{image.vehicle_id}", domain="rendered", group=f"g{i // 6}")
+        for i, image in enumerate(pretend(30))
+    ]
+    return [*pretend(11), *other]
+
+
+def test_a_batch_is_of_one_domain_and_each_domain_has_as_many_batches_as_the_smallest() -> None:
+    images = two_domains()
+    sampler = PKSampler(images, 4, 2, seed=0)
+    domains = []
+    for batch in sampler.epoch(1):
+        (domain,) = {images[i].domain for i in batch}
+        domains.append(domain)
+    assert len(domains) == len(sampler)
+    assert Counter(domains) == {"": 2, "rendered": 2}
+
+
+def test_every_vehicle_of_the_larger_domain_comes_up_in_some_epoch() -> None:
+    images = two_domains()
+    sampler = PKSampler(images, 4, 2, seed=0)
+    seen = {images[i].vehicle_id for number in range(40) for batch in sampler.epoch(number) for i in batch}
+    assert seen == {image.vehicle_id for image in images}
+
+
+def test_batches_by_group_keep_vehicles_of_a_group_together() -> None:
+    images = [image for image in two_domains() if image.domain]
+    batches = list(PKSampler(images, 3, 2, seed=0, by_group=True).epoch(1))
+    groups = [len({images[i].group for i in batch}) for batch in batches]
+    assert max(groups) <= 2
+
+
+def test_a_domain_too_small_for_a_batch_is_named() -> None:
+    with pytest.raises(DatasetError, match="P = 12 vehicles a batch, but the set has 11"):
+        PKSampler(two_domains(), 12, 2, seed=0)
+
+
+def test_several_domains_are_not_shown_image_by_image() -> None:
+    with pytest.raises(DatasetError, match=r"set batch\.epoch to vehicles"):
+        PKSampler(two_domains(), 4, 2, seed=0, epoch="images")
