@@ -33,8 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=0, help="what long runs draw from; the same draws the same")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        # Whichever of its tests comes first takes longer than five seconds.
+        if "small_bundle" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
         # Of a test that ran in another process, its properties come back, but not its marks.
         item.user_properties += [("mark", mark) for mark in BUDGETS_S if item.get_closest_marker(mark)]
     if config.getoption("--minutes") is not None:

@@ -39,6 +39,7 @@ def _drop(_logger: Any, _method: str, _event: EventDict) -> EventDict:
     raise structlog.DropEvent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["veri776", "veri776-lai"])
 def test_the_papers_experiment_goes_from_veris_folder_to_an_answer(experiment: str, tmp_path: Path) -> None:
     data = veri776(tmp_path / "VeRi", train=6, test=3)
