@@ -143,7 +143,7 @@ def run(settings: Settings) -> None:
         listener.close()
         raise
     server = server_for(app, settings)
-    # The server raises the signal again once it has drained; having ended well is no reason to die of it.
+    # The server raises the signal again once it has drained; the process is to end with status 0.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -1,8 +1,8 @@
 """Which `Host` headers a service without API keys answers to.
 
 A page of another site can make its own name point to this machine's address (DNS rebinding) and then read
-what is answered there, past the browser's walls between sites; the `Host` that its browser sends gives it
-away. An address cannot be made to point elsewhere, so that it stands for no other site.
+the answers as its own. The browser then sends that name as `Host`, so an unknown name is refused. No other
+site can stand behind an IP address.
 """
 
 from __future__ import annotations

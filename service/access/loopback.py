@@ -1,4 +1,4 @@
-"""This machine, and everything else: which addresses mean this machine alone."""
+"""Which addresses mean this machine alone."""
 
 from __future__ import annotations
 

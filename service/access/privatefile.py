@@ -14,7 +14,7 @@ FOLDER = 0o700
 def open_private(path: Path, flags: int) -> int:
     """Open a file, by `os.open`'s flags; it is for its folder's owner alone, and so is a folder made for it.
 
-    A file of this user's that others may read is taken from them. root, such as an operator's shell on the
+    Others lose their permissions on a file of this user. root, such as an operator's shell on the
     host, hands a new one to the folder's owner, who runs the service and could not read it otherwise.
 
     Raises:
@@ -36,7 +36,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def tighten_private(path: Path) -> None:
-    """Take a file that is only read here from others, where it is there and this user's. Raises OSError."""
+    """Remove others' permissions from a file of this user that is only read here. Raises OSError."""
     with suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -49,6 +49,6 @@ def tighten_private(path: Path) -> None:
 
 def _tighten(descriptor: int, mode: int) -> None:
     if stat.S_IMODE(mode) != MODE:
-        # A file system that is read-only, or knows no modes, says no.
+        # A file system that is read-only, or knows no modes, refuses.
         with suppress(OSError):
             os.fchmod(descriptor, MODE)

@@ -1,4 +1,4 @@
-"""The one table of what each route needs. What does not stand here is not served."""
+"""The one table of what each route needs. A route that is missing here is not served."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ RULES = (
     Rule("POST", "/query", KeyScope.QUERY, "query"),
     Rule("POST", "/explain", KeyScope.QUERY, "explain"),
     Rule("POST", "/gallery", KeyScope.ENROLL, "enroll"),
-    # Whoever queries sees the images that answer; only an admin sees them all, or makes one go.
+    # Whoever queries sees the images that match; only an admin lists them all, or deletes one.
     Rule("GET", "/gallery", KeyScope.ADMIN, "list"),
     Rule("GET", f"{ONE_IMAGE}/image", KeyScope.QUERY, "image"),
     Rule("GET", ONE_IMAGE, KeyScope.QUERY, "record"),

@@ -1,4 +1,4 @@
-"""Whose page a browser acts for: the headers that it alone sets, and no page can."""
+"""Which site's page a browser's request comes from, by headers that no page can set."""
 
 from __future__ import annotations
 

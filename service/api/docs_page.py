@@ -1,4 +1,4 @@
-"""/docs: the interface's description as a page, whose every part comes from here and none from a CDN."""
+"""/docs: the interface's description as a page that needs no CDN: the service has all its files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """From start to stop: the service answers at once, and says what it is doing until it is ready.
 
-What cannot go on ends the process, so that whoever watches it starts it anew.
+A failure that cannot be repaired ends the process, so that its supervisor starts it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What /docs says beyond what the routes say themselves."""
+"""What the OpenAPI document says of all routes: problem+json, and the scope that each needs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from service.observability.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 32
-"""Fields that an answer names at most: what is sent by the thousand is not sent back by the thousand."""
+"""Fields that an answer names at most, however many of a request are wrong."""
 MAX_NAME = 64
 IMAGE_MISSING = "is required: the image as a file part of a multipart form, as in curl -F image=@car.jpg"
 
@@ -89,7 +89,7 @@ def _shortened(name: str) -> str:
 
 
 def responses(*kinds: ErrorKind) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of a route's errors; INTERNAL goes without saying it each time."""
+    """What OpenAPI says of a route's errors; INTERNAL is added to each route's."""
     by_status: dict[int, list[ErrorKind]] = {}
     for kind in (*kinds, INTERNAL):
         by_status.setdefault(kind.status, []).append(kind)

@@ -18,7 +18,7 @@ from service.inference.request import Overloaded
 SHARE = 15
 """Places that a caller may have for each that is free: one alone gets 15 of 16, and others still get in."""
 MIN_AGE_S = 1.0
-"""s for which an upload is left to arrive, whoever needs its bytes."""
+"""s that an upload has to arrive before it may have to make room."""
 
 
 class Upload:

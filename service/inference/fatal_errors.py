@@ -15,7 +15,7 @@ _FATAL = re.compile(
     r"CUBLAS_STATUS_(EXECUTION|INTERNAL|MAPPING|NOT_INITIALIZED)|device-side assert|illegal memory access",
     re.IGNORECASE,
 )
-# Memory that ran out comes back.
+# Memory can be free again.
 _PASSING = re.compile(r"out of memory|failed to allocate|ALLOC_FAILED", re.IGNORECASE)
 
 

@@ -34,7 +34,7 @@ STAGES = ("decode", "queue", "embed", "search", "rerank", "explain", "total")
 
 
 class ModelMetrics:
-    """What every process that has to do with the models tells: batches, bundle, build, GPUs, itself."""
+    """Metrics of every process that runs models: batches, bundle, build, GPUs, the process itself."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from service.inference.embedder import EmbeddedImage, EmbedderState
 from service.inference.request import Expired, Overloaded, WorkerStoppedError
 from service.queue import codec, scripts
-from service.queue.connection import connect_as_set, telling
+from service.queue.connection import connect_as_set, failures_named
 from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
 from service.queue.keys import GROUP, Keys
 from service.queue.overview import Overview, Watch
@@ -107,7 +107,7 @@ class QueueClient:
             raise Expired("the deadline passed before the image was embedded") from None
         finally:
             del self._waiting[request]
-            # What was said to nobody would be complained of when it is forgotten.
+            # An exception that nobody retrieves would be logged when the future is collected.
             answered = answer.done() and not answer.cancelled() and answer.exception() is None
             if not answered:
                 self._in_background(self._take_back(admission))
@@ -177,7 +177,7 @@ class QueueClient:
             Overloaded, ForeignBundleError, QueueUnavailableError: there is none.
         """
         milliseconds = int(1000 * (deadline - time.monotonic()))
-        with telling():
+        with failures_named():
             outcome, *rest = await self._admit(
                 keys=[self._keys.requests, self._keys.bundle],
                 args=[self._fingerprint, self._places, request, self._answers, milliseconds, trace, data],
@@ -200,7 +200,7 @@ class QueueClient:
             return
         entry = admission.result()
         try:
-            with telling():
+            with failures_named():
                 ended = await self._expire(
                     keys=[self._keys.requests, self._keys.dead],
                     args=[GROUP, entry, DEAD_LETTERS_KEPT, self._claim_after_ms, self._guilty],
@@ -216,7 +216,7 @@ class QueueClient:
         """Free the place of a request that nobody waits for any more."""
         try:
             entry = await admission
-            with telling():
+            with failures_named():
                 await self._withdraw(keys=[self._keys.requests], args=[GROUP, entry])
         except (QueueUnavailableError, ForeignBundleError, Overloaded):
             return
@@ -248,7 +248,7 @@ class QueueClient:
                 await asyncio.sleep(POLL_S)
 
     async def _read(self) -> list[bytes]:
-        with telling():
+        with failures_named():
             first = await _client(self._reading).execute_command("BLPOP", self._answers, POLL_S)
             if first is None:
                 return []

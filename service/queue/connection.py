@@ -1,4 +1,4 @@
-"""Connections to Redis: bounded in number and in patience, and never retried behind one's back."""
+"""Connections to Redis: bounded in number and in time; a failed command is not repeated."""
 
 from __future__ import annotations
 
@@ -69,15 +69,15 @@ def connect(
 
 
 @contextmanager
-def telling() -> Iterator[None]:
+def failures_named() -> Iterator[None]:
     """Turn whatever Redis and its client raise into QueueUnavailableError, or MissingGroupError."""
     try:
         yield
     except (RedisError, OSError) as error:
-        raise _told(error) from error
+        raise _named(error) from error
 
 
-def _told(error: Exception) -> QueueUnavailableError:
+def _named(error: Exception) -> QueueUnavailableError:
     words = str(error)
     if isinstance(error, AuthenticationError) or words.startswith(("NOAUTH", "WRONGPASS")):
         return QueueUnavailableError(

@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from service.queue import scripts
-from service.queue.connection import telling
+from service.queue.connection import failures_named
 from service.queue.keys import Keys
 
 BUNDLE_MS = 15_000
@@ -82,7 +82,7 @@ class Watch:
             QueueUnavailableError: Redis does not answer.
         """
         keys = self._keys
-        with telling():
+        with failures_named():
             bundle, depth, oldest_ms, dead, now_ms, refused = await self._script(
                 keys=[keys.bundle, keys.requests, keys.dead, keys.refused, keys.workers],
                 args=[self._fingerprint, BUNDLE_MS],

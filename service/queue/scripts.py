@@ -182,7 +182,7 @@ local held = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
 if held.err or #held > 0 then return 0 end
 return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 """
-"""Strike a worker that is gone off the group, unless requests hang on it: those are taken over first."""
+"""Remove a worker that is gone from the group, unless it still holds requests: those are taken over first."""
 
 OVERVIEW = (
     NOW

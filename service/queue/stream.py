@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from service.queue import scripts
-from service.queue.connection import telling
+from service.queue.connection import failures_named
 from service.queue.keys import GROUP, Keys
 
 ANSWERS_KEPT_MS = 60_000
@@ -107,7 +107,7 @@ class RequestStream:
 
     async def prepare(self) -> None:
         """Make the stream and its group where they are not there."""
-        with telling():
+        with failures_named():
             try:
                 await self._redis.execute_command(
                     "XGROUP", "CREATE", self._keys.requests, GROUP, "0", "MKSTREAM"
@@ -118,7 +118,7 @@ class RequestStream:
 
     async def read(self, most: int, wait_s: float) -> list[Delivery]:
         """Up to `most` requests that no worker has had, after waiting `wait_s` at most for the first."""
-        with telling():
+        with failures_named():
             streams = await self._blocking.execute_command(
                 *("XREADGROUP", "GROUP", GROUP, self._worker, "COUNT", most),
                 *("BLOCK", max(1, int(1000 * wait_s)), "STREAMS", self._keys.requests, ">"),
@@ -127,12 +127,12 @@ class RequestStream:
 
     async def has_leftovers(self, after_s: float) -> bool:
         """Whether a request has had no sign of life from its worker for `after_s`."""
-        with telling():
+        with failures_named():
             return bool(await self._stale(keys=[self._keys.requests], args=[GROUP, int(1000 * after_s)]))
 
     async def take_over(self, after_s: float, max_deliveries: int) -> Leftover | None:
         """The oldest request without a sign of life for `after_s`, this worker's from now on unless spent."""
-        with telling():
+        with failures_named():
             found = await self._take_over(
                 keys=[self._keys.requests],
                 args=[GROUP, self._worker, int(1000 * after_s), max_deliveries],
@@ -148,13 +148,13 @@ class RequestStream:
 
         The others were withdrawn by their clients, or taken over.
         """
-        with telling():
+        with failures_named():
             mine = await self._touch(keys=[self._keys.requests], args=[GROUP, self._worker, *entries])
         return {entry.decode() for entry in mine}
 
     async def answer(self, delivery: Delivery, answer: bytes) -> bool:
         """Acknowledge a request and write its answer, in one step; False where nobody wants one any more."""
-        with telling():
+        with failures_named():
             return bool(
                 await self._answer(
                     keys=[self._keys.requests, delivery.answers],
@@ -165,7 +165,7 @@ class RequestStream:
     async def bury(self, leftover: Leftover, answer: bytes) -> bool:
         """Answer a request and keep it as a dead letter; False where another worker did."""
         delivery = leftover.delivery
-        with telling():
+        with failures_named():
             return bool(
                 await self._bury(
                     keys=[self._keys.requests, delivery.answers, self._keys.dead],
@@ -178,26 +178,26 @@ class RequestStream:
 
     async def leave_behind(self) -> int:
         """Tell that this worker has ended: what it holds, so many requests, is for others to take over."""
-        with telling():
+        with failures_named():
             return int(await self._leave_behind(keys=[self._keys.requests], args=[GROUP, self._worker]))
 
     async def leave(self) -> None:
         """Tell that this worker takes no more requests; what it still holds is for others to take over."""
         await self.leave_behind()
         keys = [self._keys.requests, self._keys.workers, self._keys.worker(self._worker)]
-        with telling():
+        with failures_named():
             await self._leave(keys=keys, args=[GROUP, self._worker])
         await self._forget(self._worker)
 
     async def forget_the_gone(self) -> None:
         """Strike workers off the group that are gone and have nothing in hand, so that it does not grow."""
-        with telling():
+        with failures_named():
             found = await self._redis.xinfo_consumers(self._keys.requests, GROUP)
         for consumer in found:
             await self._forget(consumer["name"].decode())
 
     async def _forget(self, worker: str) -> None:
-        with telling():
+        with failures_named():
             await self._forgetting(
                 keys=[self._keys.requests, self._keys.worker(worker)], args=[GROUP, worker]
             )

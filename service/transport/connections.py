@@ -42,7 +42,7 @@ class Connection(Protocol):
         """Bytes of answers that the client has not taken."""
 
     def make_room(self) -> None:
-        """End, for another's sake."""
+        """End to make room for another connection."""
 
     def check(self, now: float) -> None:
         """End if one of its bounds is passed."""

@@ -273,7 +273,7 @@ class Consumer:
         if not entries:
             return
         for entry in set(entries) - await self._stream.touch(entries) - self._delivering:
-            # Its client has gone, or another worker has it: whatever is done for it is done for nothing.
+            # Its client has gone, or another worker has it: nobody waits for this answer.
             if entry in self._held:
                 self._metrics.withdrawn()
                 self._held[entry].cancel()

@@ -7,7 +7,7 @@ import time
 from redis.asyncio import Redis
 
 from service.queue import scripts
-from service.queue.connection import telling
+from service.queue.connection import failures_named
 from service.queue.errors import ForeignBundleError
 from service.queue.keys import Keys
 from service.queue.overview import BUNDLE_MS, WorkerEntry
@@ -65,7 +65,7 @@ class Registration:
 
     async def _send(self, entry: str) -> None:
         keys = self._keys
-        with telling():
+        with failures_named():
             bundle, now_ms = await self._script(
                 keys=[keys.bundle, keys.workers, keys.worker(self._worker), keys.refused],
                 args=[self.fingerprint, BUNDLE_MS, self._worker, entry, self._lasts_ms],

@@ -35,7 +35,7 @@ REFUSED = 2
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 10.0
 HEALTHY_S = 30.0
-"""s after which a worker that ends counts as having been well."""
+"""s after which a worker counts as healthy: the wait before the next start is the shortest again."""
 POLL_S = 0.1
 SCRAPE_S = 2.0
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from service.queue.connection import connect_as_set, telling
+from service.queue.connection import connect_as_set, failures_named
 from service.queue.errors import QueueUnavailableError
 from service.settings import PREFIX, Settings, load_settings, variable
 from tests.docker.files import COMPOSE, DOCKERFILE, GPU, ROOT, read_yaml
@@ -150,7 +150,7 @@ def test_redis_takes_the_password_that_is_made_and_nothing_without_it(tmp_path: 
         settings = Settings(redis_url=SecretStr(url), redis_password_file=file)
         client = connect_as_set(settings)
         try:
-            with telling():
+            with failures_named():
                 return bool(await client.ping())
         finally:
             await client.aclose()

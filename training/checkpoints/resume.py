@@ -27,7 +27,7 @@ FORMAT = 2
 
 
 class ResumeError(Exception):
-    """What lies in a folder cannot be gone on from, or used; the message says why and what to do."""
+    """What lies in a folder cannot be resumed or used; the message says why and what to do."""
 
 
 class Checkpoints:
@@ -50,7 +50,7 @@ class Checkpoints:
         return (self.folder / STATE).is_file()
 
     def due(self) -> bool:
-        """Whether a period's end is worth one: a short training is sooner made again than saved."""
+        """Whether to save at this period's end: a short period is made again sooner than it is saved."""
         return time.monotonic() - self._last >= self.spacing
 
     def save(self, step: int, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:

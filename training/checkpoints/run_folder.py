@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where in it, and whether the run has come to its end."""
+"""The folder of a run: its files, and whether the run is finished."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run in the folder has come to its end."""
+        """Whether the run in the folder is finished."""
         return self.metrics.exists()
 
     def begin(self, *, resume: bool) -> None:
         """See that a run may begin here, or go on.
 
         Raises:
-            ResumeError: the run is finished, or there is one that is not to be gone on with.
+            ResumeError: the run is finished, or there is one and `resume` is not wanted.
         """
         if self.finished:
             raise ResumeError(f"{self.path}: the run in it is finished; choose another --out")

@@ -90,7 +90,7 @@ def compare_embedders(
 
     The plain network is measured twice: with the published weights alone, at 256 px, and fine-tuned on the
     vehicles that the bundle learned from. Each camera's images query those of the other cameras. The run in
-    --out is gone on with, or used again where it is finished.
+    --out is resumed, or used as it is where it is finished.
     """
     from models.bundle import Bundle
     from models.runtime import Models

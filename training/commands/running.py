@@ -70,10 +70,10 @@ Changes = Annotated[
 
 @contextmanager
 def ending(*more: str) -> Iterator[None]:
-    """End a command that cannot go on: one that was stopped by saying how to, one at fault by saying why.
+    """End a command that cannot go on: after a stop print how to resume it, after an error print the error.
 
     Args:
-        more: words that the command needs in addition to go on after it was stopped.
+        more: words that the command needs in addition when it is resumed.
     """
     from models.bundle import BundleError
     from models.runtimes.forward import RuntimeNotAvailableError

@@ -23,7 +23,7 @@ class EmbedderLossConfig(Section):
 if TYPE_CHECKING:
 
     class LossConfig(CrossEntropySettings, TripletSettings, EmbedderLossConfig):
-        """What a type checker knows of it."""
+        """The keys of the losses that a type checker knows."""
 else:
     # The keys of every registered loss, those of the first one first.
     LossConfig = create_model(

@@ -48,10 +48,10 @@ class RerankerTraining:
         candidates: v, length of the list mined for each probe; 30 in the paper. Longer lists than what is
             re-ordered later taught nothing more.
         beta: weight of a triplet that the first stage has in order already; 0.1 in the paper, where it
-            keeps easy triplets from drowning the hard ones of a large set.
+            keeps the many easy triplets of a large set from outweighing the hard ones.
         alpha: weight of the classification loss.
         scale: the distances' factor in the ranking loss; 1 is the paper's. Strips of unit length lie
-            within a few tenths of each other, where a sigmoid has no opinion.
+            within a few tenths of each other, where an unscaled sigmoid hardly changes.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
         batch: probes a step.

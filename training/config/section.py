@@ -1,4 +1,4 @@
-"""What every section of a configuration is made of."""
+"""The base class of a configuration's sections."""
 
 from __future__ import annotations
 

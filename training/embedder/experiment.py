@@ -105,7 +105,7 @@ class Experiment:
         return {**sources, "experiment": self.config.settings()}
 
     def result(self) -> dict[str, Any]:
-        """What `run` gives: of the run in the folder where it is finished, else of one made or gone on with.
+        """What `run` gives: of the run in the folder where it is finished, else of a new or resumed one.
 
         Raises:
             ResumeError: the folder holds a run with other settings.

@@ -88,7 +88,7 @@ def _draw_det(axes: Axes, calibration: Calibration, curves: Curves) -> None:
 
 
 def _corners(first: Rates, second: Rates) -> NDArray[np.bool_]:
-    """Where either curve changes: most of the bins say nothing new."""
+    """The bins at which either curve changes; most change nothing."""
     changed = (np.diff(first) != 0) | (np.diff(second) != 0)
     return np.concatenate((changed, [True])) | np.concatenate(([True], changed))
 

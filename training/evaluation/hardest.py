@@ -1,4 +1,4 @@
-"""The queries that went worst."""
+"""The queries with the lowest average precision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.features.extract import Features
 
 @dataclass(frozen=True)
 class HardQuery:
-    """A query that went badly.
+    """A query with a low average precision.
 
     Attributes:
         query: its image.

@@ -1,4 +1,4 @@
-"""Features that grow on disk, a batch at a time: an embedding that was broken off goes on where it was."""
+"""Features that grow on disk, a batch at a time: an interrupted embedding is resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a run: its curves, its CMC, and the queries that went worst."""
+"""Figures of a run: its curves, its CMC, and its hardest queries."""
 
 from __future__ import annotations
 

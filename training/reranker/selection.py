@@ -1,4 +1,4 @@
-"""Which weights of a re-ranker are kept: how long it is trained, and how much the first stage has to say."""
+"""Which weights of a re-ranker are kept: how long it is trained, and the weight of the first stage."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def choose_reranker(
     fusions: Sequence[float] = FUSIONS,
     stop: StopRequest | None = None,
 ) -> Choice:
-    """Leave out one fold after the other, train on the rest, look at the one left out.
+    """Leave out one fold after the other, train on the rest, measure on the one left out.
 
     Args:
         folds: the views of each fold, the unchanged images first. Changed images are learned from, but not
-            looked at: on them the first stage is so much worse that it would get too little to say.
+            measured on: there the first stage is so much worse that its weight would come out too small.
         shape: of the re-ranker.
         config: of its training.
         reporter: receives the events of the trainings.

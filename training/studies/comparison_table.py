@@ -50,8 +50,8 @@ def paired(cells: Sequence[dict[str, Any]], one: str, other: str) -> dict[str, A
     """`one` against `other`, query by query, over all cells.
 
     Returns:
-        Queries whose first answer only `one` has right (won) or only `other` (lost), the exact McNemar p,
-        and mean difference with 95 % interval over vehicles of R1 and of mAP, in points of a percent.
+        Queries whose first match is correct by `one` alone (won) or by `other` alone (lost), the exact
+        McNemar p, and mean difference with 95 % interval over vehicles of R1 and of mAP, in points.
     """
 
     def pooled(name: str, key: str) -> NDArray[np.float64]:

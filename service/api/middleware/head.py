@@ -23,5 +23,5 @@ class HeadMiddleware:
                 message = {**message, "body": b""}
             await send(message)
 
-        # A copy: the server has to know that a HEAD was asked, or it would miss the bytes it was announced.
+        # A copy: the server's own scope has to say HEAD, or it would wait for the announced bytes.
         await self._app({**scope, "method": "GET"}, receive, send_head)

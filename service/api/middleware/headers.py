@@ -1,4 +1,4 @@
-"""Headers on every answer that tell browsers to do nothing with it that it is not meant for."""
+"""Headers on every answer that restrict what a browser may do with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # An answer is data: should a browser ever take one for a page, that page may load and run nothing.
+    # An answer is data: if a browser shows one as a page, that page may load and run nothing.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     # Images of vehicles, and answers that are true at this moment only, stay in no cache.
     "Cache-Control": "no-store",

@@ -14,9 +14,9 @@ from service.inference.request import Overloaded
 
 GRACE_S = 5.0
 MIN_BYTES_PER_S = 4096
-"""What a body has to come at once GRACE_S are over, in the mean: slower ones only keep a connection open."""
+"""The mean rate that a body must reach after GRACE_S: slower ones only keep a connection open."""
 LATE_S = 0.25
-"""s by which a moment is missed at least where the loop was held up."""
+"""s after a moment that is awaited, from which on the loop counts as held up."""
 FORM = "multipart/form-data"
 
 

@@ -27,7 +27,7 @@ async def _readiness(request: Request) -> Readiness:
 
 @router.get("/health/live", summary="Whether the process answers")
 async def live() -> Live:
-    """Always 200: that there is an answer is the answer. Restart the process where there is none."""
+    """Always 200. Restart the process when it does not answer."""
     return Live()
 
 
