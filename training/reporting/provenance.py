@@ -85,6 +85,7 @@ def training_record(
     held_out: Sequence[VehicleImage],
     embedder: dict[str, Any],
     reranker: RerankerTraining | None = None,
+    before: str = "",
 ) -> Training:
     """Where a model comes from, for its bundle's manifest.
 
@@ -93,14 +94,16 @@ def training_record(
         held_out: images that are measured on.
         embedder: the first stage's configuration.
         reranker: where the second stage comes from, or None.
+        before: the command of an earlier run that this one has used.
     """
     weights = metrics["weights"]
+    commands = dict.fromkeys(command for command in (before, metrics["command"]) if command)
     return Training(
         data=DataSource(**metrics["data"]),
         weights=WeightsSource(**weights) if weights is not None else None,
         held_out_vehicles=tuple(sorted({image.vehicle_id for image in held_out})),
         seed=metrics["seed"],
-        commands=(metrics["command"],) if metrics["command"] else (),
+        commands=tuple(commands),
         commit=metrics["commit"],
         versions=metrics["versions"],
         machine=Machine(**metrics["machine"]),

@@ -212,10 +212,11 @@ class RerankerExperiment:
             configuration=metrics["configuration"], lists=metrics["lists"], checkpoint=metrics["checkpoint"]
         )
         held_out = [image for task in self.tasks for image in task.images()]
+        before = self.parts.experiment.folder.read_metrics()["command"]
         metrics["manifest"] = manifest_record(
             self.embedder.spec,
             self.config.bundle.precision,
-            training_record(metrics, held_out, metrics["embedder"]["configuration"], second),
+            training_record(metrics, held_out, metrics["embedder"]["configuration"], second, before),
             accuracy_record([*rows, *changed]),
         )
         folder = self.folder.report

@@ -327,7 +327,7 @@ def test_other_settings_are_refused(
 
 
 def finished_embedder(tree: Path, folder: Path, chosen: ExperimentConfig) -> None:
-    Experiment(chosen, Sources(tree, None), folder, Reporter()).run()
+    Experiment(chosen, Sources(tree, None, "an earlier command"), folder, Reporter()).run()
 
 
 def test_a_finished_embedder_run_is_the_first_stage(tree: Path, tmp_path: Path) -> None:
@@ -336,7 +336,9 @@ def test_a_finished_embedder_run_is_the_first_stage(tree: Path, tmp_path: Path) 
     finished_embedder(tree, given, first)
     before = {path: path.read_bytes() for path in given.rglob("*") if path.is_file()}
     metrics = made(tree, tmp_path / "run", first=first, given=given).run()
+    assert metrics["manifest"]["training"]["commands"] == ["an earlier command", "the command"]
     own = made(tree, tmp_path / "own", first=first).run()
+    assert own["manifest"]["training"]["commands"] == ["the command"]
     assert without_times(metrics) == without_times(own)
     assert {path: path.read_bytes() for path in given.rglob("*") if path.is_file()} == before
     assert not (tmp_path / "run" / "embedder").exists()
