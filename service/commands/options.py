@@ -23,6 +23,10 @@ Runtime = Annotated[
 Threads = Annotated[
     int | None, typer.Option(help="Threads of the runtime on a CPU. Default: the runtime's choice.")
 ]
+LogFormat = Annotated[
+    str | None, typer.Option(help="json, console, or auto: console on a terminal. Default: auto.")
+]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")]
 Url = Annotated[str, typer.Option(envvar=CLIENT_URL, help="Where the service answers.")]
 Key = Annotated[
     str | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.options import BundleDir, DataDir, Runtime, Threads
+from service.commands.options import BundleDir, DataDir, LogFormat, LogLevel, Runtime, Threads
 
 
 def serve(
@@ -20,12 +20,8 @@ def serve(
         bool | None,
         typer.Option("--allow-anonymous", help="Listen beyond this machine though there are no API keys."),
     ] = None,
-    log_format: Annotated[
-        str | None, typer.Option(help="json, console, or auto: console on a terminal. Default: auto.")
-    ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error. Default: info.")
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
 ) -> None:
     """Serve the HTTP interface until SIGTERM or Ctrl-C; requests under way are answered first.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.options import BundleDir, Runtime, Threads
+from service.commands.options import BundleDir, LogFormat, LogLevel, Runtime, Threads
 
 
 def worker(
@@ -24,12 +24,8 @@ def worker(
     ] = False,
     metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics. Default: 127.0.0.1.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="TCP port of /metrics. Default: 9100.")] = None,
-    log_format: Annotated[
-        str | None, typer.Option(help="json, console, or auto: console on a terminal. Default: auto.")
-    ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error. Default: info.")
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
     member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
 ) -> None:
     """Embed images for services behind Redis until SIGTERM or Ctrl-C; what is in hand is answered first.
