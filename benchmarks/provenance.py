@@ -1,15 +1,16 @@
-"""The provenance of figures: commit, versions and machine. Needs nothing but Python."""
+"""The provenance of figures: commit, versions and machine. Needs no package of ours but `models.machine`."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from models.machine import processor, source_commit
 
 
 def provenance(packages: Sequence[str], device: str | None = None) -> dict[str, Any]:
@@ -26,11 +27,11 @@ def provenance(packages: Sequence[str], device: str | None = None) -> dict[str, 
         except PackageNotFoundError:
             continue
     return {
-        "commit": _commit(),
+        "commit": source_commit(),
         "versions": versions,
         "machine": {
             "system": platform.platform(),
-            "device": device or _processor(),
+            "device": device or processor(),
             "cores": cores(),
             "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
             "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
@@ -56,28 +57,3 @@ def write_json(path: Path, figures: Mapping[str, Any]) -> None:
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _commit() -> str | None:
-    """The commit of the source tree, with a `+` where it was changed; None outside of one."""
-    here = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

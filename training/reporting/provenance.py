@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import shlex
-import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from models.machine import processor, source_commit
 from models.manifest import (
     Accuracy,
     AccuracyRow,
@@ -70,11 +70,11 @@ def environment(device: torch.device) -> dict[str, Any]:
         ours = "not installed"
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "commit": _commit(),
+        "commit": source_commit(),
         "versions": {"lka-reid": ours, "torch": torch.__version__, "python": platform.python_version()},
         "machine": {
             "system": platform.platform(),
-            "device": gpu or _processor(),
+            "device": gpu or processor(),
             "threads": torch.get_num_threads(),
         },
     }
@@ -117,31 +117,3 @@ def accuracy_record(rows: Sequence[AccuracyRow]) -> Accuracy | None:
     if not rows:
         return None
     return Accuracy(measured_on=", ".join(dict.fromkeys(row.task for row in rows)), rows=tuple(rows))
-
-
-def _commit() -> str | None:
-    """The commit of the source tree, with a `+` where it was changed; None outside of one."""
-    here = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(  # noqa: S603
-            ["git", "-C", str(here), *words],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
