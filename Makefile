@@ -11,7 +11,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
-.PHONY: help demo test fast lint types unit quick soak format bench clean
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-header --constraints constraints.txt
+
+.PHONY: help demo test fast lint types unit quick soak format bench locks clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -19,13 +22,15 @@ help: ## what there is to make
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/serving.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --editable '.[cpu]'
+$(VENV)/serving.stamp: pyproject.toml locks/build.txt locks/cpu.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --require-hashes --requirement locks/build.txt --requirement locks/cpu.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/development.stamp: pyproject.toml constraints.txt | $(BIN)/python
+# Torch's file differs from index to index, so what is not for serving is pinned by its version alone.
+$(VENV)/development.stamp: constraints.txt $(VENV)/serving.stamp
 	$(BIN)/pip install --quiet --editable '.[cpu,train,dev]'
-	@touch $@ $(VENV)/serving.stamp
+	@touch $@
 
 # Grafana's published types, for the check of the dashboards; its test says so where npm cannot fetch them.
 $(VENV)/grafana.stamp: docker/grafana/package.json | $(BIN)/python
@@ -63,6 +68,12 @@ format: $(VENV)/development.stamp ## mend what ruff can mend
 
 bench: $(VENV)/serving.stamp ## time of a query beside the bare embedding
 	$(BIN)/python -m benchmarks.query
+
+locks: $(VENV)/development.stamp ## make the locks anew from pyproject.toml and constraints.txt
+	echo setuptools | $(LOCK) --output-file locks/build.txt -
+	$(LOCK) --extra cpu --output-file locks/cpu.txt pyproject.toml
+	$(LOCK) --extra cpu --extra openvino --output-file locks/cpu-openvino.txt pyproject.toml
+	$(LOCK) --extra gpu --output-file locks/gpu.txt pyproject.toml
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .demo

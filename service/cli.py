@@ -25,6 +25,7 @@ CLIENT = "A running service's clients"
 CLOSER = "Looking closer"
 UPKEEP = "Upkeep"
 
+NOT_HERE = "LKA-ReID runs on Linux and macOS; on Windows, run it in WSL 2 or by its Docker image"
 OURS = frozenset({"", "models", "index", "service", "training"})
 
 app = typer.Typer(
@@ -53,6 +54,9 @@ app.add_typer(bundle.app, name="bundle", rich_help_panel=UPKEEP)
 
 def main() -> None:
     """Run the command line; a foreseen error is one line on stderr and an exit status."""
+    if sys.platform == "win32":
+        print_error(NOT_HERE)
+        sys.exit(2)
     for stream in (sys.stdout, sys.stderr):
         # Names of files and vehicles may hold what the terminal's encoding has no bytes for.
         if isinstance(stream, io.TextIOWrapper):

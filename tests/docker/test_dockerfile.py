@@ -46,19 +46,6 @@ def test_the_context_holds_what_is_copied_and_little_else() -> None:
     assert not kept & {"training", "tests", "benchmarks", ".git", ".env"}
 
 
-def test_requirements_are_those_of_pyproject() -> None:
-    done = subprocess.run(
-        [sys.executable, "docker/requirements.py", "cpu"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    wanted = done.stdout.split()
-    assert {"fastapi", "onnxruntime", "faiss-cpu"} <= set(wanted)
-    assert not {"torch", "onnxruntime-gpu", "pytest"} & set(wanted)
-
-
 def test_hadolint_has_nothing_against_it() -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
     command = str(hadolint) if hadolint.exists() else shutil.which("hadolint")

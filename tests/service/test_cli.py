@@ -32,6 +32,13 @@ def image_folder(folder: str) -> Path:
     return path
 
 
+def test_windows_is_refused_with_a_way_on(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.cli.sys.platform", "win32")
+    outcome = command("version")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "runs on Linux and macOS; on Windows, run it in WSL 2" in outcome.err
+
+
 @pytest.mark.parametrize(
     "name",
     [
