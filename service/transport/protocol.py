@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: the protocol of uvicorn, with bounds on what a client sends, or does not.
+"""HTTP/1.1 on one connection: uvicorn's protocol, with bounds on what a client sends and on how slowly.
 
 uvicorn hands a request to the application once its head is there, and bounds nothing before that; what its
 parser refuses, it answers in plain text. Here a connection has bounds from its first moment to its last, and
@@ -24,31 +24,18 @@ from service.observability.metrics import Metrics
 from service.transport.connections import Connections, Wait
 from service.transport.framing import checked_framing
 from service.transport.incoming import Incoming
+from service.transport.reading import Reading
 from service.transport.refusal import AnswerTransport, refusal
 
 SLICE = 16 * 1024
 """Bytes that are parsed in one go: no more than so many are looked at beyond a bound."""
-READ_STEP = 64 * 1024
-"""Bytes of an answer that a client takes at least while it is said to read on."""
 
 log = structlog.get_logger(__name__)
 
 
 def protocol_class(connections: Connections, metrics: Metrics) -> type[asyncio.Protocol]:
     """uvicorn's protocol for the connections of one server."""
-
-    class Protocol(BoundedProtocol):
-        def __init__(
-            self,
-            config: Config,
-            server_state: ServerState,
-            app_state: dict[str, Any],
-            _loop: asyncio.AbstractEventLoop | None = None,
-        ) -> None:
-            self.keeper, self.metrics = connections, metrics
-            super().__init__(config, server_state, app_state, _loop)
-
-    return Protocol
+    return type("Protocol", (BoundedProtocol,), {"keeper": connections, "metrics": metrics})
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -76,10 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._incoming = Incoming(self.keeper.bounds)
         self._is_known = False
         self._rest = 0
-        self._unread = 0
-        self._unread_since = 0.0
-
-    # The connection.
+        self._reading = Reading()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there is no room for one more."""
@@ -98,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def wait(self) -> tuple[Wait, float] | None:
         """What it waits for from its client, and since when; None while an answer is computed."""
         if self.unread():
-            return Wait.READER, self._unread_since or self.keeper.now()
+            return Wait.READER, self._reading.since or self.keeper.now()
         running = self._running
         if running is not None and not running.response_complete and not running.disconnected:
             is_arriving = running is self.cycle and self._incoming.in_body
@@ -123,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def check(self, now: float) -> None:
         """End if the client is too slow: to read, to send a head or the next request, to stop sending."""
         bounds = self.keeper.bounds
-        if self._is_stalled(now):
+        if self._reading.is_stalled(self.unread(), now, bounds.stall_s):
             self._abort()
             return
         waiting = self.wait()
@@ -150,8 +134,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """The client does not read as fast as it is answered."""
         super().pause_writing()
         self.keeper.check_unread()
-
-    # What comes.
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, within the bounds."""
@@ -202,8 +184,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if rest:
             self._feed(rest)
 
-    # The parser's events.
-
     def on_message_begin(self) -> None:
         """A head begins."""
         if self._is_known:
@@ -249,8 +229,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._incoming.end()
         self._since = self.keeper.now()
         super().on_message_complete()
-
-    # What goes.
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -320,11 +298,3 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.popleft()
         last = self.pipeline[0][0] if self.pipeline else running
         last.keep_alive = False
-
-    def _is_stalled(self, now: float) -> bool:
-        """Whether an answer waits to be read, and nobody reads on."""
-        unread = self.unread()
-        if unread == 0 or unread <= self._unread - READ_STEP or not self._unread:
-            self._unread_since = now
-            self._unread = unread
-        return unread > 0 and now - self._unread_since > self.keeper.bounds.stall_s

@@ -88,6 +88,7 @@ def test_how_the_machine_is_used_may_change_between_the_parts_of_a_run(tree: Pat
     run(moved, tree, tmp_path / "a", resume=True)
 
 
+@pytest.mark.slow
 def test_the_bundle_sees_what_the_training_saw(tree: Path, tmp_path: Path) -> None:
     config = experiment(**{**CHANGES, "bundle": {"export": True, "precision": "int8"}, "name": "mine"})
     run(config, tree, tmp_path / "run")
