@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from training.commands.running import Changes, ending, notes_of, publish, session
+from training.commands.running import (
+    Changes,
+    DataSet,
+    Folds,
+    OnlyFolds,
+    Weights,
+    ending,
+    notes_of,
+    publish,
+    session,
+)
 
 
 class Row(StrEnum):
@@ -21,15 +31,8 @@ class Row(StrEnum):
 
 
 def ablation(
-    data: Annotated[
-        Path, typer.Option(help="The data set: its folder, or its CSV manifest.", show_default=False)
-    ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Published ResNet-50 weights. Left out, training starts from nothing.", show_default=False
-        ),
-    ] = None,
+    data: DataSet,
+    weights: Weights = None,
     config: Annotated[
         Path | None,
         typer.Option(help="The configuration of every cell. Default: the paper's.", show_default=False),
@@ -42,13 +45,8 @@ def ablation(
         typer.Option("--row", help="A row of the table; may be repeated. Default: all four."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds: 0, 1, ...")] = 3,
-    folds: Annotated[
-        int,
-        typer.Option(min=1, help="Parts of the vehicles, each measured once; 1: the data's own split."),
-    ] = 1,
-    only_folds: Annotated[
-        int | None, typer.Option(min=1, help="Run just the first of the folds.", show_default=False)
-    ] = None,
+    folds: Folds = 1,
+    only_folds: OnlyFolds = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of every training.")] = None,
     size: Annotated[int | None, typer.Option(min=16, help="Side of the images, px.")] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Channels of the stem; 64 is full.")] = None,

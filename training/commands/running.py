@@ -50,6 +50,12 @@ Further = Annotated[
         show_default=False,
     ),
 ]
+Folds = Annotated[
+    int, typer.Option(min=1, help="Parts of the vehicles, each measured once; 1: the data's own split.")
+]
+OnlyFolds = Annotated[
+    int | None, typer.Option(min=1, help="Run just the first of the folds.", show_default=False)
+]
 RunFolder = Annotated[
     Path, typer.Option("--out", help="The run's folder: checkpoints, logs, report and bundle.")
 ]

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from training.commands.running import Changes, ending, notes_of, publish, session
+from training.commands.running import (
+    Changes,
+    DataSet,
+    Folds,
+    OnlyFolds,
+    Weights,
+    ending,
+    notes_of,
+    publish,
+    session,
+)
 
 
 class Group(StrEnum):
@@ -20,28 +30,16 @@ class Group(StrEnum):
 
 
 def study(
-    data: Annotated[
-        Path, typer.Option(help="The data set: its folder, or its CSV manifest.", show_default=False)
-    ],
+    data: DataSet,
     config: Annotated[
         Path, typer.Option(help="The configuration of every embedder, with strips.", show_default=False)
     ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Published ResNet-50 weights. Left out, training starts from nothing.", show_default=False
-        ),
-    ] = None,
+    weights: Weights = None,
     folder: Annotated[Path, typer.Option("--out", help="Keeps embedders, bands and every outcome.")] = Path(
         "runs/study"
     ),
-    folds: Annotated[
-        int,
-        typer.Option(min=1, help="Parts of the vehicles, each measured once; 1: the data's own split."),
-    ] = 5,
-    only_folds: Annotated[
-        int | None, typer.Option(min=1, help="Run just the first of the folds.", show_default=False)
-    ] = None,
+    folds: Folds = 5,
+    only_folds: OnlyFolds = None,
     cell_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the embedders.")] = 1,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of our re-ranker in each cell.")] = 3,
     groups: Annotated[
