@@ -13,11 +13,12 @@ from anyio import CapacityLimiter
 from index import FingerprintMismatchError, Gallery, GalleryError, LocalGallery
 from models.bundle import Bundle
 from models.decoding.pool import DecodePool
+from models.protocols import Reranker
 from service.advice import command
 from service.inference.batcher import Batcher
 from service.inference.embedder import ImageEmbedder, LocalEmbedder
 from service.inference.forward import ForwardPass, bucket_sizes, steps_for
-from service.inference.protocols import Models, Reranker
+from service.inference.protocols import Models
 from service.observability.metrics import Metrics
 from service.retrieval.enrollment import Enroller
 from service.retrieval.explainer import PairExplainer

@@ -25,9 +25,9 @@ from types import TracebackType
 
 import structlog
 
+from models.protocols import Image
 from service.inference.fatal_errors import EmbedderLostError, is_fatal
 from service.inference.forward import EmbeddingError, ForwardPass
-from service.inference.protocols import Image
 from service.inference.request import Embedded, Overloaded, WaitingImage, WorkerStoppedError
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.protocols import Embeddings, Image, Images
+from models.protocols import Embeddings, Image, Images
 
 
 class EmbeddingError(Exception):

@@ -7,8 +7,8 @@ from concurrent.futures import Future, InvalidStateError
 from contextvars import Context
 from dataclasses import dataclass
 
+from models.protocols import Image
 from service.inference.forward import Features
-from service.inference.protocols import Image
 
 
 class Overloaded(Exception):  # noqa: N818 - a state of the service, not a fault

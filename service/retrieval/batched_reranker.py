@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.protocols import Reranker
 from service.inference.coalescing import Coalescer
-from service.inference.protocols import Reranker
 
 MAX_BATCH = 16
 """Probes in one forward pass at most: beyond, a CPU's caches no longer hold what it works on."""

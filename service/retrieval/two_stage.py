@@ -10,9 +10,9 @@ import numpy as np
 from anyio import CapacityLimiter, to_thread
 
 from index import ALL, Filter, Gallery, Match
+from models.protocols import Reranker
 from service.inference.embedder import ImageEmbedder
 from service.inference.forward import Features
-from service.inference.protocols import Reranker
 from service.retrieval.batched_reranker import BatchedReranker, CandidateList
 from service.retrieval.batched_search import BatchedSearch
 

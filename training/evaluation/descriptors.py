@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models import protocols
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec
 from models.preprocessing import prepare
@@ -23,20 +24,8 @@ ImageChange = Callable[[Image.Image, str], Image.Image]
 """An RGB image and its file's name -> another image; the same two give the same one."""
 
 
-class Embeddings(Protocol):
-    """Of B images: `models.runtime.Embeddings`."""
-
-    @property
-    def descriptors(self) -> NDArray[np.float32]:
-        """`[B, d]`."""
-
-    @property
-    def strips(self) -> NDArray[np.float16] | None:
-        """`[B, s, w]`, or None."""
-
-
-class Embedder(Protocol):
-    """Prepared images to descriptors and strips: `models.runtime.Embedder`."""
+class Embedder(protocols.Embedder, Protocol):
+    """A first stage that says what it takes and gives: `models.runtime.Embedder`."""
 
     @property
     def input(self) -> InputSpec:
@@ -49,9 +38,6 @@ class Embedder(Protocol):
     @property
     def strips(self) -> tuple[int, int] | None:
         """(s, w), or None."""
-
-    def embed(self, images: NDArray[np.float32]) -> Embeddings:
-        """Embed `[B, 3, H, W]`."""
 
 
 @dataclass(frozen=True)

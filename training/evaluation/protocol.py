@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.protocols import Reranker
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.requirements import require_measurable
@@ -20,19 +21,6 @@ from training.evaluation.variants import centring, expanded
 
 REPEATS = 10
 SEED = 0
-
-
-class Reranker(Protocol):
-    """The second stage: `models.runtime.Reranker`."""
-
-    @property
-    def candidates(self) -> int:
-        """How many it re-orders."""
-
-    def distances(
-        self, probes: NDArray[np.float16], candidates: NDArray[np.float16], similarities: Floats
-    ) -> Floats:
-        """Distances `[B, n]` of probes `[B, s, w]` to candidates `[B, n, s, w]`."""
 
 
 class Models(Protocol):

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.protocols import Reranker
 from service import resources
 from service.cli import main
-from service.inference.protocols import Reranker
 from service.settings import Settings
 from tests.service.fakes import FakeModels, FakeReranker, load_fakes
 

@@ -18,8 +18,8 @@ from index import Enrollment
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.decoding import decode
 from models.preprocessing import prepare
+from models.protocols import Reranker
 from models.runtime import load_reranker
-from service.inference.protocols import Reranker
 from service.retrieval.batched_reranker import MAX_BATCH, BatchedReranker, CandidateList, RerankError
 from tests.service.fakes import STRIPS, FakeReranker, Running, image_file, make_models, running
 

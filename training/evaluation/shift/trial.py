@@ -9,7 +9,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.protocol import Reranker, second_stage
+from models.protocols import Reranker
+from training.evaluation.protocol import second_stage
 from training.evaluation.result import Indices, RetrievalResult
 from training.evaluation.retrieval import Side, retrieve
 from training.evaluation.variants import camera_normalisation
