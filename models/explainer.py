@@ -53,11 +53,13 @@ class Explainer:
             {"probes": strips[:1], "candidates": strips[1:]},
         )
         branches = branch_names(self.bundle, activations.shape[1])
+        columns = column_names(self.bundle) or branches
         return Explanation(
             similarity=float(descriptors[0] @ descriptors[1]),
             fusion=self._fusion(),
             branches=branches,
-            strip_distances=distances[0].reshape(len(branches), -1),
+            columns=columns,
+            strip_distances=distances[0].reshape(len(columns), -1),
             probe_attention=probe_attention[0],
             candidate_attention=candidate_attention[0],
             probe_activations=activations[0],
@@ -67,6 +69,12 @@ class Explainer:
     def _fusion(self) -> float:
         reranker = self.bundle.manifest.reranker
         return float(reranker.config.get("fusion", 0.0)) if reranker else 0.0
+
+
+def column_names(bundle: Bundle) -> tuple[str, ...]:
+    """Names of the columns of a grid of parts, from left to right; none where strips are compared."""
+    parts = bundle.manifest.network.get("parts")
+    return tuple(f"C{number + 1}" for number in range(parts[1])) if parts else ()
 
 
 def branch_names(bundle: Bundle, count: int) -> tuple[str, ...]:

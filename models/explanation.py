@@ -30,15 +30,19 @@ class NotExplainableError(BundleError):
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the two stages make of a probe and a candidate. A strip is one band of one branch's map.
+    """What the two stages make of a probe and a candidate.
+
+    A strip is one band of one branch's map; where the second stage compares parts, one band of one column of
+    the trunk's map.
 
     Attributes:
         similarity: cosine of the descriptors, the first stage's.
         fusion: weight of 1 - similarity in the second stage's distance.
         branches: names, such as L1, L2, H1, H2.
-        strip_distances: `[branches, bands]`, bands from top to bottom.
+        columns: names of what is cut into bands: the branches, or the columns of the grid of parts.
+        strip_distances: `[columns, bands]`, bands from top to bottom.
         probe_attention: `[heads, s, s]`, of the probe's strips (rows, which sum to 1) over the candidate's;
-            strips branch by branch.
+            strips column by column.
         candidate_attention: `[heads, s, s]`, the other way round.
         probe_activations: `[branches, h, w]`, mean over the channels of each branch's last map.
         candidate_activations: the same of the candidate.
@@ -47,6 +51,7 @@ class Explanation:
     similarity: float
     fusion: float
     branches: tuple[str, ...]
+    columns: tuple[str, ...]
     strip_distances: Floats
     probe_attention: Floats
     candidate_attention: Floats
@@ -80,7 +85,7 @@ class Explanation:
         return mean
 
     def band_attention(self, of: Direction) -> Floats:
-        """From band to band, all branches together: `[bands, bands]`, rows sum to 1, uniform is 1 / bands."""
+        """From band to band, all columns together: `[bands, bands]`, rows sum to 1, uniform is 1 / bands."""
         count, bands = self.strip_distances.shape
         whole: Floats = self.attention(of).reshape(count, bands, count, bands).sum(axis=2).mean(axis=0)
         return whole

@@ -5,7 +5,7 @@ The paper's network, its MBR baseline and every row of its ablation are this cla
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from models.losses import losses_of
 from models.mixers import MIXERS
 from models.pooling import POOLINGS
-from models.strips import StripHead
+from models.strips import PartHead, StripHead
 from models.trunk import EXPANSION, Bottleneck, Trunk
 
 Pooling = Literal["average", "gem"]
@@ -64,11 +64,12 @@ class NetworkConfig:
         v1: stride on each stage's first 1x1 convolution, the layout of the ImageNet weights.
         last_stride: stride of stage 4: 1 in the paper, 2 in a plain ResNet-50.
         strips: horizontal strips per branch, 0 for none.
-        strip_width: features of a strip.
+        strip_width: features of a strip or a part.
+        parts: (rows, columns) of a grid of parts of the trunk's map, in place of strips; None for none.
         pooling: of a branch's map to its features: the average, or GeM with a learned power.
 
     Raises:
-        ValueError: no branch, an unknown pooling, or sides that are no multiples of 16 px.
+        ValueError: no branch, an unknown pooling, sides that are no multiples of 16 px, or strips and parts.
     """
 
     branches: tuple[Branch, ...] = LKA_HCA
@@ -81,12 +82,15 @@ class NetworkConfig:
     strips: int = 0
     strip_width: int = 256
     pooling: Pooling = "average"
+    parts: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.branches:
             raise ValueError("a network needs at least one branch")
         if self.pooling not in POOLINGS:
             raise ValueError(f"unknown pooling {self.pooling!r}; there are {', '.join(POOLINGS)}")
+        if self.parts is not None and self.strips:
+            raise ValueError("a network gives strips of its branches or parts of its trunk, not both")
         if any(side % 16 or side <= 0 for side in self.image_size):
             raise ValueError(f"image_size must be positive multiples of 16 px, not {self.image_size}")
 
@@ -95,6 +99,13 @@ class NetworkConfig:
         """(H, W) of the maps in the branches."""
         step = 16 * self.last_stride
         return self.image_size[0] // step, self.image_size[1] // step
+
+    @property
+    def tokens(self) -> int:
+        """s, strips or parts that the second stage compares; 0 for none."""
+        if self.parts is not None:
+            return self.parts[0] * self.parts[1]
+        return self.strips * len(self.branches)
 
     @property
     def features(self) -> int:
@@ -115,8 +126,9 @@ class NetworkConfig:
         """The inverse of `to_dict`."""
         values = dict(values)
         values["branches"] = tuple(Branch(**branch) for branch in values["branches"])
-        for name in ("depth", "image_size"):
-            values[name] = tuple(values[name])
+        for name in ("depth", "image_size", "parts"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
         return cls(**values)
 
 
@@ -177,13 +189,33 @@ class LKAReID(nn.Module):
             if viewpoints
             else None
         )
-        self.strip_head = (
-            StripHead(
-                len(config.branches), config.features, config.map_size[0], config.strips, config.strip_width
-            )
-            if config.strips
-            else None
+        self.strip_head = self._strip_head()
+
+    def _strip_head(self) -> StripHead | None:
+        config = self.config
+        if config.parts is not None:
+            size = config.image_size[0] // 16, config.image_size[1] // 16
+            return PartHead(self.trunk.channels, size, config.parts, config.strip_width)
+        if not config.strips:
+            return None
+        return StripHead(
+            len(config.branches), config.features, config.map_size[0], config.strips, config.strip_width
         )
+
+    def with_parts(self, grid: tuple[int, int], width: int) -> LKAReID:
+        """A network with these weights that gives parts in place of strips; their head is new.
+
+        Args:
+            grid: (rows, columns) of the parts.
+            width: features of a part.
+        """
+        config = replace(self.config, strips=0, parts=grid, strip_width=width)
+        viewpoints = 0 if self.side_information is None else self.side_information.shape[1]
+        network = LKAReID(config, viewpoints=viewpoints)
+        own = network.state_dict()
+        kept = {key: value for key, value in self.state_dict().items() if not key.startswith("strip_head.")}
+        network.load_state_dict({key: kept.get(key, own[key]) for key in own}, strict=True)
+        return network.train(self.training)
 
     def _stage4(self, name: str) -> nn.Sequential:
         mixer = MIXERS.named(name)
@@ -207,8 +239,17 @@ class LKAReID(nn.Module):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """`[B, 3, H, W]` -> a map `[B, F, H/16, W/16]` for each branch."""
-        shared = self.trunk(images)
+        return self.branch_maps(self.trunk(images))
+
+    def branch_maps(self, shared: Tensor) -> list[Tensor]:
+        """The trunk's map `[B, C, H/16, W/16]` -> a map `[B, F, H/16, W/16]` for each branch."""
         return [branch(shared) for branch in self.branches]
+
+    def strips(self, shared: Tensor, maps: list[Tensor]) -> Tensor | None:
+        """The second stage's tokens `[B, s, d]` of the trunk's map and the branches'; None without any."""
+        if self.strip_head is None:
+            return None
+        return self.strip_head(maps if self.config.parts is None else [shared])  # type: ignore[no-any-return]
 
     def pool(self, maps: list[Tensor], viewpoint: Tensor | None = None) -> list[Tensor]:
         """Each map as one vector, plus its LAI vector where a viewpoint `[B]` is given: `[B, F]` each.
@@ -234,10 +275,11 @@ class LKAReID(nn.Module):
 
     def learn(self, images: Tensor, viewpoint: Tensor | None = None) -> TrainingOutput:
         """The forward pass of training: `[B, 3, H, W]` and viewpoints `[B]` -> `TrainingOutput`."""
-        maps = self.maps(images)
+        shared = self.trunk(images)
+        maps = self.branch_maps(shared)
         pooled = self.pool(maps, viewpoint)
         heads = [head(p) for head, p in zip(self.heads, pooled, strict=True)]
-        strips = self.strip_head(maps) if self.strip_head is not None else None
+        strips = self.strips(shared, maps)
         return TrainingOutput(pooled, [n for n, _ in heads], [logits for _, logits in heads], strips)
 
     def forward(self, images: Tensor, viewpoint: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -250,9 +292,9 @@ class LKAReID(nn.Module):
         Returns:
             The descriptor `[B, branches * F]`, L2-normalised, and the strips `[B, s, d]` or None.
         """
-        maps = self.maps(images)
-        strips = self.strip_head(maps) if self.strip_head is not None else None
-        return self.describe(self.pool(maps, viewpoint)), strips
+        shared = self.trunk(images)
+        maps = self.branch_maps(shared)
+        return self.describe(self.pool(maps, viewpoint)), self.strips(shared, maps)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 CANDIDATES = 10
 Distance = Literal["place", "attention"]
+REACH = 0.35
+"""How far a vehicle may lie off its place in a crop before training, as a part of the image's sides."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class RerankerConfig:
         distance: `place`, CarGait's, compares each strip, mixed with what it looks at, with the one in the
             same place; `attention` compares it, as it is, with the strips that it looks at.
         sharpness: mean score of two equal strips in a head, before the softmax, at the start of training.
+        grid: (rows, columns) of parts, whose places the attention then knows; None for strips, whose it does
+            not.
+        weighted: the distances of the strips are weighed by what is learned of each, not alike.
+
+    Raises:
+        ValueError: a grid or weights for a distance that has none.
     """
 
     strip_width: int = 256
@@ -37,10 +45,22 @@ class RerankerConfig:
     fusion: float = 0.0
     distance: Distance = "place"
     sharpness: float = 4.0
+    grid: tuple[int, int] | None = None
+    weighted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.distance == "place" and (self.grid is not None or self.weighted):
+            raise ValueError("a grid and weights of the strips belong to the distance `attention`")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RerankerConfig:
+        """The inverse of `to_dict`."""
+        grid = values.get("grid")
+        return cls(**{**values, "grid": tuple(grid) if grid is not None else None})
 
 
 class Attention(nn.Module):
@@ -51,7 +71,7 @@ class Attention(nn.Module):
     strip looks at all others evenly, and training does not get away from there.)
     """
 
-    def __init__(self, width: int, heads: int, sharpness: float) -> None:
+    def __init__(self, width: int, heads: int, sharpness: float, grid: tuple[int, int] | None = None) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"a strip width of {width} does not split into {heads} heads")
@@ -62,6 +82,7 @@ class Attention(nn.Module):
             nn.init.eye_(layer.weight)
             layer.weight.data.mul_((sharpness * heads * (width / heads) ** 0.5) ** 0.5)
             nn.init.zeros_(layer.bias)
+        self.position = nn.Parameter(nearness(*grid)) if grid is not None else None
 
     def attention(self, queries: Tensor, context: Tensor) -> Tensor:
         """Weights `[..., heads, s, s]` of each query strip over the context's strips; rows sum to 1.
@@ -70,11 +91,20 @@ class Attention(nn.Module):
         """
         q, k = self._split(self.query(queries)), self._split(self.key(context))
         scores: Tensor = q @ k.transpose(-2, -1) / (q.shape[-1] ** 0.5)
+        if self.position is not None:
+            scores = scores + self.position
         return scores.softmax(dim=-1)
 
     def _split(self, x: Tensor) -> Tensor:
         split: Tensor = x.unflatten(-1, (self.heads, -1))
         return split.transpose(-3, -2)
+
+
+def nearness(rows: int, columns: int) -> Tensor:
+    """What a part's score gains by its place, `[s, s]`, column by column: 0 in its own, less farther off."""
+    column, row = torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="ij")
+    places = torch.stack([column.flatten() / columns, row.flatten() / rows], dim=1)
+    return -torch.cdist(places, places).square() / (2 * REACH**2)
 
 
 class CrossAttention(Attention):
@@ -122,18 +152,27 @@ class StripReranker(nn.Module):
     By place, as in CarGait: E_p = MHCA(Q = F_p, K = V = F_c) + F_p, and the other way round for E_c; the
     distance is the mean over the strips of the Euclidean distance between the two.
 
-    Along the attention: with the attention a of the probe's strips over the candidate's (mean over the heads)
-    and b the other way round, the mean over both images' strips of the Euclidean distance to what each looks
-    at, (sum_ij a_ij |F_p,i - F_c,j| + sum_ij b_ji |F_p,i - F_c,j|) / 2s.
+    Along the attention: with the attention a of the probe's strips over the candidate's (mean over the
+    heads) and b the other way round, the mean over both images' strips of the Euclidean distance to what each
+    looks at, (sum_ij a_ij |F_p,i - F_c,j| + sum_ij b_ji |F_p,i - F_c,j|) / 2s. Weighted, the rows of a and b
+    count as much as is learned of their strips, s on the whole.
     """
 
     def __init__(self, config: RerankerConfig | None = None) -> None:
         super().__init__()
         self.config = config or RerankerConfig()
-        kind = CrossAttention if self.config.distance == "place" else Attention
-        shape = self.config.strip_width, self.config.heads, self.config.sharpness
-        self.probe_attention: Attention = kind(*shape)
-        self.candidate_attention = self.probe_attention if self.config.shared else kind(*shape)
+        self.probe_attention = self._attention()
+        self.candidate_attention = self.probe_attention if self.config.shared else self._attention()
+        self.salience: nn.Linear | None = None
+        if self.config.weighted:
+            self.salience = nn.Linear(self.config.strip_width, 1)
+            nn.init.zeros_(self.salience.weight)
+
+    def _attention(self) -> Attention:
+        config = self.config
+        if config.distance == "attention":
+            return Attention(config.strip_width, config.heads, config.sharpness, config.grid)
+        return CrossAttention(config.strip_width, config.heads, config.sharpness)
 
     def embed(self, probes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Probes `[B, s, d]`, candidates `[B, n, s, d]` -> E_p and E_c, `[B, n, s, d]` each.
@@ -188,6 +227,10 @@ class StripReranker(nn.Module):
         """What each of the probe's strips is from those it looks at and that look at it, `[..., s]`."""
         looks = self.probe_attention.attention(probe, candidates).mean(dim=-3)
         is_seen = self.candidate_attention.attention(candidates, probe).mean(dim=-3).transpose(-2, -1)
+        if self.salience is not None:
+            count = probe.shape[-2]
+            looks = looks * (count * self.salience(probe).softmax(dim=-2))
+            is_seen = is_seen * (count * self.salience(candidates).softmax(dim=-2)).transpose(-2, -1)
         return ((looks + is_seen) / 2 * strip_distances(probe, candidates)).sum(dim=-1)
 
     def _difference(self, probe: Tensor, candidates: Tensor) -> Tensor:

@@ -47,3 +47,30 @@ class StripHead(nn.Module):
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Maps `[B, F, H, W]` -> tokens `[B, s, d]`."""
         return self.project(self.pool(maps))
+
+
+class PartHead(StripHead):
+    """Parts: the cells of a grid on the trunk's map, projected to tokens.
+
+    Stage 3 is finer than the branches' last maps, less tied to the vehicles of the training, and the
+    descriptor does not see it but through stage 4: its parts know what the first stage does not. Tokens run
+    column by column, each from top to bottom.
+
+    Args:
+        features: channels of the trunk's map.
+        map_size: (H, W) of it.
+        grid: (rows, columns) of the parts; s = rows * columns.
+        width: d.
+    """
+
+    def __init__(self, features: int, map_size: tuple[int, int], grid: tuple[int, int], width: int) -> None:
+        super().__init__(1, features, map_size[0], grid[0], width)
+        self.register_buffer("columns", pooling_matrix(map_size[1], grid[1]), persistent=False)
+
+    columns: Tensor
+
+    def pool(self, maps: list[Tensor]) -> list[Tensor]:
+        """The trunk's map `[B, F, H, W]`, alone in a list -> its cells `[B, s, F]`, alone in a list."""
+        (shared,) = maps
+        cells = self.bands @ shared @ self.columns.T
+        return [cells.permute(0, 3, 2, 1).flatten(1, 2)]

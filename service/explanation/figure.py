@@ -42,18 +42,25 @@ class Layout:
         image: size of each of the two images.
         tile: size of one activation map.
         branches: columns of those.
+        columns: of the table of distances.
     """
 
     image: tuple[int, int]
     tile: tuple[int, int]
     branches: int
+    columns: int
 
     @classmethod
     def of(cls, explanation: Explanation, manifest: Manifest) -> Layout:
         """The layout for a bundle's input and branches."""
         # Very long inputs are drawn squarer than they are.
         aspect = min(2.0, max(0.5, manifest.input.width / manifest.input.height))
-        return cls((round(HIGH * aspect), HIGH), (round(TILE * aspect), TILE), len(explanation.branches))
+        return cls(
+            (round(HIGH * aspect), HIGH),
+            (round(TILE * aspect), TILE),
+            len(explanation.branches),
+            len(explanation.columns),
+        )
 
     @property
     def table(self) -> int:
@@ -63,7 +70,7 @@ class Layout:
     @property
     def size(self) -> tuple[int, int]:
         """Of the whole figure."""
-        table = (self.branches + 1) * panels.CELL + 80
+        table = (self.columns + 1) * panels.CELL + 80
         maps = MARGIN + 2 * (30 + MAP + 36) + WORDS
         tiles = 30 + MARGIN + self.branches * (self.tile[0] + 12) + 24 + WORDS
         return max(self.table + table, maps, tiles) + MARGIN, self.tiles + 2 * (self.tile[1] + 12) + MARGIN
@@ -140,8 +147,8 @@ def _bands(
     paragraph(draw, (MARGIN, top + high + 12), text, right + wide - MARGIN, colour=FAINT)
 
     distances = explanation.strip_distances
-    panels.distance_table(sheet, (layout.table, top), high, distances, explanation.branches)
-    bar = (layout.branches + 1) * panels.CELL + 8
+    panels.distance_table(sheet, (layout.table, top), high, distances, explanation.columns)
+    bar = (layout.columns + 1) * panels.CELL + 8
     ends = ("0: the same", f"{panels.farthest(distances):.2f}: far apart")
     panels.colour_bar(sheet, (layout.table, top + high + 16), (bar, 10), "distance", ends)
 
@@ -155,7 +162,7 @@ def _attention(sheet: Image.Image, layout: Layout, explanation: Explanation, man
     left = MARGIN + 30
     for attention, rows, columns in ((probe, "probe", "candidate"), (candidate, "candidate", "probe")):
         write(draw, (left, top - 25), f"{rows} (rows) at {columns} (columns)", SMALL, FAINT)
-        panels.attention_map(sheet, (left, top), MAP, attention, explanation.branches, span)
+        panels.attention_map(sheet, (left, top), MAP, attention, explanation.columns, span)
         left += MAP + 36 + 30
     left -= 30
     even = 100 / len(probe)

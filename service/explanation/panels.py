@@ -99,7 +99,7 @@ def ribbons(sheet: Image.Image, at: At, size: Size, attention: Numbers) -> int:
 
 
 def distance_table(
-    sheet: Image.Image, at: At, height: int, distances: Numbers, branches: tuple[str, ...]
+    sheet: Image.Image, at: At, height: int, distances: Numbers, names: tuple[str, ...]
 ) -> int:
     """The distance of each strip, its rows beside the images' bands; the width that it took.
 
@@ -107,18 +107,18 @@ def distance_table(
         sheet: drawn on.
         at: top left corner of the first row; names of the columns stand above.
         height: of the images.
-        distances: `[branches, bands]`.
-        branches: names of the columns.
+        distances: `[columns, bands]`.
+        names: of the columns.
     """
     draw = ImageDraw.Draw(sheet)
     x, y = at
     bands = distances.shape[1]
     means = distances.mean(axis=0)
-    columns = [*zip(branches, distances, strict=True), ("mean", means)]
+    columns = [*zip(names, distances, strict=True), ("mean", means)]
     bounds = edges(bands, height)
     for number, (name, column) in enumerate(columns):
         # The mean stands apart from what it is the mean of.
-        left = x + number * CELL + (10 if number == len(branches) else 0)
+        left = x + number * CELL + (10 if number == len(names) else 0)
         write(draw, (left + CELL / 2, y - 8), name, NORMAL, INK, "ms")
         for band, value in enumerate(column):
             ground = colours.colour(value / farthest(distances), "distance")
@@ -145,19 +145,19 @@ def ratio_span(*attentions: Numbers) -> float:
 
 
 def attention_map(
-    sheet: Image.Image, at: At, side: int, attention: Numbers, branches: tuple[str, ...], span: float
+    sheet: Image.Image, at: At, side: int, attention: Numbers, names: tuple[str, ...], span: float
 ) -> None:
-    """The weights `[s, s]` as multiples of the uniform one; rows look at columns, branch by branch."""
+    """The weights `[s, s]` as multiples of the uniform one; strips stand column by column."""
     x, y = at
     ratio = np.log(np.maximum(attention * len(attention), 1e-6)) / math.log(span)
     pixels = colours.shade((ratio + 1) / 2, "attention")
     sheet.paste(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST), at)
     draw = ImageDraw.Draw(sheet)
-    bounds = edges(len(branches), side)
+    bounds = edges(len(names), side)
     for bound in bounds:
         draw.line((x + bound, y, x + bound, y + side), INK, 1)
         draw.line((x, y + bound, x + side, y + bound), INK, 1)
-    for name, (low, high) in zip(branches, pairwise(bounds), strict=True):
+    for name, (low, high) in zip(names, pairwise(bounds), strict=True):
         write(draw, (x + (low + high) / 2, y - 7), name, SMALL, FAINT, "ms")
         write(draw, (x - 7, y + (low + high) / 2), name, SMALL, FAINT, "rm")
 

@@ -50,7 +50,7 @@ def ribbons(attention: Numbers, manifest: Manifest) -> str:
     text = "Ribbons: how far a probe band's attention to a candidate band exceeds an even share"
     if attention.max() * len(attention) > EVEN:
         text += f" (the widest: {percent(attention.max(), 0)}, even is {percent(1 / len(attention), 0)})"
-    return f"{text}, over all branches and heads. Images are shown as the network gets them, squeezed to " + (
+    return f"{text}, over all columns and heads. Images are shown as the network gets them, squeezed to " + (
         f"{spec.width} x {spec.height} px; a strip also sees some way beyond its band."
     )
 
@@ -64,9 +64,9 @@ def even(attention: Numbers) -> str:
 def strips(explanation: Explanation, manifest: Manifest) -> str:
     """How the maps of attention are to be read."""
     text = (
-        f"A strip is a band of a branch: {len(explanation.branches)} x {explanation.bands} of an image, "
-        "bands from top to bottom within each branch. Colours show the mean over the heads as a multiple of "
-        "an even share; rows add up to 100 %."
+        f"{_cut(explanation)}: {len(explanation.columns)} x {explanation.bands} of an image, "
+        f"bands from top to bottom within each {_column(explanation)}. Colours show the mean over the heads "
+        "as a multiple of an even share; rows add up to 100 %."
     )
     if compares_along(manifest):
         text += " A strip's distance is that from the strips that it looks at, and that look at it."
@@ -133,5 +133,15 @@ def _looked(explanation: Explanation, of: Direction) -> str:
 
 
 def _strip(explanation: Explanation, strip: int) -> str:
-    branch, band = divmod(strip, explanation.bands)
-    return f"{explanation.branches[branch]} band {band + 1}"
+    column, band = divmod(strip, explanation.bands)
+    return f"{explanation.columns[column]} band {band + 1}"
+
+
+def _column(explanation: Explanation) -> str:
+    return "branch" if explanation.columns == explanation.branches else "column"
+
+
+def _cut(explanation: Explanation) -> str:
+    if explanation.columns == explanation.branches:
+        return "A strip is a band of a branch"
+    return "A strip is a cell of a grid: a band of one of the columns C1 (left) to " + explanation.columns[-1]

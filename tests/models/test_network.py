@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -131,3 +134,34 @@ def test_an_unknown_loss_is_refused() -> None:
 
 def test_a_configuration_survives_the_way_through_json() -> None:
     assert NetworkConfig.from_dict(SMALL.to_dict()) == SMALL
+
+
+PARTS = replace(SMALL, strips=0, parts=(2, 3))
+
+
+def test_parts_are_the_cells_of_the_trunks_map_column_by_column() -> None:
+    network = LKAReID(PARTS).eval()
+    head = network.strip_head
+    assert head is not None
+    shared = torch.zeros(1, network.trunk.channels, 4, 6)
+    shared[:, :, :2, 4:] = 1.0  # the upper cell of the last of three columns
+    (cells,) = head.pool([shared])
+    assert cells.shape == (1, 6, network.trunk.channels)
+    assert cells[0].mean(dim=1).tolist() == [0, 0, 0, 0, 1, 0]
+
+
+def test_a_network_gives_parts_in_place_of_strips_and_the_same_descriptors() -> None:
+    network = LKAReID(SMALL).eval()
+    other = network.with_parts((2, 3), 5)
+    images = torch.randn(3, 3, 64, 96)
+    descriptor, parts = other(images)
+    torch.testing.assert_close(descriptor, network(images)[0])
+    assert parts.shape == (3, 6, 5)
+    torch.testing.assert_close(parts.norm(dim=2), torch.ones(3, 6))
+    assert other.config.tokens == 6
+    assert NetworkConfig.from_dict(json.loads(json.dumps(other.config.to_dict()))) == other.config
+
+
+def test_strips_and_parts_are_not_given_at_once() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        replace(SMALL, parts=(2, 3))

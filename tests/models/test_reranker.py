@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -181,3 +183,49 @@ def test_along_the_attention_no_strip_is_mixed() -> None:
     with pytest.raises(ValueError, match="mixes no strips"):
         along().embed(probes, others)
     assert {name.split(".")[1] for name in along().state_dict()} == {"query", "key"}
+
+
+def on_a_grid(*, weighted: bool) -> StripReranker:
+    """Along the attention, with parts in two rows and three columns."""
+    torch.manual_seed(0)
+    config = RerankerConfig(
+        strip_width=WIDTH, heads=1, distance="attention", grid=(2, 3), weighted=weighted, fusion=0.5
+    )
+    model = StripReranker(config).double().eval()
+    if model.salience is not None:
+        torch.nn.init.normal_(model.salience.weight, std=0.5)
+    return model
+
+
+def test_parts_that_are_all_alike_look_at_their_own_place_first_and_less_the_farther_off() -> None:
+    attention = on_a_grid(weighted=False).probe_attention
+    alike = torch.ones(STRIPS, WIDTH, dtype=torch.float64) / WIDTH**0.5
+    looks = attention.attention(alike, alike)[0]
+    assert looks.argmax(dim=1).tolist() == list(range(STRIPS))
+    # Column by column: part 0 lies above part 1, part 2 beside it, part 5 across.
+    assert looks[0, 0] > looks[0, 2] > looks[0, 5]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_parts_explained_add_up_to_the_distance(weighted: bool) -> None:
+    model = on_a_grid(weighted=weighted)
+    probes, others, similarities = pairs(candidates=1)
+    _, _, lengths = model.explain(probes, others[:, 0])
+    distance = model(probes, others, similarities)[:, 0]
+    torch.testing.assert_close(lengths.mean(dim=1) + 0.5 * (1 - similarities[:, 0]), distance)
+
+
+def test_a_weighted_distance_is_symmetric_and_differs_from_the_even_one() -> None:
+    model, even = on_a_grid(weighted=True), on_a_grid(weighted=False)
+    probes, others, similarities = pairs(candidates=1)
+    there = model(probes, others, similarities)
+    back = model(others[:, 0], probes.unsqueeze(1), similarities)
+    torch.testing.assert_close(there, back)
+    assert not torch.allclose(there, even(probes, others, similarities))
+
+
+def test_a_grid_belongs_to_the_distance_along_the_attention() -> None:
+    with pytest.raises(ValueError, match="distance `attention`"):
+        RerankerConfig(distance="place", weighted=True)
+    config = RerankerConfig(distance="attention", grid=(2, 3))
+    assert RerankerConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

@@ -98,6 +98,6 @@ def load_reranker(path: Path) -> StripReranker:
     Raises:
         WeightsError: no such file, or not a re-ranker.
     """
-    reranker = StripReranker(RerankerConfig(**read_config(path, "re-ranker")))
+    reranker = StripReranker(RerankerConfig.from_dict(read_config(path, "re-ranker")))
     reranker.load_state_dict(load_file(path), strict=True)
     return reranker.eval()

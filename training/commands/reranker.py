@@ -10,6 +10,7 @@ import typer
 from training.commands.running import (
     Changes,
     DataSet,
+    Further,
     Resume,
     RunFolder,
     Weights,
@@ -49,6 +50,7 @@ def reranker(
         ),
     ] = None,
     weights: Weights = None,
+    further: Further = None,
     folder: RunFolder = Path("runs/reranker"),
     parts: Annotated[
         Path | None,
@@ -93,7 +95,7 @@ def reranker(
             metrics = RerankerExperiment(
                 chosen,
                 first,
-                sources(data, weights),
+                sources(data, weights, further),
                 folder,
                 here.reporter,
                 given=embedder_run,

@@ -44,6 +44,10 @@ class ShapeConfig(Section):
         default=0, description="strips a branch, for the re-ranker; 0: none"
     )
     strip_width: Count = Field(default=256, description="features of a strip")
+    parts: tuple[Count, Count] | None = Field(
+        default=None,
+        description="for the re-ranker: rows and columns of a grid of parts on the trunk's map, no strips",
+    )
     side_information: Literal["none", "camera", "view", "camera-view"] = Field(
         default="none", description="LAI: a learned vector for each camera, view, or pair of them"
     )

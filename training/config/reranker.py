@@ -30,6 +30,9 @@ class HeadTraining:
         temperature: of the loss.
         seed: of initialisation and batches.
         views: changed copies of every image, beside the image itself.
+        parts: (rows, columns) of a grid on the trunk's map, in place of the strips; None for strips.
+        width: features of a part.
+        images: learn from so many at most, whole vehicles; 0 for all.
     """
 
     steps: int = 300
@@ -38,6 +41,9 @@ class HeadTraining:
     temperature: float = 0.07
     seed: int = 0
     views: int = 2
+    parts: tuple[int, int] | None = None
+    width: int = 128
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,9 @@ class ListsConfig(Section):
         description="changed copies of every image: more lists, and in augmented mining the only probes; "
         "changed as the embedder's training changes images",
     )
+    images: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="images of whole vehicles whose lists are learned from at most; 0: all"
+    )
     candidates: Annotated[int, Field(gt=1)] = Field(default=30, description="v, length of a list")
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="of the embedder's forward pass (autocast)"
@@ -119,6 +128,14 @@ class HeadConfig(Section):
     views: Annotated[int, Field(ge=0)] = Field(
         default=2, description="changed copies of every image, beside the image itself"
     )
+    parts: tuple[Count, Count] | None = Field(
+        default=None,
+        description="rows and columns of a grid of parts on the trunk's map, in place of strips",
+    )
+    width: Count = Field(default=128, description="parts: features of one")
+    images: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="images of whole vehicles to learn from at most; 0: all"
+    )
 
     def build(self, seed: int) -> HeadTraining | None:
         """How it is trained; None where it is kept."""
@@ -141,10 +158,18 @@ class RerankerShapeConfig(Section):
     sharpness: Positive = Field(
         default=4.0, description="mean score of two equal strips in a head, before the softmax, untrained"
     )
+    weighted: bool = Field(
+        default=False, description="weigh the distances of the strips by what is learned of each"
+    )
 
-    def build(self, strip_width: int) -> RerankerConfig:
-        """The re-ranker's own configuration."""
-        return RerankerConfig(strip_width=strip_width, **self.model_dump())
+    def build(self, strip_width: int, grid: tuple[int, int] | None = None) -> RerankerConfig:
+        """The re-ranker's own configuration.
+
+        Args:
+            strip_width: features of a strip.
+            grid: (rows, columns) of parts, whose places it is told; None for strips.
+        """
+        return RerankerConfig(strip_width=strip_width, grid=grid, **self.model_dump())
 
 
 class RerankerTrainingConfig(Section):
@@ -184,8 +209,8 @@ class CheckpointConfig(Section):
     )
     fusions: tuple[NotNegative, ...] = Field(
         default=(),
-        description="folds: weights of the first stage to choose from too, by the rank of the first correct "
-        "match",
+        description="folds, vehicles: weights of the first stage to choose from too, by the rank of the "
+        "first correct match",
     )
 
 
@@ -215,8 +240,15 @@ class RerankerExperimentConfig(Section):
     def _fits(self) -> Self:
         if self.checkpoint.by == "folds" and self.lists.mining != "out-of-fold":
             raise ValueError(f"checkpoint.by folds needs folds, which {self.lists.mining} mining has not")
-        if self.checkpoint.fusions and self.checkpoint.by != "folds":
-            raise ValueError("checkpoint.fusions are chosen from by folds alone; set checkpoint.by to folds")
+        if self.checkpoint.fusions and self.checkpoint.by not in ("folds", "vehicles"):
+            raise ValueError(
+                "checkpoint.fusions are chosen from by vehicles that are not learned from; "
+                "set checkpoint.by to folds or vehicles"
+            )
+        if self.head.parts is not None and not self.head.steps:
+            raise ValueError("parts need a head of their own; set head.steps to 300 or so")
+        if self.shape.weighted and self.shape.distance != "attention":
+            raise ValueError("shape.weighted belongs to shape.distance attention")
         return self
 
     def build(self) -> RerankerTraining:

@@ -92,6 +92,32 @@ def _fewer(vehicles: int) -> str:
     return f"set data.validation_vehicles to {vehicles - 2:,} or fewer" if vehicles > 2 else "add vehicles"
 
 
+def whole_vehicles(images: list[VehicleImage], most: int, seed: int) -> list[VehicleImage]:
+    """At most so many images, all of each vehicle that is kept, from each domain alike; all for 0.
+
+    A domain that has fewer than its share leaves the rest of it to the others.
+    """
+    if not most or len(images) <= most:
+        return images
+    domains: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for image in images:
+        domains[image.domain][image.vehicle_id] += 1
+    kept: set[str] = set()
+    left = most
+    by_size = sorted(domains.values(), key=lambda vehicles: sum(vehicles.values()))
+    for number, vehicles in enumerate(by_size):
+        share = left // (len(by_size) - number)
+        order = sorted(vehicles)
+        random.Random(seed).shuffle(order)  # noqa: S311
+        for vehicle in order:
+            if vehicles[vehicle] > share:
+                break
+            share -= vehicles[vehicle]
+            left -= vehicles[vehicle]
+            kept.add(vehicle)
+    return [image for image in images if image.vehicle_id in kept]
+
+
 def thinned(images: list[VehicleImage], most: int) -> list[VehicleImage]:
     """At most so many images of each vehicle, evenly spaced in their order; all of them for 0."""
     if not most:

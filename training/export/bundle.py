@@ -93,7 +93,7 @@ def export_embedder(network: LKAReID, path: Path, precision: Precision, *, expla
     An explainable one has a third output, `activations [B, branches, h, w]`.
     """
     height, width = network.config.image_size
-    outputs = ["descriptor"] + (["strips"] if network.config.strips else [])
+    outputs = ["descriptor"] + (["strips"] if network.config.tokens else [])
     outputs += ["activations"] if explainable else []
     module = ActivatedEmbedder(network).eval() if explainable else network
     _export(module, (torch.randn(2, 3, height, width),), path, ["images"], outputs, {"images": {0: "batch"}})
@@ -225,9 +225,9 @@ def export_bundle(
     Raises:
         ExportError: ONNX Runtime does not agree with torch; `folder` is left as it was.
     """
-    if reranker is not None and not network.config.strips:
+    if reranker is not None and not network.config.tokens:
         raise ExportError("a re-ranker needs a network with strips")
-    strips = network.config.strips * len(network.config.branches)
+    strips = network.config.tokens
     height, width = network.config.image_size
     with replaced(folder) as draft:
         export_embedder(network, draft / EMBEDDER, precision, explainable=explainable)

@@ -24,8 +24,9 @@ class ActivatedEmbedder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """`[B, 3, H, W]` -> descriptor `[B, d]`, strips `[B, s, w]` or None, `activations` of the maps."""
-        maps = self.network.maps(images)
-        strips = self.network.strip_head(maps) if self.network.strip_head is not None else None
+        shared = self.network.trunk(images)
+        maps = self.network.branch_maps(shared)
+        strips = self.network.strips(shared, maps)
         return self.network.describe(self.network.pool(maps)), strips, activations(maps)
 
 

@@ -18,6 +18,7 @@ from training.config.embedder import ExperimentConfig
 from training.config.reranker import HeadTraining, ListsConfig
 from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.split import whole_vehicles
 from training.distributed import Process
 from training.embedder.experiment import Experiment, Sources
 from training.export.bundle import Precision, for_inference
@@ -27,6 +28,7 @@ from training.features.store import FeatureStoreError, features_exist, open_feat
 from training.loading.augmentation import Augmentation
 from training.progress import Reporter
 from training.reporting.provenance import data_hash
+from training.reranker.part_head import train_part_head
 from training.reranker.strip_head import own_head
 from training.signals import StoppedError, StopRequest
 
@@ -93,7 +95,7 @@ class Parts:
         self.batch = batch
         self.process = process or Process()
         self.stop = stop or StopRequest()
-        if not embedder.network.strips:
+        if not embedder.network.strips and not (head and head.parts):
             raise DatasetError(
                 f"{embedder.name}: the re-ranker compares strips, and this embedder gives none; "
                 "train it with network.strips=4 and losses.strips=1"
@@ -158,7 +160,10 @@ class Parts:
                 "seed": self.lists.seed,
                 "data": data_hash(experiment.train),
             }
-            self._replace_head(self.head, network, provenance, experiment.train, name)
+            if self.head.parts is not None:
+                network = network.with_parts(self.head.parts, self.head.width)
+            images = whole_vehicles(experiment.train, self.head.images, self.lists.seed)
+            self._replace_head(self.head, network, provenance, images, name)
         return Frozen(network, provenance)
 
     def _replace_head(
@@ -174,14 +179,19 @@ class Parts:
         if not path.exists():
             self.reporter.part(f"head of {name}")
             total = (config.views + 1) * len(images)
-            head = own_head(
-                network.to(self.process.device),
-                images,
-                Augmentation(self.config.spec, self.config.augmentation),
-                random.Random(f"{self.lists.seed}/{name}-head"),  # noqa: S311
-                config,
-                bf16=self.lists.precision == "bf16",
-                report=lambda done: self._embedded(done, total),
+            change = Augmentation(self.config.spec, self.config.augmentation)
+            source = random.Random(f"{self.lists.seed}/{name}-head")  # noqa: S311
+            bf16, network = self.lists.precision == "bf16", network.to(self.process.device)
+
+            def report(done: int) -> None:
+                self._embedded(done, total)
+
+            head = (
+                own_head(network, images, change, source, config, bf16=bf16, report=report)
+                if config.parts is None
+                else train_part_head(
+                    network, config.parts, images, change, source, config, bf16=bf16, report=report
+                )
             )
             save(path, head, "strip head", provenance)
             network.cpu()

@@ -16,6 +16,7 @@ from training.config.files import write_config
 from training.config.reranker import RerankerExperimentConfig
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.requirements import require_lists
+from training.datasets.split import whole_vehicles
 from training.distributed import Process, ProcessError
 from training.embedder.experiment import Sources, run_record
 from training.evaluation.assessment import assess
@@ -98,7 +99,8 @@ class RerankerExperiment:
             raise DatasetError(
                 f"{sources.data}: has nothing to measure on, so that checkpoint.by cannot be measured"
             )
-        self.roles = Roles.of(self.parts.train, self.tasks, config.lists, config.checkpoint)
+        learned = whole_vehicles(self.parts.train, config.lists.images, config.lists.seed)
+        self.roles = Roles.of(learned, self.tasks, config.lists, config.checkpoint)
         require_lists(
             sources.data, self.roles.folds, self.tasks, config.lists.candidates, config.training.batch
         )
@@ -107,7 +109,7 @@ class RerankerExperiment:
     def settings(self) -> dict[str, Any]:
         """What the re-ranker depends on, as JSON types."""
         return {
-            **sources_of(self.sources.data, self.parts.train, self.sources.weights),
+            **sources_of(self.sources.data, self.parts.train, self.sources.weights, self.sources.further),
             "reranker": self.config.model_dump(mode="json", exclude={"name", "run", "bundle"}),
             "experiment": self.embedder.settings(),
             "embedder": self.parts.embedder.provenance["embedder"],
@@ -165,7 +167,7 @@ class RerankerExperiment:
         trainer = RerankerTrainer(
             lists.all(),
             lists.validation,
-            self.config.shape.build(lists.width),
+            self.config.shape.build(lists.width, self.config.head.parts),
             self.config.build(),
             steps=choice.steps if choice is not None else None,
             checkpoints=checkpoints,
@@ -173,7 +175,8 @@ class RerankerExperiment:
             stop=self.stop,
         )
         trainer.run()
-        return Selection.of(trainer, choice), trainer.history
+        fusions = self.config.checkpoint.fusions if choice is None else ()
+        return Selection.of(trainer, choice, fusions), trainer.history
 
     def _measured(self, served: Frozen) -> Features:
         images: dict[Path, VehicleImage] = {i.path: i for task in self.tasks for i in task.images()}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from models.reranker import RerankerConfig, StripReranker
 from training.checkpoints.resume import kept
@@ -22,6 +23,7 @@ from training.reranker.trainer import RerankerTrainer
 from training.signals import StopRequest
 
 K = TypeVar("K")
+BATCH = 256
 FUSIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
@@ -127,6 +129,22 @@ def _reciprocal_rank(images: Fold, model: StripReranker | None) -> float:
     return figure(pooled(cross_camera(images.features, model)), "MRR")
 
 
+def _rank_in_lists(folds: Sequence[Fold], model: StripReranker, fusion: float) -> float:
+    """Mean reciprocal rank of the first correct candidate over lists re-ordered under a fusion."""
+    ranked = with_fusion(model, fusion)
+    ranks: list[float] = []
+    with torch.inference_mode():
+        for fold in folds:
+            ranked.to(fold.device)
+            for start in range(0, len(fold.lists), BATCH):
+                chosen = np.arange(start, min(start + BATCH, len(fold.lists)))
+                probes, candidates, similarities, correct = fold.batch(chosen)
+                order = ranked(probes, candidates, similarities).argsort(dim=1, stable=True)
+                place = correct.gather(1, order).float().argmax(dim=1)
+                ranks += (1 / (1 + place.float())).tolist()
+    return float(np.mean(ranks))
+
+
 def kept_choice(
     path: Path,
     lists: LearningLists,
@@ -159,7 +177,7 @@ def kept_choice(
             )
         return choose_reranker(
             lists.folds,
-            config.shape.build(lists.width),
+            config.shape.build(lists.width, config.head.parts),
             config.build(),
             reporter,
             config.checkpoint.fusions or (config.shape.fusion,),
@@ -178,28 +196,35 @@ class Selection:
         step: whose weights it has.
         losses: step -> ranking loss on the validation lists.
         choice: steps and fusion found by leaving out folds; None without.
+        by_fusion: without a choice, fusion -> mean reciprocal rank on the validation lists.
     """
 
     model: StripReranker
     step: int
     losses: dict[int, float]
     choice: Choice | None
+    by_fusion: dict[float, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, trainer: RerankerTrainer, choice: Choice | None) -> Selection:
+    def of(cls, trainer: RerankerTrainer, choice: Choice | None, fusions: Sequence[float] = ()) -> Selection:
         """What to keep of a finished training.
 
         Args:
             trainer: its result has the weights of the lowest validation loss, where there is one.
             choice: of its steps and fusion, or None.
+            fusions: without a choice, weights of the first stage to choose from on the validation lists; the
+                first one stands where several are equal.
         """
         model = trainer.result.cpu()
         if choice is not None:
             return cls(with_fusion(model, choice.fusion), choice.steps, choice.losses, choice)
+        by_fusion = {fusion: _rank_in_lists(trainer.validation, model, fusion) for fusion in fusions}
+        if by_fusion:
+            model = with_fusion(model, max(by_fusion, key=_of(by_fusion)))
         losses = trainer.validation_losses
         # The trainer keeps the last of several equal ones.
         lowest = [step for step, loss in losses.items() if loss == min(losses.values())]
-        return cls(model, max(lowest, default=trainer.steps), losses, None)
+        return cls(model, max(lowest, default=trainer.steps), losses, None, by_fusion)
 
     def to_dict(self, config: RerankerExperimentConfig) -> dict[str, Any]:
         """For a report, as plain JSON types."""
@@ -210,6 +235,11 @@ class Selection:
             found["note"] = "chosen on the vehicles that are measured: their figures are optimistic"
         if by == "vehicles" and config.lists.mining != "out-of-fold":
             found["note"] = "the embedder was trained on the vehicles that the checkpoint was chosen on"
+        if self.by_fusion:
+            found |= {
+                "fusion": self.model.config.fusion,
+                "reciprocal_rank_by_fusion": {f"{key:g}": rank for key, rank in self.by_fusion.items()},
+            }
         if self.choice is not None:
             choice = self.choice.to_dict()
             found |= {

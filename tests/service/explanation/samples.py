@@ -25,12 +25,18 @@ def manifest(name: str = "small", *, width: int = 64, height: int = 64) -> Manif
 
 
 def explanation(
-    *, bands: int = 4, branches: tuple[str, ...] = BRANCHES, sharpness: float = 1.0, seed: int = 0
+    *,
+    bands: int = 4,
+    branches: tuple[str, ...] = BRANCHES,
+    columns: tuple[str, ...] | None = None,
+    sharpness: float = 1.0,
+    seed: int = 0,
 ) -> Explanation:
-    """Random numbers of the right shapes; a sharpness of 0 is even attention."""
+    """Random numbers of the right shapes; a sharpness of 0 is even attention, no columns are the branches."""
     source = np.random.default_rng(seed)
+    columns = columns or branches
     count = len(branches)
-    strips = count * bands
+    strips = len(columns) * bands
 
     def attention() -> NDArray[np.float32]:
         scores = np.exp(sharpness * source.normal(size=(2, strips, strips)))
@@ -41,7 +47,8 @@ def explanation(
         similarity=0.75,
         fusion=2.0,
         branches=branches,
-        strip_distances=source.uniform(0.2, 1.2, (count, bands)).astype(np.float32),
+        columns=columns,
+        strip_distances=source.uniform(0.2, 1.2, (len(columns), bands)).astype(np.float32),
         probe_attention=attention(),
         candidate_attention=attention(),
         probe_activations=source.uniform(size=(count, 5, 5)).astype(np.float32),

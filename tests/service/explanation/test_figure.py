@@ -189,3 +189,12 @@ def test_a_long_name_is_measured_a_few_times_and_not_at_each_of_its_lengths(
     monkeypatch.setattr(lettering, "width", width)
     assert lettering.fit("a" * 50_000 + "b" * 50_000, 13, 350) == "a" * 24 + "..." + "b" * 23
     assert sum(measured) < 20_000
+
+
+def test_a_grid_of_parts_is_named_by_its_columns() -> None:
+    grid = explanation(columns=("C1", "C2", "C3"))
+    described = manifest()
+    figure = draw(grid, pair(), described)
+    assert figure.size == Layout.of(grid, described).size
+    assert "a band of one of the columns C1 (left) to C3" in words.strips(grid, described)
+    assert any("C" in value and "band" in value for _, value in words.summary(grid, described))

@@ -32,7 +32,7 @@ def test_every_option_of_shape_and_training_has_a_key() -> None:
     training = {field.name for field in dataclasses.fields(RerankerTraining)}
     assert set(RerankerTrainingConfig.model_fields) == training - {"candidates", "seed"}
     shape = {field.name for field in dataclasses.fields(RerankerConfig)}
-    assert set(RerankerShapeConfig.model_fields) == shape - {"strip_width"}
+    assert set(RerankerShapeConfig.model_fields) == shape - {"strip_width", "grid"}
     head = {field.name for field in dataclasses.fields(HeadTraining)}
     assert set(HeadConfig.model_fields) == head - {"seed"}
 
@@ -78,7 +78,10 @@ def test_the_default_bundle_is_chosen_by_folds_and_stored_in_8_bits() -> None:
         ("lists.folds=1", "lists.folds: Input should be greater than 1"),
         ("lists.mining=augmented", "lists: augmented mining has changed copies as probes; set views to 1"),
         ("training.check_every=999", "training: steps (100000) must be a multiple of check_every (999)"),
-        ("checkpoint.fusions=[0, 1]", "checkpoint.fusions are chosen from by folds alone"),
+        (
+            "head.parts=[2, 2]",
+            "parts need a head of their own; set head.steps to 300 or so",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_and_the_nearest_key_named(change: str, message: str) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from tests.training.conftest import pretend
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
-from training.datasets.split import split_by_identity, split_dataset, thinned
+from training.datasets.split import split_by_identity, split_dataset, thinned, whole_vehicles
 
 
 def test_no_vehicle_is_on_both_sides_of_a_split_and_none_is_lost() -> None:
@@ -80,3 +82,15 @@ def test_setting_all_vehicles_aside_is_refused_with_the_setting(vehicles: int, r
     dataset = Dataset("manifest", Path("own"), images, [Task("all", images, images)], has_split=False)
     with pytest.raises(DatasetError, match=f"own: has {vehicles} vehicles, .*; {remedy}"):
         split_dataset(dataset, 9)
+
+
+def test_fewer_images_are_whole_vehicles_and_a_small_domain_leaves_its_share_to_the_others() -> None:
+    small = pretend(5)
+    large = [replace(i, vehicle_id=f"r/{i.vehicle_id}", domain="rendered") for i in pretend(40, cameras=3)]
+    kept = whole_vehicles([*small, *large], 60, seed=0)
+    assert [image for image in kept if not image.domain] == small
+    counts = Counter(image.vehicle_id for image in kept if image.domain)
+    assert set(counts.values()) == {3}
+    assert len(counts) == 50 // 3
+    assert whole_vehicles([*small, *large], 60, seed=1) != kept
+    assert whole_vehicles(small, 0, seed=0) == whole_vehicles(small, 100, seed=0) == small

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from models.bundle import Bundle
+from models.explainer import Explainer
 from models.runtime import Models
 from tests.training.small import Diary, experiment, merged
 from training.checkpoints.resume import ResumeError
@@ -426,3 +427,34 @@ def test_interrupted_while_a_head_is_made_it_says_so_and_leaves_none(tree: Path,
     with pytest.raises(StoppedError, match="stopped after embedding"):
         made(tree, tmp_path / "run", config(head={**HEAD, "views": 70}), reporter=diary).parts.embedder  # noqa: B018
     assert not list((tmp_path / "run" / "heads").glob("*.safetensors"))
+
+
+PARTS: dict[str, Any] = {
+    "head": {"parts": [2, 3], "width": 8, "steps": 4, "vehicles": 4, "views": 1, "images": 16},
+    "lists": {"mining": "augmented", "views": 1},
+    "shape": {"heads": 1, "distance": "attention", "weighted": True},
+    "checkpoint": {"vehicles": 2, "fusions": [0.5, 2]},
+    "bundle": {"export": True},
+}
+
+
+@pytest.mark.slow
+def test_a_re_ranker_of_parts_is_trained_exported_and_explained(tree: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    metrics = made(tree, folder, config(**PARTS)).run()
+    ranks = metrics["checkpoint"]["reciprocal_rank_by_fusion"]
+    assert set(ranks) == {"0.5", "2"}
+    assert metrics["checkpoint"]["fusion"] == float(max(ranks, key=ranks.get))
+    bundle = Bundle.load(folder / "bundle")
+    assert bundle.manifest.strips == (6, 8)
+    assert bundle.manifest.network["parts"] == [2, 3]
+    with Image.open(next(tree.parent.glob("*.png"))) as image:
+        found = Explainer(bundle).explain(image.convert("RGB"), image.convert("RGB"))
+    assert found.columns == ("C1", "C2", "C3")
+    assert found.strip_distances.shape == (3, 2)
+    assert len(found.branches) == 4
+
+
+def test_parts_need_a_head_of_their_own() -> None:
+    with pytest.raises(ValueError, match=r"set head\.steps"):
+        config(head={"parts": [2, 2], "steps": 0})

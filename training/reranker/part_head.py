@@ -1,0 +1,107 @@
+"""A head of parts, trained on the trunk's finished maps; no descriptor depends on it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from models.network import LKAReID
+from models.reranker import RerankerConfig, StripReranker
+from models.strips import PartHead
+from training.config.reranker import HeadTraining
+from training.datasets.image import VehicleImage
+from training.embedder.losses import contrastive
+from training.features.cells import view_cells
+from training.loading.augmentation import Augmentation
+
+SCALE = 10.0
+"""What a distance of parts is multiplied by before the contrastive loss's temperature of 1."""
+
+
+def train_part_head(
+    network: LKAReID,
+    grid: tuple[int, int],
+    images: list[VehicleImage],
+    augmentation: Augmentation,
+    source: random.Random,
+    config: HeadTraining,
+    *,
+    bf16: bool = False,
+    report: Callable[[int], None] = lambda _: None,
+) -> PartHead:
+    """A head for a network's parts, in evaluation mode.
+
+    Parts learn from the distance that the second stage takes, along the attention of an untrained re-ranker:
+    a part is to be like the part of the other image that shows the same place of the vehicle, wherever the
+    crop has put it. The vehicles of a batch are of one domain.
+
+    Args:
+        network: in evaluation mode.
+        grid: (rows, columns).
+        images: that it was trained on.
+        augmentation: changes the copies, and says what the network wants to see.
+        source: draws the changes.
+        config: of the training.
+        bf16: run the network under bfloat16 autocast.
+        report: called with the number of images and copies embedded.
+    """
+    views = view_cells(network, images, grid, config.views, augmentation, source, bf16=bf16, report=report)
+    torch.manual_seed(config.seed)
+    size = network.config.image_size[0] // 16, network.config.image_size[1] // 16
+    device = views[0].device
+    head = PartHead(network.trunk.channels, size, grid, config.width).to(device)
+    shape = RerankerConfig(
+        strip_width=config.width, heads=1, distance="attention", sharpness=SHARPNESS, grid=grid
+    )
+    matching = StripReranker(shape).to(device).requires_grad_(False)
+    labels, domains = _numbered(images)
+    optimiser = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, config.steps)
+    drawing = torch.Generator().manual_seed(config.seed)
+    for step in range(config.steps):
+        rows = _batch(domains[step % len(domains)], config.vehicles, drawing)
+        view = torch.randint(len(views), (len(rows),), generator=drawing)
+        cells = torch.stack([views[v][row] for v, row in zip(view.tolist(), rows.tolist(), strict=True)])
+        tokens = head.project([cells.float()])
+        loss = contrastive(-SCALE * _distances(matching, tokens), labels[rows].to(device), 1.0)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 10.0)
+        optimiser.step()
+        schedule.step()
+    return head.eval()
+
+
+SHARPNESS = 20.0
+"""Of the untrained attention; see `RerankerConfig.sharpness`."""
+
+
+def _distances(matching: StripReranker, tokens: Tensor) -> Tensor:
+    """`[B, s, d]` -> `[B, B]`, each image against all."""
+    everyone = tokens.unsqueeze(0).expand(len(tokens), -1, -1, -1)
+    distances: Tensor = matching(tokens, everyone, tokens.new_zeros(len(tokens), len(tokens)))
+    return distances
+
+
+def _numbered(images: list[VehicleImage]) -> tuple[Tensor, list[list[list[int]]]]:
+    """Labels `[N]`, and of each domain the positions of each vehicle's images."""
+    number = {name: i for i, name in enumerate(sorted({image.vehicle_id for image in images}))}
+    members: dict[str, dict[str, list[int]]] = {}
+    for position, image in enumerate(images):
+        members.setdefault(image.domain, {}).setdefault(image.vehicle_id, []).append(position)
+    labels = torch.tensor([number[image.vehicle_id] for image in images])
+    return labels, [list(vehicles.values()) for vehicles in members.values()]
+
+
+def _batch(vehicles: list[list[int]], count: int, drawing: torch.Generator) -> Tensor:
+    """Positions of two images of each of `count` vehicles."""
+    chosen = torch.randperm(len(vehicles), generator=drawing)[:count].tolist()
+    rows = []
+    for vehicle in chosen:
+        own = vehicles[vehicle]
+        order = torch.randperm(len(own), generator=drawing).tolist()
+        rows += [own[order[0]], own[order[1 % len(own)]]]
+    return torch.tensor(rows)
