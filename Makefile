@@ -42,7 +42,7 @@ demo: $(VENV)/serving.stamp ## serve the demo gallery on 127.0.0.1:$(PORT) and r
 
 test: lint types unit ## lint, types and all tests, with coverage
 
-fast: ## lint, types and the tests that take less than five seconds each
+fast: ## lint, types and the tests without a mark
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint types
 	@$(MAKE) --no-print-directory quick
 

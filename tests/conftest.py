@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        # Whichever of its tests comes first takes longer than five seconds.
+        # Whichever of them comes first waits for an export.
         if "small_bundle" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
         # Of a test that ran in another process, its properties come back, but not its marks.

@@ -174,6 +174,7 @@ def test_an_unknown_condition_is_named_with_those_that_there_are(bundle: Path, t
     assert "mixed" in found.output
 
 
+@pytest.mark.slow
 def test_each_fold_is_measured_by_an_embedder_that_has_not_seen_it(
     config: Path, tree: Path, tmp_path: Path
 ) -> None:

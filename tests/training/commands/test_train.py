@@ -65,6 +65,7 @@ def test_an_unknown_key_ends_with_one_line_that_names_the_nearest(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_data_of_one_camera_is_refused_before_the_first_step_and_trained_on_as_advised(
     config: Path, tree: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_all_keys_are_listed() -> None:
         assert key in found.output
 
 
+@pytest.mark.slow
 def test_an_ablation_writes_its_table(config: Path, tree: Path, tmp_path: Path) -> None:
     arguments = ["ablation", "--config", str(config), "--data", str(tree), "--out", str(tmp_path / "a")]
     arguments += ["--row", "baseline", "--row", "both", "--seeds", "2", "--folds", "2", "--epochs", "2"]

@@ -55,6 +55,7 @@ def test_a_run_leaves_configuration_weights_logs_and_report(tree: Path, tmp_path
     assert "mAP" in kept["history"][0]["measured"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_experiment_is_resumed_to_the_same_weights(tree: Path, tmp_path: Path) -> None:
     config = experiment(**CHANGES)
     run(config, tree, tmp_path / "straight")
@@ -79,6 +80,7 @@ def test_an_interrupted_experiment_is_resumed_to_the_same_weights(tree: Path, tm
         run(config, tree, tmp_path / "broken", resume=True)
 
 
+@pytest.mark.slow
 def test_how_the_machine_is_used_may_change_between_the_parts_of_a_run(tree: Path, tmp_path: Path) -> None:
     config = experiment(**CHANGES)
     reporter = Diary(stop_after=1)
@@ -116,6 +118,7 @@ def test_without_cameras_it_is_judged_by_recall_at_k(tree: Path, tmp_path: Path)
     assert "R1" not in metrics["results"][0]
 
 
+@pytest.mark.slow
 def test_side_information_is_measured_with_it_and_as_served(tree: Path, tmp_path: Path) -> None:
     config = experiment(**CHANGES, network={"side_information": "camera"})
     metrics = run(config, tree, tmp_path / "run")

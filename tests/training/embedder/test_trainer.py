@@ -24,11 +24,18 @@ def interrupted(images: list[Any], config: Any, folder: Path, after: int) -> Non
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"average": 0.9, "optimiser": {"name": "adamw", "clip": 1.0}, "schedule": {"name": "one-cycle"}},
-        {"run": {"precision": "bf16"}, "schedule": {"name": "cosine"}, "optimiser": {"name": "sgd"}},
+        pytest.param({}, id="adam and steps"),
+        pytest.param(
+            {"average": 0.9, "optimiser": {"name": "adamw", "clip": 1.0}, "schedule": {"name": "one-cycle"}},
+            id="adamw, one cycle, average, clipping",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"run": {"precision": "bf16"}, "schedule": {"name": "cosine"}, "optimiser": {"name": "sgd"}},
+            id="sgd, cosine, bf16",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["adam and steps", "adamw, one cycle, average, clipping", "sgd, cosine, bf16"],
 )
 def test_a_resumed_run_comes_to_the_same_numbers_bit_for_bit(
     tree: Path, tmp_path: Path, changes: dict[str, Any], stopped_after: int
@@ -173,6 +180,7 @@ def test_every_mixer_and_pooling_trains_in_either_layout(tree: Path) -> None:
     assert network.get_parameter("poolings.0.power") != 3.0
 
 
+@pytest.mark.slow
 def test_a_compiled_network_comes_to_the_same_losses(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The graphs that torch.compile captures, run as they are: building kernels for them takes minutes.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))

@@ -132,6 +132,7 @@ def test_pairs_that_share_a_vehicle_count_for_less_than_independent_ones() -> No
     assert effective_pairs(totals, crowded) < 100
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_rate_as_often_as_it_says() -> None:
     # The true rate at a fixed threshold comes from many vehicles; samples of 40 are then drawn.
     covered, draws, rate = 0, 40, 0.1
@@ -162,6 +163,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return command_runner(monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_threshold_and_leaves_the_fingerprint(
     tmp_path: Path, command: Command
 ) -> None:

@@ -68,6 +68,7 @@ def test_8_bit_weights_make_the_file_smaller(bundle: Bundle) -> None:
     assert ("DequantizeLinear" in kinds) == (bundle.path.name == "int8")
 
 
+@pytest.mark.slow
 def test_a_rerankers_weights_in_16_bits_say_what_torch_says_with_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
     reranker = StripReranker(RerankerConfig(strip_width=64, heads=4))
@@ -111,6 +112,7 @@ def test_quantising_twice_is_quantising_once() -> None:
     assert np.abs(rounded - weight).max() <= scale.max() / 2 + 1e-7
 
 
+@pytest.mark.slow
 def test_an_export_that_disagrees_with_torch_fails_and_leaves_the_old_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
