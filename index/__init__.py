@@ -5,6 +5,7 @@ database, and a FAISS index that can always be built from it. Neither knows of m
 strips come in as arrays, matches go out.
 """
 
+from index.camera_report import CameraOverview, CameraState, Effect
 from index.errors import (
     DamagedImageError,
     DuplicateImageError,
@@ -22,21 +23,34 @@ from index.errors import (
     InvalidEnrollmentError,
     InvalidFilterError,
     InvalidProbeError,
+    UnknownCameraError,
     UnknownImageError,
 )
+from index.estimation import Mode
 from index.filter import ALL, Filter
-from index.gallery import Gallery
+from index.gallery import Gallery, GalleryCameras
 from index.local import LocalGallery
-from index.record import Enrollment, GalleryHeader, Match, Page, Record
+from index.normalisation import RAW, CameraUse, Estimate, Normalisation
+from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
+from index.renewal import RenewalState
 
 __all__ = [
     "ALL",
+    "RAW",
+    "Applied",
+    "CameraOverview",
+    "CameraState",
+    "CameraUse",
     "DamagedImageError",
     "DuplicateImageError",
+    "Effect",
     "Enrollment",
+    "Estimate",
     "Filter",
     "FingerprintMismatchError",
+    "Found",
     "Gallery",
+    "GalleryCameras",
     "GalleryClosedError",
     "GalleryDamagedError",
     "GalleryError",
@@ -53,7 +67,11 @@ __all__ = [
     "InvalidProbeError",
     "LocalGallery",
     "Match",
+    "Mode",
+    "Normalisation",
     "Page",
     "Record",
+    "RenewalState",
+    "UnknownCameraError",
     "UnknownImageError",
 ]

@@ -27,6 +27,14 @@ class UnknownImageError(GalleryError):
         self.image_id = image_id
 
 
+class UnknownCameraError(GalleryError):
+    """Nothing is known of a camera of this id, or nothing of what was to be removed."""
+
+    def __init__(self, camera_id: str) -> None:
+        super().__init__(f"camera_id {camera_id!r} has no such images; enroll some, or calibrate the camera")
+        self.camera_id = camera_id
+
+
 class InvalidEnrollmentError(GalleryError):
     """A field of an enrollment is not what this gallery stores; nothing was changed."""
 

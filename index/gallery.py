@@ -8,8 +8,54 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from index.camera_report import CameraOverview, CameraState, Effect
 from index.filter import ALL, Filter
-from index.record import Enrollment, Match, Page, Record
+from index.normalisation import Normalisation
+from index.record import Enrollment, Found, Page, Record
+from index.renewal import RenewalState
+
+
+class GalleryCameras(Protocol):
+    """What a gallery knows of its cameras; it changes with enrollments, deletions and calibrations."""
+
+    def normalisation(self) -> Normalisation:
+        """The version in force, which says how a descriptor is normalised."""
+
+    def renewal(self) -> RenewalState:
+        """How the version in force stands to what is known of the cameras; costs nothing."""
+
+    def overview(self) -> CameraOverview:
+        """All cameras, and the normalisation in force."""
+
+    def state(self, camera_id: str) -> CameraState:
+        """One camera.
+
+        Raises:
+            UnknownCameraError: it has no images.
+        """
+
+    def effect(self, camera_id: str) -> Effect | None:
+        """What normalising does to a camera; None where it or all others have too few images enrolled."""
+
+    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
+        """Count an image, which is not kept, for what is known of a camera.
+
+        Args:
+            camera_id: of the camera.
+            descriptor: float32 `[d]`, of the image.
+            digest: of its file; one that is counted already is not counted again, and False returned.
+
+        Raises:
+            InvalidEnrollmentError: the camera has no name, or the descriptor is not of this gallery's model.
+            GalleryFullError: there is no room for it.
+        """
+
+    def forget_calibration(self, camera_id: str) -> None:
+        """Forget all images that a camera was calibrated with.
+
+        Raises:
+            UnknownCameraError: there are none.
+        """
 
 
 class Gallery(Protocol):
@@ -20,6 +66,10 @@ class Gallery(Protocol):
     call, once its method has returned; where a method raises, nothing was changed. Every method but `close`
     raises GalleryClosedError after `close`.
     """
+
+    @property
+    def cameras(self) -> GalleryCameras:
+        """What is known of its cameras, and how descriptors are normalised by it."""
 
     def enroll(self, enrollment: Enrollment) -> Record:
         """Add an image.
@@ -78,7 +128,8 @@ class Gallery(Protocol):
         *,
         where: Filter = ALL,
         strips: int = 0,
-    ) -> list[list[Match]]:
+        cameras: Sequence[str | None] | None = None,
+    ) -> list[Found]:
         """The k most similar images for each of the probes `[B, d]`, best first.
 
         Of equally similar images the one enrolled first comes first. A list is shorter than k only where the
@@ -91,6 +142,7 @@ class Gallery(Protocol):
             k: matches wanted for each.
             where: what is searched.
             strips: so many of the first matches in each list come with their strips.
+            cameras: of the probes, None for an unknown one. A search leaves what is known of them as it is.
 
         Raises:
             InvalidProbeError: the descriptors are not of this gallery's model.

@@ -13,22 +13,25 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from index.camera_report import LocalCameras
 from index.disk import create_folder
 from index.errors import DuplicateImageError, GalleryClosedError
+from index.estimation import Mode
 from index.filter import ALL, Filter
 from index.lock import FolderLock
 from index.loss import check_loss
 from index.migration import remove_old_backups
 from index.mirror import Mirror
 from index.private import tighten_gallery
-from index.record import Enrollment, GalleryHeader, Match, Page, Record
+from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
 from index.recovery import recover
+from index.renewal import Renewal
 from index.snapshot import SNAPSHOT, SnapshotFolder
 from index.snapshot_writer import SnapshotWriter
 from index.space import fullness_named
-from index.store import Store, describe
+from index.store import Inserted, Store, describe
 from index.validation import check_enrollment, check_filter, check_probes
-from index.vectors import Ranking
+from index.vectors import Ranking, Vectors
 
 
 class LocalGallery:
@@ -41,13 +44,19 @@ class LocalGallery:
     """
 
     def __init__(
-        self, header: GalleryHeader, mirror: Mirror, snapshots: SnapshotWriter, lock: FolderLock
+        self,
+        header: GalleryHeader,
+        mirror: Mirror,
+        snapshots: SnapshotWriter,
+        renewal: Renewal,
+        lock: FolderLock,
     ) -> None:
         self._header = header
         self._mirror = mirror
         self._store = mirror.store
-        self._vectors = mirror.vectors
         self._snapshots = snapshots
+        self._renewal = renewal
+        self.cameras = LocalCameras(mirror, renewal, header)
         self._lock = lock
         self._closing = threading.Lock()
 
@@ -62,6 +71,7 @@ class LocalGallery:
         strips_shape: tuple[int, int] | None,
         snapshot_every: int = 1000,
         use_snapshot: bool = True,
+        normalisation: Mode | None = None,
     ) -> LocalGallery:
         """Open the gallery in the folder `path`, which is created if absent.
 
@@ -69,6 +79,9 @@ class LocalGallery:
         and whose strips are float16 `strips_shape`, None without a second stage. A thread writes a
         snapshot of the index after `snapshot_every` changes, or after as many as make a tenth of the
         gallery if that is more. Without `use_snapshot` the index is built from the database in any case.
+
+        `normalisation` says whether cameras are taken out of descriptors (see `index.estimation`); None
+        leaves the version that is in force.
 
         A gallery under one of the fingerprints in `supersedes` holds what this model would give, and belongs
         to it from then on. One that an earlier version wrote is brought to the present schema; a backup is
@@ -93,14 +106,26 @@ class LocalGallery:
             undo.callback(store.close)
             folder = SnapshotFolder(path / SNAPSHOT)
             with store.failures_named():
-                recovered = recover(store.changes, folder, header, supersedes, use_snapshot=use_snapshot)
+                in_force = store.normalisation()
+                if normalisation == "off" and not in_force.is_raw:
+                    in_force = store.renew(None)
+                recovered = recover(
+                    store.changes,
+                    folder,
+                    header,
+                    supersedes,
+                    normalisation=in_force,
+                    use_snapshot=use_snapshot,
+                )
             mirror = Mirror(store, recovered.vectors)
             snapshots = SnapshotWriter(
                 mirror, folder, header, recovered.manifest, every=snapshot_every, due=recovered.rejected
             )
-            gallery = cls(header, mirror, snapshots, lock)
+            renewal = Renewal(mirror, snapshots, descriptor_dim, normalisation)
+            gallery = cls(header, mirror, snapshots, renewal, lock)
             undo.pop_all()
         snapshots.write_if_due()
+        renewal.opened()
         remove_old_backups(path)
         return gallery
 
@@ -137,11 +162,16 @@ class LocalGallery:
         if not enrollments:
             return []
         descriptors = np.stack([enrollment.descriptor for enrollment in enrollments])
-        inserted = self._mirror.change(
-            lambda: self._store.insert(enrollments, datetime.now(UTC)),
-            lambda done: self._vectors.add(done.ids, descriptors, sequence=done.sequence),
-        )
+        cameras = [enrollment.camera_id for enrollment in enrollments]
+
+        def follow(done: Inserted) -> None:
+            vectors = self._vectors
+            normalised = vectors.normalisation.apply(descriptors, cameras)
+            vectors.add(done.ids, normalised, sequence=done.sequence)
+
+        inserted = self._mirror.change(lambda: self._store.insert(enrollments, datetime.now(UTC)), follow)
         self._snapshots.write_if_due()
+        self._renewal.changed(len(enrollments))
         return inserted.records
 
     def delete(self, image_id: str) -> None:
@@ -151,6 +181,7 @@ class LocalGallery:
             lambda done: self._vectors.remove(np.array([done[0]], np.int64), sequence=done[1]),
         )
         self._snapshots.write_if_due()
+        self._renewal.changed()
 
     def get(self, image_id: str) -> Record:
         """The record of an image. Raises UnknownImageError."""
@@ -183,7 +214,8 @@ class LocalGallery:
         *,
         where: Filter = ALL,
         strips: int = 0,
-    ) -> list[list[Match]]:
+        cameras: Sequence[str | None] | None = None,
+    ) -> list[Found]:
         """The k most similar images for each of the probes [B, d], best first, exactly; see `Gallery`."""
         self._require_open()
         if k < 1:
@@ -192,9 +224,12 @@ class LocalGallery:
             raise ValueError(f"strips is {strips}, expected 0 or more")
         check_probes(descriptors, self._header)
         check_filter(where)
+        probe_cameras = [None] * len(descriptors) if cameras is None else list(cameras)
+        if len(probe_cameras) != len(descriptors):
+            raise ValueError(f"{len(probe_cameras)} cameras are named for {len(descriptors)} probes")
         wanted = k
         while True:
-            rankings = self._mirror.rank(descriptors, wanted)
+            rankings, normalisation = self._mirror.rank(descriptors, probe_cameras, wanted)
             with self._store.moment() as moment:
                 records = moment.records({int(i) for ranking in rankings for i in ranking.ids})
                 found = [_enrolled(ranking, records, k) for ranking in rankings]
@@ -205,8 +240,14 @@ class LocalGallery:
                 ):
                     its_strips = moment.strips({i for matches in found for i, _ in matches[:strips]})
                     return [
-                        [Match(i, records[i], similarity, its_strips.get(i)) for i, similarity in matches]
-                        for matches in found
+                        Found(
+                            (
+                                Match(i, records[i], similarity, its_strips.get(i))
+                                for i, similarity in matches
+                            ),
+                            Applied(normalisation.version, normalisation.use(camera)),
+                        )
+                        for matches, camera in zip(found, probe_cameras, strict=True)
                     ]
             wanted = 2 * wanted
 
@@ -247,6 +288,7 @@ class LocalGallery:
         A snapshot that is still being copied out is abandoned: the next opening catches up. `last` is done
         when everything is closed and the next process is not let in yet; what it raises passes through.
         """
+        self._renewal.close()
         self._snapshots.close()
         with self._closing:
             if not self._mirror.closed:
@@ -266,6 +308,10 @@ class LocalGallery:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def _vectors(self) -> Vectors:
+        return self._mirror.vectors
 
     def _require_open(self) -> None:
         if self._mirror.closed:

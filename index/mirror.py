@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import GalleryClosedError, GalleryError
+from index.normalisation import Normalisation
 from index.recovery import rebuild
 from index.store import Store
 from index.vectors import Ranking, Vectors, VectorsUnusableError
@@ -60,14 +61,22 @@ class Mirror:
                 self._mend_or_log()
             return done
 
-    def rank(self, probes: NDArray[np.float32], k: int) -> list[Ranking]:
-        """As `Vectors.search`, on an index that is mended first where that is needed."""
+    def rank(
+        self, probes: NDArray[np.float32], cameras: Sequence[str | None], k: int
+    ) -> tuple[list[Ranking], Normalisation]:
+        """As `Vectors.search`, for probes as they were embedded, and what normalised them and the index.
+
+        An index is mended first where that is needed.
+        """
         while True:
             if self._suspect:
                 with self.settled():
                     pass
+            # One of them for the whole search: another one may take its place at any time.
+            vectors = self.vectors
             try:
-                return self.vectors.search(probes, k)
+                found = vectors.search(vectors.normalisation.apply(probes, cameras), k)
+                return found, vectors.normalisation
             except VectorsUnusableError:
                 self._suspect = True
 

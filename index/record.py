@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
+
+from index.normalisation import CameraUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Match:
         record_id: the gallery's own number for the record. It is never given again: an image that is deleted
             and enrolled anew has another one.
         record: what the gallery knows of the image.
-        similarity: cosine of the two descriptors, 1 at best.
+        similarity: cosine of the two descriptors, normalised where the gallery does so; 1 at best.
         strips: of the image, float16 `[s, w]`; None where it has none, or where the search was not asked for
             them.
     """
@@ -67,6 +70,28 @@ class Match:
     record: Record
     similarity: float
     strips: NDArray[np.float16] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What made a probe and the vectors that it was compared with.
+
+    Attributes:
+        version: of the gallery's normalisation; similarities of two versions cannot be compared.
+        camera: of the probe's camera: `known`, `global` where the estimate of all cameras stood in for it, or
+            `off` where descriptors stayed as they were.
+    """
+
+    version: int
+    camera: CameraUse
+
+
+class Found(list[Match]):
+    """The matches of one probe, best first, and what normalised the probe and them."""
+
+    def __init__(self, matches: Iterable[Match], normalisation: Applied) -> None:
+        super().__init__(matches)
+        self.normalisation = normalisation
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from index.disk import sync
+from index.normalisation import RAW_TOKEN, Normalisation
 from index.private import create_file, tighten
 from index.vectors import Vectors, row_size
 
@@ -37,7 +38,8 @@ class SnapshotError(Exception):
 class Manifest:
     """What a snapshot is: the index `file`, its sha256, and the state of the gallery it holds.
 
-    `sequence` and `token` name the last change in it, `written_at` is in seconds since 1970.
+    `sequence` and `token` name the last change in it, `normalisation` is the token of what made its vectors,
+    and `written_at` is in seconds since 1970.
     """
 
     file: str
@@ -48,6 +50,7 @@ class Manifest:
     descriptor_dim: int
     fingerprint: str
     written_at: float
+    normalisation: int = RAW_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class SnapshotFolder:
         """The error for a manifest that is in order but not this gallery's."""
         return SnapshotError(self._path / MANIFEST, reason)
 
-    def vectors(self, manifest: Manifest) -> Vectors:
+    def vectors(self, manifest: Manifest, normalisation: Normalisation) -> Vectors:
         """The index of the file that the manifest names, found to be what it says. Raises SnapshotError."""
         path = self._path / manifest.file
         if path.suffix == EARLIER:
@@ -117,6 +120,7 @@ class SnapshotFolder:
                     descriptor_dim=manifest.descriptor_dim,
                     count=manifest.count,
                     sequence=manifest.sequence,
+                    normalisation=normalisation,
                 )
         except OSError as error:
             raise SnapshotError(path, f"cannot be read ({error})") from error
@@ -141,7 +145,14 @@ class SnapshotFolder:
         return Staged(path, digest.hexdigest(), size)
 
     def publish(
-        self, staged: Staged, *, sequence: int, token: int, descriptor_dim: int, fingerprint: str
+        self,
+        staged: Staged,
+        *,
+        sequence: int,
+        token: int,
+        descriptor_dim: int,
+        fingerprint: str,
+        normalisation: int = RAW_TOKEN,
     ) -> Manifest:
         """Make the staged index the snapshot. Raises OSError, the former snapshot then stays."""
         manifest = Manifest(
@@ -153,6 +164,7 @@ class SnapshotFolder:
             descriptor_dim=descriptor_dim,
             fingerprint=fingerprint,
             written_at=time.time(),
+            normalisation=normalisation,
         )
         self._rename(staged.path, self._path / manifest.file)
         self._write(manifest)
@@ -197,7 +209,11 @@ def _parsed(content: object) -> Manifest | None:
         "descriptor_dim": int,
         "fingerprint": str,
         "written_at": float,
+        "normalisation": int,
     }
+    if isinstance(content, dict):
+        # Earlier versions knew none.
+        content = {"normalisation": RAW_TOKEN} | content
     if not isinstance(content, dict) or set(content) != set(kinds):
         return None
     if not all(isinstance(content[name], kind) for name, kind in kinds.items()):

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,9 +105,22 @@ class SnapshotWriter:
                 token=token or 0,
                 descriptor_dim=self._header.descriptor_dim,
                 fingerprint=self._header.fingerprint,
+                normalisation=self._mirror.vectors.normalisation.token,
             )
             with self._mirror.settled():
                 changes.drop_before(sequence)
+
+    @contextmanager
+    def held_off(self) -> Iterator[None]:
+        """While it is held no snapshot is written, and the log of changes is not shortened."""
+        with self._writing:
+            yield
+
+    def outdate(self) -> None:
+        """Say that the snapshot on disk is of no use any more, and have another one written."""
+        self._manifest = None
+        self._counted_from = -math.inf
+        self.write_if_due()
 
     def age_seconds(self) -> float | None:
         """Seconds since the snapshot on disk was written, None where there is none."""

@@ -29,11 +29,14 @@ from index.errors import (
     GalleryFullError,
     UnknownImageError,
 )
+from index.estimation import Estimates
 from index.failures import failures_named
+from index.normalisation import Normalisation
 from index.record import Enrollment, GalleryHeader, Page, Record
 from index.rows import INSERT, SELECT, read_record, to_record, to_row
 from index.space import Space
 from index.validation import storable
+from index.versions import read_version, write_version
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +176,18 @@ class Store:
         """Commit the removal of a camera's calibration; False where it has none."""
         with self.failures_named(), transaction(self._writer):
             return self.cameras.forget_calibration(camera_id)
+
+    def normalisation(self) -> Normalisation:
+        """The version in force."""
+        with self.failures_named():
+            return read_version(self._writer)
+
+    def renew(self, estimates: Estimates | None) -> Normalisation:
+        """Commit a new version of the normalisation, None for descriptors as they are."""
+        size = 0 if estimates is None else 8 * self._header.descriptor_dim * (1 + len(estimates.cameras))
+        self._make_room(size + OVERHEAD)
+        with self.failures_named():
+            return write_version(self._writer, estimates)
 
     def fault(self) -> str | None:
         """What keeps it from taking or giving images, with the remedy; None where nothing does."""

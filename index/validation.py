@@ -36,6 +36,13 @@ def check_enrollment(enrollment: Enrollment, header: GalleryHeader) -> None:
     _check_strips(enrollment.strips, header)
 
 
+def check_calibration(camera_id: str, descriptor: NDArray[np.float32], header: GalleryHeader) -> None:
+    """Raises InvalidEnrollmentError for a camera without a name, or a descriptor of another model."""
+    if not (storable(camera_id) and camera_id):
+        raise InvalidEnrollmentError("camera_id", _shown(camera_id), "text that is not empty, without NUL")
+    _check_descriptor(descriptor, header)
+
+
 def check_probes(descriptors: NDArray[np.float32], header: GalleryHeader) -> None:
     """Raises InvalidProbeError unless `descriptors` is float32 [B, d], finite, each of unit length."""
     expected = f"float32 [B, {header.descriptor_dim}]"

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index.changes import Described
 from index.copies import Copies, similarities
+from index.normalisation import RAW, Normalisation
 from index.sharedlock import SharedLock
 
 # FAISS's OpenMP threads would spin for milliseconds after each search, on cores that the next embedding
@@ -48,13 +50,14 @@ def row_size(descriptor_dim: int) -> int:
 
 
 class Vectors:
-    """A flat inner-product index under our ids.
+    """A flat inner-product index under our ids, of descriptors that one `normalisation` has made.
 
     `sequence` is the change that it stands at, None while it stands at none. Searches go together
     and from any thread; changes must come from one thread at a time.
     """
 
-    def __init__(self, descriptor_dim: int) -> None:
+    def __init__(self, descriptor_dim: int, normalisation: Normalisation = RAW) -> None:
+        self.normalisation = normalisation
         self._dim = descriptor_dim
         self._lock = SharedLock()
         self._index = _new_index(descriptor_dim)
@@ -66,13 +69,19 @@ class Vectors:
 
     @classmethod
     def read(
-        cls, fill: Callable[[memoryview], None], *, descriptor_dim: int, count: int, sequence: int
+        cls,
+        fill: Callable[[memoryview], None],
+        *,
+        descriptor_dim: int,
+        count: int,
+        sequence: int,
+        normalisation: Normalisation = RAW,
     ) -> Vectors:
         """The index that `blocks` gave in pieces: `count` descriptors and their ids.
 
         `fill` fills a view of bytes with those that come next, and may raise.
         """
-        vectors = cls(descriptor_dim)
+        vectors = cls(descriptor_dim, normalisation)
         flat: Any = faiss.downcast_index(vectors._index.index)
         # In place: a copy would take as much memory again.
         flat.codes.resize(count * flat.code_size)
@@ -113,8 +122,12 @@ class Vectors:
         """Ids [n] that it holds, ascending."""
         return np.sort(faiss.vector_to_array(self._index.id_map))
 
+    def add_described(self, piece: Described) -> None:
+        """Add what the database holds, normalised; more must follow."""
+        self.add(piece.ids, self.normalisation.apply(piece.descriptors, piece.cameras), sequence=None)
+
     def add(self, ids: NDArray[np.int64], descriptors: NDArray[np.float32], *, sequence: int | None) -> None:
-        """Add descriptors [n, d] under ids [n]; None as sequence where more must follow."""
+        """Add normalised descriptors [n, d] under ids [n]; None as sequence where more must follow."""
         with self._changing(sequence):
             self._index.add_with_ids(descriptors, ids)
 
@@ -138,7 +151,7 @@ class Vectors:
             pass
 
     def search(self, probes: NDArray[np.float32], k: int) -> list[Ranking]:
-        """The best k (fewer where it holds fewer) for each of the probes [B, d].
+        """The best k (fewer where it holds fewer) for each of the normalised probes [B, d].
 
         Ties go to the lower id, at the k-th place too, and similarities do not depend on what else
         was asked in the batch: FAISS preselects by float32 sums, a float64 sum has the last word.

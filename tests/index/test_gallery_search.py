@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -298,8 +299,8 @@ def test_a_record_deleted_during_a_search_is_left_out_and_k_are_still_found(
     ranking = [name for name, _ in _brute_force(enrolled, probe, 10)]
     rank = gallery._mirror.rank
 
-    def rank_then_delete(probes: Vector, k: int) -> Any:
-        found = rank(probes, k)
+    def rank_then_delete(probes: Vector, cameras: Sequence[str | None], k: int) -> Any:
+        found = rank(probes, cameras, k)
         for name in ranking[:3]:
             if name in enrolled:
                 gallery.delete(name)
@@ -328,8 +329,8 @@ def test_an_image_enrolled_anew_during_a_search_lends_nothing_to_the_one_that_wa
 
     rank, strips = gallery._mirror.rank, Moment.strips
 
-    def rank_then_change(probes: Vector, k: int) -> Any:
-        found = rank(probes, k)
+    def rank_then_change(probes: Vector, cameras: Sequence[str | None], k: int) -> Any:
+        found = rank(probes, cameras, k)
         change()
         return found
 

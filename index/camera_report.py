@@ -1,0 +1,224 @@
+"""What a gallery's cameras are to its operator: how many images, how far apart, what normalising does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.cameras import NO_CAMERA, CameraSums
+from index.changes import DESCRIPTORS, Described, described
+from index.errors import UnknownCameraError
+from index.estimation import DRIFT_LIMIT, Mode, estimate, weight
+from index.mirror import Mirror
+from index.normalisation import RAW, CameraUse, Normalisation
+from index.record import GalleryHeader
+from index.renewal import Renewal, RenewalState
+from index.sums import Sums
+from index.validation import check_calibration
+
+NEIGHBOURS: Final = 10
+SAMPLE: Final = 200
+"""Images of a camera, and as many of all others, that its effect is measured on at most."""
+# Drawn by a fixed hash of their numbers: the same images again, and not those of one day.
+_SAMPLE = "SELECT id FROM record WHERE {} ORDER BY id * 2654435761 % 4294967296 LIMIT ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """How much nearer a camera's images are to each other than to those of other cameras.
+
+    Attributes:
+        images: that it was measured on, of this camera and of others.
+        expected: share of this camera's images among the nearest ten if the camera had no influence.
+        before: the share by descriptors as they are.
+        after: the share by the estimates of this moment.
+    """
+
+    images: int
+    expected: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """A camera as the gallery knows it.
+
+    Attributes:
+        camera_id: its id.
+        enrolled: images in the gallery.
+        calibrated: images it was calibrated with.
+        use: what the version in force knows of it; see `Normalisation.use`.
+        weight: how far its estimate is its own, and not that of all cameras: 0 to 1.
+        distance: of its mean from that of all other images, in deviations, the root mean square over the
+            dimensions; None where there are no others.
+        drift: how far its descriptors would move by a new version, as a share of their length; None where
+            nothing is normalised.
+    """
+
+    camera_id: str
+    enrolled: int
+    calibrated: int
+    use: CameraUse
+    weight: float
+    distance: float | None
+    drift: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CameraOverview:
+    """All cameras, and the normalisation in force.
+
+    Attributes:
+        mode: what is wanted.
+        normalisation: the version in force.
+        drift: the largest of a camera's, when the gallery last looked.
+        drift_limit: from which on a new version is made.
+        is_renewing: whether one is being made.
+        seconds: that making the last one took; None before the first.
+        cameras: by id.
+    """
+
+    mode: Mode | Literal["as found"]
+    normalisation: Normalisation
+    drift: float
+    drift_limit: float
+    is_renewing: bool
+    seconds: float | None
+    cameras: tuple[CameraState, ...]
+
+
+class LocalCameras:
+    """The cameras of a local gallery; see `index.gallery.GalleryCameras`."""
+
+    def __init__(self, mirror: Mirror, renewal: Renewal, header: GalleryHeader) -> None:
+        self._mirror = mirror
+        self._renewal = renewal
+        self._header = header
+
+    def normalisation(self) -> Normalisation:
+        """The version in force."""
+        return self._mirror.vectors.normalisation
+
+    def renewal(self) -> RenewalState:
+        """How the version in force stands to what is known of the cameras."""
+        return self._renewal.state
+
+    def overview(self) -> CameraOverview:
+        """All cameras, and the normalisation in force."""
+        state, known = self._renewal.state, self._known()
+        in_force = self.normalisation()
+        return CameraOverview(
+            mode=self._renewal.mode or "as found",
+            normalisation=in_force,
+            drift=state.drift,
+            drift_limit=DRIFT_LIMIT,
+            is_renewing=state.is_renewing,
+            seconds=state.seconds,
+            cameras=_states(known, in_force),
+        )
+
+    def state(self, camera_id: str) -> CameraState:
+        """One camera. Raises UnknownCameraError where it has no images."""
+        found = {state.camera_id: state for state in _states(self._known(), self.normalisation())}
+        if camera_id not in found:
+            raise UnknownCameraError(camera_id)
+        return found[camera_id]
+
+    def effect(self, camera_id: str) -> Effect | None:
+        """What normalising does to a camera; None where it or all others have too few images enrolled."""
+        estimates = estimate(self._known())
+        own, others = self._sample(camera_id)
+        if estimates is None or own is None or others is None or len(own.ids) + len(others.ids) <= NEIGHBOURS:
+            return None
+        fresh = Normalisation(overall=estimates.overall, cameras=estimates.cameras)
+        count = len(own.ids) + len(others.ids)
+        return Effect(
+            images=count,
+            expected=(len(own.ids) - 1) / (count - 1),
+            before=_share(RAW, own, others),
+            after=_share(fresh, own, others),
+        )
+
+    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
+        """Count an image for a camera's calibration; False where it is counted already.
+
+        Raises InvalidEnrollmentError and GalleryFullError.
+        """
+        check_calibration(camera_id, descriptor, self._header)
+        with self._mirror.settled():
+            is_new = self._mirror.store.calibrate(camera_id, descriptor, digest)
+        if is_new:
+            self._renewal.changed()
+        return is_new
+
+    def forget_calibration(self, camera_id: str) -> None:
+        """Forget what a camera was calibrated with. Raises UnknownCameraError where that is nothing."""
+        with self._mirror.settled():
+            if not self._mirror.store.forget_calibration(camera_id):
+                raise UnknownCameraError(camera_id)
+        self._renewal.changed(self._mirror.vectors.count)
+
+    def renew_if_due(self) -> bool:
+        """Make a new version now where one is due; whether it was. See `Renewal.renew_if_due`."""
+        return self._renewal.renew_if_due()
+
+    def wait(self) -> None:
+        """Wait until a version that is due or under way has been made, or has failed."""
+        self._renewal.wait()
+
+    def _known(self) -> dict[str, CameraSums]:
+        with self._mirror.store.moment() as moment:
+            return dict(moment.cameras())
+
+    def _sample(self, camera_id: str) -> tuple[Described | None, Described | None]:
+        pieces = []
+        with self._mirror.store.reading() as connection:
+            for condition in ("camera_id = ?", "camera_id <> ?"):
+                chosen = _SAMPLE.format(condition)
+                query = f"{DESCRIPTORS} WHERE id IN ({chosen})"
+                pieces.append(next(described(connection, query, camera_id, SAMPLE), None))
+        return pieces[0], pieces[1]
+
+
+def _states(known: dict[str, CameraSums], in_force: Normalisation) -> tuple[CameraState, ...]:
+    if not known:
+        return ()
+    estimates = estimate(known)
+    drifts = {} if estimates is None or in_force.is_raw else estimates.drift(in_force)
+    total = reduce(add, (of.pooled for of in known.values()))
+    deviation = None if estimates is None else estimates.overall.deviation.astype(np.float64)
+    return tuple(
+        CameraState(
+            camera_id=camera_id,
+            enrolled=of.enrolled.count,
+            calibrated=of.calibrated.count,
+            use=in_force.use(camera_id),
+            weight=weight(of.pooled.count),
+            distance=_distance(of.pooled, total - of.pooled, deviation),
+            drift=drifts.get(camera_id),
+        )
+        for camera_id, of in known.items()
+        if camera_id != NO_CAMERA
+    )
+
+
+def _distance(own: Sums, others: Sums, deviation: NDArray[np.float64] | None) -> float | None:
+    if not others.count or deviation is None:
+        return None
+    return float(np.sqrt(np.mean(((own.mean() - others.mean()) / deviation) ** 2)))
+
+
+def _share(normalisation: Normalisation, own: Described, others: Described) -> float:
+    """Share of `own` among the nearest neighbours of each of them, but itself."""
+    probes = normalisation.apply(own.descriptors, own.cameras)
+    rest = normalisation.apply(others.descriptors, others.cameras)
+    similarities = np.concatenate([probes @ probes.T, probes @ rest.T], axis=1)
+    np.fill_diagonal(similarities, -np.inf)
+    nearest = np.argpartition(-similarities, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
+    return float((nearest < len(own.ids)).mean())

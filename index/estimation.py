@@ -1,0 +1,103 @@
+"""From sums to estimates: what is taken for a camera's mean and deviation, and when it is worth doing.
+
+The constants were measured; `docs/cameras.md` has the tables and the command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.cameras import NO_CAMERA, CameraSums
+from index.normalisation import Estimate, Normalisation
+from index.sums import Sums
+
+Mode = Literal["off", "on", "auto"]
+
+MEAN_WEIGHT: Final = 2.0
+"""Images' worth of the overall mean in a camera's: with so many of its own it counts half."""
+VARIANCE_WEIGHT: Final = 20.0
+"""The same of the variance, for which more images are needed; the overall one is the same in all dimensions:
+the deviations of other cameras' images did harm to an unknown one's."""
+LEAST_DEVIATION: Final = 0.1
+"""Of a dimension, as a share of the root mean square of all: below, there is nothing to tell vehicles by."""
+LEAST_VARIANCE: Final = 1e-6
+"""Of all dimensions together, which is 1 - |mean|^2: below, all images are one."""
+AUTO_CAMERAS: Final = 2
+AUTO_IMAGES: Final = 10
+"""`auto` normalises once so many cameras have so many images each, and stops where half of them is left."""
+ON_IMAGES: Final = 2
+DRIFT_LIMIT: Final = 0.1
+"""A new version is due where some camera's descriptors would move by this share of their length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What a version is made of: `overall` of all images, and one estimate for each camera."""
+
+    overall: Estimate
+    cameras: Mapping[str, Estimate]
+
+    def drift(self, former: Normalisation) -> dict[str, float]:
+        """How far each camera's descriptors would move from a version's to these; see `Estimate.shift`."""
+        found = {}
+        for camera_id, estimate in self.cameras.items():
+            used = former.estimate(camera_id)
+            found[camera_id] = float("inf") if used is None else used.shift(estimate)
+        return found
+
+
+def estimate(cameras: Mapping[str, CameraSums]) -> Estimates | None:
+    """The estimates of all cameras; None where descriptors do not differ, or are fewer than two."""
+    pooled = {camera_id: of.pooled for camera_id, of in cameras.items()}
+    counted = [sums for sums in pooled.values() if sums.count]
+    total = reduce(add, counted) if counted else None
+    if total is None or total.count < ON_IMAGES:
+        return None
+    variance = float(total.variance().mean())
+    mean = total.mean()
+    if variance * len(mean) < LEAST_VARIANCE:
+        return None
+    least = LEAST_DEVIATION**2 * variance
+    overall = _estimate(total.count, mean, np.full(len(mean), variance), least)
+    return Estimates(
+        overall,
+        {
+            camera_id: _shrunken(sums, mean, variance, least)
+            for camera_id, sums in pooled.items()
+            if camera_id != NO_CAMERA and sums.count
+        },
+    )
+
+
+def is_wanted(mode: Mode, cameras: Mapping[str, CameraSums], *, is_on: bool) -> bool:
+    """Whether a mode normalises a gallery of these cameras; `is_on` says whether it does so already."""
+    if mode != "auto":
+        return mode == "on"
+    least = AUTO_IMAGES / 2 if is_on else AUTO_IMAGES
+    seen = sum(camera_id != NO_CAMERA and of.pooled.count >= least for camera_id, of in cameras.items())
+    return seen >= AUTO_CAMERAS
+
+
+def weight(count: int) -> float:
+    """How far a camera's mean is its own, and not that of all cameras: 0 to 1."""
+    return count / (count + MEAN_WEIGHT)
+
+
+def _shrunken(sums: Sums, overall: NDArray[np.float64], variance: float, least: float) -> Estimate:
+    mean = (sums.count * sums.mean() + MEAN_WEIGHT * overall) / (sums.count + MEAN_WEIGHT)
+    # About the mean that is used, which is not quite that of the images.
+    about = sums.variance() + (sums.mean() - mean) ** 2
+    own = (sums.count * about + VARIANCE_WEIGHT * variance) / (sums.count + VARIANCE_WEIGHT)
+    return _estimate(sums.count, mean, own, least)
+
+
+def _estimate(count: int, mean: NDArray[np.float64], variance: NDArray[np.float64], least: float) -> Estimate:
+    deviation = np.sqrt(np.maximum(variance, least))
+    return Estimate(count, mean.astype(np.float32), deviation.astype(np.float32))
