@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from index.disk import sync
-from index.normalisation import RAW_TOKEN, Normalisation
+from index.normalisation import RAW, RAW_TOKEN, Normalisation
 from index.private import create_file, tighten
 from index.vectors import Vectors, row_size
 
@@ -93,7 +93,7 @@ class SnapshotFolder:
         """The error for a manifest that is in order but not this gallery's."""
         return SnapshotError(self._path / MANIFEST, reason)
 
-    def vectors(self, manifest: Manifest, normalisation: Normalisation) -> Vectors:
+    def vectors(self, manifest: Manifest, normalisation: Normalisation = RAW) -> Vectors:
         """The index of the file that the manifest names, found to be what it says. Raises SnapshotError."""
         path = self._path / manifest.file
         if path.suffix == EARLIER:

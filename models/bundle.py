@@ -51,11 +51,13 @@ class Bundle:
         manifest = _read_manifest(path / MANIFEST)
         check_files(path, manifest.files)
         fingerprint = manifest.fingerprint()
-        if manifest.threshold is not None and manifest.threshold.fingerprint != fingerprint:
-            raise BundleError(
-                f"{path / MANIFEST}: threshold: was measured with another bundle "
-                f"({manifest.threshold.fingerprint[:12]}); remove it or run `lka-reid calibrate` again"
-            )
+        for name in ("threshold", "normalised_threshold"):
+            threshold: Threshold | None = getattr(manifest, name)
+            if threshold is not None and threshold.fingerprint != fingerprint:
+                raise BundleError(
+                    f"{path / MANIFEST}: {name}: was measured with another bundle "
+                    f"({threshold.fingerprint[:12]}); remove it or run `lka-reid calibrate` again"
+                )
         try:
             check_superseded(path, manifest)
         except SupersededError as error:
@@ -199,13 +201,20 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_file(folder / MANIFEST, f"{text}\n".encode())
 
 
-def write_threshold(folder: Path, threshold: Threshold) -> None:
-    """Put a threshold into a bundle's manifest, in place of any other; the fingerprint stays.
+def write_threshold(folder: Path, threshold: Threshold, normalised: Threshold | None = None) -> None:
+    """Put thresholds into a bundle's manifest, in place of any others; the fingerprint stays.
+
+    Args:
+        folder: of the bundle.
+        threshold: for descriptors as they are.
+        normalised: for those that cameras were taken out of.
 
     Raises:
-        BundleError: no bundle that can be used, or the threshold was measured with another one.
+        BundleError: no bundle that can be used, or a threshold was measured with another one.
     """
-    manifest = _read_manifest(folder / MANIFEST).model_copy(update={"threshold": threshold})
-    if threshold.fingerprint != manifest.fingerprint():
+    manifest = _read_manifest(folder / MANIFEST).model_copy(
+        update={"threshold": threshold, "normalised_threshold": normalised}
+    )
+    if any(of and of.fingerprint != manifest.fingerprint() for of in (threshold, normalised)):
         raise BundleError(f"{folder}: the threshold was measured with another bundle")
     write_manifest(folder, manifest)

@@ -7,14 +7,14 @@ not delay queries.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from models.bundle import Bundle
-from models.explanation import Explanation, check_explainable
+from models.explanation import CameraUse, Explanation, Floats, check_explainable
 from models.preprocessing import prepare
 from models.runtimes.ort import open_session
 
@@ -40,12 +40,26 @@ class Explainer:
         self._embedder = open_session(bundle.embedder, "cpu", threads)
         self._explainer = open_session(explainer, "cpu", 1)
 
-    def explain(self, probe: Image.Image, candidate: Image.Image) -> Explanation:
-        """Compare two RGB images of any size, as `models.decoding.decode` gives them."""
+    def explain(
+        self,
+        probe: Image.Image,
+        candidate: Image.Image,
+        normalise: Callable[[Floats], Floats] = lambda descriptors: descriptors,
+        camera: CameraUse = "off",
+    ) -> Explanation:
+        """Compare two RGB images of any size, as `models.decoding.decode` gives them.
+
+        Args:
+            probe: an image.
+            candidate: the image that it is compared with.
+            normalise: takes cameras out of descriptors `[2, d]`, the probe's first.
+            camera: what `normalise` knows of the probe's camera.
+        """
         spec = self.bundle.manifest.input
         images = np.stack([prepare(image, spec) for image in (probe, candidate)])
         wanted = ["descriptor", "strips", "activations"]
         descriptors, strips, activations = self._embedder.run(wanted, {"images": images})
+        descriptors = normalise(descriptors)
         # Rounded as the gallery keeps them and the re-ranker gets them.
         strips = strips.astype(np.float16).astype(np.float32)
         probe_attention, candidate_attention, distances = self._explainer.run(
@@ -64,6 +78,7 @@ class Explainer:
             candidate_attention=candidate_attention[0],
             probe_activations=activations[0],
             candidate_activations=activations[1],
+            camera=camera,
         )
 
     def _fusion(self) -> float:

@@ -13,6 +13,7 @@ from models.bundle import Bundle, BundleError
 
 Floats = NDArray[np.float32]
 Direction = Literal["probe", "candidate"]
+CameraUse = Literal["known", "global", "off"]
 
 
 class NotExplainableError(BundleError):
@@ -46,6 +47,8 @@ class Explanation:
         candidate_attention: `[heads, s, s]`, the other way round.
         probe_activations: `[branches, h, w]`, mean over the channels of each branch's last map.
         candidate_activations: the same of the candidate.
+        camera: what was taken out of the descriptors before they were compared: what is `known` of the
+            probe's camera, the `global` mean of all cameras, or nothing (`off`).
     """
 
     similarity: float
@@ -57,6 +60,7 @@ class Explanation:
     candidate_attention: Floats
     probe_activations: Floats
     candidate_activations: Floats
+    camera: CameraUse = "off"
 
     @property
     def bands(self) -> int:

@@ -216,6 +216,7 @@ class Manifest(Part):
         files: name -> size and hash.
         threshold: from which similarity on a match is called one, or None before calibration. It names the
             fingerprint that it was measured with, and a bundle with another one is refused.
+        normalised_threshold: the same for descriptors that cameras were taken out of.
         activations: (branches, H, W) of the embedder's output `activations`, or None where it has none.
         supersedes: fingerprints by format 1 of bundles with this embedder. Their galleries hold the same
             descriptors and strips as this bundle's. See `models.superseded`.
@@ -232,8 +233,13 @@ class Manifest(Part):
     accuracy: Accuracy | None = None
     files: dict[str, FileEntry]
     threshold: Threshold | None = None
+    normalised_threshold: Threshold | None = None
     activations: tuple[int, int, int] | None = None
     supersedes: tuple[str, ...] = ()
+
+    def threshold_for(self, camera: Literal["known", "global", "off"]) -> Threshold | None:
+        """What holds for similarities of descriptors that were normalised so; None where nothing is known."""
+        return self.threshold if camera == "off" else self.normalised_threshold
 
     def fingerprint(self) -> str:
         """SHA-256 of what decides descriptors and strips: the input, their shapes and the embedder's file.

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from models.terminal import print_error
-from service.commands import audit, bundle, gallery, keys
+from service.commands import audit, bundle, cameras, gallery, keys
 from service.commands.config import config
 from service.commands.demo import demo
 from service.commands.enroll import enroll
@@ -45,6 +45,7 @@ app.command(rich_help_panel=SERVICE)(config)
 app.command(rich_help_panel=SERVICE)(version)
 app.command(rich_help_panel=CLIENT)(enroll)
 app.command(rich_help_panel=CLIENT)(query)
+app.add_typer(cameras.app, name="cameras", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLOSER)(explain)
 app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=UPKEEP)

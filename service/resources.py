@@ -20,6 +20,7 @@ from service.inference.embedder import ImageEmbedder, LocalEmbedder
 from service.inference.forward import ForwardPass, bucket_sizes, steps_for
 from service.inference.protocols import Models
 from service.observability.metrics import Metrics
+from service.retrieval.cameras import CameraLearner
 from service.retrieval.enrollment import Enroller
 from service.retrieval.explainer import PairExplainer
 from service.retrieval.two_stage import TwoStageSearch
@@ -37,6 +38,7 @@ class Resources:
     gallery: Gallery
     embedder: ImageEmbedder
     enroller: Enroller
+    cameras: CameraLearner
     search: TwoStageSearch
     explainer: PairExplainer
     gallery_limiter: CapacityLimiter
@@ -105,6 +107,7 @@ class Resources:
                 gallery=gallery,
                 embedder=embedder,
                 enroller=Enroller(embedder, gallery, limiter),
+                cameras=CameraLearner(embedder, gallery, limiter),
                 search=TwoStageSearch(embedder, gallery, reranker, limiter, metrics.rerank_batch),
                 explainer=explainer,
                 gallery_limiter=limiter,
@@ -135,6 +138,7 @@ def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
             supersedes=bundle.supersedes,
             descriptor_dim=bundle.manifest.descriptor_dim,
             strips_shape=bundle.manifest.strips,
+            normalisation=settings.camera_normalisation,
         )
     except FingerprintMismatchError as error:
         remedy = command("gallery", "re-embed", settings=settings, options=("data_dir", "bundle"))

@@ -48,6 +48,7 @@ class Rule:
 
 
 ONE_IMAGE = "/gallery/{image_id:path}"
+ONE_CAMERA = "/cameras/{camera_id:path}"
 
 # In the routers' order: the first that matches counts.
 RULES = (
@@ -59,6 +60,11 @@ RULES = (
     Rule("GET", f"{ONE_IMAGE}/image", KeyScope.QUERY, "image"),
     Rule("GET", ONE_IMAGE, KeyScope.QUERY, "record"),
     Rule("DELETE", ONE_IMAGE, KeyScope.ADMIN, "delete"),
+    # Whoever enrolls says what a camera is.
+    Rule("GET", "/cameras", KeyScope.ENROLL, "cameras"),
+    Rule("POST", f"{ONE_CAMERA}/calibration", KeyScope.ENROLL, "calibrate"),
+    Rule("DELETE", f"{ONE_CAMERA}/calibration", KeyScope.ENROLL, "forget-calibration"),
+    Rule("GET", ONE_CAMERA, KeyScope.ENROLL, "camera"),
     # Whoever restarts or balances the service has no key; the answers hold nothing of the images.
     Rule("GET", "/health/live", Open.ALWAYS),
     Rule("GET", "/health/ready", Open.ALWAYS),

@@ -27,7 +27,7 @@ from service.api.middleware.prefix import PrefixMiddleware
 from service.api.middleware.request import REQUEST_ID, RequestMiddleware
 from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
-from service.api.routes import explain, health, query
+from service.api.routes import cameras, explain, health, query
 from service.api.routes import gallery as gallery_routes
 from service.api.uploads import Uploads
 from service.inference.protocols import Models
@@ -155,7 +155,14 @@ def create_app(
     app.add_middleware(HeadersMiddleware)
     app.add_middleware(PrefixMiddleware, prefix=settings.root_path)
     problems.install(app)
-    for router in (query.router, explain.router, gallery_routes.router, health.router, docs_page.router):
+    for router in (
+        query.router,
+        explain.router,
+        gallery_routes.router,
+        cameras.router,
+        health.router,
+        docs_page.router,
+    ):
         app.include_router(router)
     openapi.install(app)
     return app

@@ -11,6 +11,7 @@ from index import (
     GalleryDamagedError,
     GalleryFullError,
     InvalidEnrollmentError,
+    UnknownCameraError,
     UnknownImageError,
 )
 from models.decoding import DecodePoolError, ImageError
@@ -71,6 +72,13 @@ FOREIGN_SITE = ErrorKind(
 )
 UNKNOWN_IMAGE = ErrorKind(
     "unknown-image", 404, "No such image", "No image of this id is enrolled.", causes=(UnknownImageError,)
+)
+UNKNOWN_CAMERA = ErrorKind(
+    "unknown-camera",
+    404,
+    "No such camera",
+    "Nothing is known of a camera of this id, or nothing of what was to be removed: it has no images.",
+    causes=(UnknownCameraError,),
 )
 NO_ROUTE = ErrorKind("no-such-route", 404, "No such route", "Nothing is served at this path; see /docs.")
 METHOD = ErrorKind(
@@ -222,6 +230,7 @@ KINDS = (
     SCOPE_MISSING,
     FOREIGN_SITE,
     UNKNOWN_IMAGE,
+    UNKNOWN_CAMERA,
     NO_ROUTE,
     METHOD,
     TIMEOUT,

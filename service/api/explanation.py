@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from models.explanation import Explanation
 from models.manifest import Manifest
+from service.api.schemas import NormalisationUsed
 
 Matrix = list[list[float]]
 DIGITS = 6
@@ -34,9 +35,10 @@ class ExplanationAnswer(BaseModel):
 
     bundle: str = Field(description="the model bundle's name")
     fingerprint: str = Field(description="the model bundle's fingerprint")
-    similarity: float = Field(description="cosine of the two descriptors, 1 at best")
+    similarity: float = Field(description="cosine of the two descriptors, as `normalisation` says; 1 at best")
     is_match: bool | None = Field(
-        description="whether the similarity reaches the bundle's threshold; null for a bundle without one"
+        description="whether the similarity reaches the bundle's threshold; null for a bundle without one, "
+        "and where it has none for what `normalisation` says"
     )
     rerank_distance: float = Field(
         description="the second stage's distance, less is nearer: `strips_part` + `similarity_part`"
@@ -48,11 +50,18 @@ class ExplanationAnswer(BaseModel):
     strip_distances: Matrix = Field(description="a row for each branch, a number for each band")
     attention: BothWays
     activations: Activations
+    normalisation: NormalisationUsed | None = Field(
+        default=None,
+        exclude_if=lambda used: used is None,
+        description="absent where `LKA_REID_CAMERA_NORMALISATION` is `off`",
+    )
 
     @classmethod
-    def of(cls, explanation: Explanation, manifest: Manifest) -> ExplanationAnswer:
+    def of(
+        cls, explanation: Explanation, manifest: Manifest, normalisation: NormalisationUsed | None = None
+    ) -> ExplanationAnswer:
         """The answer; numbers are rounded to six decimals."""
-        threshold = manifest.threshold
+        threshold = manifest.threshold_for(explanation.camera)
         return cls(
             bundle=manifest.name,
             fingerprint=manifest.fingerprint(),
@@ -72,6 +81,7 @@ class ExplanationAnswer(BaseModel):
                 probe=_rounded(explanation.probe_activations),
                 candidate=_rounded(explanation.candidate_activations),
             ),
+            normalisation=normalisation,
         )
 
 

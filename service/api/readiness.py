@@ -56,7 +56,8 @@ class Readiness:
                 forward_age_s = 0.0
         size = await to_thread.run_sync(_size, resources.gallery, limiter=resources.gallery_limiter)
         state = resources.embedder.state()
-        threshold = resources.bundle.manifest.threshold
+        in_force = resources.gallery.cameras.normalisation()
+        threshold = resources.bundle.manifest.threshold_for("off" if in_force.is_raw else "known")
         return Ready(
             runtime=state.runtime,
             bundle=resources.bundle.manifest.name,

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from index import Applied, CameraUse, Mode, Record
 from index import Page as GalleryPage
-from index import Record
 from models.decoding.formats import ACCEPTED
 from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
 
@@ -51,6 +51,16 @@ class EnrollForm(BaseModel):
     )
 
 
+ProbeCamera = Annotated[
+    Label | None,
+    Field(
+        description=f"the probe's camera, where known: {LABEL_RULE}. Probes change nothing of what is "
+        "known of it",
+        examples=["cam3"],
+    ),
+]
+
+
 class QueryForm(BaseModel):
     """A probe, and how to search for it."""
 
@@ -61,6 +71,7 @@ class QueryForm(BaseModel):
         default=10, ge=1, le=MAX_TOP_K, description="matches wanted; fewer come from a smaller gallery"
     )
     rerank: bool = Field(default=True, description="whether the second stage re-orders the first matches")
+    camera_id: ProbeCamera = None
 
 
 class ExplainForm(BaseModel):
@@ -77,6 +88,7 @@ class ExplainForm(BaseModel):
     candidate_image: ImageFile | None = Field(
         default=None, description="the candidate's image file, where `candidate_id` is not given"
     )
+    camera_id: ProbeCamera = None
 
 
 class EnrolledRecord(BaseModel):
@@ -138,9 +150,10 @@ class Match(BaseModel):
     vehicle_id: str | None
     camera_id: str | None
     captured_at: datetime | None = Field(description="UTC")
-    similarity: float = Field(description="cosine of the two descriptors, 1 at best")
+    similarity: float = Field(description="cosine of the two descriptors, as `normalisation` says; 1 at best")
     is_match: bool | None = Field(
-        description="whether the similarity reaches the bundle's threshold; null for a bundle without one"
+        description="whether the similarity reaches the bundle's threshold; null for a bundle without one, "
+        "and where it has none for what `normalisation` says"
     )
     rerank_distance: float | None = Field(
         description="the second stage's distance, less is nearer; null where it did not look"
@@ -156,6 +169,26 @@ class Timings(BaseModel):
     search: float = Field(description="the first stage, with reading the candidates' strips")
     rerank: float = Field(description="the second stage, 0 when it was not run")
     total: float
+
+
+class NormalisationUsed(BaseModel):
+    """What was taken out of the descriptors that were compared."""
+
+    mode: Literal["on", "auto"] = Field(description="as it is set")
+    version: int = Field(
+        ge=0,
+        description="of the gallery's normalisation, 0 before the first; similarities of two versions cannot "
+        "be compared",
+    )
+    camera: CameraUse = Field(
+        description="`known`: the probe's camera has statistics of its own; `global`: those of all cameras "
+        "stood in for it; `off`: descriptors were compared as they are"
+    )
+
+    @classmethod
+    def of(cls, applied: Applied, mode: Mode) -> NormalisationUsed | None:
+        """As it goes over the wire; None where the setting is `off`."""
+        return None if mode == "off" else cls(mode=mode, version=applied.version, camera=applied.camera)
 
 
 class QueryAnswer(BaseModel):
@@ -188,6 +221,7 @@ class QueryAnswer(BaseModel):
                         "rerank": 4.2,
                         "total": 90.3,
                     },
+                    "normalisation": {"mode": "auto", "version": 3, "camera": "known"},
                 }
             ]
         }
@@ -200,6 +234,11 @@ class QueryAnswer(BaseModel):
     )
     gallery_size: int
     timings_ms: Timings
+    normalisation: NormalisationUsed | None = Field(
+        default=None,
+        exclude_if=lambda used: used is None,
+        description="absent where `LKA_REID_CAMERA_NORMALISATION` is `off`",
+    )
 
 
 class Live(BaseModel):
@@ -217,7 +256,8 @@ class Ready(BaseModel):
     fingerprint: str = Field(description="the model bundle's fingerprint")
     reranker: bool = Field(description="whether the bundle has a second stage")
     match_threshold: float | None = Field(
-        description="similarity from which on `is_match` is true; null for a bundle that is not calibrated"
+        description="similarity from which on `is_match` is true; null for a bundle that is not calibrated "
+        "for descriptors as the gallery compares them now"
     )
     workers: int = Field(description="living embedding workers; 1 where the service embeds by itself")
     gallery_size: int

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -116,14 +117,41 @@ class ServiceClient:
             raise
         return Enrolled(new=True)
 
-    def query(self, image: Path, *, top_k: int, rerank: bool) -> dict[str, Any]:
-        """What `POST /query` answers to an image file.
+    def cameras(self) -> dict[str, Any]:
+        """What `GET /cameras` says."""
+        return self._document(self._send("GET", "/cameras"), "cameras", "normalisation")
+
+    def camera(self, camera_id: str) -> dict[str, Any]:
+        """What `GET /cameras/{camera_id}` says."""
+        return self._document(self._send("GET", _camera_path(camera_id)), "camera_id", "effect")
+
+    def calibrate(self, camera_id: str, image: Path) -> bool:
+        """Show an image of a camera; whether it was counted, and not before. It may be sent again, too.
+
+        Raises:
+            OSError: the file cannot be read.
+            AbandonedError: see `abandon`.
+        """
+        path = f"{_camera_path(camera_id)}/calibration"
+        return bool(self._post(path, image, {}, ("counted",), unanswered=True)["counted"])
+
+    def forget_calibration(self, camera_id: str) -> bool:
+        """Forget a camera's calibration; whether there was one."""
+        answer = self._send("DELETE", f"{_camera_path(camera_id)}/calibration")
+        if answer.status not in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
+            raise self._refusal(answer)
+        return answer.status == httpx.codes.NO_CONTENT
+
+    def query(self, image: Path, *, top_k: int, rerank: bool, camera_id: str | None = None) -> dict[str, Any]:
+        """What `POST /query` answers to an image file, of the camera `camera_id` where that is known.
 
         Raises:
             OSError: the file cannot be read.
             AbandonedError: see `abandon`.
         """
         fields = {"top_k": str(top_k), "rerank": str(rerank).lower()}
+        if camera_id is not None:
+            fields["camera_id"] = camera_id
         answer = self._post("/query", image, fields, ("matches", "reranked", "gallery_size", "timings_ms"))
         matches = answer["matches"]
         if not isinstance(matches, list) or not all(
@@ -213,6 +241,10 @@ class ServiceClient:
 
     def _not_ours(self, status: int) -> str:
         return f"{self.url} answered {status}, but not as this service does; see --url"
+
+
+def _camera_path(camera_id: str) -> str:
+    return f"/cameras/{quote(camera_id, safe='/')}"
 
 
 def _given_up(failure: ClientError, headers: Mapping[str, str]) -> ClientError:

@@ -137,6 +137,16 @@ def timings_line(answer: Mapping[str, Any]) -> str:
     return f"{second}, {answer['gallery_size']:,} images enrolled, {timings['total']:.0f} ms ({stages})"
 
 
+def normalisation_line(used: Mapping[str, Any]) -> str:
+    """What of the cameras was taken out of the descriptors that a query compared, in one line."""
+    of = {
+        "known": "the probe's camera",
+        "global": "what all cameras have in common, for the probe's is not known",
+        "off": "nothing: too little is known of the cameras",
+    }[used["camera"]]
+    return f"taken out of descriptors: {of} (version {used['version']})"
+
+
 def failures_table(failures: Iterable[tuple[str, str]]) -> Table:
     """Paths and why each failed."""
     made = table("Failed", "path", "reason")

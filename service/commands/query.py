@@ -11,7 +11,7 @@ from rich.markup import escape
 from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
 from models.terminal import out
-from service.commands.console import Waits, matches_table, timings_line
+from service.commands.console import Waits, matches_table, normalisation_line, timings_line
 from service.commands.options import DEFAULT_URL, Key, Url
 from service.startup import CommandError
 
@@ -24,6 +24,9 @@ def query(
     rerank: Annotated[
         bool, typer.Option(help="Whether the second stage re-orders the first matches.")
     ] = True,
+    camera_id: Annotated[
+        str | None, typer.Option(help="The probe's camera, where it is known.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
@@ -34,7 +37,7 @@ def query(
         raise CommandError(f"{image} {why}")
     try:
         with ServiceClient(url, key, on_wait=Waits()) as client:
-            answer = client.query(image, top_k=top_k, rerank=rerank)
+            answer = client.query(image, top_k=top_k, rerank=rerank, camera_id=camera_id)
     except ClientError as error:
         raise CommandError(str(error)) from None
     except OSError as error:
@@ -46,4 +49,6 @@ def query(
         out.print(matches_table(answer, f"Most similar to {escape(shown(image))}"))
     else:
         out.print("Nothing is enrolled yet: see [bold]lka-reid enroll --help[/]")
+    if used := answer.get("normalisation"):
+        out.print(normalisation_line(used))
     out.print(timings_line(answer))

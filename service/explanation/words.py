@@ -31,7 +31,7 @@ def sum_line(explanation: Explanation, manifest: Manifest) -> str:
     parts = f"distance {explanation.distance:.3f} = {explanation.strips_part:.3f}, the mean of the strips"
     if explanation.fusion:
         parts += f", + {explanation.fusion:g} x (1 - similarity), which is {explanation.similarity_part:.3f}"
-    said = verdict(explanation, manifest.threshold)
+    said = verdict(explanation, manifest.threshold_for(explanation.camera))
     return f"{parts};  {said}" if said else parts
 
 
@@ -102,7 +102,7 @@ def summary(explanation: Explanation, manifest: Manifest) -> list[tuple[str, str
     """An explanation as lines of a terminal: what, and how much."""
     means = explanation.strip_distances.mean(axis=0)
     near, far = int(means.argmin()), int(means.argmax())
-    text = verdict(explanation, manifest.threshold)
+    text = verdict(explanation, manifest.threshold_for(explanation.camera))
     lines = [
         ("bundle", manifest.name),
         ("similarity", f"{explanation.similarity:.4f}"),

@@ -20,7 +20,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from index import Gallery
+from index import Gallery, Normalisation
 from service.inference.embedder import EmbedderState
 from service.observability.gpu import GpuCollector
 from service.version import VERSION
@@ -153,6 +153,19 @@ class Metrics(ModelMetrics):
         self._snapshot_behind = self._reading(
             "gallery_changes_since_snapshot", "Changes that the search index on disk does not hold."
         )
+        self._version = self._reading(
+            "normalisation_version",
+            "Version of the camera normalisation in force; 0 for none.",
+        )
+        self._known_cameras = self._reading("normalisation_cameras", "Cameras that this version knows.")
+        self._drift = self._reading(
+            "normalisation_drift",
+            "How far a new version would move descriptors, of their length.",
+        )
+        self._renewal_seconds = self._reading(
+            "normalisation_renewal_seconds",
+            "Seconds that making the last version took.",
+        )
         self._data_free = self._reading("data_free_bytes", "Free bytes where the data directory lies.")
         self._data_size = self._reading("data_size_bytes", "All bytes where the data directory lies.")
         self._ready = self._gauge("ready", "1 when the last readiness check passed.")
@@ -212,6 +225,11 @@ class Metrics(ModelMetrics):
         self._gallery_size.set_function(gallery.count)
         self._snapshot_age.set_function(lambda: _or_nan(gallery.snapshot_age_seconds()))
         self._snapshot_behind.set_function(gallery.changes_since_snapshot)
+        cameras = gallery.cameras
+        self._version.set_function(lambda: _version(cameras.normalisation()))
+        self._known_cameras.set_function(lambda: len(cameras.normalisation().cameras))
+        self._drift.set_function(lambda: cameras.renewal().drift)
+        self._renewal_seconds.set_function(lambda: _or_nan(cameras.renewal().seconds))
         self._data_free.set_function(lambda: disk_usage(folder).free)
         self._data_size.set_function(lambda: disk_usage(folder).total)
 
@@ -223,6 +241,10 @@ class Metrics(ModelMetrics):
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
         return Gauge(f"lka_reid_{name}", meaning, registry=self.registry)
+
+
+def _version(normalisation: Normalisation) -> int:
+    return 0 if normalisation.is_raw else normalisation.version
 
 
 def _or_nan(seconds: float | None) -> float:

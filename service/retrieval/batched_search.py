@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index import ALL, Filter, Gallery, Match
+from index import ALL, Filter, Found, Gallery
 from service.inference.coalescing import Coalescer
 
 MAX_BATCH = 64
@@ -24,12 +24,14 @@ class Search:
         k: matches at most.
         where: what is searched.
         strips: so many of the first matches with their strips.
+        camera_id: of the probe, None for an unknown one.
     """
 
     descriptor: NDArray[np.float32]
     k: int
     where: Filter
     strips: int
+    camera_id: str | None
 
 
 class BatchedSearch:
@@ -46,7 +48,7 @@ class BatchedSearch:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._coalescer: Coalescer[Search, list[Match]] = Coalescer(
+        self._coalescer: Coalescer[Search, Found] = Coalescer(
             "search", self._found, MAX_BATCH, alike=lambda search: search.where
         )
 
@@ -62,16 +64,21 @@ class BatchedSearch:
         *,
         where: Filter = ALL,
         strips: int = 0,
-    ) -> list[Match]:
+        camera_id: str | None = None,
+    ) -> Found:
         """The k most similar images to a probe, best first; see `Gallery.search`, also for what it raises."""
-        return self._coalescer(Search(descriptor, k, where, strips))
+        return self._coalescer(Search(descriptor, k, where, strips, camera_id))
 
-    def _found(self, searches: Sequence[Search]) -> Sequence[list[Match]]:
+    def _found(self, searches: Sequence[Search]) -> Sequence[Found]:
         descriptors = np.stack([search.descriptor for search in searches])
         found = self._gallery.search(
             descriptors,
             max(search.k for search in searches),
             where=searches[0].where,
             strips=max(search.strips for search in searches),
+            cameras=[search.camera_id for search in searches],
         )
-        return [matches[: search.k] for matches, search in zip(found, searches, strict=True)]
+        return [
+            Found(matches[: search.k], matches.normalisation)
+            for matches, search in zip(found, searches, strict=True)
+        ]

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image
 
+from index import RAW, Normalisation
 from models.bundle import Bundle
 from models.decoding import ImageError
 from models.decoding.pool import DecodePool
-from models.explanation import Explanation, check_explainable
+from models.explanation import Explanation, Floats, check_explainable
 from service.explanation.figure import Pair, draw, png
 from service.inference.request import Expired, Overloaded
 
@@ -31,11 +32,22 @@ has gone keeps its place: nothing can break it off."""
 
 @dataclass(frozen=True)
 class Upload:
-    """An image file, its name in the figure, and the form's field that it came by."""
+    """An image file, its name in the figure, the form's field that it came by, and its camera, if known."""
 
     data: bytes
     name: str
     field: str
+    camera_id: str | None = None
+
+
+@dataclass(frozen=True)
+class _Cameras:
+    normalisation: Normalisation
+    probe: str | None
+    candidate: str | None
+
+    def taken_out(self, descriptors: Floats) -> Floats:
+        return self.normalisation.apply(descriptors, [self.probe, self.candidate])
 
 
 class UploadError(Exception):
@@ -78,13 +90,20 @@ class PairExplainer:
         """End what waits, and wait for what is at work."""
         self._thread.shutdown(cancel_futures=True)
 
-    async def explain(self, probe: Upload, candidate: Upload, deadline: float) -> Explanation:
+    async def explain(
+        self,
+        probe: Upload,
+        candidate: Upload,
+        deadline: float,
+        normalisation: Normalisation = RAW,
+    ) -> Explanation:
         """The numbers of an explanation.
 
         Args:
             probe: an image.
             candidate: the image that it is compared with.
             deadline: of `time.monotonic()`, in s.
+            normalisation: what is taken out of their descriptors.
 
         Raises:
             NotExplainableError: the bundle cannot.
@@ -94,14 +113,27 @@ class PairExplainer:
             BundleError: a file of the bundle is no longer what it was.
         """
         self.check()
-        return await self._run(self._explain, probe, candidate, deadline)
+        return await self._run(self._explain, probe, candidate, deadline, normalisation)
 
-    async def figure(self, probe: Upload, candidate: Upload, deadline: float) -> bytes:
+    async def figure(
+        self,
+        probe: Upload,
+        candidate: Upload,
+        deadline: float,
+        normalisation: Normalisation = RAW,
+    ) -> bytes:
         """The figure of an explanation as a PNG file; see `explain`."""
         self.check()
-        return await self._run(self._draw, probe, candidate, deadline)
+        return await self._run(self._draw, probe, candidate, deadline, normalisation)
 
-    async def _run(self, work: Callable[[Pair], T], probe: Upload, candidate: Upload, deadline: float) -> T:
+    async def _run(
+        self,
+        work: Callable[[Pair, _Cameras], T],
+        probe: Upload,
+        candidate: Upload,
+        deadline: float,
+        normalisation: Normalisation,
+    ) -> T:
         if not self._places.acquire(blocking=False):
             raise Overloaded(f"{PLACES} explanations are under way, as many as are let in")
         working: Future[T] | None = None
@@ -113,7 +145,8 @@ class PairExplainer:
                     probe.name,
                     candidate.name,
                 )
-                working = self._thread.submit(work, pair)
+                cameras = _Cameras(normalisation, probe.camera_id, candidate.camera_id)
+                working = self._thread.submit(work, pair, cameras)
                 return await asyncio.wrap_future(working)
         except TimeoutError:
             raise Expired("the deadline passed before the match was explained") from None
@@ -129,13 +162,14 @@ class PairExplainer:
         except ImageError as error:
             raise UploadError(upload.field, str(error)) from None
 
-    def _explain(self, pair: Pair) -> Explanation:
+    def _explain(self, pair: Pair, cameras: _Cameras) -> Explanation:
         if self._explainer is None:
             # Here, and not above: ONNX Runtime takes a while to import.
             from models.explainer import Explainer
 
             self._explainer = Explainer(self._bundle, self._threads)
-        return self._explainer.explain(pair.probe, pair.candidate)
+        use = cameras.normalisation.use(cameras.probe)
+        return self._explainer.explain(pair.probe, pair.candidate, cameras.taken_out, use)
 
-    def _draw(self, pair: Pair) -> bytes:
-        return png(draw(self._explain(pair), pair, self._bundle.manifest))
+    def _draw(self, pair: Pair, cameras: _Cameras) -> bytes:
+        return png(draw(self._explain(pair, cameras), pair, self._bundle.manifest))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 
-from index import ALL, Filter, Gallery, Match
+from index import ALL, Applied, Filter, Gallery, Match
 from models.protocols import Reranker
 from service.inference.embedder import ImageEmbedder
 from service.inference.forward import Features
@@ -40,12 +40,14 @@ class Ranking:
         matches: best first.
         reranked: whether the second stage scored any of them.
         gallery_size: images enrolled.
+        normalisation: what made the descriptors that were compared.
         seconds: stage -> s.
     """
 
     matches: list[Ranked]
     reranked: bool
     gallery_size: int
+    normalisation: Applied
     seconds: dict[str, float]
 
 
@@ -85,8 +87,11 @@ class TwoStageSearch:
         rerank: bool,
         deadline: float,
         where: Filter = ALL,
+        camera_id: str | None = None,
     ) -> Ranking:
         """The images nearest to the one in `data` among those that the filter lets through, at most `top_k`.
+
+        `camera_id` is the probe's camera, where that is known.
 
         Raises:
             ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `ImageEmbedder.embed`.
@@ -95,18 +100,26 @@ class TwoStageSearch:
         """
         image = await self._embedder.embed(data, deadline)
         ranking = await to_thread.run_sync(
-            self._rank, image.features, top_k, rerank, where, limiter=self._limiter
+            self._rank, image.features, top_k, rerank, where, camera_id, limiter=self._limiter
         )
         before = {"decode": image.decode_s, "queue": image.queue_s, "embed": image.embed_s}
-        return Ranking(ranking.matches, ranking.reranked, ranking.gallery_size, before | ranking.seconds)
+        return replace(ranking, seconds=before | ranking.seconds)
 
-    def _rank(self, probe: Features, top_k: int, rerank: bool, where: Filter) -> Ranking:
+    def _rank(
+        self, probe: Features, top_k: int, rerank: bool, where: Filter, camera_id: str | None
+    ) -> Ranking:
         reranker = self._reranker if rerank and probe.strips is not None else None
         started = time.monotonic()
         candidates = 0 if reranker is None else reranker.candidates
         # The strips come with the matches, as of one moment: an image that is deleted, or deleted and
         # enrolled anew, between the stages is ranked as the one that was found.
-        found = self._nearest(probe.descriptor, max(top_k, candidates), where=where, strips=candidates)
+        found = self._nearest(
+            probe.descriptor,
+            max(top_k, candidates),
+            where=where,
+            strips=candidates,
+            camera_id=camera_id,
+        )
         size = self._gallery.count()
         searched = time.monotonic()
         distances = [] if reranker is None else _distances(reranker, probe, found[:candidates])
@@ -116,6 +129,7 @@ class TwoStageSearch:
             ranked[:top_k],
             reranked=any(distance is not None for distance in distances),
             gallery_size=size,
+            normalisation=found.normalisation,
             seconds={"search": searched - started, "rerank": ended - searched if reranker else 0.0},
         )
 

@@ -149,6 +149,11 @@ class Settings(BaseSettings):
     decode_processes: int = Field(
         default=2, ge=1, le=256, description="images decoded at the same time, each in a process of its own"
     )
+    camera_normalisation: Literal["off", "on", "auto"] = Field(
+        default="auto",
+        description="whether each camera's mean and deviation are taken out of descriptors; auto does it "
+        "once two cameras have enough images",
+    )
     gallery_threads: int = Field(default=8, ge=1, le=256, description="gallery operations at the same time")
     request_deadline_s: float = Field(
         default_factory=lambda others: 5.0 if others.get("redis_url") else 30.0,

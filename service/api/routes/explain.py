@@ -10,6 +10,7 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Form, Request, Response
 
+from index import Applied, Gallery
 from models.bundle import Bundle
 from models.explanation import NotExplainableError
 from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
@@ -31,7 +32,7 @@ from service.api.errors import FieldFault, ServiceError
 from service.api.explanation import ExplanationAnswer
 from service.api.forms import only_fields_of, read_image
 from service.api.problems import invalid_fields, responses
-from service.api.schemas import ExplainForm
+from service.api.schemas import ExplainForm, NormalisationUsed
 from service.resources import Resources
 from service.retrieval.explainer import Upload, UploadError
 
@@ -88,13 +89,17 @@ async def explain(
         resources.explainer.check()
         probe, candidate = await _uploads(form, resources, settings.max_upload_bytes)
         started, deadline = time.monotonic(), context.arrived + settings.request_deadline_s
+        # One version for the numbers and for what is said of them.
+        in_force = resources.gallery.cameras.normalisation()
         if _wants_json(request.headers.get("accept", "")):
-            work = resources.explainer.explain(probe, candidate, deadline)
+            work = resources.explainer.explain(probe, candidate, deadline, in_force)
             explanation = await while_connected(request, work)
-            answer = ExplanationAnswer.of(explanation, resources.bundle.manifest)
+            applied = Applied(in_force.version, explanation.camera)
+            used = NormalisationUsed.of(applied, settings.camera_normalisation)
+            answer = ExplanationAnswer.of(explanation, resources.bundle.manifest, used)
             response = Response(answer.model_dump_json(), media_type=JSON)
         else:
-            drawing = resources.explainer.figure(probe, candidate, deadline)
+            drawing = resources.explainer.figure(probe, candidate, deadline, in_force)
             response = Response(await while_connected(request, drawing), media_type=PNG)
     metrics.stage("explain", time.monotonic() - started)
     response.headers["Vary"] = "Accept"
@@ -124,13 +129,22 @@ async def _uploads(form: ExplainForm, resources: Resources, max_bytes: int) -> t
     if (form.candidate_id is None) == (form.candidate_image is None):
         message = "send one candidate: either candidate_id, or candidate_image as a file part"
         raise invalid_fields([FieldFault("candidate_id", message), FieldFault("candidate_image", message)])
-    probe = Upload(await read_image(form.image, max_bytes), form.image.filename or "probe", "image")
+    probe = Upload(
+        await read_image(form.image, max_bytes), form.image.filename or "probe", "image", form.camera_id
+    )
     if form.candidate_image is not None:
         data = await read_image(form.candidate_image, max_bytes)
         return probe, Upload(data, form.candidate_image.filename or "candidate", "candidate_image")
     image_id = form.candidate_id or ""
-    data, _ = await to_thread.run_sync(resources.gallery.image, image_id, limiter=resources.gallery_limiter)
-    return probe, Upload(data, image_id, "candidate_id")
+    data, camera_id = await to_thread.run_sync(
+        _enrolled, resources.gallery, image_id, limiter=resources.gallery_limiter
+    )
+    return probe, Upload(data, image_id, "candidate_id", camera_id)
+
+
+def _enrolled(gallery: Gallery, image_id: str) -> tuple[bytes, str | None]:
+    """An enrolled image's file, and its camera. Raises UnknownImageError."""
+    return gallery.image(image_id)[0], gallery.get(image_id).camera_id
 
 
 def _wants_json(accept: str) -> bool:

@@ -26,7 +26,7 @@ from service.api.error_kinds import (
 )
 from service.api.forms import only_fields_of, read_image
 from service.api.problems import responses
-from service.api.schemas import Match, QueryAnswer, QueryForm, Timings
+from service.api.schemas import Match, NormalisationUsed, QueryAnswer, QueryForm, Timings
 from service.retrieval.two_stage import Ranked
 
 router = APIRouter(tags=["query"])
@@ -64,11 +64,14 @@ async def query(
     """Rank the gallery by descriptor, then re-order the first matches by their strips.
 
     The second stage looks at the first 10 of the first stage whatever `top_k` is, and leaves those below
-    where they are. A gallery smaller than `top_k` answers with all it has.
+    where they are. A gallery smaller than `top_k` answers with all it has. Name the probe's camera, where it
+    is known: the gallery then takes out of its descriptor what it knows of that camera.
     """
     data = await read_image(form.image, settings.max_upload_bytes)
     deadline = context.arrived + settings.request_deadline_s
-    work = resources.search.query(data, top_k=form.top_k, rerank=form.rerank, deadline=deadline)
+    work = resources.search.query(
+        data, top_k=form.top_k, rerank=form.rerank, deadline=deadline, camera_id=form.camera_id
+    )
     ranking = await while_connected(request, work)
     audit.matches = tuple(ranked.match.record.image_id for ranked in ranking.matches)
 
@@ -77,11 +80,12 @@ async def query(
     seconds = ranking.seconds | {"total": time.monotonic() - context.arrived}
     for stage, spent in seconds.items():
         metrics.stage(stage, spent)
-    threshold = resources.bundle.manifest.threshold
+    threshold = resources.bundle.manifest.threshold_for(ranking.normalisation.camera)
     return QueryAnswer(
         matches=[_match(rank, ranked, threshold) for rank, ranked in enumerate(ranking.matches, start=1)],
         reranked=ranking.reranked,
         gallery_size=ranking.gallery_size,
+        normalisation=NormalisationUsed.of(ranking.normalisation, settings.camera_normalisation),
         timings_ms=Timings(**{stage: round(1000 * spent, 3) for stage, spent in seconds.items()}),
     )
 

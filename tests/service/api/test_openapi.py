@@ -54,6 +54,10 @@ def test_it_has_the_routes(schema: dict[str, Any]) -> None:
         "GET /gallery/{image_id}",
         "GET /gallery/{image_id}/image",
         "DELETE /gallery/{image_id}",
+        "GET /cameras",
+        "GET /cameras/{camera_id}",
+        "POST /cameras/{camera_id}/calibration",
+        "DELETE /cameras/{camera_id}/calibration",
         "GET /health/live",
         "GET /health/ready",
         "GET /metrics",
@@ -83,7 +87,13 @@ def test_every_kind_a_client_can_meet_is_described(schema: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("path", "form"), [("/query", "QueryForm"), ("/explain", "ExplainForm"), ("/gallery", "EnrollForm")]
+    ("path", "form"),
+    [
+        ("/query", "QueryForm"),
+        ("/explain", "ExplainForm"),
+        ("/gallery", "EnrollForm"),
+        ("/cameras/{camera_id}/calibration", "CalibrationForm"),
+    ],
 )
 def test_the_forms_are_multipart_with_a_file(schema: dict[str, Any], path: str, form: str) -> None:
     content = schema["paths"][path]["post"]["requestBody"]["content"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index import ALL, Enrollment, Filter, Gallery, GalleryClosedError, LocalGallery, Match
+from index import ALL, Enrollment, Filter, Found, Gallery, GalleryClosedError, LocalGallery
 from service.retrieval.batched_search import MAX_BATCH, BatchedSearch
 
 PATIENCE = 20.0
@@ -54,8 +54,14 @@ class Held:
         self.fault: Callable[[NDArray[np.float32]], Exception | None] = lambda _probes: None
 
     def search(
-        self, descriptors: NDArray[np.float32], k: int, *, where: Filter, strips: int
-    ) -> list[list[Match]]:
+        self,
+        descriptors: NDArray[np.float32],
+        k: int,
+        *,
+        where: Filter,
+        strips: int,
+        cameras: Sequence[str | None],
+    ) -> list[Found]:
         self.probes.append(len(descriptors))
         self.filters.append(where)
         self.entered.set()
@@ -63,7 +69,7 @@ class Held:
         fault = self.fault(descriptors)
         if fault is not None:
             raise fault
-        return self._gallery.search(descriptors, k, strips=strips)
+        return self._gallery.search(descriptors, k, strips=strips, cameras=cameras)
 
 
 def together(
@@ -94,6 +100,49 @@ def test_those_who_arrive_during_a_search_go_through_one_and_get_what_they_would
     found = together(held, probes, ks)
     assert held.probes == [1, 5]
     assert found == [gallery.search(probe[None], k)[0] for probe, k in zip(probes, ks, strict=True)]
+
+
+def test_probes_of_different_cameras_share_a_search_and_each_is_normalised_as_its_own(
+    tmp_path: Path,
+) -> None:
+    cameras = ["a", None, "b", "unheard of"]
+    with LocalGallery.open(
+        tmp_path, fingerprint="f", descriptor_dim=DIM, strips_shape=None, normalisation="on"
+    ) as gallery:
+        gallery.enroll_many(
+            [
+                Enrollment(
+                    image_id=str(number),
+                    camera_id="ab"[number % 2],
+                    descriptor=descriptor,
+                    strips=None,
+                    image=b"x",
+                    media_type="image/png",
+                )
+                for number, descriptor in enumerate(unit(30, 0))
+            ]
+        )
+        gallery.cameras.wait()
+        probes, held = unit(4, 1), Held(gallery)
+        search = BatchedSearch(held)  # type: ignore[arg-type]
+        with ThreadPoolExecutor(5) as pool:
+            pool.submit(search, probes[0], 1)
+            assert held.entered.wait(PATIENCE)
+            calls = [
+                pool.submit(search, probe, 5, camera_id=camera)
+                for probe, camera in zip(probes, cameras, strict=True)
+            ]
+            until = time.monotonic() + PATIENCE
+            while search.waiting < len(calls) and time.monotonic() < until:
+                time.sleep(0.001)
+            held.open.set()
+            found = [call.result(PATIENCE) for call in calls]
+        assert held.probes == [1, 4]
+        assert found == [
+            gallery.search(probe[None], 5, cameras=[camera])[0]
+            for probe, camera in zip(probes, cameras, strict=True)
+        ]
+        assert [of.normalisation.camera for of in found] == ["known", "global", "known", "global"]
 
 
 def test_a_search_for_several_that_fails_is_made_for_each_alone(gallery: Gallery) -> None:

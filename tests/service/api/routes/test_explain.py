@@ -266,9 +266,9 @@ def test_an_explanation_at_work_keeps_its_place_when_its_client_has_gone(
     at_work = threading.Event()
     slow = PairExplainer._draw
 
-    def draw(self: PairExplainer, pair: Pair) -> bytes:
+    def draw(self: PairExplainer, pair: Pair, cameras: Any) -> bytes:
         at_work.set()
-        return slow(self, pair)
+        return slow(self, pair, cameras)
 
     monkeypatch.setattr(PairExplainer, "_draw", draw)
     asyncio.run(hang_up())

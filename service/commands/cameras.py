@@ -1,0 +1,187 @@
+"""`lka-reid cameras`: what a running service knows of its cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from models.terminal import err, out
+from service.commands.console import Waits, failures_table, progress, table
+from service.commands.options import DEFAULT_URL, Key, Url
+from service.startup import CommandError
+
+Json = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
+CameraId = Annotated[str, typer.Argument(metavar="CAMERA", help="The camera's id.", show_default=False)]
+
+USES = {
+    "known": "taken out of its descriptors",
+    "global": "all cameras' mean stands in",
+    "off": "descriptors as they are",
+}
+
+app = typer.Typer(
+    help="Look at a running service's cameras, and teach it one.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def cameras() -> None:
+    """Look at a running service's cameras, and teach it one."""
+
+
+@app.command("list")
+def list_cameras(url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
+    """List the cameras, how many images each is known by, and the normalisation in force."""
+    from service.client.errors import ClientError
+    from service.client.http import ServiceClient
+
+    try:
+        with ServiceClient(url, key, on_wait=Waits()) as client:
+            answer = client.cameras()
+    except ClientError as error:
+        raise CommandError(str(error)) from None
+    if as_json:
+        out.print_json(data=answer)
+        return
+    made = table("Cameras", "camera", "enrolled#", "calibrated#", "own share#", "distance#", "drift#", "use")
+    for camera in answer["cameras"]:
+        made.add_row(
+            escape(camera["camera_id"]),
+            f"{camera['enrolled']:,}",
+            f"{camera['calibrated']:,}",
+            f"{camera['weight']:.0%}",
+            _number(camera["distance"]),
+            _number(camera["drift"]),
+            USES[camera["use"]],
+        )
+    out.print(made)
+    out.print(_in_force(answer["normalisation"]), markup=False, soft_wrap=True)
+
+
+@app.command("show")
+def show(camera: CameraId, url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
+    """Show a camera: its images, its distance from the others, what normalising does to it."""
+    from service.client.errors import ClientError
+    from service.client.http import ServiceClient
+
+    try:
+        with ServiceClient(url, key, on_wait=Waits()) as client:
+            answer = client.camera(camera)
+    except ClientError as error:
+        raise CommandError(str(error)) from None
+    if as_json:
+        out.print_json(data=answer)
+        return
+    for what, how_much in _lines(answer):
+        out.print(f"{what:<16} {how_much}", markup=False, soft_wrap=True)
+
+
+@app.command("calibrate")
+def calibrate(
+    camera: CameraId,
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES...",
+            help="Folders (all images below) and image files: crops of any vehicles before the camera.",
+            show_default=False,
+        ),
+    ],
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Uploads at the same time.")] = 4,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Forget the camera's former calibration first.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Learn a camera from images that are not enrolled: no vehicle needs to be known.
+
+    They are cropped as the enrolled ones are. The same file counts once, so an interrupted run is resumed by
+    running it again. Exit status 1 when any image was not counted.
+    """
+    from models.intake.files import reason_of
+    from service.client.calibration import calibrate_all, images_of
+    from service.client.errors import ClientError
+    from service.client.http import ServiceClient
+
+    try:
+        with err.status("Looking for images"):
+            paths, unreadable = images_of(images)
+        if not paths and not unreadable:
+            raise CommandError(f"no image was found in {', '.join(map(str, images))}")
+        with ServiceClient(url, key, on_wait=Waits()) as client:
+            client.await_ready()
+            if anew:
+                client.forget_calibration(camera)
+            with progress() as bar:
+                task = bar.add_task(f"Calibrating {escape(camera)}", total=len(paths))
+                result = calibrate_all(client, camera, paths, workers, lambda done: bar.advance(task, done))
+            answer = client.camera(camera) if result.counted or result.already else None
+    except OSError as error:
+        raise CommandError(f"{error.filename} {reason_of(error)}") from None
+    except ClientError as error:
+        raise CommandError(str(error)) from None
+    failed = [(str(path), reason) for path, reason in (*unreadable, *result.failed)]
+    if as_json:
+        out.print_json(
+            data={
+                "counted": result.counted,
+                "already_counted": result.already,
+                "failed": [{"path": path, "reason": reason} for path, reason in failed],
+                "camera": answer,
+            }
+        )
+    else:
+        if failed:
+            err.print(failures_table(failed))
+        out.print(f"{result.counted:,} images counted, {result.already:,} were counted before", markup=False)
+        for what, how_much in _lines(answer) if answer else []:
+            out.print(f"{what:<16} {how_much}", markup=False, soft_wrap=True)
+    if result.stopped:
+        raise CommandError(result.stopped, 1)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _lines(camera: Mapping[str, Any]) -> list[tuple[str, str]]:
+    effect = camera["effect"]
+    lines = [
+        ("camera", camera["camera_id"]),
+        ("enrolled", f"{camera['enrolled']:,} images"),
+        ("calibrated", f"with {camera['calibrated']:,} images"),
+        ("own share", f"{camera['weight']:.0%} of its mean is its own, the rest that of all cameras"),
+        ("distance", f"{_number(camera['distance'])} deviations from the mean of all other images"),
+        ("drift", f"{_number(camera['drift'])} of a descriptor's length since the version in force"),
+        ("in force", USES[camera["use"]]),
+    ]
+    if effect is not None:
+        lines.append(
+            (
+                "effect",
+                f"of the 10 nearest images, {effect['before']:.0%} are its own as they are, "
+                f"{effect['after']:.0%} normalised; without a camera's influence "
+                f"{effect['expected']:.0%} ({effect['images']} images)",
+            )
+        )
+    return lines
+
+
+def _in_force(normalisation: Mapping[str, Any]) -> str:
+    if not normalisation["is_on"]:
+        state = "descriptors stay as they are"
+    else:
+        state = f"version {normalisation['version']}, drift {normalisation['drift']:.3f}"
+        state += f" of {normalisation['drift_limit']:g} from which on a new one is made"
+    renewing = "; a new version is being made" if normalisation["is_renewing"] else ""
+    return f"Normalisation {normalisation['mode']}: {state}{renewing}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,226 @@
+"""/cameras over HTTP: what is listed, learned and forgotten, and what a query says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from index import LocalGallery, Mode
+from index.estimation import AUTO_IMAGES
+from models.manifest import Threshold
+from service.api.app import create_app
+from service.settings import Settings
+from tests.service.api.test_problems import check
+from tests.service.fakes import (
+    DIM,
+    FINGERPRINT,
+    STRIPS,
+    Running,
+    decode_pool,
+    image_file,
+    make_models,
+    serving,
+    wait_until_ready,
+)
+
+TINTS = {"gate-1": (90, 0, 0), "gate-2": (0, 0, 90), "gate-3": (0, 90, 0)}
+
+
+def seen(number: int, camera: str) -> bytes:
+    """A vehicle before a camera with a tint of its own."""
+    own = ((37 * number) % 160, (61 * number) % 160, (17 * number) % 160)
+    red, green, blue = (colour + tint for colour, tint in zip(own, TINTS[camera], strict=True))
+    return image_file((red, green, blue))
+
+
+@contextmanager
+def running(folder: Path, mode: Mode, **manifest: Any) -> Iterator[Running]:
+    models = make_models()
+    if manifest:
+        changed = models.bundle.manifest.model_copy(update=manifest)
+        models.bundle = type(models.bundle)(models.bundle.path, changed, models.bundle.fingerprint)
+    gallery = LocalGallery.open(
+        folder / "gallery",
+        fingerprint=FINGERPRINT,
+        descriptor_dim=DIM,
+        strips_shape=STRIPS,
+        normalisation=mode,
+    )
+    settings = Settings(data_dir=folder, camera_normalisation=mode)
+    app = create_app(settings, models=models, gallery=gallery, pool=decode_pool())
+    with gallery, serving(app) as url, httpx.Client(base_url=url, timeout=20) as client:
+        wait_until_ready(client)
+        yield Running(app, models, gallery, client, url)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Running]:
+    with running(tmp_path, "auto") as it:
+        yield it
+
+
+def fill(service: Running, *cameras: str, count: int = AUTO_IMAGES) -> None:
+    for camera in cameras:
+        for number in range(count):
+            answer = service.enroll(seen(number, camera), image_id=f"{camera}/{number}", camera_id=camera)
+            assert answer.status_code == 201
+    service.gallery.cameras.wait()
+    service.gallery.cameras.renew_if_due()
+
+
+def calibrate(service: Running, camera: str, image: bytes) -> httpx.Response:
+    return service.client.post(f"/cameras/{camera}/calibration", files={"image": ("x", image)})
+
+
+def test_a_gallery_without_cameras_lists_none(service: Running) -> None:
+    answer = service.client.get("/cameras").json()
+    assert answer["cameras"] == []
+    assert answer["normalisation"]["mode"] == "auto"
+    assert answer["normalisation"]["is_on"] is False
+    assert answer["normalisation"]["version"] == 0
+
+
+def test_cameras_are_listed_with_what_is_known_of_them(service: Running) -> None:
+    fill(service, "gate-1", "gate-2")
+    answer = service.client.get("/cameras").json()
+    assert [camera["camera_id"] for camera in answer["cameras"]] == ["gate-1", "gate-2"]
+    assert {camera["use"] for camera in answer["cameras"]} == {"known"}
+    assert {camera["enrolled"] for camera in answer["cameras"]} == {AUTO_IMAGES}
+    assert answer["normalisation"]["is_on"] is True
+    camera = service.client.get("/cameras/gate-1").json()
+    assert camera["distance"] > 0
+    assert camera["effect"]["images"] == 2 * AUTO_IMAGES
+    assert camera["effect"]["before"] > camera["effect"]["after"]
+
+
+def test_a_query_says_what_was_taken_out_of_the_descriptors(service: Running) -> None:
+    assert service.query(seen(1, "gate-1"), camera_id="gate-1").json()["normalisation"] == {
+        "mode": "auto",
+        "version": 0,
+        "camera": "off",
+    }
+    fill(service, "gate-1", "gate-2")
+    version = service.gallery.cameras.normalisation().version
+    for fields, use in (({"camera_id": "gate-1"}, "known"), ({"camera_id": "x"}, "global"), ({}, "global")):
+        answer = service.query(seen(1, "gate-1"), **fields).json()
+        assert answer["normalisation"] == {"mode": "auto", "version": version, "camera": use}
+
+
+def test_a_query_with_its_camera_finds_itself_and_changes_nothing(service: Running) -> None:
+    fill(service, "gate-1", "gate-2")
+    before = service.client.get("/cameras").json()
+    answer = service.query(seen(3, "gate-2"), camera_id="gate-2").json()
+    assert answer["matches"][0]["image_id"] == "gate-2/3"
+    assert answer["matches"][0]["similarity"] == pytest.approx(1, abs=1e-5)
+    assert service.client.get("/cameras").json() == before
+
+
+def test_off_answers_as_if_nothing_were_known_of_cameras(tmp_path: Path) -> None:
+    with running(tmp_path / "off", "off") as service:
+        fill(service, "gate-1", "gate-2")
+        named = service.query(seen(3, "gate-2"), camera_id="gate-2").json()
+        unnamed = service.query(seen(3, "gate-2")).json()
+        assert "normalisation" not in named
+        assert named["matches"] == unnamed["matches"]
+        assert list(unnamed) == ["matches", "reranked", "gallery_size", "timings_ms"]
+        raw = service.gallery.search(
+            service.models.embedder.embed(_prepared(seen(3, "gate-2"))).descriptors, k=1
+        )
+        assert raw[0][0].similarity == unnamed["matches"][0]["similarity"]
+
+
+def _prepared(image: bytes) -> Any:
+    from models.decoding import decode
+    from models.preprocessing import prepare
+
+    return prepare(decode(image), make_models().bundle.manifest.input)[None]
+
+
+def test_a_camera_is_learned_from_images_that_are_not_enrolled(service: Running) -> None:
+    fill(service, "gate-1", "gate-2")
+    for number in range(AUTO_IMAGES):
+        answer = calibrate(service, "gate-3", seen(number + 50, "gate-3"))
+        assert answer.status_code == 201
+        assert answer.json() == {
+            "camera_id": "gate-3",
+            "counted": True,
+            "calibrated": number + 1,
+            "enrolled": 0,
+        }
+    again = calibrate(service, "gate-3", seen(50, "gate-3"))
+    assert (again.status_code, again.json()["counted"]) == (200, False)
+    assert again.json()["calibrated"] == AUTO_IMAGES
+    assert service.query().json()["gallery_size"] == 2 * AUTO_IMAGES
+    service.gallery.cameras.wait()
+    service.gallery.cameras.renew_if_due()
+    used = service.query(seen(3, "gate-3"), camera_id="gate-3").json()["normalisation"]
+    assert used["camera"] == "known"
+    assert service.client.get("/cameras/gate-3").json()["effect"] is None
+
+    assert service.client.delete("/cameras/gate-3/calibration").status_code == 204
+    check(service.client.delete("/cameras/gate-3/calibration"), 404, "unknown-camera")
+    check(service.client.get("/cameras/gate-3"), 404, "unknown-camera")
+
+
+def test_what_is_no_image_teaches_nothing(service: Running) -> None:
+    check(calibrate(service, "gate-3", b"no image"), 422, "not-an-image", "image")
+    assert service.client.get("/cameras").json()["cameras"] == []
+    answer = service.client.post("/cameras/gate-3/calibration", data={"vehicle_id": "x"})
+    check(answer, 422, "invalid-fields", "image")
+
+
+def test_a_camera_id_may_have_slashes_and_must_be_a_label(service: Running) -> None:
+    assert calibrate(service, "north/gate%201", seen(1, "gate-1")).status_code == 201
+    assert service.client.get("/cameras/north/gate%201").json()["camera_id"] == "north/gate 1"
+    check(service.client.get("/cameras/%20x"), 422, "invalid-fields", "camera_id")
+    check(service.query(camera_id=" x"), 422, "invalid-fields", "camera_id")
+
+
+def threshold(similarity: float) -> Threshold:
+    return Threshold(
+        similarity=similarity,
+        false_match_rate=0.01,
+        false_match_interval=(0.005, 0.02),
+        true_match_rate=0.8,
+        measured_on="images",
+        fingerprint=FINGERPRINT,
+    )
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "before", "after"),
+    [
+        ({"threshold": threshold(-1.0)}, True, None),
+        ({"threshold": threshold(-1.0), "normalised_threshold": threshold(1.0)}, True, False),
+        ({"normalised_threshold": threshold(-1.0)}, None, True),
+    ],
+)
+def test_a_threshold_is_held_against_the_similarities_that_it_was_measured_on(
+    tmp_path: Path, thresholds: dict[str, Threshold], before: bool | None, after: bool | None
+) -> None:
+    with running(tmp_path, "auto", **thresholds) as service:
+        fill(service, "gate-1")
+        matches = service.query(seen(90, "gate-1"), camera_id="gate-1", top_k=3).json()["matches"]
+        assert {match["is_match"] for match in matches} == {before}
+        ready = service.client.get("/health/ready").json()
+        assert ready["match_threshold"] == (-1.0 if before else None)
+        fill(service, "gate-2")
+        matches = service.query(seen(90, "gate-1"), camera_id="gate-1", top_k=3).json()["matches"]
+        assert {match["is_match"] for match in matches} == {after}
+        ready = service.client.get("/health/ready").json()
+        assert ready["match_threshold"] == {None: None, True: -1.0, False: 1.0}[after]
+
+
+def test_the_metrics_tell_version_and_drift(service: Running) -> None:
+    fill(service, "gate-1", "gate-2")
+    text = service.client.get("/metrics").text
+    version = service.gallery.cameras.normalisation().version
+    assert f"lka_reid_normalisation_version {version:.1f}" in text
+    assert "lka_reid_normalisation_drift 0" in text
+    assert "lka_reid_normalisation_renewal_seconds 0." in text
+    assert "lka_reid_normalisation_cameras 2.0" in text
