@@ -201,7 +201,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_file(folder / MANIFEST, f"{text}\n".encode())
 
 
-def write_threshold(folder: Path, threshold: Threshold, normalised: Threshold | None = None) -> None:
+def write_thresholds(folder: Path, threshold: Threshold | None, normalised: Threshold | None = None) -> None:
     """Put thresholds into a bundle's manifest, in place of any others; the fingerprint stays.
 
     Args:

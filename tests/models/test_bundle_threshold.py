@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.bundle import MANIFEST, Bundle, BundleError, write_threshold
+from models.bundle import MANIFEST, Bundle, BundleError, write_thresholds
 from models.manifest import Threshold
 from tests.service.fakes import write_bundle
 
@@ -31,7 +31,7 @@ def test_a_threshold_leaves_the_fingerprint_and_the_files_as_they_are(tmp_path: 
     assert before.manifest.threshold is None
     for similarity in (0.7, 0.6):
         written = threshold(before.fingerprint, similarity=similarity)
-        write_threshold(folder, written)
+        write_thresholds(folder, written)
         after = Bundle.load(folder)
         assert after.manifest.threshold == written
         assert after.fingerprint == before.fingerprint
@@ -42,13 +42,16 @@ def test_a_threshold_leaves_the_fingerprint_and_the_files_as_they_are(tmp_path: 
 def test_a_threshold_of_another_bundle_is_refused(tmp_path: Path) -> None:
     first, second = write_bundle(tmp_path / "first", "one"), write_bundle(tmp_path / "second", "two")
     foreign = threshold(Bundle.load(first).fingerprint)
-    with pytest.raises(BundleError, match="measured with another bundle"):
-        write_threshold(second, foreign)
+    own = threshold(Bundle.load(second).fingerprint)
+    for both in ((foreign, None), (own, foreign)):
+        with pytest.raises(BundleError, match="measured with another bundle"):
+            write_thresholds(second, *both)
     manifest = json.loads((second / MANIFEST).read_text(encoding="utf-8"))
-    manifest["threshold"] = foreign.model_dump(mode="json")
-    (second / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(BundleError, match=r"threshold: was measured with another bundle.*calibrate"):
-        Bundle.load(second)
+    for name in ("threshold", "normalised_threshold"):
+        changed = manifest | {name: foreign.model_dump(mode="json")}
+        (second / MANIFEST).write_text(json.dumps(changed), encoding="utf-8")
+        with pytest.raises(BundleError, match=rf" {name}: was measured with another bundle.*calibrate"):
+            Bundle.load(second)
 
 
 @pytest.mark.parametrize(

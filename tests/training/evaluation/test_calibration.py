@@ -186,6 +186,12 @@ def test_the_command_writes_the_threshold_and_leaves_the_fingerprint(
         "data (manifest), all against all: 60 images of 30"
     )
     assert (tmp_path / "plot.png").is_file()
+    normalised = after.manifest.normalised_threshold
+    assert normalised is not None
+    assert normalised.similarity == answer["normalised"]["similarity"] != answer["similarity"]
+    assert normalised.false_match_rate <= 0.05
+    assert after.manifest.threshold_for("known") == after.manifest.threshold_for("global") == normalised
+    assert after.manifest.threshold_for("off") == after.manifest.threshold
 
 
 def test_the_command_refuses_and_leaves_the_bundle(tmp_path: Path, command: Command) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import Bundle, write_manifest, write_threshold
+from models.bundle import Bundle, write_manifest, write_thresholds
 from models.manifest import (
     BOTH_STAGES,
     FIRST_STAGE,
@@ -134,7 +134,7 @@ def test_a_bundle_replaced_by_its_copy_keeps_its_threshold_and_the_protocol_of_i
         measured_on="vehicles",
         fingerprint=bundle.fingerprint,
     )
-    write_threshold(bundle.path, threshold)
+    write_thresholds(bundle.path, threshold)
     old = Bundle.load(bundle.path)
     made = exchange_reranker(old, bundle.path, along(bundle), all_of(images), ORIGIN)
     assert made.path == bundle.path
