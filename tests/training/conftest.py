@@ -19,8 +19,7 @@ def small() -> NetworkConfig:
     return SMALL
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def write_tree(folder: Path) -> Path:
     """Twelve coloured vehicles before two cameras; the manifest's path."""
     source = np.random.default_rng(0)
     lines = ["path,vehicle_id,camera_id,vehicle_type"]
@@ -29,11 +28,17 @@ def tree(tmp_path: Path) -> Path:
         for camera in ("cam1", "cam2"):
             pixels = np.clip(colour + source.normal(0, 12, (40, 48, 3)), 0, 255).astype(np.uint8)
             name = f"v{vehicle:02}_{camera}.png"
-            Image.fromarray(pixels).save(tmp_path / name)
+            Image.fromarray(pixels).save(folder / name)
             lines.append(f"{name},v{vehicle:02},{camera},{'car' if vehicle % 3 else 'truck'}")
-    manifest = tmp_path / "manifest.csv"
+    manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return manifest
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """See `write_tree`."""
+    return write_tree(tmp_path)
 
 
 def pretend(vehicles: int, cameras: int = 2, kinds: int = 2) -> list[VehicleImage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 from models.bundle import Bundle
 from models.explainer import Explainer
 from models.runtime import Models
+from tests.training.conftest import write_tree
 from tests.training.small import Diary, experiment, merged
 from training.checkpoints.resume import ResumeError
 from training.checkpoints.weights import load_reranker
@@ -170,6 +172,7 @@ def test_a_vehicle_in_training_and_test_is_refused(tree: Path, tmp_path: Path) -
         made(tree, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mining", "said"),
     [("augmented", "with changed images as probes"), ("own", "it leaks")],
@@ -207,6 +210,7 @@ def without_cameras(tree: Path) -> Path:
     return bare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mining", ["out-of-fold", "augmented"])
 def test_without_cameras_only_the_image_itself_is_left_out(tree: Path, tmp_path: Path, mining: str) -> None:
     chosen = config(
@@ -233,6 +237,7 @@ def test_folds_cannot_choose_where_cameras_are_unknown(tree: Path, tmp_path: Pat
         made(without_cameras(tree), tmp_path / "run", chosen).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stop", "by"),
     [
@@ -260,6 +265,7 @@ def test_an_interrupted_run_is_resumed_to_the_same_numbers(
         assert again.beginnings == [(12, stop["stop_after"])]
 
 
+@pytest.mark.slow
 def test_steps_and_fusion_chosen_by_folds_are_kept(tree: Path, tmp_path: Path) -> None:
     chosen = config(checkpoint={"by": "folds", "fusions": [0, 5]})
     parts = tmp_path / "parts"
@@ -279,6 +285,7 @@ def test_steps_and_fusion_chosen_by_folds_are_kept(tree: Path, tmp_path: Path) -
     assert_same_reranker(tmp_path / "broken", tmp_path / "straight")
 
 
+@pytest.mark.slow
 def test_parts_are_made_once_and_shared_between_runs(tree: Path, tmp_path: Path) -> None:
     made(tree, tmp_path / "first", config(name="first"), parts=tmp_path / "parts").run()
     diary = Diary()
@@ -295,7 +302,8 @@ def stopped(tree: Path, folder: Path) -> None:
         made(tree, folder, reporter=diary).run()
 
 
-def test_a_run_is_not_gone_on_with_by_accident_or_after_its_end(tree: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_is_not_resumed_by_accident_or_after_its_end(tree: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     stopped(tree, folder)
     with pytest.raises(ResumeError, match="holds a run; add --resume"):
@@ -305,6 +313,19 @@ def test_a_run_is_not_gone_on_with_by_accident_or_after_its_end(tree: Path, tmp_
         made(tree, folder).run(resume=True)
 
 
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A manifest, and the folder of a run that was stopped after its sixth step."""
+    folder = tmp_path_factory.mktemp("stopped")
+    tree = write_tree(folder)
+    diary = Diary(stop_after=6, unit="lists")
+    first = embedder(batch={"vehicles": 2})
+    with pytest.raises(StoppedError):
+        made(tree, folder / "run", config(training={"batch": 2}), first=first, reporter=diary).run()
+    return tree, folder / "run"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -316,21 +337,24 @@ def test_a_run_is_not_gone_on_with_by_accident_or_after_its_end(tree: Path, tmp_
     ],
 )
 def test_other_settings_are_refused(
-    tree: Path, tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
+    stopped_run: tuple[Path, Path],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    error: type[Exception],
+    message: str,
 ) -> None:
-    first = embedder(batch={"vehicles": 2})
-    diary = Diary(stop_after=6, unit="lists")
-    with pytest.raises(StoppedError):
-        made(tree, tmp_path / "run", config(training={"batch": 2}), first=first, reporter=diary).run()
+    tree, run = stopped_run
+    shutil.copytree(run, tmp_path / "run")
     changed = config(**merged({"training": {"batch": 2}}, changes))
     with pytest.raises(error, match=message):
-        made(tree, tmp_path / "run", changed, first=first).run(resume=True)
+        made(tree, tmp_path / "run", changed, first=embedder(batch={"vehicles": 2})).run(resume=True)
 
 
 def finished_embedder(tree: Path, folder: Path, chosen: ExperimentConfig) -> None:
     Experiment(chosen, Sources(tree, None, "an earlier command"), folder, Reporter()).run()
 
 
+@pytest.mark.slow
 def test_a_finished_embedder_run_is_the_first_stage(tree: Path, tmp_path: Path) -> None:
     first = embedder(bundle={"export": False})
     given = tmp_path / "given"
@@ -379,6 +403,7 @@ def test_a_loss_that_is_not_finite_names_its_batch(tree: Path, tmp_path: Path) -
         made(tree, folder).run()
 
 
+@pytest.mark.slow
 def test_the_measured_vehicles_choose_only_where_that_is_said(tree: Path, tmp_path: Path) -> None:
     chosen = config(checkpoint={"by": "measured"}, training={"steps": 4})
     metrics = made(tree, tmp_path / "run", chosen).run()
