@@ -26,10 +26,11 @@ from index.private import tighten_gallery
 from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
 from index.recovery import recover
 from index.renewal import Renewal
+from index.schema import describe
 from index.snapshot import SNAPSHOT, SnapshotFolder
 from index.snapshot_writer import SnapshotWriter
 from index.space import fullness_named
-from index.store import Inserted, Store, describe
+from index.store import Inserted, Store
 from index.validation import check_enrollment, check_filter, check_probes
 from index.vectors import Ranking, Vectors
 

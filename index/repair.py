@@ -19,8 +19,7 @@ from index.lock import FolderLock
 from index.loss import WAL, check_loss
 from index.private import create_file
 from index.record import GalleryHeader
-from index.schema import create_tables
-from index.store import describe
+from index.schema import create_tables, describe
 from index.verification import PARTS, Finding, verify
 
 MENDED = f"{DATABASE}.mended"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from index.connections import DATABASE, transaction
 from index.errors import FingerprintMismatchError, GalleryDamagedError, GallerySchemaError, GalleryShapeError
+from index.failures import failures_named
 from index.migration import SCHEMA_VERSION, migrate
 from index.record import GalleryHeader
 
@@ -163,3 +165,19 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def describe(folder: Path) -> GalleryHeader:
+    """The header of the gallery in this folder, whoever has it open.
+
+    Raises FileNotFoundError, GallerySchemaError or GalleryDamagedError.
+    """
+    database = folder / DATABASE
+    if not database.is_file() or not database.stat().st_size:
+        raise FileNotFoundError(f"there is no gallery in {folder}")
+    connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
+    try:
+        with failures_named(database):
+            return read_header(connection, folder)
+    finally:
+        connection.close()

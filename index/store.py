@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index import schema
 from index.acknowledged import Acknowledged
-from index.cameras import Cameras, CameraSums, read_cameras
+from index.cameras import Cameras
 from index.changes import Changes
 from index.checksums import INSERT_CHECKSUMS, checked, checksum, record_checksum
 from index.connections import DATABASE, Connections, transaction
@@ -31,6 +29,7 @@ from index.errors import (
 )
 from index.estimation import Estimates
 from index.failures import failures_named
+from index.moment import Moment
 from index.normalisation import Normalisation
 from index.record import Enrollment, GalleryHeader, Page, Record
 from index.rows import INSERT, SELECT, read_record, to_record, to_row
@@ -42,12 +41,6 @@ log = logging.getLogger(__name__)
 
 OVERHEAD = 16384  # bytes of pages begun, and of the records themselves
 LAST_ID = 2**63 - 1
-SELECT_IDS = SELECT + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - two constants
-SELECT_STRIPS = (
-    "SELECT id, image_id, data, checksum.strips FROM record "
-    "LEFT JOIN strips ON strips.record_id = id LEFT JOIN checksum ON checksum.record_id = id "
-    "WHERE id IN (SELECT value FROM json_each(?))"
-)
 SELECT_IMAGE = (
     SELECT.replace(" FROM ", ", data, checksum.image FROM ") + " LEFT JOIN image ON image.record_id = id"
 )
@@ -60,38 +53,6 @@ class Inserted:
     ids: NDArray[np.int64]
     records: list[Record]
     sequence: int
-
-
-class Moment:
-    """The database as it is at one moment."""
-
-    def __init__(self, connection: sqlite3.Connection, header: GalleryHeader) -> None:
-        self._connection = connection
-        self._header = header
-
-    def records(self, ids: set[int]) -> dict[int, Record]:
-        """The records of those of the ids that are enrolled."""
-        rows = self._rows(SELECT_IDS, ids)
-        return {row[0]: read_record(row, self._header.fingerprint) for row in rows}
-
-    def strips(self, ids: set[int]) -> dict[int, NDArray[np.float16]]:
-        """Strips float16 [s, w] of those of the ids that have some."""
-        rows = self._rows(SELECT_STRIPS, ids)
-        shape = self._header.strips_shape or (0, 0)
-        found = {}
-        for record_id, image_id, data, expected in rows:
-            if data is None and expected is None:
-                continue
-            sound = checked("strips", image_id, record_id, data, expected)
-            found[record_id] = np.frombuffer(sound, dtype="<f2").reshape(shape).astype(np.float16, copy=False)
-        return found
-
-    def cameras(self) -> Mapping[str, CameraSums]:
-        """The sums of every camera that has images, by its id."""
-        return read_cameras(self._connection, self._header.descriptor_dim)
-
-    def _rows(self, query: str, ids: set[int]) -> sqlite3.Cursor:
-        return self._connection.execute(query, (json.dumps(sorted(ids)),))
 
 
 class Store:
@@ -325,22 +286,6 @@ class Store:
     def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self.failures_named(), self._connections.reader() as connection:
             return connection.execute(query, values).fetchall()
-
-
-def describe(folder: Path) -> GalleryHeader:
-    """The header of the gallery in this folder, whoever has it open.
-
-    Raises FileNotFoundError, GallerySchemaError or GalleryDamagedError.
-    """
-    database = folder / DATABASE
-    if not database.is_file() or not database.stat().st_size:
-        raise FileNotFoundError(f"there is no gallery in {folder}")
-    connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
-    try:
-        with failures_named(database):
-            return schema.read_header(connection, folder)
-    finally:
-        connection.close()
 
 
 def _size(enrollment: Enrollment) -> int:

@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 from numpy.typing import NDArray
 
 from index import ALL, Filter, InvalidFilterError, InvalidProbeError, LocalGallery
+from index.moment import Moment
 from index.snapshot import MANIFEST
-from index.store import Moment
 from index.vectors import Vectors
 from tests.index.samples import Open, enrollment
 
