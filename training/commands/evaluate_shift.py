@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,20 +92,32 @@ def evaluate_shift(
     from training.studies.shift_material import Paths
 
     with ending():
-        kinds = _kinds(only)
+        asked = _Asked(
+            Paths(data, synthetic, classes),
+            _kinds(only),
+            weights,
+            features or folder / "features",
+            limit,
+            seed,
+        )
         chosen = load_config(config, changes or [])
-        paths = Paths(data, synthetic, classes)
-        kept = features or folder / "features"
         if folds is None:
-            rows, notes = _of_bundle(
-                bundle, chosen, paths, kinds, kept, weights=weights, limit=limit, seed=seed, runtime=runtime
-            )
+            rows, notes = _of_bundle(bundle, runtime, chosen, asked)
         else:
-            whole = load_config(config)
-            rows, notes = _of_folds(
-                folds, chosen, whole, paths, kinds, folder, kept, weights=weights, limit=limit, seed=seed
-            )
-        _publish(folder, rows, [*notes, *_common_notes(kinds, limit, seed)], seed)
+            rows, notes = _of_folds(folds, chosen, load_config(config), folder, asked)
+        _publish(folder, rows, [*notes, *_common_notes(asked)], seed)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be measured, of a bundle or of folds; see the options."""
+
+    paths: Paths
+    kinds: list[Kind]
+    weights: Path | None
+    features: Path
+    limit: int | None
+    seed: int
 
 
 def _kinds(only: str | None) -> list[Kind]:
@@ -119,52 +131,39 @@ def _kinds(only: str | None) -> list[Kind]:
 
 
 def _of_bundle(
-    bundle: Path,
-    config: ExperimentConfig,
-    paths: Paths,
-    kinds: list[Kind],
-    features: Path,
-    *,
-    weights: Path | None,
-    limit: int | None,
-    seed: int,
-    runtime: str,
+    folder: Path, runtime: str, config: ExperimentConfig, asked: _Asked
 ) -> tuple[list[Row], list[str]]:
     """The rows of a bundle, and what they are of."""
     from models.bundle import Bundle
     from models.runtime import Models
     from training.studies.shift import measure_bundle
 
-    checked = Bundle.load(bundle)
-    material = paths.read(checked, config.data, limit)
-    models = Models.load(checked, runtime)
+    bundle = Bundle.load(folder)
+    material = asked.paths.read(bundle, config.data, asked.limit)
+    models = Models.load(bundle, runtime)
     with bars() as progress:
-        rows = measure_bundle(models, material, kinds, features, progress, weights=weights, seed=seed)
-    for kind in kinds:
+        rows = measure_bundle(
+            models, material, asked.kinds, asked.features, progress, weights=asked.weights, seed=asked.seed
+        )
+    for kind in asked.kinds:
         if kind not in material.kinds():
             err.print(f"no {kind}: its images were not given", markup=False)
-    name = checked.manifest.name
-    return rows, [f"bundle {name}, fingerprint {checked.fingerprint}, runtime {models.runtime}"]
+    return rows, [
+        f"bundle {bundle.manifest.name}, fingerprint {bundle.fingerprint}, runtime {models.runtime}"
+    ]
 
 
 def _of_folds(
-    folds: int,
-    config: ExperimentConfig,
-    whole: ExperimentConfig,
-    paths: Paths,
-    kinds: list[Kind],
-    folder: Path,
-    features: Path,
-    *,
-    weights: Path | None,
-    limit: int | None,
-    seed: int,
+    folds: int, config: ExperimentConfig, whole: ExperimentConfig, folder: Path, asked: _Asked
 ) -> tuple[list[Row], list[str]]:
     """The rows of embedders trained for their fold, and what they are of.
 
     Args:
-        config: of their training.
-        whole: the configuration file itself, to say what was reduced.
+        folds: number of them.
+        config: of the embedders' training.
+        whole: the configuration file without changes, to say what was reduced.
+        folder: keeps the embedders.
+        asked: what is to be measured.
     """
     from training.datasets.image import DatasetError
     from training.datasets.layouts import open_dataset
@@ -172,37 +171,34 @@ def _of_folds(
     from training.studies.shift import FoldStudy
     from training.studies.shift_material import limited
 
-    if paths.cameras is None:
+    data, weights = asked.paths.cameras, asked.weights
+    if data is None:
         raise DatasetError("--folds measures vehicles before two cameras; give them as --data")
-    dataset = open_dataset(paths.cameras, config.data.layout)
-    dataset = replace(dataset, train=limited(dataset.train, limit))
-    sources = sources_of(paths.cameras, dataset.train, weights)
+    dataset = open_dataset(data, config.data.layout)
+    dataset = replace(dataset, train=limited(dataset.train, asked.limit))
+    sources = sources_of(data, dataset.train, weights)
     with session(config.run.device, config.run.precision) as here:
         study = FoldStudy(config, weights, folder, sources, here.reporter, here.stop)
-        rows = study.measure(config.data.parts(dataset, folds), kinds, features, seed=seed)
-    height, width = config.network.image_size
-    length = config.schedule.epochs
-    shorter = length < whole.schedule.epochs or (height, width) < whole.network.image_size
+        parts = config.data.parts(dataset, folds)
+        rows = study.measure(parts, asked.kinds, asked.features, seed=asked.seed)
+    size, epochs = config.network.image_size, config.schedule.epochs
+    shorter = epochs < whole.schedule.epochs or size < whole.network.image_size
     reduced = "reduced: " if shorter or folds < ENOUGH_FOLDS else ""
     start = weights.name if weights is not None else "nothing"
     return rows, [
         f"{reduced}{folds} folds by identity, each measured by an embedder that has not seen it; "
-        f"{config.name}, {height}x{width} px, {length} epochs, from {start}; no second stage"
+        f"{config.name}, {size[0]}x{size[1]} px, {epochs} epochs, from {start}; no second stage"
     ]
 
 
-def _common_notes(kinds: list[Kind], limit: int | None, seed: int) -> list[str]:
-    from training.evaluation.shift.conditions import OF_TWO_CAMERAS
-
+def _common_notes(asked: _Asked) -> list[str]:
     notes = [
         "cameras normalised: each camera's mean and deviation, over the gallery's and the queries' images of "
         "that camera and without any label, are taken out of its descriptors; the second stage's strips stay",
-        f"intervals: bootstrap over vehicles, seed {seed}; McNemar's p takes queries for independent, which "
-        "those of one vehicle before ten virtual cameras are not: go by the interval there",
+        f"intervals: bootstrap over vehicles, seed {asked.seed}; McNemar's p takes queries for independent, "
+        "which those of one vehicle before ten virtual cameras are not: go by the interval there",
     ]
-    if not any(kind in OF_TWO_CAMERAS for kind in kinds):
-        notes.pop(0)
-    return notes + ([f"a quick look: {limit} vehicles of each set"] if limit else [])
+    return notes + ([f"a quick look: {asked.limit} vehicles of each set"] if asked.limit else [])
 
 
 def _publish(folder: Path, rows: list[Row], notes: list[str], seed: int) -> None:
