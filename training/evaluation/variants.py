@@ -16,8 +16,6 @@ from training.evaluation.retrieval import WORKSPACE, Change, Floats, Side, simil
 EXPANSION = 5
 ALPHA = 3.0
 SMALLEST = 1e-12
-SMALLEST_DEVIATION = 1e-6
-"""What counts as no deviation at all: the numbers of a descriptor of unit length have some 1e-2."""
 
 
 def normalised(descriptors: Floats) -> Floats:
@@ -36,66 +34,20 @@ def centring(store: NDArray[np.floating], cameras: NDArray[np.str_], block: int 
         cameras: `[M]`, the camera of each image.
         block: rows at a time.
     """
-    codes, means, _ = _moments(store, cameras, block)
-
-    def change(descriptors: Floats, rows: Indices) -> Floats:
-        descriptors -= means[codes[rows]]
-        return normalised(descriptors)
-
-    return change
-
-
-def camera_normalisation(
-    store: NDArray[np.floating],
-    cameras: NDArray[np.str_],
-    known: NDArray[np.bool_] | None = None,
-    block: int = 4096,
-) -> Change:
-    """Take each camera's mean and deviation out of its descriptors, number by number; then normalise again.
-
-    After Song et al., Exploring the Camera Bias of Person Re-identification (arXiv 2502.10195). No vehicle
-    is looked at.
-
-    Args:
-        store: `[M, d]`, read block by block.
-        cameras: `[M]`, the camera of each image.
-        known: `[M]`, the images that the means and deviations are over; None for all.
-        block: rows at a time.
-    """
-    codes, means, deviations = _moments(store, cameras, block, known)
-
-    def change(descriptors: Floats, rows: Indices) -> Floats:
-        descriptors -= means[codes[rows]]
-        descriptors /= np.maximum(deviations[codes[rows]], SMALLEST_DEVIATION)
-        return normalised(descriptors)
-
-    return change
-
-
-def _moments(
-    store: NDArray[np.floating],
-    cameras: NDArray[np.str_],
-    block: int,
-    known: NDArray[np.bool_] | None = None,
-) -> tuple[Indices, Floats, Floats]:
-    """The number of each image's camera `[M]`, and each camera's mean and deviation `[C, d]`."""
     names, codes = np.unique(cameras, return_inverse=True)
     sums = np.zeros((len(names), store.shape[1]), dtype=np.float64)
-    squares = np.zeros_like(sums)
     for start in range(0, len(store), block):
+        part = np.asarray(store[start : start + block], dtype=np.float32)
         own = codes[start : start + block]
-        part = np.asarray(store[start : start + block], dtype=np.float64)
-        if known is not None:
-            part, own = part[known[start : start + block]], own[known[start : start + block]]
         for code in np.unique(own):
-            sums[code] += part[own == code].sum(axis=0)
-            squares[code] += np.square(part[own == code]).sum(axis=0)
-    counts = np.bincount(codes if known is None else codes[known], minlength=len(names))[:, None]
-    if not counts.all():
-        raise ValueError(f"camera {names[counts[:, 0].argmin()]} has no image to take its mean from")
-    means = sums / counts
-    deviations = np.sqrt(np.maximum(squares / counts - np.square(means), 0))
-    return codes, means.astype(np.float32), deviations.astype(np.float32)
+            sums[code] += part[own == code].sum(axis=0, dtype=np.float64)
+    means = (sums / np.bincount(codes)[:, None]).astype(np.float32)
+
+    def change(descriptors: Floats, rows: Indices) -> Floats:
+        descriptors -= means[codes[rows]]
+        return normalised(descriptors)
+
+    return change
 
 
 def expanded(

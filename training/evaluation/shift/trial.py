@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.protocols import Reranker
+from training.evaluation.cameras import normalisation_of, without_cameras
 from training.evaluation.protocol import second_stage
 from training.evaluation.result import Indices, RetrievalResult
 from training.evaluation.retrieval import Side, retrieve
-from training.evaluation.variants import camera_normalisation
 from training.features.extract import Features
 
 
 class Variant(StrEnum):
-    """What ranks: the first stage or both, on descriptors as they are or with their cameras taken out."""
+    """What ranks: the first stage or both, on descriptors as they are or with their cameras taken out.
+
+    Cameras are taken out as a gallery with these images does it.
+    """
 
     first = "first stage"
     normalised = "first stage, cameras normalised"
@@ -86,19 +89,19 @@ class Trial:
             np.array([image.vehicle_id for image in images]),
             np.array([image.camera_or_own for image in images]),
         )
-        known_cameras = all(image.camera_id for image in images)
-        change = camera_normalisation(store, whole.cameras, self._known()) if known_cameras else None
-        found = {}
-        for variant in Variant:
-            if (variant.takes_cameras_out and change is None) or (variant.reranks and tokens is None):
-                continue
-            side = replace(whole, change=change) if variant.takes_cameras_out else whole
-            found[variant] = self._result(side, *((tokens, reranker) if variant.reranks else (None, None)))
-        return found
-
-    def _known(self) -> NDArray[np.bool_]:
-        sizes = [len(part.images) for part in self.parts]
-        return np.arange(sum(sizes)) < sum(sizes[: self.known])
+        sides = {False: whole}
+        if all(image.camera_id for image in images):
+            known = sum(len(part.images) for part in self.parts[: self.known])
+            cameras = [image.camera_id for image in images[:known]]
+            normalisation = normalisation_of(store[:known], cameras, always=True)
+            sides[True] = without_cameras(whole, images, normalisation)
+        return {
+            variant: self._result(
+                sides[variant.takes_cameras_out], *((tokens, reranker) if variant.reranks else (None, None))
+            )
+            for variant in Variant
+            if variant.takes_cameras_out in sides and (tokens is not None or not variant.reranks)
+        }
 
     def _result(
         self, whole: Side, strips: NDArray[np.floating] | None, reranker: Reranker | None
