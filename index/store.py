@@ -123,9 +123,13 @@ class Store:
         try:
             return self._delete(image_id)
         except GalleryFullError:
-            # The reserve is free now, and the log's bytes are: a deletion lets the database not grow.
-            self._fold_log()
-            return self._delete(image_id)
+            # The reserve is free now. Folding the log may take it, so it comes last.
+            with self._few_pages():
+                try:
+                    return self._delete(image_id)
+                except GalleryFullError:
+                    self._fold_log()
+                    return self._delete(image_id)
 
     def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
         """Commit an image of a calibration; False where it is counted already. Raises GalleryFullError."""
@@ -149,6 +153,19 @@ class Store:
         self._make_room(size + OVERHEAD)
         with self.failures_named():
             return write_version(self._writer, estimates)
+
+    @contextmanager
+    def _few_pages(self) -> Iterator[None]:
+        """Write what lists the free pages alone, where SQLite was built to overwrite each of them with zeros.
+
+        So a deletion writes a few pages however large the image is.
+        """
+        [before] = self._writer.execute("PRAGMA secure_delete").fetchone()
+        self._writer.execute("PRAGMA secure_delete = FAST")
+        try:
+            yield
+        finally:
+            self._writer.execute(f"PRAGMA secure_delete = {before}")
 
     def fault(self) -> str | None:
         """What keeps it from taking or giving images, with the remedy; None where nothing does."""

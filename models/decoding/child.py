@@ -33,6 +33,8 @@ MEMORY_BYTES = 1024**3
 """What a process may take beyond what it has when it is ready: twice what the largest image needs."""
 CPU_S = 10
 """s of processor time that one image may take; the largest needs two."""
+NICE = 5
+"""How much a process yields to its parent, which answers everybody, where processors are scarce."""
 LINE_BYTES = 65_536
 """The longest line."""
 
@@ -97,6 +99,7 @@ def _follow_the_parent() -> None:
     """Leave signals to the parent, and end when it does, even in the middle of an image."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    os.nice(NICE)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL)
         # Where memory runs out, the kernel is to end this process and not its parent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,6 +158,24 @@ def test_a_small_disk_is_filled_by_enrollments_and_then_by_others(disk: Path, op
         gallery.enroll(enrollment("later"))
         assert gallery.fault() is None
         assert _names(gallery) == [*enrolled, "later"]
+
+
+def test_an_image_larger_than_the_reserve_is_deleted_on_a_full_disk(disk: Path, open_gallery: Open) -> None:
+    path = disk / "gallery"
+    with open_gallery(path) as gallery:
+        gallery.enroll(enrollment("large", image=b"x" * (3 << 19)))
+        gallery.enroll(enrollment("small"))
+        assert (path / RESERVE).stat().st_size < 1 << 19
+        filler = fill(disk)
+        gallery.delete("large")
+        assert _names(gallery) == ["small"]
+        [mode] = gallery._store._writer.execute("PRAGMA secure_delete").fetchone()
+        filler.unlink()
+        gallery.enroll(enrollment("next", image=b"y" * (3 << 19)))
+    with sqlite3.connect(":memory:") as usual:
+        assert usual.execute("PRAGMA secure_delete").fetchone() == (mode,)
+    with open_gallery(path) as gallery:
+        assert _names(gallery) == ["small", "next"]
 
 
 def test_opening_on_a_full_disk_says_so(disk: Path, open_gallery: Open) -> None:

@@ -271,6 +271,13 @@ def test_no_process_outlives_its_parent(number: signal.Signals) -> None:
     until(lambda: not any(alive(pid) for pid in pids))
 
 
+def test_processes_yield_to_their_parent_where_processors_are_scarce(pool: DecodePool) -> None:
+    pool.start()
+    pool.wait_until_ready()
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pool.pids} == {min(own + 5, 19)}
+
+
 def test_signals_are_left_to_the_parent(pool: DecodePool) -> None:
     pool.start()
     assert pool.decode(WHOLE, soon()).result()
