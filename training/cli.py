@@ -79,6 +79,6 @@ def answer_sheet(
 @app.command()
 def summary() -> None:
     """Print the four rows of Table II from the network itself: mixers, parameters, multiply-accumulates."""
-    from training.studies.table2 import summary_table
+    from training.studies.table2 import costs, summary_table
 
-    terminal.out.print(summary_table())
+    terminal.out.print(summary_table(costs()))

@@ -36,6 +36,7 @@ def together(script: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_loss_and_gradients_of_two_processes_are_those_of_one_on_the_whole_batch(tmp_path: Path) -> None:
     together(ROOT / "tests" / "training" / "two_processes.py", "loss", str(tmp_path))
     config = experiment(losses=LOSSES, network={"strips": 2, "strip_width": 8})
@@ -54,6 +55,7 @@ def test_loss_and_gradients_of_two_processes_are_those_of_one_on_the_whole_batch
             torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_train_alike_and_share_the_batches(tree: Path, tmp_path: Path) -> None:
     together(ROOT / "tests" / "training" / "two_processes.py", "train", str(tmp_path), str(tree))
     first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -58,7 +59,7 @@ def costs() -> list[Cost]:
     return [cost(row, NetworkConfig()) for row in ROWS]
 
 
-def summary_table() -> Table:
+def summary_table(rows: Sequence[Cost]) -> Table:
     """The rows for a terminal."""
     table = Table(
         title="LKA-ReID, Table II: what each network costs", title_justify="left", box=box.SIMPLE_HEAD
@@ -67,7 +68,7 @@ def summary_table() -> Table:
     table.add_column("mixers")
     for name in ("parameters", "G MACs"):
         table.add_column(name, justify="right")
-    for row in costs():
+    for row in rows:
         giga = f"{row.multiply_accumulates / 1e9:.2f}"
         table.add_row(row.name, ", ".join(row.mixers), f"{row.parameters:,}", giga)
     table.caption = (

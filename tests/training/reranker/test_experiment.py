@@ -231,6 +231,7 @@ def test_without_cameras_only_the_image_itself_is_left_out(tree: Path, tmp_path:
     assert {"Recall@1", "mAP"} <= metrics["results"][1].keys()
 
 
+@pytest.mark.slow
 def test_folds_cannot_choose_where_cameras_are_unknown(tree: Path, tmp_path: Path) -> None:
     chosen = config(checkpoint={"by": "folds"})
     with pytest.raises(DatasetError, match="some cameras are unknown; set it to vehicles"):
@@ -393,6 +394,7 @@ def test_too_few_lists_for_a_step_say_what_to_lower(tree: Path, tmp_path: Path) 
         made(tree, tmp_path / "run", config(lists={"candidates": 30})).run(resume=True)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_names_its_batch(tree: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     lists_of(made(tree, folder))

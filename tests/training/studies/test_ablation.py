@@ -44,6 +44,7 @@ def test_cells_of_another_budget_are_refused(tree: Path, tmp_path: Path) -> None
         ablation(tree, tmp_path / "a", Diary(), other).run(["both"], [0])
 
 
+@pytest.mark.slow
 def test_the_table_has_the_papers_costs_and_the_spread_over_the_seeds() -> None:
     cells = [
         {

@@ -173,6 +173,7 @@ def test_the_best_on_validation_is_chosen_and_the_first_of_equals() -> None:
     assert choose(Equals([]), lists).baseline.settings == {"setting": 0}
 
 
+@pytest.mark.slow
 def test_a_cell_holds_every_method_on_the_same_queries(tmp_path: Path) -> None:
     cell = written(tmp_path)
     found = measure(cell, no_clock, BASELINES)
@@ -302,6 +303,7 @@ def test_the_command_writes_cells_and_tables(tmp_path: Path) -> None:
     assert "one seed, so no spread" in (out / "table.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_wrong_with_a_cell(tmp_path: Path) -> None:
     cell = written(tmp_path)
     (cell.folder / "test" / "images.json").unlink()

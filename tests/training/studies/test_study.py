@@ -144,6 +144,7 @@ def test_without_cameras_every_image_queries_all_others(images: list[VehicleImag
     assert len(pooled([only]).answerable().queries) == len(unknown)
 
 
+@pytest.mark.slow
 def test_a_study_measures_each_variant_once_and_goes_on(tmp_path: Path, images: list[VehicleImage]) -> None:
     ours = replace(OURS, strips=None, shape=SHAPE, training=TINY, fusions=(0.0, 1.0))
     other = Variant("cut", StripChoice(rows=2, width=16), SHAPE, TINY, (1.0,))

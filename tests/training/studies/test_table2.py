@@ -5,7 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
-from training.studies.table2 import ROWS, costs, summary_table
+from training.studies.table2 import ROWS, Cost, costs, summary_table
+
+
+@pytest.fixture(scope="module")
+def table() -> list[Cost]:
+    return costs()
 
 
 def test_every_row_has_the_mixers_of_table_2() -> None:
@@ -18,8 +23,9 @@ def test_every_row_has_the_mixers_of_table_2() -> None:
     }
 
 
-def test_the_rows_are_those_of_table_2_to_the_single_parameter() -> None:
-    assert {cost.name: cost.parameters for cost in costs()} == {
+@pytest.mark.slow
+def test_the_rows_are_those_of_table_2_to_the_single_parameter(table: list[Cost]) -> None:
+    assert {cost.name: cost.parameters for cost in table} == {
         "baseline (MBR-4B)": 61_448_256,
         "+ LKA": 61_577_280,
         "+ HCA": 47_292_564,
@@ -27,17 +33,19 @@ def test_the_rows_are_those_of_table_2_to_the_single_parameter() -> None:
     }
 
 
-def test_multiply_accumulates_are_our_own_count() -> None:
-    giga = {cost.name: cost.multiply_accumulates / 1e9 for cost in costs()}
+@pytest.mark.slow
+def test_multiply_accumulates_are_our_own_count(table: list[Cost]) -> None:
+    giga = {cost.name: cost.multiply_accumulates / 1e9 for cost in table}
     assert giga["+ HCA"] == pytest.approx(14.20, abs=0.01)
     assert giga["+ LKA + HCA"] == pytest.approx(13.66, abs=0.01)
     assert giga["baseline (MBR-4B)"] == pytest.approx(17.8, abs=0.1)
     assert giga["+ LKA"] == pytest.approx(17.3, abs=0.1)
 
 
-def test_the_summary_fits_a_terminal_and_says_every_row() -> None:
+@pytest.mark.slow
+def test_the_summary_fits_a_terminal_and_says_every_row(table: list[Cost]) -> None:
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(summary_table())
+    console.print(summary_table(table))
     said = console.export_text()
     for wanted in ("lka, lka, hca, hca", "47,421,588", "13.66"):
         assert wanted in said
