@@ -77,7 +77,7 @@ class CameraOverview:
     Attributes:
         mode: what is wanted.
         normalisation: the version in force.
-        drift: the largest of a camera's, when the gallery last looked.
+        drift: the largest of a camera's.
         drift_limit: from which on a new version is made.
         is_renewing: whether one is being made.
         seconds: that making the last one took; None before the first.
@@ -113,14 +113,15 @@ class LocalCameras:
         """All cameras, and the normalisation in force."""
         state, known = self._renewal.state, self._known()
         in_force = self.normalisation()
+        cameras = _states(known, in_force)
         return CameraOverview(
             mode=self._renewal.mode or "as found",
             normalisation=in_force,
-            drift=state.drift,
+            drift=max((camera.drift or 0.0 for camera in cameras), default=0.0),
             drift_limit=DRIFT_LIMIT,
             is_renewing=state.is_renewing,
             seconds=state.seconds,
-            cameras=_states(known, in_force),
+            cameras=cameras,
         )
 
     def state(self, camera_id: str) -> CameraState:
@@ -199,7 +200,7 @@ def _states(known: dict[str, CameraSums], in_force: Normalisation) -> tuple[Came
             enrolled=of.enrolled.count,
             calibrated=of.calibrated.count,
             use=in_force.use(camera_id),
-            weight=weight(of.pooled.count),
+            weight=weight(of.pooled, estimates),
             distance=_distance(of.pooled, total - of.pooled, deviation),
             drift=drifts.get(camera_id),
         )

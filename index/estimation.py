@@ -39,10 +39,17 @@ DRIFT_LIMIT: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What a version is made of: `overall` of all images, and one estimate for each camera."""
+    """What a version is made of.
+
+    Attributes:
+        overall: of all images.
+        cameras: of each camera.
+        spread: variance of images of one camera, in the mean of all cameras and dimensions.
+    """
 
     overall: Estimate
     cameras: Mapping[str, Estimate]
+    spread: float
 
     def drift(self, former: Normalisation) -> dict[str, float]:
         """How far each camera's descriptors would move from a version's to these; see `Estimate.shift`."""
@@ -66,13 +73,15 @@ def estimate(cameras: Mapping[str, CameraSums]) -> Estimates | None:
         return None
     least = LEAST_DEVIATION**2 * variance
     overall = _estimate(total.count, mean, np.full(len(mean), variance), least)
+    spread = sum(sums.count * float(sums.variance().mean()) for sums in counted) / total.count
     return Estimates(
         overall,
         {
-            camera_id: _shrunken(sums, mean, variance, least)
+            camera_id: _shrunken(sums, overall, _worth(sums, spread), least)
             for camera_id, sums in pooled.items()
             if camera_id != NO_CAMERA and sums.count
         },
+        spread,
     )
 
 
@@ -85,17 +94,32 @@ def is_wanted(mode: Mode, cameras: Mapping[str, CameraSums], *, is_on: bool) -> 
     return seen >= AUTO_CAMERAS
 
 
-def weight(count: int) -> float:
+def weight(sums: Sums, estimates: Estimates | None) -> float:
     """How far a camera's mean is its own, and not that of all cameras: 0 to 1."""
-    return count / (count + MEAN_WEIGHT)
+    worth = _worth(sums, 0.0 if estimates is None else estimates.spread)
+    return worth / (worth + MEAN_WEIGHT)
 
 
-def _shrunken(sums: Sums, overall: NDArray[np.float64], variance: float, least: float) -> Estimate:
-    mean = (sums.count * sums.mean() + MEAN_WEIGHT * overall) / (sums.count + MEAN_WEIGHT)
+def _worth(sums: Sums, spread: float) -> float:
+    """How many images a camera's are worth: fewer than they are where they are alike, as of one vehicle.
+
+    `spread` is the variance of images of one camera, in the mean of all cameras and dimensions.
+    """
+    if sums.count < 2 or spread <= 0:
+        return float(sums.count > 0)
+    own = float(sums.variance().mean()) * sums.count / (sums.count - 1)
+    return max(1.0, sums.count * min(1.0, own / spread))
+
+
+def _shrunken(sums: Sums, overall: Estimate, worth: float, least: float) -> Estimate:
+    """A camera's estimate, drawn towards the overall one as if its images were so many."""
+    own, all_of_them = sums.mean(), overall.mean.astype(np.float64)
+    mean = (worth * own + MEAN_WEIGHT * all_of_them) / (worth + MEAN_WEIGHT)
     # About the mean that is used, which is not quite that of the images.
-    about = sums.variance() + (sums.mean() - mean) ** 2
-    own = (sums.count * about + VARIANCE_WEIGHT * variance) / (sums.count + VARIANCE_WEIGHT)
-    return _estimate(sums.count, mean, own, least)
+    about = sums.variance() + (own - mean) ** 2
+    variance = overall.deviation.astype(np.float64) ** 2
+    variance = (worth * about + VARIANCE_WEIGHT * variance) / (worth + VARIANCE_WEIGHT)
+    return _estimate(sums.count, mean, variance, least)
 
 
 def _estimate(count: int, mean: NDArray[np.float64], variance: NDArray[np.float64], least: float) -> Estimate:

@@ -27,6 +27,8 @@ from index.vectors import Vectors
 
 CHECK_SHARE: Final = 20
 """Estimates are looked at after as many changes as make one part of so many of the gallery."""
+LINGER_S: Final = 30.0
+"""s after which they are looked at, too, where changes were fewer."""
 PAUSE: Final = 4
 """Times as long as the last renewal took the next one waits, so that it takes a fifth of a core at most."""
 
@@ -84,10 +86,8 @@ class Renewal:
         """So many images came or went: have the thread look, if they are enough; returns at once."""
         with self._waking:
             self._changes += changes
-            if self._changes * CHECK_SHARE >= self._mirror.vectors.count:
-                self._changes = 0
-                self._is_drift_due = True
-                self._wake()
+            self._is_drift_due = True
+            self._wake(now=self._changes * CHECK_SHARE >= self._mirror.vectors.count)
 
     def opened(self) -> None:
         """Have the thread see to a gallery that was opened in another mode; returns at once.
@@ -95,7 +95,7 @@ class Renewal:
         A version that has drifted stays until the next change: answers are those from before.
         """
         with self._waking:
-            self._wake()
+            self._wake(now=True)
 
     def wait(self) -> None:
         """Wait until the thread has nothing to do."""
@@ -211,10 +211,10 @@ class Renewal:
                     self._busy = False
                     self._waking.notify_all()
 
-    def _wake(self) -> None:
+    def _wake(self, *, now: bool) -> None:
         if self.mode is None or self._closing:
             return
-        self._wanted = True
+        self._wanted = self._wanted or now
         self._waking.notify_all()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="gallery-renewal", daemon=True)
@@ -223,8 +223,9 @@ class Renewal:
     def _awaited(self) -> bool:
         """Wait until there may be something to do; False where there will be nothing any more."""
         with self._waking:
-            self._waking.wait_for(lambda: self._wanted or self._closing)
-            self._busy, self._wanted = self._wanted, False
+            while not self._waking.wait_for(lambda: self._wanted or self._closing, LINGER_S):
+                self._wanted = self._changes > 0
+            self._busy, self._wanted, self._changes = self._wanted and not self._closing, False, 0
             return self._busy
 
     def _pause(self, seconds: float) -> None:

@@ -14,6 +14,7 @@ from training.commands.ablation import ablation
 from training.commands.calibrate import calibrate
 from training.commands.comparison import compare_embedders, compare_rerankers
 from training.commands.evaluate import evaluate
+from training.commands.evaluate_cameras import evaluate_cameras
 from training.commands.evaluate_shift import evaluate_shift
 from training.commands.exchange import exchange_reranker
 from training.commands.export import export
@@ -30,6 +31,7 @@ app.add_typer(data_command.app, name="data")
 app.add_typer(train_command.app, name="train")
 app.command()(evaluate)
 app.command()(evaluate_shift)
+app.command()(evaluate_cameras)
 app.command()(calibrate)
 app.command()(ablation)
 app.command()(study)

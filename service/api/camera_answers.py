@@ -101,7 +101,7 @@ class NormalisationInForce(BaseModel):
     version: int = Field(description="in force, 0 before the first")
     is_on: bool = Field(description="whether descriptors are normalised now")
     made_at: datetime | None = Field(description="when the version was made, UTC")
-    drift: float = Field(description="the largest drift of a camera, when the gallery last looked")
+    drift: float = Field(description="the largest drift of a camera")
     drift_limit: float = Field(description="drift from which on a new version is made")
     is_renewing: bool = Field(description="whether a new version is being made")
     renewal_seconds: float | None = Field(

@@ -76,20 +76,31 @@ def test_without_estimates_descriptors_are_the_very_ones() -> None:
 
 
 def test_the_fewer_images_a_camera_has_the_nearer_its_estimate_is_to_that_of_all() -> None:
-    apart = []
+    shares = []
     for count in (1, 3, 10, 100, 1000):
-        nothing = Sums.nothing(DIM)
-        cameras = {
-            "b": CameraSums("b", Sums.of(camera_images(1000, 1)), nothing),
-            "a": CameraSums("a", Sums.of(camera_images(count, 0)), nothing),
-        }
+        own = Sums.of(camera_images(count, 0))
+        cameras = {"b": known(z=1, b=1000)["b"], "a": CameraSums("a", own, Sums.nothing(DIM))}
         estimates = estimate(cameras)
         assert estimates is not None
-        apart.append(float(np.linalg.norm(estimates.cameras["a"].mean - estimates.overall.mean)))
+        mean, overall = estimates.cameras["a"].mean, estimates.overall.mean
+        shares.append(float(np.linalg.norm(mean - overall) / np.linalg.norm(own.mean() - overall)))
+        assert shares[-1] == pytest.approx(weight(own, estimates), rel=1e-4)
         assert np.isfinite(estimates.cameras["a"].deviation).all()
         assert (estimates.cameras["a"].deviation > 0).all()
-    assert apart[0] < apart[1] < apart[2] < apart[3]
-    assert weight(1) < weight(10) < weight(1000) < 1
+    assert shares == sorted(shares)
+    assert shares[0] == pytest.approx(1 / 3)
+    assert shares[-1] > 0.99
+
+
+def test_one_vehicle_again_and_again_counts_as_little_as_one_image_of_it() -> None:
+    nothing = Sums.nothing(DIM)
+    several, one = camera_images(30, 0), camera_images(1, 0)
+    found = {}
+    for name, rows in (("varied", several), ("once", one), ("again", np.repeat(one, 30, axis=0))):
+        cameras = {"b": known(b=1000)["b"], "a": CameraSums("a", Sums.of(rows), nothing)}
+        found[name] = weight(cameras["a"].pooled, estimate(cameras))
+    assert found["once"] == found["again"] == pytest.approx(1 / 3)
+    assert found["varied"] > 0.5
 
 
 def test_images_of_both_sources_count_for_a_cameras_estimate() -> None:
