@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = ("onnxruntime", "onnx", "openvino", "faiss", "fastapi", "uvicorn", "httpx", "anyio", "structlog")
 
 
+@pytest.mark.slow
 def test_the_gpus_path_needs_torch_and_little_else() -> None:
     """And says plainly where there is no GPU."""
     program = f"""

@@ -89,12 +89,14 @@ def test_a_panel_asks_the_provisioned_source_and_says_what_it_shows(panel: Panel
     assert len(set(references)) == len(references)
 
 
+@pytest.mark.slow
 @every_dashboard
 def test_grafanas_published_types_accept_it(name: str, tmp_path: Path) -> None:
     skip_without_types()
     assert grafana.complaints(load(name), tmp_path) == ""
 
 
+@pytest.mark.slow
 def test_the_types_would_find_a_misspelt_option(tmp_path: Path) -> None:
     skip_without_types()
     dashboard = load(NAMES[0])

@@ -16,6 +16,7 @@ from service.identifiers import MAX_IMAGE_ID, ImageId, new_image_id, request_id
 image_ids: TypeAdapter[str] = TypeAdapter(ImageId)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=20) | st.from_regex(r"[a-z./ ]{1,8}(/image)?", fullmatch=True))
 def test_a_legal_id_is_one_path_and_no_other_routes(text: str) -> None:
     try:

@@ -45,6 +45,7 @@ def test_an_address_of_nobody_is_told() -> None:
         listen("192.0.2.1", 8000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signals) -> None:
     bundle = write_bundle(tmp_path / "bundle")
@@ -137,6 +138,7 @@ def test_a_gallery_of_another_bundle_is_refused_with_the_remedy(tmp_path: Path) 
     assert f"lka-reid gallery re-embed --data-dir {tmp_path / 'data'}" in error
 
 
+@pytest.mark.slow
 def test_the_remedy_can_be_pasted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -169,6 +169,7 @@ def test_clients_wait_when_they_are_too_fast(tmp_path: Path, command: Command) -
         assert re.match("enrolled +3\n", command("enroll", "images", "--url", service.url).out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.7")])
 def test_a_client_is_whom_the_connection_or_a_trusted_proxy_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: str, client: str
@@ -181,6 +182,7 @@ def test_a_client_is_whom_the_connection_or_a_trusted_proxy_says(
     assert json.loads(line)["client"] == client
 
 
+@pytest.mark.slow
 def test_nothing_a_service_prints_or_measures_names_key_image_or_vehicle(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     data = tmp_path / "data"

@@ -66,6 +66,7 @@ def test_a_taken_port_is_told_before_anything_is_started(manifest: Path, tmp_pat
             demo_run.run(taken.getsockname()[1], tmp_path / "data", manifest, bundle)
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_start_is_quoted(manifest: Path, tmp_path: Path) -> None:
     # The bundle's files hold no model: the real runtime cannot load them.
     bundle = write_bundle(tmp_path / "bundle")
@@ -73,6 +74,7 @@ def test_a_service_that_does_not_start_is_quoted(manifest: Path, tmp_path: Path)
         demo_run.run(free_port(), tmp_path / "data", manifest, bundle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_a_signal_and_leaves_nothing_behind(
     manifest: Path, tmp_path: Path, number: signal.Signals

@@ -165,6 +165,7 @@ def test_a_re_ranker_that_fails_answers_everyone_with_the_error() -> None:
     assert batches == [1]
 
 
+@pytest.mark.slow
 def test_concurrent_queries_get_their_own_order_and_go_through_in_batches(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -41,6 +41,7 @@ def train(config: Path, tree: Path, out: Path, *more: str) -> list[str]:
     return ["train", "embedder", "--config", str(config), "--data", str(tree), "--out", str(out), *more]
 
 
+@pytest.mark.slow
 def test_a_training_prints_a_line_an_epoch_and_the_accuracy(config: Path, tree: Path, tmp_path: Path) -> None:
     found = CliRunner().invoke(app, train(config, tree, tmp_path / "run"))
     assert found.exit_code == 0, found.output

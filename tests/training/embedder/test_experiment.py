@@ -109,6 +109,7 @@ def test_data_without_a_split_needs_a_number_of_vehicles(tree: Path, tmp_path: P
         run(config, tree, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_without_cameras_it_is_judged_by_recall_at_k(tree: Path, tmp_path: Path) -> None:
     lines = tree.read_text(encoding="utf-8").splitlines()
     bare = tree.with_name("classes.csv")

@@ -113,6 +113,7 @@ def plain_loop(network: LKAReID, images: list[VehicleImage], config: TrainingCon
     return network
 
 
+@pytest.mark.slow
 def test_the_trainer_is_the_published_training_written_out_bit_for_bit(tree: Path) -> None:
     images, config = read_manifest(tree), shrunk(OURS)
     expected = plain_loop(made(OURS, strips=2, strip_width=16), images, config)

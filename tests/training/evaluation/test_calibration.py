@@ -48,6 +48,7 @@ def pairs(side: Side) -> tuple[list[float], list[float]]:
     return same, different
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.sampled_from([1, 5000, 2**20]), st.sampled_from([0.1, 0.25, 0.5]))
 @settings(max_examples=25, deadline=None)
 def test_the_threshold_is_the_lowest_with_at_most_the_wanted_rate(
@@ -149,6 +150,7 @@ def test_the_interval_covers_the_true_rate_as_often_as_it_says() -> None:
     assert covered >= 0.85 * draws
 
 
+@pytest.mark.slow
 def test_the_plot_is_an_image_with_something_on_it(tmp_path: Path) -> None:
     side = images(40)
     found, curves = calibrate(side, 0.05)

@@ -138,6 +138,7 @@ def test_an_export_that_disagrees_with_torch_fails_and_leaves_the_old_bundle(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
+@pytest.mark.slow
 def test_explaining_parts_that_disagree_with_torch_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
