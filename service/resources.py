@@ -17,7 +17,7 @@ from models.protocols import Reranker
 from service.advice import command
 from service.inference.batcher import Batcher
 from service.inference.embedder import ImageEmbedder, LocalEmbedder
-from service.inference.forward import ForwardPass, bucket_sizes, steps_for
+from service.inference.forward import ForwardPass, bucket_sizes, is_on_cpu, steps_for
 from service.inference.protocols import Models
 from service.observability.metrics import Metrics
 from service.retrieval.cameras import CameraLearner
@@ -212,6 +212,7 @@ def start_batcher(
             (3, spec.height, spec.width),
             settings.max_batch,
             steps_for(models.runtime),
+            warms_all=not is_on_cpu(models.runtime),
         ),
         max_batch=settings.max_batch,
         max_wait_s=settings.max_wait_ms / 1000,

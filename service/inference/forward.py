@@ -44,20 +44,27 @@ def steps_for(runtime: str) -> int:
     A CPU takes as long for an image of padding as for one that somebody waits for: 1 to 8, 10, 12, 14, 16.
     A GPU hardly notices it, and keeps memory for each size.
     """
-    return 4 if runtime.partition("-")[0] in ("cpu", "openvino") else 1
+    return 4 if is_on_cpu(runtime) else 1
+
+
+def is_on_cpu(runtime: str) -> bool:
+    """Whether a runtime computes on a CPU, by its name."""
+    return runtime.partition("-")[0] in ("cpu", "openvino")
 
 
 class ForwardPass:
     """An embedder that is only ever run at a few batch sizes, smaller batches being padded up.
 
-    A runtime allocates and tunes itself for each size it meets: few sizes, all met at the start, keep memory
-    and latency steady.
+    A GPU's runtime allocates and tunes itself for each size it meets: few sizes, all met at the start, keep
+    memory and latency steady. On a CPU the smallest and the largest are enough: any other then takes as long
+    the first time as later, and a worker answers four seconds of a core sooner.
 
     Args:
         embed: images float32 `[B, 3, H, W]` -> descriptors and strips of B images.
         image_shape: `(3, H, W)`.
         max_batch: images in a batch at most.
         steps: see `bucket_sizes`.
+        warms_all: whether `warm_up` runs every size, or the smallest and the largest.
     """
 
     def __init__(
@@ -66,11 +73,14 @@ class ForwardPass:
         image_shape: tuple[int, int, int],
         max_batch: int,
         steps: int = 1,
+        *,
+        warms_all: bool = True,
     ) -> None:
         self.image_shape = image_shape
         self.last_failed = False
         self._embed = embed
         self._buckets = bucket_sizes(max_batch, steps)
+        self._warmed = self._buckets if warms_all else sorted({self._buckets[0], self._buckets[-1]})
         self._last_success: float | None = None
 
     @property
@@ -80,13 +90,13 @@ class ForwardPass:
         return None if last is None else time.monotonic() - last
 
     def warm_up(self) -> None:
-        """Run every batch size once, on blank images.
+        """Run the batch sizes that need it once, on blank images.
 
         Raises:
             EmbeddingError: see `__call__`.
         """
         blank = np.zeros(self.image_shape, dtype=np.float32)
-        for size in self._buckets:
+        for size in self._warmed:
             self([blank] * size)
 
     def __call__(self, images: Sequence[Image]) -> list[Features]:

@@ -204,6 +204,10 @@ def test_every_variable_that_compose_reads_is_documented() -> None:
     assert not {name for name in read if f"`{name}`" not in text}
 
 
+def test_two_processes_embed_so_that_one_holds_while_the_other_starts() -> None:
+    assert SERVICES["worker"]["environment"]["LKA_REID_PROCESSES"] == "${LKA_REID_WORKER_PROCESSES:-2}"
+
+
 def test_the_gpu_file_changes_the_worker_alone() -> None:
     services = read_yaml(GPU)["services"]
     assert list(services) == ["worker"]

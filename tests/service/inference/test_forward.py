@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.inference.forward import EmbeddingError, ForwardPass, bucket_sizes, steps_for
+from service.inference.forward import EmbeddingError, ForwardPass, bucket_sizes, is_on_cpu, steps_for
 from tests.service.fakes import SHAPE, Embeddings, FakeEmbedder
 
 
@@ -33,6 +33,33 @@ def test_on_a_cpu_sizes_are_stepped_finely(max_batch: int, sizes: tuple[int, ...
     assert bucket_sizes(max_batch, steps_for("openvino-bf16")) == sizes
     assert steps_for("cpu") == 4
     assert steps_for("cuda") == steps_for("tensorrt") == steps_for("torch-cuda-bf16") == 1
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "warms_all", "sizes"),
+    [(8, True, [1, 2, 3, 4, 5, 6, 7, 8]), (8, False, [1, 8]), (1, False, [1])],
+)
+def test_warming_up_runs_every_size_or_the_smallest_and_the_largest(
+    max_batch: int, warms_all: bool, sizes: list[int]
+) -> None:
+    run: list[int] = []
+
+    def embed(images: NDArray[np.float32]) -> Embeddings:
+        run.append(len(images))
+        return FakeEmbedder().embed(images)
+
+    ForwardPass(embed, SHAPE, max_batch, 4, warms_all=warms_all).warm_up()
+    assert run == sizes
+
+
+def test_a_gpu_is_warmed_for_every_size_and_a_cpu_is_not() -> None:
+    assert [is_on_cpu(name) for name in ("cpu", "openvino-bf16", "cuda", "tensorrt", "torch-cuda")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_an_image_has_the_same_features_alone_and_in_company() -> None:
