@@ -23,16 +23,17 @@ from index.loss import check_loss
 from index.migration import remove_old_backups
 from index.mirror import Mirror
 from index.private import tighten_gallery
-from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
+from index.record import Enrollment, Found, GalleryHeader, Page, Record
 from index.recovery import recover
 from index.renewal import Renewal
 from index.schema import describe
+from index.search import search
 from index.snapshot import SNAPSHOT, SnapshotFolder
 from index.snapshot_writer import SnapshotWriter
 from index.space import fullness_named
 from index.store import Inserted, Store
 from index.validation import check_enrollment, check_filter, check_probes
-from index.vectors import Ranking, Vectors
+from index.vectors import Vectors
 
 
 class LocalGallery:
@@ -228,29 +229,7 @@ class LocalGallery:
         probe_cameras = [None] * len(descriptors) if cameras is None else list(cameras)
         if len(probe_cameras) != len(descriptors):
             raise ValueError(f"{len(probe_cameras)} cameras are named for {len(descriptors)} probes")
-        wanted = k
-        while True:
-            rankings, normalisation = self._mirror.rank(descriptors, probe_cameras, wanted)
-            with self._store.moment() as moment:
-                records = moment.records({int(i) for ranking in rankings for i in ranking.ids})
-                found = [_enrolled(ranking, records, k) for ranking in rankings]
-                # Records deleted since the ranking are missing: look further down, if there is more.
-                if all(
-                    len(matches) == k or len(ranking.ids) < wanted
-                    for matches, ranking in zip(found, rankings, strict=True)
-                ):
-                    its_strips = moment.strips({i for matches in found for i, _ in matches[:strips]})
-                    return [
-                        Found(
-                            (
-                                Match(i, records[i], similarity, its_strips.get(i))
-                                for i, similarity in matches
-                            ),
-                            Applied(normalisation.version, normalisation.use(camera)),
-                        )
-                        for matches, camera in zip(found, probe_cameras, strict=True)
-                    ]
-            wanted = 2 * wanted
+        return search(self._mirror, descriptors, probe_cameras, k, strips)
 
     def strips(self, record_ids: Sequence[int]) -> list[NDArray[np.float16] | None]:
         """Strips float16 [s, w] of records, as a search adds them; None for one without or of the past."""
@@ -317,9 +296,3 @@ class LocalGallery:
     def _require_open(self) -> None:
         if self._mirror.closed:
             raise GalleryClosedError
-
-
-def _enrolled(ranking: Ranking, records: dict[int, Record], k: int) -> list[tuple[int, float]]:
-    """Ids and similarities of the first k that are among the records."""
-    found = zip(ranking.ids.tolist(), ranking.similarities.tolist(), strict=True)
-    return [(i, similarity) for i, similarity in found if i in records][:k]
