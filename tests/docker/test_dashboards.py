@@ -75,7 +75,7 @@ def test_ids_and_titles_are_unique(name: str) -> None:
         assert len(set(values)) == len(values), key
 
 
-def test_dashboards_are_told_apart() -> None:
+def test_dashboards_are_distinguished() -> None:
     assert len({load(name)["uid"] for name in NAMES}) == len(NAMES)
 
 

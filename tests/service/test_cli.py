@@ -111,7 +111,7 @@ def test_the_most_similar_are_shown(service: Running, command: Command) -> None:
     assert answer["reranked"] is False
 
 
-def test_an_empty_gallery_is_told_how_to_fill(service: Running, command: Command) -> None:
+def test_an_empty_gallery_is_answered_how_to_fill(service: Running, command: Command) -> None:
     outcome = command("query", image_folder("images") / "red.png", "--url", service.url)
     assert outcome.code == 0
     assert "lka-reid enroll" in outcome.out
@@ -136,7 +136,7 @@ def test_a_mistake_is_one_clear_line(command: Command, arguments: list[str], mes
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_no_service_is_told_with_the_remedy(command: Command) -> None:
+def test_no_service_is_reported_with_the_remedy(command: Command) -> None:
     folder = image_folder("images")
     url = f"http://127.0.0.1:{free_port()}"
     for arguments in (["enroll", folder], ["query", folder / "red.png"]):

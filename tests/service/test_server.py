@@ -30,7 +30,7 @@ def test_connections_do_not_wait_for_acknowledgements() -> None:
         assert sock.proto == socket.IPPROTO_TCP
 
 
-def test_a_taken_port_is_told() -> None:
+def test_a_taken_port_is_reported() -> None:
     with listen("127.0.0.1", 0) as taken:
         taken.listen()
         port = taken.getsockname()[1]
@@ -38,7 +38,7 @@ def test_a_taken_port_is_told() -> None:
             listen("127.0.0.1", port)
 
 
-def test_an_address_of_nobody_is_told() -> None:
+def test_an_address_of_nobody_is_reported() -> None:
     with pytest.raises(CommandError, match="--host"):
         listen("no.such.host.invalid", 8000)
     with pytest.raises(CommandError, match="--host"):
@@ -131,6 +131,7 @@ def serve_in_vain(*arguments: object) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_a_gallery_of_another_bundle_is_refused_with_the_remedy(tmp_path: Path) -> None:
     open_gallery(tmp_path / "data", fingerprint="e" * 64).close()
     bundle = write_bundle(tmp_path / "bundle")
@@ -154,6 +155,7 @@ def test_the_remedy_can_be_pasted(
         assert httpx.get(service.url + "/health/ready").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_gallery_in_use_is_refused_with_its_holder(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     with open_gallery(tmp_path / "data"):
@@ -161,7 +163,8 @@ def test_a_gallery_in_use_is_refused_with_its_holder(tmp_path: Path) -> None:
     assert "in use by process" in error
 
 
-def test_a_missing_bundle_and_a_bad_data_directory_are_told(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_missing_bundle_and_a_bad_data_directory_are_named(tmp_path: Path) -> None:
     error = serve_in_vain("--port", free_port(), "--data-dir", tmp_path, "--bundle", tmp_path / "none")
     assert str(tmp_path / "none") in error
     (tmp_path / "file").touch()

@@ -132,7 +132,7 @@ def test_a_transparent_colour_is_the_background_and_its_neighbours_are_not() -> 
     assert (found.getpixel((2, 2)), found.getpixel((12, 2))) == (BACKGROUND, (10, 200, 31))
 
 
-def test_a_transparent_colour_of_16_bits_is_told_from_one_that_shares_its_first_bytes() -> None:
+def test_a_transparent_colour_of_16_bits_is_distinguished_from_one_that_shares_its_first_bytes() -> None:
     colours = np.full((16, 16, 3), (0x1001, 0x2002, 0xF003), dtype=np.uint16)
     colours[:, 8:] = (0x1001, 0x2002, 0xF004)
     key = chunk(b"tRNS", struct.pack(">3H", 0x1001, 0x2002, 0xF003))

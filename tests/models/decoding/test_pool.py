@@ -117,7 +117,7 @@ def test_a_deadline_ends_the_process_and_another_takes_its_place(
     assert ended == ["was ended at a deadline"]
 
 
-def test_an_image_that_waits_for_a_process_is_told_of_its_deadline(obedient: DecodePool) -> None:
+def test_an_image_that_waits_for_a_process_learns_of_its_deadline(obedient: DecodePool) -> None:
     long = obedient.decode(b"wait", soon())
     with pytest.raises(TimeoutError):
         obedient.decode(WHOLE, time.monotonic() + 0.1).result()

@@ -121,7 +121,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     assert found(tmp_path) == ([], {"pipe.jpg": "no regular file", "link.jpg": "no regular file"})
 
 
-def test_a_folder_that_cannot_be_listed_is_told_and_the_others_are_read(
+def test_a_folder_that_cannot_be_listed_is_reported_and_the_others_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path, "shut/a.jpg", "open/b.jpg")

@@ -132,7 +132,7 @@ def test_whatever_the_bytes_each_line_is_a_row_a_fault_or_refused_with_all(
         assert all(set(row.values) == set(table.columns) for row in table.rows)
 
 
-def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+def test_what_is_no_file_is_reported(tmp_path: Path) -> None:
     for name, message in (("gone.csv", "does not exist"), (".", "is no file")):
         with pytest.raises(TableError, match=message):
             read_table(tmp_path / name, COLUMNS)

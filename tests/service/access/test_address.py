@@ -51,6 +51,7 @@ def test_beyond_this_machine_there_must_be_keys_or_an_explicit_word(tmp_path: Pa
     assert not is_refused(Settings(data_dir=tmp_path, host=EVERYWHERE))
 
 
+@pytest.mark.slow
 def test_the_refusal_names_both_remedies(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     error = serve_in_vain(
@@ -62,7 +63,8 @@ def test_the_refusal_names_both_remedies(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_damaged_keys_are_told_at_the_start(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_damaged_keys_are_named_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text("{")
     error = serve_in_vain("--port", free_port(), "--data-dir", tmp_path, "--bundle", tmp_path / "none")
     assert f"{tmp_path / 'keys.json'} is no file of keys" in error

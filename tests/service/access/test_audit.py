@@ -216,7 +216,7 @@ def test_the_key_for_ids_is_private_and_one_for_all_processes(tmp_path: Path) ->
     assert IdHasher(tmp_path / "other.key").digest("a") not in digests
 
 
-def test_a_damaged_key_for_ids_is_told_and_not_replaced(tmp_path: Path) -> None:
+def test_a_damaged_key_for_ids_is_reported_and_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "audit.key"
     path.write_bytes(b"short")
     with pytest.raises(IdKeyError, match=r"audit\.key holds 5 bytes"):

@@ -110,7 +110,7 @@ def test_entries_gone_from_the_end_are_known_until_and_after_the_next_one(path: 
 
 
 @pytest.mark.parametrize("length", [1, 40, -2])
-def test_a_line_that_a_crash_tore_is_told_apart_from_tampering(path: Path, length: int) -> None:
+def test_a_line_that_a_crash_tore_is_distinguished_from_tampering(path: Path, length: int) -> None:
     whole = path.read_bytes()
     head = path.with_name("audit.jsonl.head").read_bytes()
     append(path, range(10, 11))

@@ -212,6 +212,6 @@ def test_an_expiry_is_a_span_a_date_or_a_time_with_its_zone(text: str, expected:
         "0001-01-01T00:00+14:00",
     ],
 )
-def test_an_expiry_that_is_past_or_cannot_be_told_is_refused(text: str) -> None:
+def test_an_expiry_that_is_past_or_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"it takes|past already|beyond the calendar"):
         parse_expiry(text, MADE)

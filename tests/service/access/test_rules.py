@@ -128,7 +128,7 @@ def test_a_setting_opens_what_it_names(tmp_path: Path, setting: str, paths: set[
 
 
 @pytest.mark.parametrize("route", ["GET /gallery", "GET /metrics"])
-def test_an_expired_key_is_refused_and_told_so_and_one_that_expires_later_is_let_in(
+def test_an_expired_key_is_refused_and_answered_so_and_one_that_expires_later_is_let_in(
     tmp_path: Path, route: str
 ) -> None:
     with guarded(tmp_path) as it:

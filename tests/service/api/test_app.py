@@ -68,7 +68,7 @@ def test_a_service_opens_what_its_settings_name_and_finds_it_again(
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
-def test_a_start_that_fails_is_told_and_stays_not_ready(tmp_path: Path, damage: str) -> None:
+def test_a_start_that_fails_is_reported_and_stays_not_ready(tmp_path: Path, damage: str) -> None:
     bundle = tmp_path / "bundle"
     if damage == "changed":
         (write_bundle(bundle) / "embedder.onnx").write_bytes(b"NO MODEL")

@@ -137,7 +137,7 @@ def test_all_wrong_fields_are_named_at_once(shared_service: Running) -> None:
     ],
     ids=["nothing", "JSON", "text", "no image", "empty part", "twice"],
 )
-def test_a_form_without_one_image_is_told_how_to_send_it(
+def test_a_form_without_one_image_is_answered_how_to_send_it(
     shared_service: Running, body: dict[str, Any]
 ) -> None:
     check(shared_service.client.post("/query", **body), 422, "invalid-fields", "image")
@@ -171,7 +171,7 @@ def test_a_failure_nobody_foresaw_says_nothing_of_its_cause(
     assert "123" not in str(problem)
 
 
-def test_an_image_the_model_fails_on_is_told_so_and_the_next_is_answered(service: Running) -> None:
+def test_an_image_the_model_fails_on_is_answered_so_and_the_next_is_answered(service: Running) -> None:
     def fail(_images: object) -> None:
         raise RuntimeError("a kernel failed at 0xdeadbeef")
 

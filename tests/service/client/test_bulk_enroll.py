@@ -74,7 +74,7 @@ def test_every_answer_has_its_fate(answer: Answer, fate: Fate, reason: str | Non
         assert (entry.place, reason in entry.reason) == ("000.jpg", True)
 
 
-def test_what_fails_keeps_no_other_and_each_is_told_once() -> None:
+def test_what_fails_keeps_no_other_and_each_is_reported_once() -> None:
     def answer(path: Path) -> Enrolled:
         if int(path.stem) % 3 == 0:
             raise RefusedError(413, "too large")

@@ -59,7 +59,7 @@ def test_a_refusal_names_the_fields(service: Running, image: Path) -> None:
     assert caught.value.status == 422
 
 
-def test_nobody_there_is_told_with_the_remedy(image: Path) -> None:
+def test_nobody_there_is_reported_with_the_remedy(image: Path) -> None:
     with (
         ServiceClient(f"http://127.0.0.1:{free_port()}") as client,
         pytest.raises(ServiceUnreachableError, match="lka-reid serve"),
@@ -70,7 +70,7 @@ def test_nobody_there_is_told_with_the_remedy(image: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:8000", "http://[", "ftp://x", "", "http://\u2028", "http://a..b", "http://x:99999"]
 )
-def test_what_is_no_url_is_told(url: str) -> None:
+def test_what_is_no_url_is_reported(url: str) -> None:
     with pytest.raises(ServiceUnreachableError), ServiceClient(url) as client:
         client.ready()
 
@@ -89,7 +89,7 @@ def test_a_password_in_the_url_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "nonsense://x"])
-def test_a_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+def test_a_proxy_that_cannot_be_used_is_reported(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(ServiceUnreachableError, match="proxy"):
         ServiceClient("http://somewhere.example")
@@ -107,7 +107,9 @@ def test_this_machine_is_asked_without_a_proxy(service: Running, monkeypatch: py
         client.ready()
 
 
-def test_certificates_that_cannot_be_read_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_certificates_that_cannot_be_read_are_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(ServiceUnreachableError, match="SSL_CERT_FILE"):
         ServiceClient("https://somewhere.example")
@@ -279,7 +281,7 @@ BODY = json.dumps({"status": "ready"}).encode()
     ],
     ids=["nothing", "ssh", "cut short", "chunk cut short", "no gzip"],
 )
-def test_an_answer_that_breaks_off_is_told(answer: bytes, message: str) -> None:
+def test_an_answer_that_breaks_off_is_reported(answer: bytes, message: str) -> None:
     with speaking(say(answer)) as port, ServiceClient(f"http://127.0.0.1:{port}") as client:
         with pytest.raises(ServiceUnreachableError, match=message) as caught:
             client.ready()
@@ -287,7 +289,7 @@ def test_an_answer_that_breaks_off_is_told(answer: bytes, message: str) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_silence_is_told_with_where_to_look() -> None:
+def test_silence_is_reported_with_where_to_look() -> None:
     silent = threading.Event()
     with speaking(lambda _: silent.wait(10)) as port:
         with (
@@ -316,7 +318,7 @@ def test_an_answer_that_never_ends_is_given_up() -> None:
         ended.set()
 
 
-def test_tls_where_there_is_none_is_told() -> None:
+def test_tls_where_there_is_none_is_reported() -> None:
     with (
         speaking(say(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port,
         ServiceClient(f"https://127.0.0.1:{port}") as client,
@@ -325,7 +327,7 @@ def test_tls_where_there_is_none_is_told() -> None:
         client.ready()
 
 
-def test_a_certificate_that_is_not_trusted_is_told(answering: Answering) -> None:
+def test_a_certificate_that_is_not_trusted_is_reported(answering: Answering) -> None:
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_message = "self-signed certificate"
     failure = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]")

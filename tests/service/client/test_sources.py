@@ -131,7 +131,7 @@ def test_the_same_row_twice_and_a_file_given_twice_are_taken_once() -> None:
     ] * 3
 
 
-def test_names_that_make_no_image_id_are_told() -> None:
+def test_names_that_make_no_image_id_are_reported() -> None:
     make(os.fsdecode(b"d/caf\xe9.jpg"), "d/new\nline.jpg", "d/x/image.jpg", "d/ok.jpg")
     Path("d/x/image.jpg").rename("d/x/image")
     sources = find_uploads([Path("d")])
@@ -158,7 +158,7 @@ def test_names_that_make_no_image_id_are_told() -> None:
         (["a", "c.csv"], r"a/x.jpg and c.csv, line 2: a/x.jpg are the same file, .* fields: name it once"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_enrolled_from_is_told(paths: list[str], message: str) -> None:
+def test_what_cannot_be_enrolled_from_is_reported(paths: list[str], message: str) -> None:
     make("a/x.jpg", "b/x.jpg", "s.xlsx")
     Path("empty").mkdir()
     for name in ("texts/a.txt", "texts/b.txt", "texts/.c"):

@@ -50,7 +50,7 @@ def test_it_shows_the_right_vehicle_first_and_how_to_go_on(
         assert f"curl -F image=@demo/images/green-probe.png -F top_k=5 {service.url}/query" in printed
 
 
-def test_missing_images_are_told(tmp_path: Path) -> None:
+def test_missing_images_are_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"manifest\.csv"):
         DemoImages.load(tmp_path / "manifest.csv")
     (tmp_path / "manifest.csv").write_text("path,vehicle_id,camera_id,role\nx,v,c,gallery\n")
@@ -58,7 +58,7 @@ def test_missing_images_are_told(tmp_path: Path) -> None:
         DemoImages.load(tmp_path / "manifest.csv")
 
 
-def test_a_taken_port_is_told_before_anything_is_started(manifest: Path, tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_before_anything_is_started(manifest: Path, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     with listen("127.0.0.1", 0) as taken:
         taken.listen()

@@ -141,7 +141,7 @@ def test_a_dry_run_checks_everything_and_asks_no_service(command: Command) -> No
     assert figures(outcome.out) == {"could be enrolled": 3, "failed": 1}
 
 
-def test_a_service_that_goes_away_is_told_after_what_was_done(
+def test_a_service_that_goes_away_is_reported_after_what_was_done(
     service: Running, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enroll = ServiceClient.enroll

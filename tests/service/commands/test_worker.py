@@ -43,7 +43,7 @@ def test_a_mistake_is_one_clear_line(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_taken_port_of_the_metrics_is_told(
+def test_a_taken_port_of_the_metrics_is_reported(
     processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = write_bundle(tmp_path / "bundle")

@@ -122,7 +122,7 @@ def test_the_nearest_and_the_farthest_band_are_named() -> None:
 
 
 @pytest.mark.parametrize(("limit", "word"), [(0.75, "a match"), (0.76, "no match")])
-def test_a_threshold_s_verdict_is_told(limit: float, word: str) -> None:
+def test_a_threshold_s_verdict_is_reported(limit: float, word: str) -> None:
     threshold = Threshold(
         similarity=limit,
         false_match_rate=0.01,

@@ -249,7 +249,7 @@ def test_the_death_of_the_worker_fails_everyone_and_is_seen() -> None:
             batcher.place(soon())
 
 
-def test_a_lost_device_fails_everyone_at_once_and_is_told_once() -> None:
+def test_a_lost_device_fails_everyone_at_once_and_is_reported_once() -> None:
     embed = Recorder()
     reasons: list[str] = []
 

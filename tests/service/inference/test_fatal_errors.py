@@ -21,7 +21,7 @@ from service.inference.forward import EmbeddingError
         ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT", False),
     ],
 )
-def test_a_lost_device_is_told_from_a_bad_image(words: str, fatal: bool) -> None:
+def test_a_lost_device_is_distinguished_from_a_bad_image(words: str, fatal: bool) -> None:
     assert is_fatal(RuntimeError(words)) == fatal
     wrapped = EmbeddingError("the embedder failed")
     wrapped.__cause__ = RuntimeError(words)

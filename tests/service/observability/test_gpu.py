@@ -43,7 +43,7 @@ def test_every_gpu_tells_its_memory_and_utilisation(monkeypatch: pytest.MonkeyPa
     assert 'gpu="1"' not in text
 
 
-def test_without_gpu_driver_or_package_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_gpu_driver_or_package_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_driver() -> None:
         raise NVMLError("Driver Not Loaded")
 

@@ -333,7 +333,7 @@ def test_the_first_comer_makes_the_queue_its_bundle_s(redis: RedisServer) -> Non
     asyncio.run(scene())
 
 
-def test_a_lost_stream_is_told_and_made_anew(redis: RedisServer) -> None:
+def test_a_lost_stream_is_reported_and_made_anew(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis) as worker:
             redis.client.flushall()
@@ -386,7 +386,7 @@ def test_a_dead_worker_is_forgotten_once_nothing_hangs_on_it(redis: RedisServer)
     asyncio.run(scene())
 
 
-def test_nobody_there_is_told_within_the_patience(tmp_path: Path) -> None:
+def test_nobody_there_is_reported_within_the_patience(tmp_path: Path) -> None:
     async def scene(redis: RedisServer) -> None:
         async with service(redis, timeout_s=0.3) as client:
             for _ in range(2):
@@ -406,7 +406,7 @@ def test_nobody_there_is_told_within_the_patience(tmp_path: Path) -> None:
         redis.kill()
 
 
-def test_a_url_that_does_not_read_is_told_without_its_password() -> None:
+def test_a_url_that_does_not_read_is_reported_without_its_password() -> None:
     with pytest.raises(RedisUrlError, match="LKA_REID_REDIS_URL") as caught:
         connect("rdis://me:secret@host", 1)
     assert "secret" not in str(caught.value)

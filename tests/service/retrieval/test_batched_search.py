@@ -196,7 +196,7 @@ def test_no_search_is_for_more_than_the_largest_batch(gallery: Gallery) -> None:
     assert all(len(matches) == 1 for matches in found)
 
 
-def test_a_closed_gallery_is_told_to_everyone(gallery: Gallery) -> None:
+def test_a_closed_gallery_is_reported_to_everyone(gallery: Gallery) -> None:
     held = Held(gallery)
     held.fault = lambda given: GalleryClosedError() if len(given) else None
     search = BatchedSearch(held)  # type: ignore[arg-type]

@@ -203,7 +203,7 @@ def test_silent_connections_shut_nobody_out(tmp_path: Path) -> None:
     ],
     ids=["heads", "bodies"],
 )
-def test_neither_do_slow_ones_which_are_told_so(tmp_path: Path, sent: bytes) -> None:
+def test_neither_do_slow_ones_which_are_reported_so(tmp_path: Path, sent: bytes) -> None:
     with bounded(tmp_path, SMALL) as url, ExitStack() as slow:
         wires = [slow.enter_context(Wire(url, sent)) for _ in range(100)]
         assert httpx.post(url + "/query", files={"image": ("x", image_file())}).status_code == 200

@@ -264,7 +264,7 @@ def test_an_upgrade_is_not_taken_and_its_request_is_answered(url: str) -> None:
         assert [wire.answer().status for _ in range(2)] == [200, 200]
 
 
-def test_a_client_that_asks_first_is_told_to_go_on_or_refused(url: str) -> None:
+def test_a_client_that_asks_first_is_reported_to_go_on_or_refused(url: str) -> None:
     expecting = POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n"
     with Wire(url, expecting % len(BODY)) as wire:
         assert wire.stream.readline() == b"HTTP/1.1 100 Continue\r\n"
@@ -275,7 +275,7 @@ def test_a_client_that_asks_first_is_told_to_go_on_or_refused(url: str) -> None:
         assert wire.answer().kind == "upload-too-large"
 
 
-def test_a_silent_connection_is_ended_and_a_slow_head_is_told_so(short: str) -> None:
+def test_a_silent_connection_is_ended_and_a_slow_head_is_answered_so(short: str) -> None:
     with Wire(short) as silent, Wire(short, b"GET / HTTP/1.1\r\nHost: ") as slow:
         answer = slow.answer()
         assert (answer.status, answer.kind) == (408, "request-timeout")

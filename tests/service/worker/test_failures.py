@@ -91,7 +91,7 @@ def test_an_image_that_kills_its_workers_becomes_a_dead_letter_and_the_others_li
         assert it.depth() == it.pending() == 0
 
 
-def test_a_single_worker_s_end_is_told_by_its_parent(tmp_path: Path) -> None:
+def test_a_single_worker_s_end_is_reported_by_its_parent(tmp_path: Path) -> None:
     # Nobody would miss its signs of life within the test.
     with stack(tmp_path, request_deadline_s=LONG, claim_after_s=600) as it:
         service, worker = it.service(), it.worker("--supervise")

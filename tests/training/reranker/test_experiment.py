@@ -416,6 +416,7 @@ def test_the_measured_vehicles_choose_only_where_that_is_said(tree: Path, tmp_pa
 HEAD = {"steps": 3, "vehicles": 2, "views": 1}
 
 
+@pytest.mark.slow
 def test_a_new_head_changes_strips_alone_and_learns_from_its_embedders_own_vehicles(
     tree: Path, tmp_path: Path
 ) -> None:
@@ -431,6 +432,7 @@ def test_a_new_head_changes_strips_alone_and_learns_from_its_embedders_own_vehic
     assert after.provenance != before.provenance, "features of the two heads must not be taken for each other"
 
 
+@pytest.mark.slow
 def test_a_head_is_trained_once_and_refused_where_its_settings_have_changed(
     tree: Path, tmp_path: Path
 ) -> None:

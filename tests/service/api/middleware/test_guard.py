@@ -37,7 +37,7 @@ def test_both_ways_to_show_a_key_are_good(tmp_path: Path) -> None:
             assert it.service.client.get(url).status_code == 401
 
 
-def test_what_is_missing_is_told_as_a_problem_with_a_challenge(tmp_path: Path) -> None:
+def test_what_is_missing_is_reported_as_a_problem_with_a_challenge(tmp_path: Path) -> None:
     with guarded(tmp_path) as it:
         nothing = it.service.client.get("/gallery")
         problem = check(nothing, 401, "key-required")
@@ -141,7 +141,7 @@ def test_unless_set_only_addresses_of_this_machine_are_unlimited() -> None:
         ("fe80::1%eth0", False),
     ],
 )
-def test_loopback_is_told_from_the_rest(host: str, is_here: bool) -> None:
+def test_loopback_is_distinguished_from_the_rest(host: str, is_here: bool) -> None:
     assert is_loopback(host) is is_here
 
 

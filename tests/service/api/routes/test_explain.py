@@ -130,7 +130,7 @@ def test_the_header_accept_decides(accept: str, as_json: bool) -> None:
     assert _wants_json(accept) is as_json
 
 
-def test_caches_are_told_what_the_answer_depends_on(service: Explaining) -> None:
+def test_caches_learn_what_the_answer_depends_on(service: Explaining) -> None:
     assert service.explain(image_file()).headers["Vary"] == "Accept"
 
 
