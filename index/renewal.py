@@ -161,6 +161,8 @@ class Renewal:
                 for piece in changes.enrolled_after(since):
                     vectors.add_described(piece.without(held))
                 vectors.reach(changes.last())
+                if not np.array_equal(vectors.ids(), self._mirror.vectors.ids()):
+                    raise RuntimeError("the descriptors in the database are not those of the vector index")
                 vectors.normalisation = self._mirror.store.renew(estimates)
                 self._mirror.vectors = vectors
         seconds = time.monotonic() - started

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
 
 from index.cameras import COLLECTION
 from index.checksums import checksum
-from index.connections import transaction
+from index.connections import DATABASE, transaction
 from index.estimation import Estimates
+from index.failures import failures_named
 from index.normalisation import RAW, Estimate, Normalisation
+from index.schema import describe
 
 OVERALL = ""
 
@@ -45,6 +50,22 @@ def read_version(connection: sqlite3.Connection) -> Normalisation:
     if overall is None:
         return Normalisation(version=version, made_at=made)
     return Normalisation(version, token, overall, estimates, made)
+
+
+def normalisation_in(folder: Path) -> Normalisation:
+    """The version in force of the gallery in this folder, whoever has it open.
+
+    Raises FileNotFoundError, GallerySchemaError or GalleryDamagedError.
+    """
+    describe(folder)
+    database = folder / DATABASE
+    with (
+        failures_named(database),
+        closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection,
+    ):
+        known = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'normalisation'").fetchone()
+        # A gallery of an earlier version has none.
+        return RAW if known is None else read_version(connection)
 
 
 def write_version(connection: sqlite3.Connection, estimates: Estimates | None) -> Normalisation:

@@ -115,8 +115,17 @@ def _table(findings: Sequence[Finding]) -> FigureTable:
             f"{finding.plain:.1f}",
             f"{finding.normalised:.1f}",
             f"{finding.difference.mean:+.1f} [{finding.difference.low:+.1f}, {finding.difference.high:+.1f}]",
+            f"{finding.drift:.2f}",
         )
         for finding in findings
     )
-    head = ("known of the probes' camera", "images", "probes", "R1", "R1 normalised", "difference, 95 %")
+    head = (
+        "known of the probes' camera",
+        "images",
+        "probes",
+        "R1",
+        "R1 normalised",
+        "difference, 95 %",
+        "drift",
+    )
     return FigureTable("Camera normalisation where little is known", head, lines)

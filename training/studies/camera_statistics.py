@@ -70,6 +70,8 @@ class Finding:
         plain: R1 by descriptors as they are, in percent.
         normalised: R1 by normalised ones, the mean over the draws.
         difference: points, with its 95 % interval over vehicles.
+        drift: how far the camera's estimate is from that of all its images of other vehicles, as a gallery
+            counts it; the mean over cameras and draws.
     """
 
     data: str
@@ -79,6 +81,7 @@ class Finding:
     plain: float
     normalised: float
     difference: Interval
+    drift: float
 
 
 class Material:
@@ -116,12 +119,13 @@ def measure(data: str, material: Material, searches: Sequence[Search], seed: int
     known = [_known_of(material, search.gallery) for search in searches]
     findings = []
     for case, count in _cases(min(len(search.learned_from) for search in searches)):
-        draws, sizes = [], []
+        draws, sizes, drifts = [], [], []
         for _ in range(DRAWS):
             hits = []
             for search, of_others in zip(searches, known, strict=True):
                 rows = _learned(material, search, case, count, random)
                 sizes.append(len(rows))
+                drifts.append(_drift(material, search, of_others, rows))
                 hits.append(_hits(material, search, of_others, rows))
             draws.append(np.concatenate(hits))
         before, after = np.concatenate(plain), np.mean(draws, axis=0)
@@ -134,13 +138,15 @@ def measure(data: str, material: Material, searches: Sequence[Search], seed: int
                 100 * float(before.mean()),
                 100 * float(after.mean()),
                 bootstrap(100 * (after - before), vehicles, seed=seed),
+                float(np.mean(drifts)),
             )
         )
     return findings
 
 
 def _cases(most: int) -> Iterator[tuple[Known, int]]:
-    yield from ((Known.images, count) for count in COUNTS if count <= most)
+    yield from ((Known.images, count) for count in COUNTS if count < most)
+    yield Known.images, most
     yield from ((known, 0) for known in Known if known is not Known.images)
 
 
@@ -173,6 +179,14 @@ def _hits(
     first = (probes @ gallery.T).argmax(axis=1)
     right: NDArray[np.bool_] = material.vehicles[search.gallery][first] == material.vehicles[search.probes]
     return right.astype(np.float64)
+
+
+def _drift(material: Material, search: Search, known: dict[str, CameraSums], learned: Rows) -> float:
+    used, best = (
+        _normalisation(material, search.name, known, rows).estimate(search.name)
+        for rows in (learned, search.learned_from)
+    )
+    return 0.0 if used is None or best is None else used.shift(best)
 
 
 def _normalisation(

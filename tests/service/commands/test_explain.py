@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from index import LocalGallery
 from models.bundle import Bundle
 from tests.models.explainable import SmallBundle
 from tests.service.command_line import Command, command_runner
@@ -40,6 +42,39 @@ def test_it_draws_and_says_what_it_found(command: Command, bundle: Bundle) -> No
     with Image.open("out.png") as drawn:
         drawn.load()
         assert drawn.format == "PNG"
+
+
+def test_cameras_are_taken_out_as_a_gallery_does_it(command: Command, bundle: Bundle, tmp_path: Path) -> None:
+    words = ("explain", "red.png", "green.png", "-o", "out.png", "--bundle", bundle.path)
+    plain = command(*words).out
+    folder, manifest = tmp_path / "gallery", bundle.manifest
+    random = np.random.default_rng(0)
+    with LocalGallery.open(
+        folder,
+        fingerprint=bundle.fingerprint,
+        descriptor_dim=manifest.descriptor_dim,
+        strips_shape=manifest.strips,
+        normalisation="on",
+    ) as gallery:
+        for number in range(20):
+            descriptor = random.standard_normal(manifest.descriptor_dim)
+            unit = (descriptor / np.linalg.norm(descriptor)).astype(np.float32)
+            gallery.cameras.calibrate("ab"[number % 2], unit, bytes([number]))
+        gallery.cameras.wait()
+        gallery.cameras.renew_if_due()
+        cameras = ("--camera-id", "a", "--candidate-camera-id", "b")
+        # While another process, here another gallery, has it open.
+        normalised = command(*words, *cameras, "--data-dir", folder)
+    assert normalised.code == 0
+
+    def similarity(text: str) -> float:
+        [line] = [line for line in text.splitlines() if line.startswith("similarity")]
+        return float(line.split()[1])
+
+    assert similarity(normalised.out) != similarity(plain)
+    refused = command(*words, *cameras)
+    assert (refused.code, "name its folder with --data-dir" in refused.err) == (2, True)
+    assert command(*words, "--data-dir", tmp_path / "nowhere").code == 2
 
 
 def test_without_a_name_the_figure_is_called_after_both_images(command: Command, bundle: Bundle) -> None:
