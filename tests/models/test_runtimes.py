@@ -135,6 +135,7 @@ def test_openvino_computes_no_output_that_queries_do_not_need(bundle: Bundle) ->
     assert [output.get_any_name() for output in model.outputs] == ["descriptor", "strips"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_torch_gives_the_numbers_of_onnx_from_exported_weights(
     tmp_path: Path, precision: Literal["fp32", "int8"]
