@@ -57,6 +57,10 @@ class Changes:
         """The sequence number of the last change, 0 before the first."""
         return self._number("SELECT coalesce(max(sequence), 0) FROM change")
 
+    def history(self) -> str:
+        """The id that the database got when it was made; no other gallery's database has it."""
+        return str(self._writer.execute("SELECT id FROM history").fetchone()[0])
+
     def count(self) -> int:
         """How many records there are, by the table itself and not by an index of it."""
         return self._number(COUNT)

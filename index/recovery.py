@@ -89,6 +89,8 @@ def _restored(
         if not changes.reach_back_to(0):
             raise snapshots.manifest_error("is missing")
         return Vectors(header.descriptor_dim, normalisation)
+    if manifest.history not in ("", changes.history()):
+        raise snapshots.manifest_error("was made of another gallery's database")
     if manifest.normalisation != normalisation.token:
         raise snapshots.manifest_error("its vectors were made by another version of the normalisation")
     if (manifest.fingerprint, manifest.descriptor_dim) != (header.fingerprint, header.descriptor_dim):

@@ -19,9 +19,15 @@ APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database 
 # Checksums are of what lies in the other tables under the same number (see `index.checksums`).
 # A camera's sums are of raw descriptors; "" as its id stands for images without one, and in an estimate for
 # every camera that has none of its own. Images of a calibration are known by digests: none counts twice.
+# A history's id is made with the database: a snapshot that names another was made of another gallery.
 # A change's token is random: a snapshot that names sequence and token proves that it belongs to
 # this history, and not to one that a restored backup has left behind. So does a normalisation's.
+HISTORY = """CREATE TABLE IF NOT EXISTS history (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        id TEXT NOT NULL DEFAULT (lower(hex(randomblob(16))))
+    ) STRICT"""
 TABLES = (
+    HISTORY,
     """CREATE TABLE gallery (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
         fingerprint TEXT NOT NULL,
@@ -110,6 +116,7 @@ def prepare(
     if _is_empty(connection):
         with transaction(connection):
             create_tables(connection)
+            connection.execute("INSERT INTO history (only_row) VALUES (1)")
             count, width = header.strips_shape or (None, None)
             connection.execute(
                 "INSERT INTO gallery VALUES (1, ?, ?, ?, ?)",
@@ -127,6 +134,16 @@ def prepare(
         version=_pragma(connection, "user_version"),
         fingerprint=None if found == header else header.fingerprint,
     )
+    _have_history(connection)
+
+
+def _have_history(connection: sqlite3.Connection) -> None:
+    """Give the database of an earlier version the id of its history."""
+    known = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'history'").fetchone()
+    if known is None or connection.execute("SELECT 1 FROM history").fetchone() is None:
+        with transaction(connection):
+            connection.execute(HISTORY)
+            connection.execute("INSERT OR IGNORE INTO history (only_row) VALUES (1)")
 
 
 def create_tables(connection: sqlite3.Connection) -> None:

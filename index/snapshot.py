@@ -39,7 +39,8 @@ class Manifest:
     """What a snapshot is: the index `file`, its sha256, and the state of the gallery it holds.
 
     `sequence` and `token` name the last change in it, `normalisation` is the token of what made its vectors,
-    and `written_at` is in seconds since 1970.
+    `written_at` is in seconds since 1970, and `history` is the id of the database that it was made of, ""
+    where an earlier version wrote it.
     """
 
     file: str
@@ -51,6 +52,7 @@ class Manifest:
     fingerprint: str
     written_at: float
     normalisation: int = RAW_TOKEN
+    history: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ class SnapshotFolder:
         descriptor_dim: int,
         fingerprint: str,
         normalisation: int = RAW_TOKEN,
+        history: str = "",
     ) -> Manifest:
         """Make the staged index the snapshot. Raises OSError, the former snapshot then stays."""
         manifest = Manifest(
@@ -165,6 +168,7 @@ class SnapshotFolder:
             fingerprint=fingerprint,
             written_at=time.time(),
             normalisation=normalisation,
+            history=history,
         )
         self._rename(staged.path, self._path / manifest.file)
         self._write(manifest)
@@ -210,10 +214,11 @@ def _parsed(content: object) -> Manifest | None:
         "fingerprint": str,
         "written_at": float,
         "normalisation": int,
+        "history": str,
     }
     if isinstance(content, dict):
         # Earlier versions knew none.
-        content = {"normalisation": RAW_TOKEN} | content
+        content = {"normalisation": RAW_TOKEN, "history": ""} | content
     if not isinstance(content, dict) or set(content) != set(kinds):
         return None
     if not all(isinstance(content[name], kind) for name, kind in kinds.items()):

@@ -94,7 +94,7 @@ class SnapshotWriter:
                 # Waits for an index that is being filled anew.
                 with self._mirror.settled():
                     sequence, ids = changes.last(), self._mirror.vectors.ids()
-                    token = changes.token(sequence)
+                    token, history = changes.token(sequence), changes.history()
                 self._counted_from = sequence
                 self._mirror.store.space.check(len(ids) * row_size(self._header.descriptor_dim))
                 with suppress(VectorsUnusableError):
@@ -106,6 +106,7 @@ class SnapshotWriter:
                 descriptor_dim=self._header.descriptor_dim,
                 fingerprint=self._header.fingerprint,
                 normalisation=self._mirror.vectors.normalisation.token,
+                history=history,
             )
             with self._mirror.settled():
                 changes.drop_before(sequence)

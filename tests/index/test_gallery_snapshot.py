@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "sequence to come": (lambda s: _edit_manifest(s, sequence=99), MANIFEST, "not one of this database's"),
     "forgotten sequence": (lambda s: _edit_manifest(s, sequence=3), MANIFEST, "not one of this database's"),
     "start of history": (lambda s: _edit_manifest(s, sequence=0, token=0), MANIFEST, "not one of this"),
+    "other gallery": (lambda s: _edit_manifest(s, history="0" * 32), MANIFEST, "of another gallery's"),
     "other history": (lambda s: _edit_manifest(s, token=1), MANIFEST, "not one of this database's"),
 }
 
@@ -156,6 +158,31 @@ def test_a_snapshot_in_doubt_is_rebuilt_with_file_and_reason_logged_and_replaced
     caplog.clear()
     _assert_sound(open_gallery(), "adefh")
     assert caplog.records == []
+
+
+def test_a_manifest_of_an_earlier_version_has_no_history_and_is_used(
+    snapshotted: Path, open_gallery: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = json.loads((snapshotted / MANIFEST).read_text())
+    assert len(manifest.pop("history")) == 32
+    (snapshotted / MANIFEST).write_text(json.dumps(manifest))
+    with caplog.at_level(logging.WARNING), open_gallery() as gallery:
+        _assert_sound(gallery, "adefh")
+    assert "snapshot not used" not in caplog.text
+
+
+def test_a_database_gets_one_history_and_keeps_it(open_gallery: Open, folder: Path, tmp_path: Path) -> None:
+    with open_gallery() as gallery, open_gallery(tmp_path / "other") as other:
+        made = gallery._store.changes.history()
+        assert made != other._store.changes.history()
+    with sqlite3.connect(folder / "gallery.sqlite") as connection:
+        connection.execute("DROP TABLE history")
+    connection.close()
+    with open_gallery() as gallery:
+        given = gallery._store.changes.history()
+        assert given != made
+    with open_gallery() as gallery:
+        assert gallery._store.changes.history() == given
 
 
 def test_a_snapshot_of_a_history_that_a_backup_undid_is_not_used(
