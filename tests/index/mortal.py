@@ -29,7 +29,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from index import GalleryHeader, LocalGallery
+from index import GalleryHeader, LocalGallery, Mode
+from index.renewal import Renewal
 from index.replacement import replacement
 from index.snapshot_writer import SnapshotWriter
 from tests.index.samples import DIM, STRIPS, enrollment
@@ -44,6 +45,7 @@ class History:
     steps: tuple[tuple[str, str], ...]
     fingerprint: str = "model-a"
     supersedes: tuple[str, ...] = ()
+    normalisation: Mode | None = None
 
     def opened(self, folder: Path) -> LocalGallery:
         """The gallery of every life; it takes a snapshot by itself after two changes."""
@@ -54,6 +56,7 @@ class History:
             descriptor_dim=DIM,
             strips_shape=STRIPS,
             snapshot_every=2,
+            normalisation=self.normalisation,
         )
 
 
@@ -69,6 +72,16 @@ HISTORIES = {
             ("enroll", "f"),
             ("close", ""),
         )
+    ),
+    "renewal": History(
+        (
+            ("open", ""),
+            ("renew", ""),
+            ("calibrate", "g"),
+            ("delete", "a"),
+            ("renew", ""),
+        ),
+        normalisation="on",
     ),
     "replacement": History((("replace", ""),), "model-b"),
     "migration": History((("open", ""), ("enroll", "g"), ("close", "")), "model-b", ("model-a",)),
@@ -109,6 +122,7 @@ class Life:
         self._watch_sqlite()
         self._watch_files()
         self._wait_for_snapshots()
+        self._leave_renewals_to_the_history()
         sys.settrace(self._trace)
         threading.settrace(self._trace)
         gallery: LocalGallery
@@ -119,6 +133,11 @@ class Life:
                 gallery.enroll_many([enrollment(name) for name in names])
             elif action == "delete" and names in [r.image_id for r in gallery.page().records]:
                 gallery.delete(names)
+            elif action == "calibrate":
+                for name in names:
+                    gallery.cameras.calibrate("camera-8", enrollment(name).descriptor, name.encode())
+            elif action == "renew":
+                gallery.cameras.renew_if_due()
             elif action == "snapshot":
                 gallery.snapshot()
             elif action == "replace":
@@ -162,6 +181,12 @@ class Life:
             return Watched(path, "w") if mode == "wb" else open_file(path, mode, *arguments, **options)
 
         Path.open = opened  # type: ignore[assignment, method-assign]
+
+    def _leave_renewals_to_the_history(self) -> None:
+        def nothing(*_: object) -> None:
+            """In place of waking the thread."""
+
+        Renewal.opened = Renewal.changed = nothing  # type: ignore[assignment, method-assign]
 
     def _wait_for_snapshots(self) -> None:
         """Let a change wait for the snapshot that it makes due."""

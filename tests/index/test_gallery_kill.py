@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,9 @@ def _assert_whole(gallery: LocalGallery, without_strips: str = "") -> list[str]:
         )
         assert gallery.image(name) == (given.image, given.media_type)
     probes = np.array([enrollment(name).descriptor for name in names], np.float32).reshape(-1, DIM)
-    for name, matches in zip(names, gallery.search(probes, k=100, strips=1), strict=True):
+    cameras = [record.camera_id for record in records.values()]
+    found = gallery.search(probes, k=100, strips=1, cameras=cameras)
+    for name, matches in zip(names, found, strict=True):
         assert matches[0].record == records[name]
         if name in without_strips:
             assert matches[0].strips is None
@@ -95,6 +98,32 @@ def test_what_was_acknowledged_before_kill_9_is_there_and_the_rest_wholly_or_not
         assert found in expected[acknowledged : acknowledged + 2], f"killed at point {name}"
         # An index file is never in doubt after a kill, which tears nothing that counts.
         assert caplog.records == [], f"killed at point {name}"
+
+
+@pytest.mark.slow
+def test_a_renewal_that_kill_9_ends_leaves_the_old_version_or_the_new_one(tmp_path: Path) -> None:
+    history = HISTORIES["renewal"]
+    with HISTORIES["changes"].opened(tmp_path / "template") as gallery:
+        gallery.enroll_many([enrollment(name) for name in "abx"])
+        gallery.wait_for_snapshot()
+    expected = listings(history, "abx")
+    versions = set()
+    for name, acknowledged in _lives("renewal", tmp_path / "lives", tmp_path / "template").items():
+        folder = tmp_path / "lives" / name
+        # As it was left, and nothing is renewed by itself.
+        with replace(history, normalisation=None).opened(folder) as gallery:
+            in_force = gallery.cameras.normalisation()
+            versions.add(in_force.version)
+            assert _assert_whole(gallery) in expected[acknowledged : acknowledged + 2], f"point {name}"
+            rows = in_force.apply(
+                np.stack([enrollment(record.image_id).descriptor for record in gallery.page().records]),
+                [record.camera_id for record in gallery.page().records],
+            ).astype(np.float64)
+            [found] = gallery.search(enrollment("a").descriptor[np.newaxis], k=100, cameras=["camera-7"])
+            probe = in_force.apply(enrollment("a").descriptor[np.newaxis], ["camera-7"])[0].astype(np.float64)
+            similarities = sorted((rows @ probe).tolist(), reverse=True)
+            assert [match.similarity for match in found] == pytest.approx(similarities, abs=1e-12)
+    assert versions == {0, 1, 2}
 
 
 @pytest.mark.slow
