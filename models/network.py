@@ -202,6 +202,31 @@ class LKAReID(nn.Module):
             len(config.branches), config.features, config.map_size[0], config.strips, config.strip_width
         )
 
+    def with_image_size(self, image_size: tuple[int, int]) -> LKAReID:
+        """A network with these weights, but no classifiers, for images of another (height, width) in px.
+
+        Raises:
+            RuntimeError: a mixer has weights for each place of its map (mhsa).
+        """
+        if image_size == self.config.image_size:
+            return self
+        return self._with_config(replace(self.config, image_size=image_size))
+
+    def _with_config(self, config: NetworkConfig) -> LKAReID:
+        """A network of another configuration with these weights; what this one lacks is new."""
+        viewpoints = 0 if self.side_information is None else self.side_information.shape[1]
+        network = LKAReID(config, viewpoints=viewpoints)
+        same_head = (config.parts, config.strips) == (self.config.parts, self.config.strips)
+        own = network.state_dict()
+        kept = {
+            key: value
+            for key, value in self.state_dict().items()
+            if ".classifier." not in key and (same_head or not key.startswith("strip_head."))
+        }
+        new = {key: value for key, value in own.items() if key.startswith("strip_head.")}
+        network.load_state_dict(new | kept, strict=True)
+        return network.train(self.training)
+
     def with_parts(self, grid: tuple[int, int], width: int) -> LKAReID:
         """A network with these weights that gives parts in place of strips; their head is new.
 
@@ -209,13 +234,7 @@ class LKAReID(nn.Module):
             grid: (rows, columns) of the parts.
             width: features of a part.
         """
-        config = replace(self.config, strips=0, parts=grid, strip_width=width)
-        viewpoints = 0 if self.side_information is None else self.side_information.shape[1]
-        network = LKAReID(config, viewpoints=viewpoints)
-        own = network.state_dict()
-        kept = {key: value for key, value in self.state_dict().items() if not key.startswith("strip_head.")}
-        network.load_state_dict({key: kept.get(key, own[key]) for key in own}, strict=True)
-        return network.train(self.training)
+        return self._with_config(replace(self.config, strips=0, parts=grid, strip_width=width))
 
     def _stage4(self, name: str) -> nn.Sequential:
         mixer = MIXERS.named(name)

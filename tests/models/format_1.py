@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.bundle import DEFAULT_BUNDLE, EXPLAINER, MANIFEST, RERANKER
+from models.bundle import EXPLAINER, MANIFEST, RERANKER
 from models.manifest import EMBEDDER, hash_file
 
+FIXTURES = Path(__file__).parent / "fixtures"
 FIGURES = {"queries": 8, "mAP": 71.25, "R1": 62.5, "R5": 100.0, "R10": 100.0, "mINP": 70.0}
 OF_EMBEDDER: dict[str, Any] = {
     "seed": 3,
@@ -45,9 +46,8 @@ ACCURACY_OF_RERANKER: dict[str, Any] = {
 
 
 def written_for_the_default() -> dict[str, Any]:
-    """The default bundle's manifest of format 1, as it was shipped."""
-    (path,) = DEFAULT_BUNDLE.glob("superseded-*.json")
-    written: dict[str, Any] = json.loads(path.read_bytes())
+    """The manifest of format 1 that the first default bundle was shipped with."""
+    written: dict[str, Any] = json.loads((FIXTURES / "default-format-1.json").read_bytes())
     return written
 
 

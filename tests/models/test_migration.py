@@ -9,23 +9,16 @@ from typing import Any
 
 import pytest
 
-from models.bundle import DEFAULT_BUNDLE, MANIFEST, Bundle, BundleError, write_manifest
+from models.bundle import MANIFEST, Bundle, BundleError, write_manifest
 from models.manifest import BOTH_STAGES, EMBEDDER, FIRST_STAGE, FileEntry
 from models.migration import migrate
 from models.superseded import superseded_name
 from tests.models import format_1
 from tests.models.format_1 import write_format_1
 
-SHIPPED = "25e85228c4039197ff47f1420f96408caffb094c1eeaabe9463072608480541f"
-"""The default bundle's fingerprint by format 1."""
-
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_the_default_bundle_supersedes_its_fingerprint_of_format_1() -> None:
-    assert Bundle.load(DEFAULT_BUNDLE).supersedes == (SHIPPED,)
 
 
 def test_a_bundle_of_format_1_is_refused_with_the_command_that_brings_it_over(tmp_path: Path) -> None:

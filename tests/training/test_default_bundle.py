@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import torch
 from typer.testing import CliRunner
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.manifest import hash_file
 from tests.terminal import widen
-from training.checkpoints.resume import as_json
 from training.cli import app
-from training.config.files import RENAMED, load_as, load_config
+from training.config.files import load_as, load_config
 from training.config.reranker import RerankerExperimentConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -104,27 +103,40 @@ def test_one_command_makes_what_train_embedder_and_train_reranker_make(
     assert bundle.accuracy.measured_on == "validation vehicles, with fp32 weights"
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_an_embedder_that_starts_from_a_bundle_has_that_trained_first(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widen(monkeypatch)
+    start, first, second = (tmp_path / f"{name}.yaml" for name in ("start", "first", "second"))
+    start.write_text(EMBEDDER.replace("export: false", "export: true"), encoding="utf-8")
+    from_bundle = (
+        EMBEDDER.replace("freeze: 0", "freeze: 0, freeze_norms: true") + "weights: {layout: bundle}\n"
+    )
+    first.write_text(from_bundle, encoding="utf-8")
+    second.write_text(RERANKER, encoding="utf-8")
+    further = tmp_path / "rendered"
+    further.mkdir()
+    for image in tree.parent.glob("v*.png"):
+        (further / image.name).write_bytes(image.read_bytes())
+    (further / "manifest.csv").write_bytes(tree.read_bytes())
+    out = tmp_path / "out"
+    configs = ("--start-config", start, "--config", first, "--reranker-config", second)
+    lka_reid("train", "default-bundle", *configs, "--data", tree, "--further", further, "--out", out)
+    weights = metrics_of(out / "embedder")["weights"]
+    assert weights["sha256"] == hash_file(out / "start" / "bundle" / "embedder.onnx")
+    assert metrics_of(out / "start")["data"]["vehicles"] == 8
+    assert metrics_of(out / "embedder")["data"]["vehicles"] == 8 + 12
+    assert (out / "reranker" / "reranker.safetensors").exists()
+
+
 def test_the_shipped_bundle_was_made_with_the_settings_of_the_configurations() -> None:
     training = Bundle.load(DEFAULT_BUNDLE).manifest.training
     assert training is not None
     assert training.reranker is not None
-    shipped = training.embedder
-    for old, new in RENAMED.items():
-        section, key = old.split(".")
-        shipped[section][new.split(".")[1]] = shipped[section].pop(key)
-    embedder = load_config(CONFIGS / "vehicle-2cam.yaml")
-    assert shipped.pop("network") == as_json(embedder.network.build().to_dict())
-    current = embedder.model_dump(mode="json")
-    assert shipped == {key: current[key] for key in shipped}
+    embedder = load_config(CONFIGS / "new-cameras.yaml")
+    assert training.embedder == embedder.model_dump(mode="json")
     assert len(training.held_out_vehicles) == embedder.data.validation_vehicles
-
-    reranker = load_as(RerankerExperimentConfig, CONFIGS / "reranker-vehicle-2cam.yaml")
-    head = reranker.head.build(reranker.lists.seed)
-    assert head is not None
-    assert training.reranker.configuration == {
-        "folds": reranker.lists.folds,
-        "views": reranker.lists.views,
-        "head": asdict(head),
-        "shape": reranker.shape.build(embedder.network.strip_width).to_dict(),
-        "training": asdict(reranker.build()),
-    }
+    reranker = load_as(RerankerExperimentConfig, CONFIGS / "reranker-new-cameras.yaml")
+    assert training.reranker.configuration == reranker.model_dump(mode="json")

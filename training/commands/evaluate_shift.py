@@ -13,7 +13,7 @@ import typer
 from models.terminal import err, out
 from training.commands.measuring import BUNDLE, BundleFolder, Runtime
 from training.commands.progress import bars
-from training.commands.running import EMBEDDER_CONFIG, Changes, ending, notes_of, session
+from training.commands.running import START_CONFIG, Changes, ending, notes_of, session
 
 if TYPE_CHECKING:
     from training.config.embedder import ExperimentConfig
@@ -50,7 +50,7 @@ def evaluate_shift(
     bundle: BundleFolder = BUNDLE,
     config: Annotated[
         Path, typer.Option(help="Says which vehicles of --data are measured; with --folds, the training.")
-    ] = EMBEDDER_CONFIG,
+    ] = START_CONFIG,
     changes: Changes = None,
     folds: Annotated[
         int | None,

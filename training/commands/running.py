@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 CONFIGS = Path(__file__).parents[2] / "configs"
-EMBEDDER_CONFIG = CONFIGS / "vehicle-2cam.yaml"
-RERANKER_CONFIG = CONFIGS / "reranker-vehicle-2cam.yaml"
+START_CONFIG = CONFIGS / "vehicle-2cam.yaml"
+EMBEDDER_CONFIG = CONFIGS / "new-cameras.yaml"
+RERANKER_CONFIG = CONFIGS / "reranker-new-cameras.yaml"
 
 DataSet = Annotated[
     Path, typer.Option("--data", help="The data set: its folder, or its CSV manifest.", show_default=False)

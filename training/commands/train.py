@@ -13,6 +13,7 @@ from training.commands.reranker import reranker
 from training.commands.running import (
     EMBEDDER_CONFIG,
     RERANKER_CONFIG,
+    START_CONFIG,
     Changes,
     DataSet,
     Further,
@@ -82,14 +83,25 @@ def default_bundle(
     folder: RunFolder = Path("runs/default"),
     config: Annotated[Path, typer.Option(help="The embedder's configuration.")] = EMBEDDER_CONFIG,
     reranker_config: Annotated[Path, typer.Option(help="The re-ranker's configuration.")] = RERANKER_CONFIG,
+    start_config: Annotated[
+        Path,
+        typer.Option(help="The configuration of what the embedder starts from, if that is a bundle."),
+    ] = START_CONFIG,
 ) -> None:
-    """Train the default bundle: the embedder, then the re-ranker behind it.
+    """Train the default bundle: its start, the embedder, then the re-ranker behind it.
 
-    This is `lka-reid train embedder --config configs/vehicle-2cam.yaml --out OUT/embedder` and then `lka-reid
-    train reranker --config configs/reranker-vehicle-2cam.yaml --embedder OUT/embedder --out OUT/reranker`.
+    This is three commands, the last two of them with --further:
+
+    - `lka-reid train embedder --config configs/vehicle-2cam.yaml --out OUT/start`
+    - `lka-reid train embedder --config configs/new-cameras.yaml --weights OUT/start/bundle/embedder.onnx
+      --out OUT/embedder`
+    - `lka-reid train reranker --config configs/reranker-new-cameras.yaml --embedder OUT/embedder
+      --out OUT/reranker`
+
     What is finished is kept: the same command goes on where it was stopped. OUT/reranker/bundle has both
     stages.
     """
+    from models.manifest import EMBEDDER
     from training.config.files import load_as, load_config
     from training.config.reranker import RerankerExperimentConfig
     from training.embedder.experiment import Experiment
@@ -98,8 +110,19 @@ def default_bundle(
     with ending():
         first = load_config(config)
         second = load_as(RerankerExperimentConfig, reranker_config)
-        begun = sources(data, weights, further)
         with session(first.run.device, first.run.precision) as here:
+            if first.weights.layout == "bundle":
+                start = Experiment(
+                    load_config(start_config),
+                    sources(data, weights),
+                    folder / "start",
+                    here.reporter,
+                    process=here.process,
+                    stop=here.stop,
+                )
+                start.result()
+                weights = start.folder.bundle / EMBEDDER
+            begun = sources(data, weights, further)
             own = folder / "embedder"
             Experiment(first, begun, own, here.reporter, process=here.process, stop=here.stop).result()
             metrics = RerankerExperiment(

@@ -170,6 +170,11 @@ class BundleConfig(Section):
 
     export: bool = Field(default=True, description="write a bundle that `lka-reid serve` takes")
     precision: Literal["fp32", "int8"] = Field(default="fp32", description="how its weights are stored")
+    image_size: tuple[Count, Count] | None = Field(
+        default=None,
+        description="height and width that it is served and measured at, px, multiples of 16; null: those of "
+        "its training. Somewhat larger than in training is often better",
+    )
     torch_weights: bool = Field(
         default=False, description="also write float32 weights, which the runtime torch-cuda needs"
     )
@@ -192,13 +197,29 @@ class ExperimentConfig(TrainingConfig):
                 "a bundle's norms are folded into its convolutions and cannot be estimated anew; "
                 "set schedule.freeze_norms to true"
             )
+        if any(side % 16 for side in self.served_size):
+            raise ValueError(f"bundle.image_size must be multiples of 16 px, not {self.served_size}")
         return self
 
     @property
     def spec(self) -> InputSpec:
-        """What the network wants to see."""
-        height, width = self.network.image_size
+        """What the network wants to see in training."""
+        return self.spec_at(self.network.image_size)
+
+    def spec_at(self, image_size: tuple[int, int]) -> InputSpec:
+        """What a network of this experiment for images of some (height, width) in px wants to see."""
+        height, width = image_size
         return InputSpec(height=height, width=width, mean=self.input.mean, std=self.input.std)
+
+    @property
+    def served_size(self) -> tuple[int, int]:
+        """Height and width in px that the bundle is served at."""
+        return self.bundle.image_size or self.network.image_size
+
+    @property
+    def served_spec(self) -> InputSpec:
+        """What the bundle wants to see."""
+        return self.spec_at(self.served_size)
 
     def settings(self) -> dict[str, Any]:
         """What an embedder depends on, as JSON types; the rest may change while it is trained."""

@@ -165,7 +165,7 @@ class Experiment:
             network,
             images,
             batch=self.config.evaluation.batch,
-            spec=self.config.spec,
+            spec=self.config.spec_at(network.config.image_size),
             viewpoints=known,
             report=lambda done: self.reporter.embedded(done, len(images)),
         )
@@ -177,7 +177,7 @@ class Experiment:
         worst: list[HardQuery] = []
         if self.tasks:
             self.reporter.part("measuring")
-            served = for_inference(load_served(self.folder.embedder), precision)
+            served = for_inference(load_served(self.folder.embedder, self.config.served_size), precision)
             features = self._measured(served, informed=False)
             found[SERVED] = [assess(task, features) for task in self.tasks]
             first = found[SERVED][0]
@@ -193,7 +193,7 @@ class Experiment:
         names = {SERVED: FIRST_STAGE}
         rows = [accuracy_row(names.get(row, row), each) for row, of_row in found.items() for each in of_row]
         metrics["manifest"] = manifest_record(
-            self.config.spec,
+            self.config.served_spec,
             precision,
             training_record(metrics, held_out, metrics["configuration"]),
             accuracy_record(rows),

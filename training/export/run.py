@@ -79,14 +79,15 @@ def export_run(
     if accuracy is not None and chosen != measured:
         note = f"{accuracy.measured_on}, with {measured} weights"
         accuracy = accuracy.model_copy(update={"measured_on": note})
+    spec = InputSpec.model_validate(record["input"])
     return export_bundle(
         bundle or folder.bundle,
         name=name or metrics["name"],
-        network=for_inference(load_served(folder.embedder), chosen),
+        network=for_inference(load_served(folder.embedder, (spec.height, spec.width)), chosen),
         reranker=load_reranker(folder.reranker) if folder.reranker.exists() else None,
         precision=chosen,
         training=Training.model_validate(record["training"]),
         accuracy=accuracy,
-        spec=InputSpec.model_validate(record["input"]),
+        spec=spec,
         torch_weights=wanted["torch_weights"] if torch_weights is None else torch_weights,
     )

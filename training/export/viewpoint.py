@@ -8,17 +8,29 @@ from pathlib import Path
 import torch
 
 from models.network import LKAReID
-from training.checkpoints.weights import load_embedder, load_viewpoints
+from training.checkpoints.weights import WeightsError, load_embedder, load_viewpoints
 
 
-def load_served(path: Path) -> LKAReID:
+def load_served(path: Path, image_size: tuple[int, int] | None = None) -> LKAReID:
     """An embedder's weights as they are served: in evaluation mode, without side information.
 
+    Args:
+        path: of the weights.
+        image_size: (height, width) in px that it is served at; None for the size that it was trained at.
+
     Raises:
-        WeightsError: no such file, or not an embedder.
+        WeightsError: no such file, not an embedder, or one whose weights belong to one size of image.
     """
     viewpoints = load_viewpoints(path)
     network = load_embedder(path)
+    if image_size is not None:
+        try:
+            network = network.with_image_size(image_size)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"{path}: cannot be served at {image_size[0]} x {image_size[1]} px: {error}; "
+                "leave bundle.image_size out"
+            ) from None
     return network if viewpoints is None else at_mean_viewpoint(network, viewpoints.shares)
 
 

@@ -151,8 +151,8 @@ class Parts:
     def _frozen(self, experiment: Experiment, name: str) -> Frozen:
         experiment.result()
         path = experiment.folder.embedder
-        network = load_served(path)
-        provenance = {"embedder": hash_file(path), "input": self.config.spec.model_dump(mode="json")}
+        network = load_served(path, self.config.served_size)
+        provenance = {"embedder": hash_file(path), "input": self.config.served_spec.model_dump(mode="json")}
         if self.head is not None:
             provenance["head"] = {
                 **asdict(self.head),
@@ -179,7 +179,7 @@ class Parts:
         if not path.exists():
             self.reporter.part(f"head of {name}")
             total = (config.views + 1) * len(images)
-            change = Augmentation(self.config.spec, self.config.augmentation)
+            change = Augmentation(self.config.served_spec, self.config.augmentation)
             source = random.Random(f"{self.lists.seed}/{name}-head")  # noqa: S311
             bf16, network = self.lists.precision == "bf16", network.to(self.process.device)
 
@@ -219,7 +219,7 @@ class Parts:
             StoppedError: it was stopped; the copies under way are made again.
         """
         source = random.Random(f"{self.lists.seed}/{name}-features")  # noqa: S311
-        augmentation = Augmentation(self.config.spec, self.config.augmentation)
+        augmentation = Augmentation(self.config.served_spec, self.config.augmentation)
         found = []
         for view in range(views + 1):
             folder = self.folder / "features" / name / f"view-{view}"
@@ -254,7 +254,7 @@ class Parts:
                 bf16=self.lists.precision == "bf16",
                 augmentation=augmentation,
                 source=source if augmentation is not None else None,
-                spec=self.config.spec,
+                spec=self.config.served_spec,
                 report=lambda done: self._embedded(done, len(images)),
             )
         finally:

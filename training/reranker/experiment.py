@@ -217,7 +217,7 @@ class RerankerExperiment:
         held_out = [image for task in self.tasks for image in task.images()]
         before = self.parts.experiment.folder.read_metrics()["command"]
         metrics["manifest"] = manifest_record(
-            self.embedder.spec,
+            self.embedder.served_spec,
             self.config.bundle.precision,
             training_record(metrics, held_out, metrics["embedder"]["configuration"], second, before),
             accuracy_record([*rows, *changed]),

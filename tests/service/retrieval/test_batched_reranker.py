@@ -104,6 +104,9 @@ def test_batching_only_groups(lengths: list[int], seed: int) -> None:
     assert batches == [1, *[MAX_BATCH] * full, *[rest] * bool(rest)]
 
 
+SHIPPED_STRIPS = Bundle.load(DEFAULT_BUNDLE).manifest.strips or (0, 0)
+
+
 @pytest.fixture(scope="module")
 def shipped() -> Reranker:
     reranker = load_reranker(Bundle.load(DEFAULT_BUNDLE))
@@ -116,7 +119,7 @@ def test_the_shipped_models_distances_are_the_same_to_the_last_bit_in_company(
     shipped: Reranker, lengths: list[int]
 ) -> None:
     source = np.random.default_rng(0)
-    lists = [candidate_list(source, length, (16, 256)) for length in lengths]
+    lists = [candidate_list(source, length, SHIPPED_STRIPS) for length in lengths]
     answers, batches = together(shipped, lists)
     assert answers == [alone(shipped, given) for given in lists]
     assert batches == [1, len(lengths)]
@@ -124,7 +127,7 @@ def test_the_shipped_models_distances_are_the_same_to_the_last_bit_in_company(
 
 def test_strips_that_are_not_finite_spoil_their_own_answer_alone(shipped: Reranker) -> None:
     source = np.random.default_rng(0)
-    lists = [candidate_list(source, 10, (16, 256)) for _ in range(4)]
+    lists = [candidate_list(source, 10, SHIPPED_STRIPS) for _ in range(4)]
     lists[1].probe[:] = np.nan
     lists[2].candidates[3, 5, 7] = np.inf
     answers, _ = together(shipped, lists)

@@ -148,3 +148,24 @@ def test_a_further_data_set_is_learned_from_and_not_measured_on(tree: Path, tmp_
     assert metrics["data"]["vehicles"] == 8 + 12
     (row,) = metrics["results"]
     assert (row["queries"], row["gallery"]) == (8, 8)
+
+
+@pytest.mark.slow
+def test_a_bundle_is_measured_and_served_at_the_size_that_is_asked_for(tree: Path, tmp_path: Path) -> None:
+    shape = {"branches": [{"mixer": "lka", "loss": "triplet"}, {"mixer": "hca", "loss": "triplet"}]}
+    plain = {**CHANGES, "network": shape}
+    large = {**plain, "bundle": {"export": True, "image_size": [48, 64]}}
+    trained = run(experiment(**plain), tree, tmp_path / "plain")
+    served = run(experiment(**large), tree, tmp_path / "large")
+    assert_same_weights(
+        *(load_embedder(tmp_path / name / "embedder.safetensors") for name in ("plain", "large"))
+    )
+    assert trained["results"] != served["results"]
+    bundle = Bundle.load(tmp_path / "large" / "bundle")
+    assert (bundle.manifest.input.height, bundle.manifest.input.width) == (48, 64)
+    assert bundle.manifest.network["image_size"] == [48, 64]
+
+
+def test_a_served_size_is_in_multiples_of_16_px() -> None:
+    with pytest.raises(ValueError, match=r"bundle\.image_size must be multiples of 16 px"):
+        experiment(bundle={"image_size": [100, 160]})
