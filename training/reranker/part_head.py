@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.network import LKAReID
-from models.reranker import RerankerConfig, StripReranker
+from models.reranker import nearness
 from models.strips import PartHead
 from training.config.reranker import HeadTraining
 from training.datasets.image import VehicleImage
@@ -19,6 +19,8 @@ from training.loading.augmentation import Augmentation
 
 SCALE = 10.0
 """What a distance of parts is multiplied by before the contrastive loss's temperature of 1."""
+SHARPNESS = 20.0
+"""Of the untrained attention; see `RerankerConfig.sharpness`."""
 
 
 def train_part_head(
@@ -53,10 +55,7 @@ def train_part_head(
     size = network.config.image_size[0] // 16, network.config.image_size[1] // 16
     device = views[0].device
     head = PartHead(network.trunk.channels, size, grid, config.width).to(device)
-    shape = RerankerConfig(
-        strip_width=config.width, heads=1, distance="attention", sharpness=SHARPNESS, grid=grid
-    )
-    matching = StripReranker(shape).to(device).requires_grad_(False)
+    position = nearness(*grid).to(device)
     labels, domains = _numbered(images)
     optimiser = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, config.steps)
@@ -66,7 +65,7 @@ def train_part_head(
         view = torch.randint(len(views), (len(rows),), generator=drawing)
         cells = torch.stack([views[v][row] for v, row in zip(view.tolist(), rows.tolist(), strict=True)])
         tokens = head.project([cells.float()])
-        loss = contrastive(-SCALE * _distances(matching, tokens), labels[rows].to(device), 1.0)
+        loss = contrastive(-SCALE * distances_along(tokens, position), labels[rows].to(device), 1.0)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 10.0)
@@ -75,15 +74,22 @@ def train_part_head(
     return head.eval()
 
 
-SHARPNESS = 20.0
-"""Of the untrained attention; see `RerankerConfig.sharpness`."""
+def distances_along(tokens: Tensor, position: Tensor) -> Tensor:
+    """From each image to each, along the attention of an untrained re-ranker: `[B, s, d]` -> `[B, B]`.
 
+    The numbers of `StripReranker` with one shared head and a grid, but no product of weights for each pair.
 
-def _distances(matching: StripReranker, tokens: Tensor) -> Tensor:
-    """`[B, s, d]` -> `[B, B]`, each image against all."""
-    everyone = tokens.unsqueeze(0).expand(len(tokens), -1, -1, -1)
-    distances: Tensor = matching(tokens, everyone, tokens.new_zeros(len(tokens), len(tokens)))
-    return distances
+    Args:
+        tokens: of unit length.
+        position: `[s, s]`, see `models.reranker.nearness`.
+    """
+    count, parts = tokens.shape[:2]
+    flat = tokens.flatten(0, 1)
+    cosines = (flat @ flat.T).view(count, parts, count, parts).transpose(1, 2)
+    scores = SHARPNESS * cosines + position
+    looks = (scores.softmax(dim=-1) + scores.softmax(dim=-2)) / 2
+    lengths = (2 - 2 * cosines).clamp_min(1e-12).sqrt()
+    return (looks * lengths).sum(dim=-1).mean(dim=-1)
 
 
 def _numbered(images: list[VehicleImage]) -> tuple[Tensor, list[list[list[int]]]]:
