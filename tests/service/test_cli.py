@@ -151,7 +151,8 @@ def test_config_shows_values_where_they_come_from_and_no_secrets(
     class WithSecret(Settings):
         token: SecretStr | None = Field(None, description="a secret")
 
-    monkeypatch.setattr(settings_module, "Settings", WithSecret)
+    for module in (settings_module, settings_module.loading):
+        monkeypatch.setattr(module, "Settings", WithSecret)
     monkeypatch.setenv("LKA_REID_TOKEN", "hunter2")
     monkeypatch.setenv("LKA_REID_PORT", "9001")
     monkeypatch.setenv("LKA_REID_PROT", "1")
