@@ -68,11 +68,12 @@ def test_the_accuracy_in_the_manifest_is_what_the_service_answers(
 
 def test_an_enrolled_image_finds_itself_with_similarity_1(enrolled: Service, images: list[DemoImage]) -> None:
     image = next(p for p in images if p.role == "gallery")
-    best = enrolled.query(image).json()["matches"][0]
+    best, second = enrolled.query(image).json()["matches"][:2]
     assert best["image_id"] == image.path
     assert best["similarity"] == pytest.approx(1, abs=1e-4)
-    # A strip looks a little at the others too, also in its own image; strips are kept in half precision.
-    assert best["rerank_distance"] == pytest.approx(0, abs=0.05)
+    # A part attends a little to the others too, also in its own image; parts are kept in half precision.
+    assert best["rerank_distance"] == pytest.approx(0, abs=0.06)
+    assert best["rerank_distance"] < second["rerank_distance"] / 3
 
 
 def test_the_second_stage_only_permutes_the_first_ten(enrolled: Service, images: list[DemoImage]) -> None:

@@ -115,7 +115,10 @@ def test_an_embedder_that_starts_from_a_bundle_has_that_trained_first(
         EMBEDDER.replace("freeze: 0", "freeze: 0, freeze_norms: true") + "weights: {layout: bundle}\n"
     )
     first.write_text(from_bundle, encoding="utf-8")
-    second.write_text(RERANKER, encoding="utf-8")
+    augmented = RERANKER.replace("lists: {", "lists: {mining: augmented, ").replace(
+        "{by: folds, fusions: [0, 1]}", "{by: last}"
+    )
+    second.write_text(augmented, encoding="utf-8")
     further = tmp_path / "rendered"
     further.mkdir()
     for image in tree.parent.glob("v*.png"):
