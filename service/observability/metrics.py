@@ -229,7 +229,7 @@ class Metrics(ModelMetrics):
         self._version.set_function(lambda: _version(cameras.normalisation()))
         self._known_cameras.set_function(lambda: len(cameras.normalisation().cameras))
         self._drift.set_function(lambda: cameras.renewal().drift)
-        self._renewal_seconds.set_function(lambda: _or_nan(cameras.renewal().seconds))
+        self._renewal_seconds.set_function(lambda: cameras.renewal().seconds or 0.0)
         self._data_free.set_function(lambda: disk_usage(folder).free)
         self._data_size.set_function(lambda: disk_usage(folder).total)
 

@@ -89,7 +89,10 @@ def test_a_ratio_is_that_of_the_medians() -> None:
 
 
 def random_lists(count: int = 40) -> CandidateLists:
-    drawn = rerank_cuda.random_lists(count, 10, STRIPS, "cpu")
+    """Lists of the shipped bundle's strips."""
+    strips = Bundle.load(DEFAULT_BUNDLE).manifest.strips
+    assert strips is not None
+    drawn = rerank_cuda.random_lists(count, 10, strips, "cpu")
     probes, candidates, similarities = (each.numpy() for each in drawn)
     return CandidateLists(
         probes.astype(np.float16), candidates.astype(np.float16), similarities, [[]] * count

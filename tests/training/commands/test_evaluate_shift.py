@@ -114,7 +114,7 @@ def test_every_condition_is_measured_and_the_table_says_where_it_comes_from(
     seen = next(row for row in rows if row["condition"] == "seen cameras")
     assert (seen["queries"], seen["gallery"], seen["vehicles"]) == (8, 4, 4)
     assert values(out)["seed"] == 0
-    assert values(out)["command"].startswith("lka-reid ")
+    assert values(out)["command"].startswith("lka-reid")
     text = (out / "table.md").read_text(encoding="utf-8")
     assert f"fingerprint {Bundle.load(bundle).fingerprint}" in text
     assert "| virtual: dark-blue | 8 | 4 |" in text

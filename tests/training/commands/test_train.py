@@ -104,7 +104,7 @@ def test_an_ablation_writes_its_table(config: Path, tree: Path, tmp_path: Path) 
     found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 0, found.output
     table = (tmp_path / "a" / "table.md").read_text(encoding="utf-8")
-    assert "| + LKA + HCA | hca, hca, lka, lka |" in table
+    assert "| + LKA + HCA | lka, lka, hca, hca |" in table
     assert "2 of 2 identity folds" in table
     assert "32x32 px, width 4, depth 1, 1, 1, 1, 2 epochs, from nothing" in table
 
