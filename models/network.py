@@ -101,6 +101,11 @@ class NetworkConfig:
         return self.image_size[0] // step, self.image_size[1] // step
 
     @property
+    def trunk_map_size(self) -> tuple[int, int]:
+        """(H, W) of the trunk's map."""
+        return self.image_size[0] // 16, self.image_size[1] // 16
+
+    @property
     def tokens(self) -> int:
         """s, strips or parts that the second stage compares; 0 for none."""
         if self.parts is not None:
@@ -194,8 +199,7 @@ class LKAReID(nn.Module):
     def _strip_head(self) -> StripHead | None:
         config = self.config
         if config.parts is not None:
-            size = config.image_size[0] // 16, config.image_size[1] // 16
-            return PartHead(self.trunk.channels, size, config.parts, config.strip_width)
+            return PartHead(self.trunk.channels, config.trunk_map_size, config.parts, config.strip_width)
         if not config.strips:
             return None
         return StripHead(
@@ -210,21 +214,17 @@ class LKAReID(nn.Module):
         """
         if image_size == self.config.image_size:
             return self
-        return self._with_config(replace(self.config, image_size=image_size))
+        return self._with_config(replace(self.config, image_size=image_size), keep_head=True)
 
-    def _with_config(self, config: NetworkConfig) -> LKAReID:
-        """A network of another configuration with these weights; what this one lacks is new."""
+    def _with_config(self, config: NetworkConfig, *, keep_head: bool) -> LKAReID:
+        """A network of another configuration with these weights; its strip head is new, or kept."""
         viewpoints = 0 if self.side_information is None else self.side_information.shape[1]
         network = LKAReID(config, viewpoints=viewpoints)
-        same_head = (config.parts, config.strips) == (self.config.parts, self.config.strips)
-        own = network.state_dict()
-        kept = {
-            key: value
-            for key, value in self.state_dict().items()
-            if ".classifier." not in key and (same_head or not key.startswith("strip_head."))
-        }
-        new = {key: value for key, value in own.items() if key.startswith("strip_head.")}
-        network.load_state_dict(new | kept, strict=True)
+        kept = {key: value for key, value in self.state_dict().items() if ".classifier." not in key}
+        if not keep_head:
+            new = {k: v for k, v in network.state_dict().items() if k.startswith("strip_head.")}
+            kept = {key: value for key, value in kept.items() if not key.startswith("strip_head.")} | new
+        network.load_state_dict(kept, strict=True)
         return network.train(self.training)
 
     def with_parts(self, grid: tuple[int, int], width: int) -> LKAReID:
@@ -234,7 +234,8 @@ class LKAReID(nn.Module):
             grid: (rows, columns) of the parts.
             width: features of a part.
         """
-        return self._with_config(replace(self.config, strips=0, parts=grid, strip_width=width))
+        config = replace(self.config, strips=0, parts=grid, strip_width=width)
+        return self._with_config(config, keep_head=False)
 
     def _stage4(self, name: str) -> nn.Sequential:
         mixer = MIXERS.named(name)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.network import LKAReID
-from models.pooling import pooling_matrix
+from models.strips import PartHead
 from training.datasets.image import VehicleImage
 from training.loading.augmentation import Augmentation
 from training.loading.images import prepared
@@ -17,8 +17,8 @@ from training.loading.images import prepared
 
 def view_cells(
     network: LKAReID,
+    head: PartHead,
     images: list[VehicleImage],
-    grid: tuple[int, int],
     views: int,
     augmentation: Augmentation,
     source: random.Random,
@@ -31,8 +31,8 @@ def view_cells(
 
     Args:
         network: the embedder, on the device that it is on.
+        head: of the grid, on the same device.
         images: N images.
-        grid: (rows, columns).
         views: changed copies of each image.
         augmentation: changes the copies, and says what the network wants to see.
         source: of the changes.
@@ -48,17 +48,14 @@ def view_cells(
     """
     network.eval()
     device = next(network.parameters()).device
-    height, width = (side // 16 for side in network.config.image_size)
-    rows, columns = (pooling_matrix(*sizes).to(device) for sizes in ((height, grid[0]), (width, grid[1])))
     found = []
     for view in range(views + 1):
         done, parts = view * len(images), []
         change = augmentation if view else None
         for inputs in prepared(images, augmentation.spec, batch, change, source):
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                shared = network.trunk(inputs.to(device)).float()
-                cells = rows @ shared @ columns.T
-            parts.append(cells.permute(0, 3, 2, 1).flatten(1, 2).half())
+                (cells,) = head.pool([network.trunk(inputs.to(device)).float()])
+            parts.append(cells.half())
             done += len(inputs)
             report(done)
         found.append(torch.cat(parts))

@@ -50,11 +50,10 @@ def train_part_head(
         bf16: run the network under bfloat16 autocast.
         report: called with the number of images and copies embedded.
     """
-    views = view_cells(network, images, grid, config.views, augmentation, source, bf16=bf16, report=report)
     torch.manual_seed(config.seed)
-    size = network.config.image_size[0] // 16, network.config.image_size[1] // 16
-    device = views[0].device
-    head = PartHead(network.trunk.channels, size, grid, config.width).to(device)
+    device = next(network.parameters()).device
+    head = PartHead(network.trunk.channels, network.config.trunk_map_size, grid, config.width).to(device)
+    views = view_cells(network, head, images, config.views, augmentation, source, bf16=bf16, report=report)
     position = nearness(*grid).to(device)
     labels, domains = _numbered(images)
     optimiser = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=1e-2)
