@@ -12,10 +12,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models.network import LKAReID
+from training.checkpoints.unfolding import convolution_before, unfolded
 from training.checkpoints.weights import WeightsError
 
-CONVOLUTIONS = {"bn1": "conv1", "bn2": "conv2", "bn3": "conv3", "1": "0"}
-"""What export folds a norm into, by the last part of their names."""
 PREFIX = "network."
 """What the exporter's module names begin with."""
 
@@ -39,7 +38,10 @@ def load_bundle_weights(network: LKAReID, path: Path) -> None:
     found = {key: stored[PREFIX + key] for key in state if PREFIX + key in stored}
     for name, norm in network.named_modules():
         if isinstance(norm, nn.BatchNorm2d) and f"{name}.weight" not in found:
-            found |= _unfolded(network, name, norm, stored)
+            convolution = convolution_before(name)
+            bias = stored.get(f"{PREFIX}{convolution}.bias") if convolution is not None else None
+            if bias is not None:
+                found |= unfolded(network, name, norm, bias)
     own = {
         key
         for key in state
@@ -54,26 +56,6 @@ def load_bundle_weights(network: LKAReID, path: Path) -> None:
     if problems:
         raise WeightsError(f"{path}: does not hold this network's weights:\n" + "\n".join(problems[:10]))
     network.load_state_dict(found, strict=False)
-
-
-def _unfolded(
-    network: LKAReID, name: str, norm: nn.BatchNorm2d, stored: dict[str, Tensor]
-) -> dict[str, Tensor]:
-    """A norm that adds its convolution's folded bias; the values that the file lacks are left out."""
-    stem, _, last = name.rpartition(".")
-    if last not in CONVOLUTIONS:
-        return {}
-    convolution = f"{stem}.{CONVOLUTIONS[last]}".lstrip(".")
-    bias = stored.get(f"{PREFIX}{convolution}.bias")
-    if bias is None:
-        return {}
-    has_bias = network.get_submodule(convolution).bias is not None
-    return {
-        f"{name}.weight": torch.ones_like(norm.weight),
-        f"{name}.bias": torch.zeros_like(bias) if has_bias else bias,
-        f"{name}.running_mean": torch.zeros_like(norm.bias),
-        f"{name}.running_var": torch.full_like(norm.bias, 1 - norm.eps),
-    }
 
 
 def _initializers(path: Path) -> dict[str, Tensor]:

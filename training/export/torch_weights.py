@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from models.network import LKAReID
-from training.checkpoints.bundle_weights import CONVOLUTIONS
+from training.checkpoints.unfolding import convolution_before, unfolded
 
 
 def unfold_batch_norms(folded: LKAReID) -> LKAReID:
@@ -20,19 +19,14 @@ def unfold_batch_norms(folded: LKAReID) -> LKAReID:
     configuration has none.
     """
     network = LKAReID(folded.config).eval()
-    state = dict(folded.state_dict())
+    state, wanted = dict(folded.state_dict()), network.state_dict().keys()
     for name, norm in network.named_modules():
         if not isinstance(norm, nn.BatchNorm2d) or not isinstance(folded.get_submodule(name), nn.Identity):
             continue
-        stem, _, last = name.rpartition(".")
-        convolution = f"{stem}.{CONVOLUTIONS[last]}".lstrip(".")
-        state[f"{name}.weight"] = torch.ones_like(norm.weight)
-        state[f"{name}.running_mean"] = torch.zeros_like(norm.bias)
-        state[f"{name}.running_var"] = torch.full_like(norm.bias, 1 - norm.eps)
-        state[f"{name}.num_batches_tracked"] = torch.zeros((), dtype=torch.long)
-        has_bias = network.get_submodule(convolution).bias is not None
-        bias = state[f"{convolution}.bias"] if has_bias else state.pop(f"{convolution}.bias")
-        state[f"{name}.bias"] = torch.zeros_like(bias) if has_bias else bias
+        bias = f"{convolution_before(name)}.bias"
+        state |= unfolded(network, name, norm, state[bias])
+        if bias not in wanted:
+            del state[bias]
     network.load_state_dict(state, strict=True)
     return network
 
