@@ -255,5 +255,21 @@ KINDS = (
     GALLERY_DAMAGED,
 )
 
+OF_AN_UPLOAD = (
+    MALFORMED,
+    TIMEOUT,
+    TOO_LARGE,
+    NOT_AN_IMAGE,
+    BREAKS_WORKER,
+    INVALID_FIELDS,
+    EMBEDDING_FAILED,
+    OVERLOADED,
+    NOT_READY,
+    GALLERY_DAMAGED,
+    QUEUE_UNAVAILABLE,
+    DEADLINE,
+)
+"""What may become of a request that sends an image to be embedded."""
+
 BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD}
 """The kinds of the errors that the framework itself raises."""

@@ -18,19 +18,11 @@ from service.api.camera_answers import (
 from service.api.dependencies import Context, MetricsInUse, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
 from service.api.error_kinds import (
-    BREAKS_WORKER,
-    DEADLINE,
     DISK_FULL,
-    EMBEDDING_FAILED,
     GALLERY_DAMAGED,
     INVALID_FIELDS,
-    MALFORMED,
-    NOT_AN_IMAGE,
     NOT_READY,
-    OVERLOADED,
-    QUEUE_UNAVAILABLE,
-    TIMEOUT,
-    TOO_LARGE,
+    OF_AN_UPLOAD,
     UNKNOWN_CAMERA,
 )
 from service.api.forms import only_fields_of, read_image
@@ -63,21 +55,7 @@ async def cameras(resources: OpenResources) -> CamerasAnswer:
     summary="Show an image of a camera",
     response_description="Counted, durably; 200 where this image was counted already",
     responses={
-        **responses(
-            MALFORMED,
-            TIMEOUT,
-            TOO_LARGE,
-            NOT_AN_IMAGE,
-            BREAKS_WORKER,
-            INVALID_FIELDS,
-            EMBEDDING_FAILED,
-            OVERLOADED,
-            NOT_READY,
-            GALLERY_DAMAGED,
-            QUEUE_UNAVAILABLE,
-            DEADLINE,
-            DISK_FULL,
-        ),
+        **responses(*OF_AN_UPLOAD, DISK_FULL),
         200: {"model": CalibrationCount, "description": "This image was counted already"},
     },
     dependencies=[Depends(only_fields_of(CalibrationForm))],

@@ -12,20 +12,12 @@ from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
 from service.api.error_kinds import (
-    BREAKS_WORKER,
-    DEADLINE,
     DISK_FULL,
     DUPLICATE,
-    EMBEDDING_FAILED,
     GALLERY_DAMAGED,
     INVALID_FIELDS,
-    MALFORMED,
-    NOT_AN_IMAGE,
     NOT_READY,
-    OVERLOADED,
-    QUEUE_UNAVAILABLE,
-    TIMEOUT,
-    TOO_LARGE,
+    OF_AN_UPLOAD,
     UNKNOWN_IMAGE,
 )
 from service.api.forms import only_fields_of, read_image
@@ -50,22 +42,7 @@ of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY, GALLERY_DAMAG
     status_code=201,
     summary="Enroll an image",
     response_description="Enrolled, durably; `Location` is the record's path",
-    responses=responses(
-        MALFORMED,
-        TIMEOUT,
-        DUPLICATE,
-        TOO_LARGE,
-        NOT_AN_IMAGE,
-        BREAKS_WORKER,
-        INVALID_FIELDS,
-        EMBEDDING_FAILED,
-        OVERLOADED,
-        NOT_READY,
-        GALLERY_DAMAGED,
-        QUEUE_UNAVAILABLE,
-        DEADLINE,
-        DISK_FULL,
-    ),
+    responses=responses(*OF_AN_UPLOAD, DUPLICATE, DISK_FULL),
     dependencies=[Depends(only_fields_of(EnrollForm))],
 )
 async def enroll(

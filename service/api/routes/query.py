@@ -10,20 +10,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from models.manifest import Threshold
 from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
-from service.api.error_kinds import (
-    BREAKS_WORKER,
-    DEADLINE,
-    EMBEDDING_FAILED,
-    GALLERY_DAMAGED,
-    INVALID_FIELDS,
-    MALFORMED,
-    NOT_AN_IMAGE,
-    NOT_READY,
-    OVERLOADED,
-    QUEUE_UNAVAILABLE,
-    TIMEOUT,
-    TOO_LARGE,
-)
+from service.api.error_kinds import OF_AN_UPLOAD
 from service.api.forms import only_fields_of, read_image
 from service.api.problems import responses
 from service.api.schemas import Match, NormalisationUsed, QueryAnswer, QueryForm, Timings
@@ -36,20 +23,7 @@ router = APIRouter(tags=["query"])
     "/query",
     summary="Find the enrolled images most similar to a probe",
     response_description="The matches, best first; none where the gallery is empty",
-    responses=responses(
-        MALFORMED,
-        TIMEOUT,
-        TOO_LARGE,
-        NOT_AN_IMAGE,
-        BREAKS_WORKER,
-        INVALID_FIELDS,
-        EMBEDDING_FAILED,
-        OVERLOADED,
-        NOT_READY,
-        GALLERY_DAMAGED,
-        QUEUE_UNAVAILABLE,
-        DEADLINE,
-    ),
+    responses=responses(*OF_AN_UPLOAD),
     dependencies=[Depends(only_fields_of(QueryForm))],
 )
 async def query(
