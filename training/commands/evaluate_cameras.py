@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import out
-from training.commands.measuring import BUNDLE, BundleFolder, Runtime
+from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras
 from training.commands.progress import bars
-from training.commands.running import EMBEDDER_CONFIG, Changes, ending, notes_of
+from training.commands.running import EMBEDDER_CONFIG, Changes, ending, notes_of, publish_figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +21,8 @@ if TYPE_CHECKING:
 
 
 def evaluate_cameras(
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Vehicles before two cameras, for instance vehicle-2cam.", show_default=False),
-    ] = None,
-    synthetic: Annotated[
-        Path | None, typer.Option(help="The data set synthetic-vehicles.", show_default=False)
-    ] = None,
+    data: TwoCameras = None,
+    synthetic: Synthetic = None,
     bundle: BundleFolder = BUNDLE,
     config: Annotated[Path, typer.Option(help="Says which vehicles of --data are measured.")] = (
         EMBEDDER_CONFIG
@@ -59,10 +53,8 @@ def evaluate_cameras(
 
     from models.bundle import Bundle
     from models.runtime import Models
-    from training.atomic import write_json, write_text
     from training.config.files import load_config
     from training.evaluation.shift.embedding import KeptEmbedder
-    from training.reporting.provenance import command, environment
     from training.studies.camera_material import camera_searches
     from training.studies.camera_statistics import measure
     from training.studies.shift_material import Paths
@@ -83,25 +75,19 @@ def evaluate_cameras(
             )
             for name, material, searches in camera_searches(paths, embedder.embedded, seed):
                 findings += measure(name, material, searches, seed)
-        device = torch.device("cpu")
         date = datetime.now(UTC).date().isoformat()
         notes = [
             f"bundle {checked.manifest.name}, fingerprint {checked.fingerprint}, runtime {models.runtime}",
             f"3 draws of the images; intervals: bootstrap over vehicles, seed {seed}",
-            *notes_of(device),
+            *notes_of(torch.device("cpu")),
             date,
         ]
-        table = _table(findings)
-        text = f"{table.markdown()}\n\n" + "\n".join(f"- {note}" for note in notes)
-        write_text(folder / "cameras.md", f"{text}\n")
         values = {"rows": [asdict(finding) for finding in findings], "notes": notes, "seed": seed}
-        write_json(
-            folder / "cameras.json", {**values, "command": command(sys.argv[1:]), **environment(device)}
-        )
-        out.print(table.terminal())
+        text = folder / "cameras.md"
+        publish_figures([_table(findings)], notes, values, text, folder / "cameras.json")
         for note in notes:
             out.print(note, markup=False)
-        out.print(f"table   {folder / 'cameras.md'}", soft_wrap=True, markup=False)
+        out.print(f"table   {text}", soft_wrap=True, markup=False)
 
 
 def _table(findings: Sequence[Finding]) -> FigureTable:

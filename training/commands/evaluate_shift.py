@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import err, out
-from training.commands.measuring import BUNDLE, BundleFolder, Runtime
+from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras
 from training.commands.progress import bars
-from training.commands.running import START_CONFIG, Changes, ending, notes_of, session
+from training.commands.running import START_CONFIG, Changes, ending, notes_of, publish_figures, session
 
 if TYPE_CHECKING:
     from training.config.embedder import ExperimentConfig
@@ -26,13 +25,8 @@ ENOUGH_FOLDS = 5
 
 
 def evaluate_shift(
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Vehicles before two cameras, for instance vehicle-2cam.", show_default=False),
-    ] = None,
-    synthetic: Annotated[
-        Path | None, typer.Option(help="The data set synthetic-vehicles.", show_default=False)
-    ] = None,
+    data: TwoCameras = None,
+    synthetic: Synthetic = None,
     classes: Annotated[
         Path | None,
         typer.Option(
@@ -205,20 +199,13 @@ def _publish(folder: Path, rows: list[Row], notes: list[str], seed: int) -> None
     """Write tables and values with where they come from, and print the tables."""
     import torch
 
-    from training.atomic import write_json, write_text
-    from training.reporting.provenance import command, environment
     from training.reporting.shift_tables import figure_tables
 
-    device = torch.device("cpu")
     date = datetime.now(UTC).date().isoformat()
-    tables = figure_tables(rows)
-    lines = [f"- {note}" for note in (*notes, *notes_of(device), date)]
-    text = "\n\n".join([*(table.markdown() for table in tables), "\n".join(lines)])
-    write_text(folder / "table.md", f"{text}\n")
+    lines = [*notes, *notes_of(torch.device("cpu")), date]
     values = {"rows": [row.as_json() for row in rows], "notes": notes, "seed": seed, "date": date}
-    write_json(folder / "shift.json", {**values, "command": command(sys.argv[1:]), **environment(device)})
-    for table in tables:
-        out.print(table.terminal())
+    text, figures = folder / "table.md", folder / "shift.json"
+    publish_figures(figure_tables(rows), lines, values, text, figures)
     for note in notes:
         out.print(note, markup=False)
-    out.print(f"tables   {folder / 'table.md'}   {folder / 'shift.json'}", soft_wrap=True, markup=False)
+    out.print(f"tables   {text}   {figures}", soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""What `evaluate` and `calibrate` have in common: the data, and the bundle run by ONNX Runtime."""
+"""What the commands that measure a bundle have in common: their data, and the bundle run by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ Data = Annotated[
 ]
 DataLayout = Annotated[
     str, typer.Option("--layout", metavar="NAME", help=f"How the data set lies on disk: {LAYOUT_NAMES}.")
+]
+TwoCameras = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Vehicles before two cameras, for instance vehicle-2cam.", show_default=False
+    ),
+]
+Synthetic = Annotated[
+    Path | None, typer.Option("--synthetic", help="The data set synthetic-vehicles.", show_default=False)
 ]
 Runtime = Annotated[str, typer.Option(help="auto, cuda or cpu.")]
 BUNDLE = DEFAULT_BUNDLE

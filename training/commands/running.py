@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from training.distributed import Process
     from training.embedder.experiment import Sources
     from training.progress import Reporter
+    from training.reporting.shift_tables import FigureTable
     from training.signals import StopRequest
 
 STOPPED = 130
@@ -209,6 +210,31 @@ def publish(
     write_text(folder / "table.md", text)
     write_json(folder / name, {**values, **environment(device)})
     out.print(text, markup=False, soft_wrap=True)
+
+
+def publish_figures(
+    tables: Sequence[FigureTable], lines: Sequence[str], values: dict[str, Any], text: Path, figures: Path
+) -> None:
+    """Write tables as Markdown and their values as JSON, with their provenance, and print the tables.
+
+    Args:
+        tables: one after the other.
+        lines: notes below them in the Markdown file.
+        values: plain JSON types.
+        text: the Markdown file.
+        figures: the JSON file.
+    """
+    import torch
+
+    from training.atomic import write_json, write_text
+    from training.reporting.provenance import command, environment
+
+    parts = [*(table.markdown() for table in tables), "\n".join(f"- {line}" for line in lines)]
+    write_text(text, "\n\n".join(parts) + "\n")
+    around = environment(torch.device("cpu"))
+    write_json(figures, {**values, "command": command(sys.argv[1:]), **around})
+    for table in tables:
+        out.print(table.terminal())
 
 
 def notes_of(device: torch.device) -> Sequence[str]:
