@@ -57,6 +57,19 @@ def lka(x: Array, weights: dict[str, Array]) -> Array:
     )
 
 
+def lkca(x: Array, kernel: Array) -> Array:
+    """LKCA, algorithm 1, of a map `[C, H, W]` with a kernel `[2H-1, 2W-1]`."""
+    channels, height, width = x.shape
+    scores = np.zeros((height * width, height * width))
+    for i in range(height):
+        for j in range(width):
+            row, column = height - 1 - i, width - 1 - j
+            window = kernel[row : row + height, column : column + width]
+            scores[i * width + j] = window.flatten()
+    out: Array = (scores @ x.reshape(channels, -1).T).T.reshape(x.shape)
+    return out
+
+
 def adaptive_average(x: Array, rows: int, columns: int) -> Array:
     """Adaptive average pooling of `[C, H, W]` to `[C, rows, columns]`."""
     channels, height, width = x.shape
