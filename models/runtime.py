@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, BundleError
 from models.inputspec import InputSpec
-from models.runtimes.choice import choose_runtime
-from models.runtimes.forward import Floats, Forward, RuntimeOptions
+from models.runtimes.choice import choose_runtime, trials
+from models.runtimes.forward import Floats, Forward, Loaded, RuntimeOptions
 from models.runtimes.ort import load as load_onnxruntime
 from models.runtimes.ort import open_session
 
@@ -93,12 +94,16 @@ class Models:
         runtime: the name of the runtime in use, with its precision where it has a choice.
         embedder: first stage.
         reranker: second stage, or None for a bundle without one.
+        nodes: how many nodes of the embedder's graph run where.
+        left_out: runtimes that `auto` would rather have taken, each with the reason.
     """
 
     bundle: Bundle
     runtime: str
     embedder: Embedder
     reranker: Reranker | None
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, bundle: Bundle, runtime: str = "auto", options: RuntimeOptions | None = None) -> Models:
@@ -110,17 +115,26 @@ class Models:
             options: threads, precision, batch sizes.
 
         Raises:
-            RuntimeNotAvailableError: the runtime is unknown or not there. There is no fallback.
+            RuntimeNotAvailableError: the runtime is unknown, does not start, or does not compute in the
+                precision; for `auto`, none does. Nothing takes the place of one that is named.
             BundleError: a file of the bundle is no model that the runtime can load.
             OSError: the engine cache cannot be made.
         """
         options = options or RuntimeOptions()
-        name, forward = load_forward(bundle, choose_runtime(runtime), options)
-        return cls(bundle, name, Embedder(bundle, forward), load_reranker(bundle))
+        chosen = choose_runtime(runtime, options.precision, trials(options.device))
+        loaded = load_embedder(bundle, chosen.name, options)
+        return cls(
+            bundle,
+            loaded.runtime,
+            Embedder(bundle, loaded.forward),
+            load_reranker(bundle),
+            loaded.nodes,
+            chosen.left_out,
+        )
 
 
-def load_forward(bundle: Bundle, runtime: str, options: RuntimeOptions) -> tuple[str, Forward]:
-    """The bundle's embedder on a runtime that is there, and the name of what is in use, with its precision.
+def load_embedder(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Loaded:
+    """The bundle's embedder on a runtime that starts here.
 
     Raises:
         RuntimeNotAvailableError, BundleError, OSError: see `Models.load`.
@@ -129,14 +143,12 @@ def load_forward(bundle: Bundle, runtime: str, options: RuntimeOptions) -> tuple
     if runtime == "openvino":
         from models.runtimes import openvino
 
-        precision = openvino.precision_in_use(options)
-        return f"{runtime}-{precision}", openvino.load(bundle, precision, options)
+        return openvino.load(bundle, options)
     if runtime == "torch-cuda":
         from models.runtimes import torch_cuda
 
-        precision = "f32" if options.precision == "f32" else "bf16"
-        return f"{runtime}-{precision}", torch_cuda.load(bundle, options)
-    return runtime, load_onnxruntime(bundle, runtime, options)
+        return torch_cuda.load(bundle, options)
+    return load_onnxruntime(bundle, runtime, options)
 
 
 def load_reranker(bundle: Bundle) -> Reranker | None:

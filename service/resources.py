@@ -156,7 +156,6 @@ def load_models(settings: Settings, bundle: Bundle) -> Models:
     Raises:
         BundleError: a file of the bundle cannot be loaded.
         RuntimeNotAvailableError: the runtime is not there.
-        OSError: the folder of TensorRT's engines cannot be made.
     """
     # Here, and not above: ONNX Runtime takes a while to import, and fakes do without it.
     from models.runtime import Models as LoadedModels
@@ -165,10 +164,14 @@ def load_models(settings: Settings, bundle: Bundle) -> Models:
     options = RuntimeOptions(
         threads=settings.threads,
         precision=settings.precision,
-        engine_cache=settings.engine_cache,
+        device=settings.device_id,
         batch_sizes=bucket_sizes(settings.max_batch),
     )
-    return LoadedModels.load(bundle, settings.runtime, options)
+    loaded = LoadedModels.load(bundle, settings.runtime, options)
+    for name, why in loaded.left_out.items():
+        log.info("runtime_left_out", runtime=name, reason=why)
+    log.info("runtime", runtime=loaded.runtime, nodes=dict(loaded.nodes))
+    return loaded
 
 
 def load_reranker(bundle: Bundle) -> Reranker | None:

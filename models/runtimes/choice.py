@@ -1,72 +1,69 @@
-"""Which runtime is used: the one that is asked for, or for `auto` the best that is there."""
+"""Which runtime is used: the one that is asked for, or for `auto` the first that starts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
+from dataclasses import dataclass, field
 
-from models.runtimes.forward import RuntimeNotAvailableError
+from models.runtimes.forward import Precision, RuntimeNotAvailableError
+from models.runtimes.precision import check_precision, why_not_in
+from models.runtimes.trial import Lack, why_not_onnxruntime, why_not_openvino, why_not_torch
 
-Probe = Callable[[], str | None]
-"""None where a runtime is there; else what is missing and what to do about it."""
+Trial = Callable[[], Lack | None]
+"""None where a runtime starts; else what is missing and what to do about it."""
 
 AUTO = ("cuda", "openvino", "cpu")
 """The order in which `auto` tries. OpenVINO stands before ONNX Runtime because it takes half its time where
-the CPU computes in bf16, and its descriptors agree (a test asserts a cosine over 0.999). TensorRT and torch
-are never chosen by themselves: the one builds engines for minutes, the other needs another bundle file."""
+the CPU computes in bf16, and its descriptors agree (a test asserts a cosine over 0.999). torch-cuda
+is never chosen by itself: it needs another bundle file."""
 
 
-def onnxruntime_offers(provider: str) -> str | None:
-    """Whether the ONNX Runtime installed here was built with a provider."""
-    import onnxruntime
+@dataclass(frozen=True)
+class Chosen:
+    """The runtime to use, and those that `auto` would rather have taken, each with the reason."""
 
-    offered = onnxruntime.get_available_providers()
-    if provider in offered:
-        return None
-    return (
-        f"this ONNX Runtime offers {', '.join(offered)}; install the [gpu] extra in place of [cpu], "
-        "or choose another runtime"
-    )
+    name: str
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def openvino_is_installed() -> str | None:
-    """Whether the `openvino` package is there."""
-    if find_spec("openvino") is not None:
-        return None
-    return "the openvino package is not installed; install the [openvino] extra, or choose another runtime"
+def trials(device: int = 0) -> Mapping[str, Trial]:
+    """What tells of each runtime whether it starts here, on the GPU of this number where it is one's."""
+    return {
+        "cuda": lambda: why_not_onnxruntime("cuda", device),
+        "torch-cuda": lambda: why_not_torch(device),
+        "openvino": why_not_openvino,
+        "cpu": lambda: why_not_onnxruntime("cpu"),
+    }
 
 
-def torch_has_cuda() -> str | None:
-    """Whether torch is there and sees a GPU; imports it."""
-    if find_spec("torch") is None:
-        return "torch is not installed; install the [train] extra, or choose another runtime"
-    import torch
+def choose_runtime(
+    wanted: str, precision: Precision = "auto", among: Mapping[str, Trial] | None = None
+) -> Chosen:
+    """The runtime to use: `wanted`, or for `auto` the first of `AUTO` that starts and computes as is asked.
 
-    if torch.cuda.is_available():
-        return None
-    return f"torch {torch.__version__} sees no GPU; install its CUDA build and a driver, or choose another"
-
-
-PROBES: Mapping[str, Probe] = {
-    "cuda": lambda: onnxruntime_offers("CUDAExecutionProvider"),
-    "tensorrt": lambda: onnxruntime_offers("TensorrtExecutionProvider"),
-    "torch-cuda": torch_has_cuda,
-    "openvino": openvino_is_installed,
-    "cpu": lambda: onnxruntime_offers("CPUExecutionProvider"),
-}
-
-
-def choose_runtime(wanted: str, probes: Mapping[str, Probe] = PROBES) -> str:
-    """The runtime to use: `wanted`, or for `auto` the first of `AUTO` that is there.
+    Args:
+        wanted: a runtime, or `auto`.
+        precision: what it is to compute in.
+        among: the runtimes and their trials; `trials()` where not given.
 
     Raises:
-        RuntimeNotAvailableError: unknown, or not there; nothing else is taken in its place.
+        RuntimeNotAvailableError: unknown, or it does not start or not honour the precision; nothing else is
+            taken in its place. For `auto`: none of them starts.
     """
+    among = trials() if among is None else among
     if wanted == "auto":
-        return next((name for name in AUTO if probes[name]() is None), "cpu")
-    if wanted not in probes:
-        raise RuntimeNotAvailableError(f"unknown runtime {wanted!r}; there are auto, {', '.join(probes)}")
-    missing = probes[wanted]()
-    if missing is not None:
-        raise RuntimeNotAvailableError(f"runtime {wanted!r} is not available: {missing}")
-    return wanted
+        left_out: dict[str, str] = {}
+        for name in AUTO:
+            why = why_not_in(name, precision) or among[name]()
+            if why is None:
+                return Chosen(name, left_out)
+            left_out[name] = str(why)
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise RuntimeNotAvailableError(f"no runtime starts here. {reasons}")
+    if wanted not in among:
+        raise RuntimeNotAvailableError(f"unknown runtime {wanted!r}; there are auto, {', '.join(among)}")
+    check_precision(wanted, precision)
+    why = among[wanted]()
+    if why is not None:
+        raise RuntimeNotAvailableError(f"runtime {wanted!r} is not available: {why}")
+    return Chosen(wanted)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -22,17 +21,33 @@ class RuntimeNotAvailableError(Exception):
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A bundle's embedder on a runtime.
+
+    Attributes:
+        runtime: its name with what it computes in, such as `openvino-bf16`.
+        forward: its forward pass.
+        nodes: how many nodes of the graph run where, as the runtime says: by ONNX Runtime's provider, or by
+            device and precision.
+    """
+
+    runtime: str
+    forward: Forward
+    nodes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class RuntimeOptions:
     """How to run.
 
     Attributes:
         threads: CPU threads of one inference; None for the runtime's choice.
-        precision: what OpenVINO and torch compute in; `auto` is bf16 where the device computes in it.
-        engine_cache: folder of TensorRT's engines, which take minutes to build.
-        batch_sizes: the batch sizes that will be run, ascending; TensorRT and CUDA graphs are made for them.
+        precision: what is computed in; `auto` is the runtime's choice. See `models.runtimes.precision`.
+        device: which GPU, from 0.
+        batch_sizes: the batch sizes that will be run, ascending; CUDA graphs are made for them.
     """
 
     threads: int | None = None
     precision: Precision = "auto"
-    engine_cache: Path = field(default=Path("lka-reid-engines"))
+    device: int = 0
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import openvino
 
 from models.bundle import Bundle, BundleError
-from models.runtimes.forward import Floats, Forward, RuntimeNotAvailableError, RuntimeOptions
+from models.runtimes.forward import Floats, Loaded, RuntimeNotAvailableError, RuntimeOptions
 
 DEVICE = "CPU"
 
@@ -34,12 +36,25 @@ def read_model(path: Path, outputs: set[str]) -> openvino.Model:
     return model
 
 
-def load(bundle: Bundle, precision: str, options: RuntimeOptions) -> Forward:
-    """The bundle's embedder on OpenVINO, computing in `precision` (`f32` or `bf16`). One caller at a time.
+def nodes_of(compiled: openvino.CompiledModel) -> Mapping[str, int]:
+    """How many operations of a compiled model compute in which float, as `CPU bf16`."""
+    counts: Counter[str] = Counter()
+    for node in compiled.get_runtime_model().get_ops():
+        info = node.get_rt_info()
+        layer, precision = (str(info[key].value) for key in ("layerType", "runtimePrecision"))
+        if layer not in ("Input", "Output", "Const") and precision in ("f32", "bf16", "f16"):
+            counts[f"{DEVICE} {precision}"] += 1
+    return dict(counts.most_common())
+
+
+def load(bundle: Bundle, options: RuntimeOptions) -> Loaded:
+    """The bundle's embedder on OpenVINO. One caller at a time.
 
     Raises:
+        RuntimeNotAvailableError: see `precision_in_use`.
         BundleError: the file is no model that OpenVINO can load.
     """
+    precision = precision_in_use(options)
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
@@ -60,4 +75,4 @@ def load(bundle: Bundle, precision: str, options: RuntimeOptions) -> Forward:
         results = request.infer({"images": images})
         return results["descriptor"], results["strips"] if has_strips else None
 
-    return forward
+    return Loaded(f"openvino-{precision}", forward, nodes_of(compiled))

@@ -1,12 +1,14 @@
-"""ONNX Runtime: on the CPU, on CUDA, and through TensorRT.
+"""ONNX Runtime: on the CPU, and on CUDA.
 
-CUDA and TensorRT follow ONNX Runtime's documented provider options; they were not run where this was written,
-for want of a GPU.
+CUDA follows ONNX Runtime's documented provider options; it was not run where this was written, for want of a
+GPU.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,9 @@ import numpy as np
 import onnxruntime
 
 from models.bundle import Bundle, BundleError
-from models.runtimes.forward import Floats, Forward, RuntimeNotAvailableError, RuntimeOptions
-
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
+from models.runtimes.forward import Floats, Forward, Loaded, RuntimeNotAvailableError, RuntimeOptions
+from models.runtimes.libraries import preload
+from models.runtimes.trial import PROVIDERS
 
 
 def open_session(
@@ -29,8 +27,8 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """An ONNX Runtime session on one runtime, which never falls back to another by itself.
 
-    Operators that a GPU's provider does not have still run on the next one: TensorRT's on CUDA, CUDA's on the
-    CPU, as ONNX Runtime always does it.
+    Operators that CUDA's provider does not have still run on the CPU, as ONNX Runtime always does it;
+    `nodes_of` tells.
 
     Args:
         path: an ONNX file.
@@ -45,12 +43,13 @@ def open_session(
     options = onnxruntime.SessionOptions()
     # Weights may lie in the file as 8-bit integers; unfold them once, at load time.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if threads:
         options.intra_op_num_threads = threads
     wanted = PROVIDERS[runtime]
-    providers: list[Any] = [(wanted, provider_options or {})]
-    if runtime == "tensorrt":
-        providers.append(PROVIDERS["cuda"])
+    if runtime != "cpu":
+        preload()
+    providers = [(wanted, provider_options or {})]
     try:
         session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises a family of its own without a common base
@@ -62,33 +61,15 @@ def open_session(
     return session
 
 
-def tensorrt_options(bundle: Bundle, options: RuntimeOptions) -> dict[str, Any]:
-    """TensorRT's provider options: engines kept in a folder of the bundle's own, one profile for all batches.
-
-    Raises:
-        OSError: the cache folder cannot be made.
-    """
-    cache = options.engine_cache / bundle.fingerprint[:16]
-    cache.mkdir(parents=True, exist_ok=True)
-    spec = bundle.manifest.input
-
-    def shape(batch: int) -> str:
-        return f"images:{batch}x3x{spec.height}x{spec.width}"
-
-    largest = options.batch_sizes[-1]
-    return {
-        "trt_engine_cache_enable": True,
-        "trt_engine_cache_path": str(cache),
-        "trt_timing_cache_enable": True,
-        "trt_timing_cache_path": str(cache),
-        "trt_fp16_enable": options.precision != "f32",
-        "trt_profile_min_shapes": shape(1),
-        "trt_profile_opt_shapes": shape(largest),
-        "trt_profile_max_shapes": shape(largest),
-    }
+def nodes_of(session: onnxruntime.InferenceSession) -> Mapping[str, int]:
+    """How many nodes of a session's graph run on which provider, as ONNX Runtime assigned them."""
+    counts: Counter[str] = Counter()
+    for part in session.get_provider_graph_assignment_info():
+        counts[part.ep_name] += len(part.get_nodes())
+    return dict(counts.most_common())
 
 
-def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Forward:
+def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Loaded:
     """The bundle's embedder on ONNX Runtime.
 
     On a CPU's several threads there are two ways through it. One image has all threads at work on each
@@ -98,14 +79,18 @@ def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Forward:
 
     Raises:
         BundleError, RuntimeNotAvailableError: see `open_session`.
-        OSError: TensorRT's cache folder cannot be made.
     """
-    extra = tensorrt_options(bundle, options) if runtime == "tensorrt" else None
+    name, extra = runtime, None
+    if runtime == "cuda":
+        # TF32 keeps 10 bits of a factor's 23; ONNX Runtime takes it unless told otherwise.
+        name = f"{runtime}-{'f32' if options.precision == 'f32' else 'tf32'}"
+        extra = {"device_id": options.device, "use_tf32": int(options.precision != "f32")}
     outputs = ["descriptor"] + (["strips"] if bundle.manifest.strips else [])
-    together = _forward(open_session(bundle.embedder, runtime, options.threads, extra), outputs)
+    session = open_session(bundle.embedder, runtime, options.threads, extra)
+    together = _forward(session, outputs)
     threads = options.threads or os.cpu_count() or 1
     if runtime != "cpu" or threads == 1 or max(options.batch_sizes) < threads:
-        return together
+        return Loaded(name, together, nodes_of(session))
     alone = _forward(open_session(bundle.embedder, runtime, 1), outputs)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="embedder-part")
 
@@ -115,7 +100,7 @@ def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Forward:
         descriptors, strips = zip(*pool.map(alone, np.split(images, threads)), strict=True)
         return np.concatenate(descriptors), None if strips[0] is None else np.concatenate(strips)
 
-    return forward
+    return Loaded(name, forward, nodes_of(session))
 
 
 def _forward(session: onnxruntime.InferenceSession, outputs: list[str]) -> Forward:

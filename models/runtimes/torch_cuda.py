@@ -20,12 +20,12 @@ from torch import Tensor
 
 from models.bundle import Bundle, BundleError
 from models.network import LKAReID, NetworkConfig
-from models.runtimes.forward import Floats, Forward, RuntimeNotAvailableError, RuntimeOptions
+from models.runtimes.forward import Floats, Loaded, RuntimeNotAvailableError, RuntimeOptions
 
 WEIGHTS = "embedder.safetensors"
 
 
-def load(bundle: Bundle, options: RuntimeOptions, device: str = "cuda") -> Forward:
+def load(bundle: Bundle, options: RuntimeOptions, device: str = "cuda") -> Loaded:
     """The bundle's embedder on torch. One caller at a time.
 
     Args:
@@ -37,6 +37,8 @@ def load(bundle: Bundle, options: RuntimeOptions, device: str = "cuda") -> Forwa
         RuntimeNotAvailableError: the bundle has no weights for torch.
         BundleError: its weights do not fit its network.
     """
+    if device == "cuda":
+        torch.cuda.set_device(options.device)
     network = read_network(bundle).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     dtype = torch.float32 if options.precision == "f32" else torch.bfloat16
@@ -60,7 +62,9 @@ def load(bundle: Bundle, options: RuntimeOptions, device: str = "cuda") -> Forwa
             descriptors, strips = run(given.to(device)) if graph is None else graph.replay(given)
             return descriptors.cpu().numpy(), None if strips is None else strips.cpu().numpy()
 
-    return forward
+    layers = sum(1 for module in network.modules() if not list(module.children()))
+    name = "f32" if options.precision == "f32" else "bf16"
+    return Loaded(f"torch-cuda-{name}", forward, {device: layers})
 
 
 def read_network(bundle: Bundle) -> LKAReID:
@@ -74,7 +78,7 @@ def read_network(bundle: Bundle) -> LKAReID:
         raise RuntimeNotAvailableError(
             f"runtime 'torch-cuda' needs {WEIGHTS} in the bundle, and {bundle.path} has ONNX files alone; "
             "write it with `lka-reid export --torch-weights` (an experiment's with "
-            "`bundle: {torch_weights: true}`), or choose the runtime cuda or tensorrt"
+            "`bundle: {torch_weights: true}`), or choose the runtime cuda"
         )
     network = LKAReID(NetworkConfig.from_dict(bundle.manifest.network)).eval()
     try:

@@ -16,8 +16,8 @@ BundleDir = Annotated[
 Runtime = Annotated[
     str | None,
     typer.Option(
-        help="What runs the models: auto, cuda, tensorrt, torch-cuda, openvino or cpu; one that is not there "
-        "is refused. Default: auto."
+        help="What runs the models: cuda, torch-cuda, openvino or cpu, refused where it does not "
+        "start; or auto, the first of cuda, openvino and cpu that does. Default: auto."
     ),
 ]
 Threads = Annotated[

@@ -73,8 +73,10 @@ class Settings(BaseSettings):
         default_factory=_default_bundle,
         description="folder of the model bundle; the shipped one when not set",
     )
-    runtime: Literal["auto", "cuda", "tensorrt", "torch-cuda", "openvino", "cpu"] = Field(
-        default="auto", description="what runs the models; one that is not there is refused"
+    runtime: Literal["auto", "cuda", "torch-cuda", "openvino", "cpu"] = Field(
+        default="auto",
+        description="what runs the models; auto is the first of cuda, openvino and cpu that starts; any "
+        "other is refused where it does not",
     )
     threads: int | None = Field(
         default=None,
@@ -85,10 +87,11 @@ class Settings(BaseSettings):
 
     precision: Literal["auto", "f32", "bf16"] = Field(
         default="auto",
-        description="what openvino and torch-cuda compute in; auto is bf16 where the device does",
+        description="what the embedder computes in; auto is the runtime's choice, any other that it does not "
+        "honour is refused",
     )
-    engine_cache: Path = Field(
-        default=Path("lka-reid-engines"), description="folder of TensorRT's engines; made when absent"
+    device_id: int = Field(
+        default=0, ge=0, le=63, description="number of the GPU that the embedder runs on, of those it sees"
     )
 
     redis_url: SecretStr | None = Field(

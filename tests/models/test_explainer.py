@@ -130,7 +130,7 @@ def test_a_bundle_without_the_parts_says_so_and_works_otherwise(
 def test_the_parts_change_nothing_for_queries(
     bundle: Bundle, tmp_path: Path, small_bundle: SmallBundle, runtime: str
 ) -> None:
-    if choice.PROBES[runtime]() is not None:
+    if choice.trials()[runtime]() is not None:
         pytest.skip(f"{runtime} is not installed")
     old = small_bundle(tmp_path / "old", "int8" if bundle.path.name == "int8" else "fp32", explainable=False)
     assert [output.name for output in onnx.load(old.embedder).graph.output] == ["descriptor", "strips"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -16,20 +17,21 @@ from models.manifest import EMBEDDER, FileEntry, hash_file
 from models.network import LKAReID
 from models.runtime import Models
 from models.runtimes import choice, torch_cuda
-from models.runtimes.choice import Probe, choose_runtime
+from models.runtimes.choice import Trial, choose_runtime
 from models.runtimes.forward import Floats, Precision, RuntimeNotAvailableError, RuntimeOptions
-from models.runtimes.ort import tensorrt_options
+from models.runtimes.trial import Lack
 from tests.models.explainable import SmallBundle, lively
 from tests.training.conftest import SMALL
 from training.export.bundle import export_bundle, for_inference
 
-OPENVINO = choice.openvino_is_installed() is None
+OPENVINO = find_spec("openvino") is not None
 
 
-def probes(*there: str) -> dict[str, Probe]:
+def among(*there: str) -> dict[str, Trial]:
+    """Runtimes of which these start, and the others say what they lack."""
     return {
-        name: (lambda: None) if name in there else (lambda name=name: f"install {name}")  # type: ignore[misc]
-        for name in choice.PROBES
+        name: (lambda: None) if name in there else (lambda name=name: Lack(f"install {name}"))  # type: ignore[misc]
+        for name in choice.trials()
     }
 
 
@@ -38,25 +40,57 @@ def probes(*there: str) -> dict[str, Probe]:
     [
         (("cuda", "openvino", "cpu"), "cuda"),
         (("openvino", "cpu"), "openvino"),
-        (("tensorrt", "torch-cuda", "cpu"), "cpu"),
+        (("torch-cuda", "cpu"), "cpu"),
         (("cpu",), "cpu"),
     ],
 )
-def test_auto_takes_the_best_that_is_there(there: tuple[str, ...], expected: str) -> None:
-    assert choose_runtime("auto", probes(*there)) == expected
+def test_auto_takes_the_first_that_starts_and_says_why_not_those_before(
+    there: tuple[str, ...], expected: str
+) -> None:
+    chosen = choose_runtime("auto", among=among(*there))
+    assert chosen.name == expected
+    before = choice.AUTO[: choice.AUTO.index(expected)]
+    assert chosen.left_out == {name: f"install {name}" for name in before}
 
 
-@pytest.mark.parametrize("wanted", list(choice.PROBES))
-def test_a_runtime_that_is_not_there_is_refused_and_nothing_falls_back(wanted: str) -> None:
-    others = [name for name in choice.PROBES if name != wanted]
+def test_auto_says_why_none_starts_rather_than_take_one_that_does_not() -> None:
+    with pytest.raises(
+        RuntimeNotAvailableError, match=r"cuda: install cuda; openvino: install .*; cpu: inst"
+    ):
+        choose_runtime("auto", among=among())
+
+
+def test_auto_takes_none_that_would_not_honour_the_precision() -> None:
+    chosen = choose_runtime("auto", "bf16", among("cuda", "openvino", "cpu"))
+    assert chosen.name == "openvino"
+    assert "computes in f32, not in bf16" in chosen.left_out["cuda"]
+
+
+@pytest.mark.parametrize("wanted", list(choice.trials()))
+def test_a_runtime_that_does_not_start_is_refused_and_nothing_falls_back(wanted: str) -> None:
+    others = [name for name in choice.trials() if name != wanted]
     with pytest.raises(RuntimeNotAvailableError, match=f"'{wanted}' is not available: install {wanted}"):
-        choose_runtime(wanted, probes(*others))
-    assert choose_runtime(wanted, probes(wanted)) == wanted
+        choose_runtime(wanted, among=among(*others))
+    assert choose_runtime(wanted, among=among(wanted)).name == wanted
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "others"),
+    [
+        ("cpu", "bf16", "torch-cuda or openvino"),
+        ("cuda", "bf16", "torch-cuda or openvino"),
+    ],
+)
+def test_a_precision_that_a_runtime_does_not_honour_is_refused(
+    runtime: str, precision: Precision, others: str
+) -> None:
+    with pytest.raises(RuntimeNotAvailableError, match=f"precision {precision}: .* choose {others}"):
+        choose_runtime(runtime, precision, among(runtime))
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are() -> None:
     with pytest.raises(
-        RuntimeNotAvailableError, match="unknown runtime 'tpu'; there are auto, cuda, tensorrt, torch-cuda"
+        RuntimeNotAvailableError, match="unknown runtime 'tpu'; there are auto, cuda, torch-cuda"
     ):
         choose_runtime("tpu")
 
@@ -64,11 +98,24 @@ def test_an_unknown_runtime_is_refused_with_those_there_are() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize(
     ("wanted", "remedy"),
-    [("cuda", r"\[gpu\] extra"), ("tensorrt", r"\[gpu\] extra"), ("torch-cuda", "sees no GPU")],
+    [("cuda", r"lka-reid\[gpu\]"), ("torch-cuda", "sees no GPU")],
 )
 def test_without_a_gpu_its_runtimes_are_refused_with_the_remedy(wanted: str, remedy: str) -> None:
     with pytest.raises(RuntimeNotAvailableError, match=remedy):
         choose_runtime(wanted)
+
+
+def test_where_the_nodes_of_the_graph_run_is_told(bundle: Bundle) -> None:
+    models = Models.load(bundle, "cpu", RuntimeOptions(threads=1))
+    assert list(models.nodes) == ["CPUExecutionProvider"]
+    assert models.nodes["CPUExecutionProvider"] > 20
+
+
+@pytest.mark.skipif(not OPENVINO, reason="the openvino package is not installed")
+def test_openvino_tells_in_which_precision_its_nodes_run(bundle: Bundle) -> None:
+    models = Models.load(bundle, "openvino", RuntimeOptions(threads=1, precision="f32"))
+    assert models.nodes["CPU f32"] > 10
+    assert not [where for where in models.nodes if "bf16" in where]
 
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
@@ -99,7 +146,7 @@ def test_openvino_agrees_with_onnx_runtime(
         pytest.skip(str(error))
     assert models.runtime in ("openvino-f32", "openvino-bf16")
     assert precision == "auto" or models.runtime == f"openvino-{precision}"
-    expected = Models.load(bundle, "cpu", options).embedder
+    expected = Models.load(bundle, "cpu", RuntimeOptions(threads=1)).embedder
     for count in (1, 3):
         found, wanted = models.embedder.embed(images(count)), expected.embed(images(count))
         assert (found.descriptors * wanted.descriptors).sum(axis=1).min() > cosine
@@ -153,7 +200,7 @@ def test_torch_gives_the_numbers_of_onnx_from_exported_weights(
     whole = Bundle.load(tmp_path / "whole")
     # Vouched for by the manifest like any other file.
     assert set(whole.manifest.files) == {EMBEDDER, torch_cuda.WEIGHTS}
-    forward = torch_cuda.load(whole, RuntimeOptions(precision="f32"), device="cpu")
+    forward = torch_cuda.load(whole, RuntimeOptions(precision="f32"), device="cpu").forward
     descriptors, strips = forward(images(3))
     wanted = Models.load(whole, "cpu").embedder.embed(images(3))
     np.testing.assert_allclose(descriptors, wanted.descriptors, atol=1e-5)
@@ -180,7 +227,7 @@ def test_torch_runs_a_bundle_that_has_its_weights(
     bundle: Bundle, tmp_path: Path, precision: Precision, cosine: float
 ) -> None:
     whole = with_torch_weights(bundle, tmp_path / "whole", lively(SMALL))
-    forward = torch_cuda.load(whole, RuntimeOptions(precision=precision), device="cpu")
+    forward = torch_cuda.load(whole, RuntimeOptions(precision=precision), device="cpu").forward
     descriptors, strips = forward(images(2))
     wanted = Models.load(bundle, "cpu").embedder.embed(images(2))
     assert (descriptors * wanted.descriptors).sum(axis=1).min() > cosine
@@ -197,12 +244,3 @@ def test_torch_needs_its_own_weights_and_says_so(bundle: Bundle, tmp_path: Path)
     foreign = with_torch_weights(bundle, tmp_path / "foreign", other)
     with pytest.raises(BundleError, match="does not fit the manifest's network"):
         torch_cuda.load(foreign, RuntimeOptions(), device="cpu")
-
-
-def test_tensorrt_keeps_a_bundle_s_engines_to_themselves(bundle: Bundle, tmp_path: Path) -> None:
-    options = tensorrt_options(bundle, RuntimeOptions(engine_cache=tmp_path, batch_sizes=(1, 2, 4, 6)))
-    cache = tmp_path / bundle.fingerprint[:16]
-    assert cache.is_dir()
-    assert options["trt_engine_cache_path"] == str(cache)
-    assert options["trt_profile_min_shapes"] == "images:1x3x64x64"
-    assert options["trt_profile_max_shapes"] == "images:6x3x64x64"

@@ -32,7 +32,7 @@ def test_bucket_sizes_are_powers_of_two_up_to_the_largest_batch(
 def test_on_a_cpu_sizes_are_stepped_finely(max_batch: int, sizes: tuple[int, ...]) -> None:
     assert bucket_sizes(max_batch, steps_for("openvino-bf16")) == sizes
     assert steps_for("cpu") == 4
-    assert steps_for("cuda") == steps_for("tensorrt") == steps_for("torch-cuda-bf16") == 1
+    assert steps_for("cuda-tf32") == steps_for("torch-cuda-bf16") == 1
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_warming_up_runs_every_size_or_the_smallest_and_the_largest(
 
 
 def test_a_gpu_is_warmed_for_every_size_and_a_cpu_is_not() -> None:
-    assert [is_on_cpu(name) for name in ("cpu", "openvino-bf16", "cuda", "tensorrt", "torch-cuda")] == [
+    assert [is_on_cpu(name) for name in ("cpu", "openvino-bf16", "cuda", "cuda-tf32", "torch-cuda")] == [
         True,
         True,
         False,

@@ -27,7 +27,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(monkeypatch: py
         ("PORT", "http", "a whole number, 1 .. 65,535"),
         ("MAX_BATCH", "-1", "a whole number, 1 .. 256"),
         ("REQUEST_DEADLINE_S", "0", "a number, more than 0 .. 3,600"),
-        ("RUNTIME", "gpu", "auto | cuda | tensorrt | torch-cuda | openvino | cpu"),
+        ("RUNTIME", "gpu", "auto | cuda | torch-cuda | openvino | cpu"),
         ("THREADS", "many", "a whole number, 1 .. 256"),
     ],
 )
