@@ -11,6 +11,7 @@ from models.terminal import print_error
 from service.commands import audit, bundle, cameras, gallery, keys
 from service.commands.config import config
 from service.commands.demo import demo
+from service.commands.doctor import doctor
 from service.commands.enroll import enroll
 from service.commands.explain import explain
 from service.commands.plugins import INSTALL_TRAINING, RootGroup
@@ -42,6 +43,7 @@ app.command(rich_help_panel=SERVICE)(demo)
 app.command(rich_help_panel=SERVICE)(serve)
 app.command(rich_help_panel=SERVICE)(worker)
 app.command(rich_help_panel=SERVICE)(config)
+app.command(rich_help_panel=SERVICE)(doctor)
 app.command(rich_help_panel=SERVICE)(version)
 app.command(rich_help_panel=CLIENT)(enroll)
 app.command(rich_help_panel=CLIENT)(query)

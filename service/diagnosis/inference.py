@@ -1,0 +1,84 @@
+"""What computes: the runtimes, one real forward pass, and FAISS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from models.bundle import Bundle, BundleError
+from service.diagnosis.finding import Finding, absent, ok, wrong
+from service.resources import load_models
+from service.settings import Settings
+
+
+def providers() -> Finding:
+    """ONNX Runtime and what it was built with."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return wrong("ONNX Runtime", f"cannot be imported: {error}", "pip install 'lka-reid[cpu]', or [gpu]")
+    offered = ", ".join(onnxruntime.get_available_providers())
+    return ok("ONNX Runtime", f"{onnxruntime.__version__}, built with {offered}")
+
+
+def runtimes(settings: Settings) -> Iterator[Finding]:
+    """Each runtime: whether a session on a small graph opens and gives the right numbers."""
+    from models.runtimes.choice import trials
+
+    for name, trial in trials(settings.device_id).items():
+        what, lack = f"runtime {name}", trial()
+        if lack is None:
+            yield ok(what, "starts")
+        else:
+            yield absent(what, lack.what, lack.remedy, needed=settings.runtime == name)
+
+
+def forward(settings: Settings) -> Finding:
+    """The bundle's embedder in the runtime that is set, on one blank image."""
+    what = f"forward pass ({settings.runtime})"
+    try:
+        models = load_models(settings, Bundle.load(settings.bundle))
+        spec = models.bundle.manifest.input
+        blank = np.zeros((1, 3, spec.height, spec.width), np.float32)
+        models.embedder.embed(blank)
+        started = time.perf_counter()
+        found = models.embedder.embed(blank)
+        milliseconds = 1000 * (time.perf_counter() - started)
+    except Exception as error:  # whatever a runtime raises is what is to be told
+        reason, _, remedy = str(error).partition("; ")
+        return wrong(what, reason or type(error).__name__, remedy)
+    if not np.isfinite(found.descriptors).all():
+        return wrong(
+            what, f"{models.runtime} gives numbers that are not finite", "set another LKA_REID_RUNTIME"
+        )
+    nodes = getattr(models, "nodes", {})
+    where = ", ".join(f"{count} nodes on {place}" for place, count in nodes.items())
+    return ok(
+        what, f"{models.runtime}, {milliseconds:.0f} ms for one image" + (f"; {where}" if where else "")
+    )
+
+
+def search() -> Finding:
+    """FAISS, and the GPUs that it sees."""
+    try:
+        import faiss
+    except (ImportError, RuntimeError) as error:
+        return wrong("FAISS", f"cannot be imported: {error}", "pip install 'lka-reid[cpu]', or [gpu]")
+    count = getattr(faiss, "get_num_gpus", lambda: 0)()
+    built = "for GPUs" if hasattr(faiss, "StandardGpuResources") else "for CPUs"
+    return ok("FAISS", f"{faiss.__version__} {built}, sees {count} GPU")
+
+
+def bundle(settings: Settings) -> Finding:
+    """The model bundle, every file against its hash."""
+    try:
+        found = Bundle.load(settings.bundle)
+    except BundleError as error:
+        reason, _, remedy = str(error).partition("; ")
+        return wrong("bundle", reason, remedy)
+    reranker = "two stages" if found.manifest.reranker else "first stage alone"
+    spec = found.manifest.input
+    size = f"{spec.width} x {spec.height} px"
+    return ok("bundle", f"{found.manifest.name}, {found.fingerprint[:12]}, {size}, {reranker}")

@@ -1,0 +1,127 @@
+"""`lka-reid doctor`: every line ok, wrong or left out, and what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.bundle import Bundle
+from models.runtimes import choice
+from models.runtimes.trial import Lack
+from service.diagnosis import inference
+from tests.service.command_line import Command, command_runner, free_port
+from tests.service.fakes import load_fakes, open_gallery, write_bundle
+from tests.service.redis_server import redis_server
+
+CHECKS = {
+    *("python", "driver", "ONNX Runtime", "CUDA", "cuDNN", "bundle", "FAISS", "Redis", "disk", "gallery"),
+    *("runtime cuda", "runtime torch-cuda", "runtime openvino", "runtime cpu"),
+    "forward pass (auto)",
+}
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.setattr(inference, "load_models", load_fakes)
+    # The real ones import torch; tests/models/test_trial.py has them.
+    lacks = {"cuda": Lack("no driver", "install it"), "torch-cuda": Lack("x")}
+    monkeypatch.setattr(
+        choice,
+        "trials",
+        lambda _device: {name: (lambda name=name: lacks.get(name)) for name in (*lacks, "openvino", "cpu")},
+    )
+    return command_runner(monkeypatch, capsys)
+
+
+def findings(out: str) -> dict[str, dict[str, Any]]:
+    answer = json.loads(out)
+    return {finding["what"]: finding for finding in answer["findings"]}
+
+
+def test_a_machine_without_a_gpu_is_well_and_says_what_is_left_out(command: Command) -> None:
+    bundle = write_bundle(Path("bundle"))
+    outcome = command("doctor", "--bundle", bundle, "--json")
+    assert outcome.code == 0
+    found = findings(outcome.out)
+    assert set(found) == CHECKS
+    assert json.loads(outcome.out)["ok"] is True
+    assert {name for name, finding in found.items() if finding["state"] == "wrong"} == set()
+    for name in ("python", "ONNX Runtime", "runtime cpu", "bundle", "forward pass (auto)", "FAISS", "disk"):
+        assert found[name]["state"] == "ok", name
+    assert found["runtime cuda"] == {
+        "what": "runtime cuda",
+        "state": "left out",
+        "found": "no driver",
+        "remedy": "install it",
+    }
+    assert found["gallery"]["state"] == found["Redis"]["state"] == "left out"
+    assert found["forward pass (auto)"]["found"].startswith("fake, ")
+
+
+def test_the_table_has_a_line_for_each(command: Command) -> None:
+    outcome = command("doctor", "--bundle", write_bundle(Path("bundle")))
+    assert outcome.code == 0
+    for name in CHECKS:
+        assert any(line.strip().startswith(name) for line in outcome.out.splitlines()), name
+    assert outcome.out.endswith("nothing is wrong\n")
+
+
+def test_what_is_set_and_not_there_is_wrong(command: Command) -> None:
+    outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--runtime", "cuda")
+    assert outcome.code == 1
+    lines = [line.split() for line in outcome.out.splitlines()]
+    assert any(line[:3] == ["runtime", "cuda", "wrong"] for line in lines)
+    assert "are wrong" in outcome.out
+
+
+def test_a_bundle_that_is_damaged_is_wrong_with_what_helps(command: Command) -> None:
+    bundle = write_bundle(Path("bundle"))
+    (bundle / "embedder.onnx").write_bytes(b"another")
+    outcome = command("doctor", "--bundle", bundle, "--json")
+    assert outcome.code == 1
+    found = findings(outcome.out)
+    assert found["bundle"]["state"] == found["forward pass (auto)"]["state"] == "wrong"
+    assert "embedder.onnx" in found["bundle"]["found"]
+    assert found["bundle"]["remedy"]
+
+
+def test_a_gallery_of_another_bundle_is_wrong_and_one_of_this_is_not(command: Command) -> None:
+    bundle = write_bundle(Path("bundle"))
+    fingerprint = Bundle.load(bundle).fingerprint
+    open_gallery(Path("mine"), fingerprint=fingerprint).close()
+    open_gallery(Path("other"), fingerprint="0" * 64).close()
+    mine = command("doctor", "--bundle", bundle, "--data-dir", "mine", "--json")
+    assert (mine.code, findings(mine.out)["gallery"]["state"]) == (0, "ok")
+    other = command("doctor", "--bundle", bundle, "--data-dir", "other", "--json")
+    finding = findings(other.out)["gallery"]
+    assert (other.code, finding["state"]) == (1, "wrong")
+    assert "gallery re-embed --data-dir other" in finding["remedy"]
+
+
+def test_a_gallery_in_use_can_be_looked_at(command: Command) -> None:
+    bundle = write_bundle(Path("bundle"))
+    with open_gallery(Path("data"), fingerprint=Bundle.load(bundle).fingerprint):
+        outcome = command("doctor", "--bundle", bundle, "--data-dir", "data", "--json")
+    assert (outcome.code, findings(outcome.out)["gallery"]["state"]) == (0, "ok")
+
+
+def test_redis_is_asked_where_it_is_set(command: Command, tmp_path: Path) -> None:
+    bundle = write_bundle(Path("bundle"))
+    with redis_server(tmp_path, None) as redis:
+        there = command("doctor", "--bundle", bundle, "--redis-url", redis.url, "--json")
+    assert (there.code, findings(there.out)["Redis"]["state"]) == (0, "ok")
+    gone = command(
+        "doctor", "--bundle", bundle, "--redis-url", f"redis://127.0.0.1:{free_port()}/0", "--json"
+    )
+    assert (gone.code, findings(gone.out)["Redis"]["state"]) == (1, "wrong")
+
+
+def test_a_disk_that_is_nearly_full_is_wrong(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(".")._replace(free=1000)
+    monkeypatch.setattr("service.diagnosis.machine.shutil.disk_usage", lambda _path: usage)
+    outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--json")
+    assert (outcome.code, findings(outcome.out)["disk"]["state"]) == (1, "wrong")
