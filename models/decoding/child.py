@@ -1,4 +1,5 @@
-"""A process that decodes: takes one image file after the other, and gives back its pixels.
+"""A process that decodes: takes one image file after the other, and gives back its pixels, the vehicles that
+they show, or crops of them.
 
 Its parent shares two things with it: a socket, on which a line of JSON goes each way, and memory, in which
 the file lies and the pixels are put. JSON, not pickle: whatever a hostile image makes of this process, its
@@ -15,18 +16,20 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from models.decoding.errors import ImageError
-from models.decoding.imagefile import decode
+from models.decoding.bounds import MIN_SIDE
+from models.decoding.errors import DetectorError, ImageError
+from models.decoding.imagefile import Frame, decode_frame
 from models.decoding.sharedmemory import SharedMemory
+from models.detection.crop import cut, with_margin, within
+from models.detection.loading import load_detector
+from models.detection.vehicle import Detector
 from models.preprocessing import prepare
 
 MEMORY_BYTES = 1024**3
@@ -40,6 +43,8 @@ LINE_BYTES = 65_536
 
 _PARENT_DIED = 1
 """PR_SET_PDEATHSIG of prctl."""
+_DETECTORS: dict[str, Detector] = {}
+"""By the hashes of their files; loaded by the first frame of a process."""
 
 
 class _Size(NamedTuple):
@@ -51,7 +56,14 @@ class _Size(NamedTuple):
     std: tuple[float, float, float]
 
 
-def main(control: int, memory: int, decoder: Callable[[bytes], Image.Image] = decode) -> None:
+class FrameDecoder(Protocol):
+    """What decodes; see `models.decoding.imagefile.decode_frame`."""
+
+    def __call__(self, data: bytes, *, whole: bool) -> Frame:
+        """Decode an image file."""
+
+
+def main(control: int, memory: int, decoder: FrameDecoder = decode_frame) -> None:
     """Decode until the parent has gone.
 
     Args:
@@ -72,23 +84,66 @@ def main(control: int, memory: int, decoder: Callable[[bytes], Image.Image] = de
             _send(parent, _answer(json.loads(line), shared, decoder))
 
 
-def _answer(
-    request: dict[str, Any], shared: SharedMemory, decoder: Callable[[bytes], Image.Image]
-) -> dict[str, Any]:
+def _answer(request: dict[str, Any], shared: SharedMemory, decoder: FrameDecoder) -> dict[str, Any]:
+    data = shared.read(request["bytes"])
     try:
-        image = decoder(shared.read(request["bytes"]))
-        if request["spec"] is None:
-            pixels: NDArray[Any] = np.asarray(image)
-            shared.write(pixels)
-        else:
-            height, width, mean, std = request["spec"]
-            pixels = shared.array((3, height, width))
-            prepare(image, _Size(height, width, tuple(mean), tuple(std)), pixels)
+        match request["task"]:
+            case "prepare":
+                return _prepare(decoder(data, whole=False).image, request["spec"], shared)
+            case "detect":
+                return _detect(decoder(data, whole=False), request["detector"])
+            case "cut":
+                return _cut(decoder(data, whole=True), request["boxes"], request["margin"], shared)
+            case _:
+                pixels = np.asarray(decoder(data, whole=False).image)
+                shared.write(pixels)
+                return {"shape": pixels.shape}
     except ImageError as error:
         return {"refused": str(error)}
+    except DetectorError as error:
+        return {"unable": str(error)}
     except MemoryError:
         return {"refused": "decoding the image takes more memory than an image is given"}
+
+
+def _prepare(image: Image.Image, spec: list[Any], shared: SharedMemory) -> dict[str, Any]:
+    height, width, mean, std = spec
+    pixels = shared.array((3, height, width))
+    prepare(image, _Size(height, width, tuple(mean), tuple(std)), pixels)
     return {"shape": pixels.shape}
+
+
+def _detect(frame: Frame, described: dict[str, Any]) -> dict[str, Any]:
+    detector = _DETECTORS.get(described["sha256"])
+    if detector is None:
+        # One thread: as many images as there are processes are looked at side by side.
+        detector = _DETECTORS[described["sha256"]] = load_detector(described, threads=1)
+    across, down = frame.width / frame.image.width, frame.height / frame.image.height
+    vehicles = []
+    try:
+        found = detector.detect(frame.image)
+    except Exception as error:  # ONNX Runtime raises a family of its own without a common base
+        raise DetectorError(f"the detector failed: {error}") from error
+    for vehicle in found:
+        left, top, width, height = vehicle.box
+        edges = [round(left * across), round(top * down)]
+        edges += [round((left + width) * across), round((top + height) * down)]
+        box = [*edges[:2], edges[2] - edges[0], edges[3] - edges[1]]
+        vehicles.append([box, vehicle.type, vehicle.score])
+    return {"size": [frame.width, frame.height], "vehicles": vehicles}
+
+
+def _cut(frame: Frame, boxes: list[list[float]], margin: float, shared: SharedMemory) -> dict[str, Any]:
+    size = [frame.width, frame.height]
+    regions = []
+    for number, box in enumerate(boxes):
+        inside = within(box, *size)
+        if min(inside.width, inside.height) < MIN_SIDE:
+            return {"size": size, "outside": number}
+        regions.append(with_margin(inside, margin, *size))
+    files = [cut(frame.image, region) for region in regions]
+    shared.write(b"".join(files))
+    return {"size": size, "lengths": [len(file) for file in files], "regions": regions}
 
 
 def _send(parent: socket.socket, answer: dict[str, Any]) -> None:

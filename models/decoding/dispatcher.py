@@ -162,7 +162,7 @@ class Dispatcher:
                 return
             job = decoder.job = self._waiting.popleft()
             try:
-                decoder.process.send(job.data, job.spec)
+                decoder.process.send(job.data, job.task.request())
             except ProcessEndedError:
                 self._on_ended(decoder)
             except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -15,7 +16,7 @@ from models.decoding.gif import open_gif
 from models.decoding.heif import open_avif, open_heic
 from models.decoding.jpeg import open_jpeg
 from models.decoding.opened import Opened
-from models.decoding.orientation import turn_upright
+from models.decoding.orientation import SIDEWAYS, turn_upright
 from models.decoding.png import open_png
 from models.decoding.tiff import open_tiff
 from models.decoding.webp import open_webp
@@ -33,6 +34,14 @@ _OPENERS: dict[formats.Format, Callable[[bytes], Opened]] = {
 _DRAFT = (1024, 1024)
 
 
+class Frame(NamedTuple):
+    """An image, and its size before a decoder shrank it, px."""
+
+    image: Image.Image
+    width: int
+    height: int
+
+
 def decode(data: bytes) -> Image.Image:
     """Decode an image file to RGB: upright, transparent pixels in one colour, of several frames the first.
 
@@ -40,16 +49,32 @@ def decode(data: bytes) -> Image.Image:
         ImageError: a format that is not decoded, a file that is damaged or cut short, or one beyond the
             bounds of `models.decoding.bounds`, which are checked before the pixels are decoded.
     """
+    return decode_frame(data).image
+
+
+def decode_frame(data: bytes, *, whole: bool = False) -> Frame:
+    """Decode an image file as `decode` does, with the size that it has itself.
+
+    Args:
+        data: the image file.
+        whole: keep all pixels, also those of a large JPEG.
+
+    Raises:
+        ImageError: see `decode`.
+    """
     kind = formats.identify(data)
     try:
         opened = _OPENERS[kind](data)
         with opened.image as image:
-            check_size(*image.size)
+            width, height = image.size
+            check_size(width, height)
             # A JPEG's decoder can shrink by powers of two for next to nothing; far more than any network
             # input is left.
-            if kind is formats.JPEG:
+            if kind is formats.JPEG and not whole:
                 image.draft("RGB", _DRAFT)
-            return turn_upright(to_rgb(opened), opened.orientation)
+            if opened.orientation in SIDEWAYS:
+                width, height = height, width
+            return Frame(turn_upright(to_rgb(opened), opened.orientation), width, height)
     except ImageError:
         raise
     except MemoryError:

@@ -1,4 +1,4 @@
-"""An image file that waits to be decoded in another process, and who waits for its pixels."""
+"""An image file that waits for another process, and who waits for what that makes of it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from models.decoding.bounds import MAX_PIXELS
-from models.decoding.errors import ImageError
-from models.decoding.process import DecoderProcess, ProcessEndedError
+from models.decoding.errors import DetectorError, ImageError
+from models.decoding.process import DecoderProcess
+from models.decoding.tasks import Task
 
 GRACE_S = 0.5
 """s that an image which nobody wants any more may still take; a new process needs as much to start."""
@@ -23,15 +20,15 @@ class Job:
 
     Attributes:
         data: the file.
-        spec: height, width, mean and std of the prepared image; None where all pixels are wanted.
+        task: what is to be made of it.
         deadline: of `time.monotonic()`, in s.
-        future: gets the prepared image, or the image.
+        future: gets what was made of it.
         ended: processes that have ended over it.
         unwanted_at: when nobody waited for it any more; None while somebody does.
     """
 
     data: bytes
-    spec: list[Any] | None
+    task: Task
     deadline: float
     future: Future[Any]
     ended: int = 0
@@ -62,23 +59,13 @@ class Job:
             return
 
     def outcome(self, said: dict[str, Any], process: DecoderProcess) -> Any:
-        """What a process has made of it: pixels, or an `ImageError`; None where nobody waits.
+        """What a process has made of it, or why it makes nothing of it; None where nobody waits.
 
         Raises:
             ProcessEndedError: nothing that was asked for.
         """
         if "refused" in said:
             return ImageError(str(said["refused"]))
-        if self.future.cancelled():
-            return None
-        shape = said.get("shape")
-        if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int for side in shape):
-            raise ProcessEndedError("it says what it cannot mean")
-        first, second, third = shape
-        if self.spec is not None:
-            if shape != [3, *self.spec[:2]]:
-                raise ProcessEndedError("it has prepared another image")
-            return process.pixels((first, second, third), np.float32)
-        if min(shape) < 1 or third != 3 or first * second > MAX_PIXELS:
-            raise ProcessEndedError("it has decoded what it was to refuse")
-        return Image.fromarray(process.pixels((first, second, third), np.uint8))
+        if "unable" in said:
+            return DetectorError(str(said["unable"]))
+        return None if self.future.cancelled() else self.task.outcome(said, process)

@@ -12,6 +12,8 @@ import struct
 from PIL import Image
 
 UPRIGHT = 1
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""Where width and height change places."""
 
 _TAG = 0x0112
 _SIZES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}

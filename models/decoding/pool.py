@@ -7,8 +7,9 @@ decoded at a time than there are processes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from PIL import Image
 from models.decoding.dispatcher import Dispatcher
 from models.decoding.errors import DecodePoolError
 from models.decoding.job import Job
+from models.decoding.tasks import Crop, Cut, Decode, Detect, FrameVehicles, Prepare
 from models.preprocessing import Spec
 
 START_S = 60.0
@@ -66,13 +68,32 @@ class DecodePool:
         Raises:
             DecodePoolError: the pool is closed.
         """
-        return self._submit(
-            Job(data, [spec.height, spec.width, list(spec.mean), list(spec.std)], deadline, Future())
-        )
+        return self._submit(Job(data, Prepare(spec), deadline, Future()))
 
     def decode(self, data: bytes, deadline: float) -> Future[Image.Image]:
         """Decode an image file to RGB, as `models.decoding.decode` does; see `prepare`."""
-        return self._submit(Job(data, None, deadline, Future()))
+        return self._submit(Job(data, Decode(), deadline, Future()))
+
+    def detect(self, data: bytes, detector: Mapping[str, Any], deadline: float) -> Future[FrameVehicles]:
+        """Decode an image file and find the vehicles in it; see `prepare`.
+
+        The future raises `DetectorError`, too, where the detector cannot be loaded.
+
+        Args:
+            data: the image file.
+            detector: see `models.detection.bundle.DetectorBundle.described`.
+            deadline: of `time.monotonic()`, in s.
+        """
+        return self._submit(Job(data, Detect(detector), deadline, Future()))
+
+    def cut(
+        self, data: bytes, boxes: Sequence[Sequence[float]], margin: float, deadline: float
+    ) -> Future[list[Crop]]:
+        """Decode an image file and cut boxes out of it, each with a margin; see `prepare`.
+
+        The future raises `BoxError`, too, where a box has too little inside the frame.
+        """
+        return self._submit(Job(data, Cut(boxes, margin), deadline, Future()))
 
     def start(self) -> None:
         """Begin to start all processes, so that images need not wait for them; returns at once."""

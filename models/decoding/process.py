@@ -80,12 +80,12 @@ class DecoderProcess:
         """What can be read when there is something to `receive`."""
         return self._control.fileno()
 
-    def send(self, data: bytes, spec: list[Any] | None) -> None:
+    def send(self, data: bytes, request: dict[str, Any]) -> None:
         """Hand over an image file.
 
         Args:
             data: the file.
-            spec: height, width, mean and std of the prepared image that is wanted; None for all pixels.
+            request: what is wanted of it; see `models.decoding.tasks`.
 
         Raises:
             ProcessEndedError: there is nobody to take it.
@@ -93,7 +93,7 @@ class DecoderProcess:
         """
         self._memory.write(data)
         try:
-            self._control.send(json.dumps({"bytes": len(data), "spec": spec}).encode() + b"\n")
+            self._control.send(json.dumps({"bytes": len(data), **request}).encode() + b"\n")
         except OSError as error:
             raise ProcessEndedError(str(error)) from None
 
@@ -123,8 +123,8 @@ class DecoderProcess:
             raise ProcessEndedError("it says what it cannot mean")
         return answer
 
-    def pixels(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-        """The pixels that the process has put into the shared memory, copied out of it.
+    def copied(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+        """What the process has put into the shared memory, pixels for instance, copied out of it.
 
         Raises:
             ProcessEndedError: there are fewer.

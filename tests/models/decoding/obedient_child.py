@@ -11,14 +11,13 @@ import signal
 import time
 from pathlib import Path
 
-from PIL import Image
-
-from models.decoding import child, decode
+from models.decoding import child
+from models.decoding.imagefile import Frame, decode_frame
 
 CONTROL: list[int] = []
 
 
-def obey(data: bytes) -> Image.Image:
+def obey(data: bytes, *, whole: bool) -> Frame:
     match data.partition(b" ")[0]:
         case b"wait":
             time.sleep(3600)
@@ -39,7 +38,7 @@ def obey(data: bytes) -> Image.Image:
         case b"say":
             os.write(CONTROL[0], data.partition(b" ")[2] + b"\n")
             time.sleep(3600)
-    return decode(data)
+    return decode_frame(data, whole=whole)
 
 
 def main(control: int, memory: int) -> None:
