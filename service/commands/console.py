@@ -129,6 +129,17 @@ def matches_table(
     return made
 
 
+def verdict_line(answer: Mapping[str, Any]) -> str | None:
+    """Whether any enrolled image is a match by the bundle's threshold; None where there is none to say so."""
+    judgements = [match.get("is_match") for match in answer["matches"]]
+    if not judgements or None in judgements:
+        return None
+    found = sum(judgements)
+    if found:
+        return f"[bold]match[/]: {found} of {len(judgements)} reach the bundle's threshold"
+    return "[bold]no match[/]: no enrolled image reaches the bundle's threshold"
+
+
 def timings_line(answer: Mapping[str, Any]) -> str:
     """Where a query's time went, in one line."""
     timings = answer["timings_ms"]

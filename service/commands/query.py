@@ -11,7 +11,7 @@ from rich.markup import escape
 from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
 from models.terminal import out
-from service.commands.console import Waits, matches_table, normalisation_line, timings_line
+from service.commands.console import Waits, matches_table, normalisation_line, timings_line, verdict_line
 from service.commands.options import DEFAULT_URL, Key, Url
 from service.startup import CommandError
 
@@ -49,6 +49,8 @@ def query(
         out.print(matches_table(answer, f"Most similar to {escape(shown(image))}"))
     else:
         out.print("Nothing is enrolled yet: see [bold]lka-reid enroll --help[/]")
+    if verdict := verdict_line(answer):
+        out.print(verdict)
     if used := answer.get("normalisation"):
         out.print(normalisation_line(used))
     out.print(timings_line(answer))

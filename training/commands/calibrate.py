@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,18 +14,32 @@ from training.commands.progress import bars, refuse
 from training.datasets.layouts import AUTO
 
 if TYPE_CHECKING:
-    from models.bundle import Bundle
-    from models.manifest import Threshold
     from training.evaluation.calibration import Calibration
+
+FALSE_ALARMS = 0.1
+GALLERY = 100
 
 
 def calibrate(
     data: Data,
     bundle: BundleFolder = BUNDLE,
     layout: DataLayout = AUTO,
+    false_alarms: Annotated[
+        float,
+        typer.Option(
+            help="How many enrolled images of other vehicles may pass as a match in one search, on average."
+        ),
+    ] = FALSE_ALARMS,
+    gallery: Annotated[int, typer.Option(min=1, help="Images enrolled in the gallery that is searched.")] = (
+        GALLERY
+    ),
     false_match_rate: Annotated[
-        float, typer.Option(help="Wanted share of pairs of different vehicles that pass as a match.")
-    ] = 1e-3,
+        float | None,
+        typer.Option(
+            help="In their place: the share of pairs of different vehicles that may pass as a match.",
+            show_default=False,
+        ),
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="Which task's images, by name.", show_default="the largest")
     ] = None,
@@ -37,14 +52,16 @@ def calibrate(
     runtime: Runtime = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Find the similarity threshold for a wanted false-match rate and write it into the bundle.
+    """Find the similarity from which on a match is called one, and write it into the bundle.
 
+    It is the lowest threshold with at most so many false alarms per search in a gallery of so many images.
     There are two: one for descriptors as they are, and one for those that a service takes cameras out of,
     where the data has two cameras with enough images.
 
-    The rate is counted over pairs of images from different cameras. Use vehicles that the bundle was not
-    trained on. A rate for which there are too few pairs is refused. The bundle's fingerprint stays the same,
-    so galleries stay valid. The service reports `is_match` with the threshold once it is restarted.
+    False alarms are counted over pairs of images from different cameras. Use vehicles that the bundle was not
+    trained on. Where there are too few pairs to count them, the tail of the similarities is followed: 30
+    vehicles are enough, and the interval says how sure that is. The bundle's fingerprint stays the same, so
+    galleries stay valid. The service reports `is_match` with the threshold once it is restarted.
     """
     from dataclasses import asdict
 
@@ -52,12 +69,12 @@ def calibrate(
     from models.runtimes.forward import RuntimeNotAvailableError
     from training.datasets.image import DatasetError
     from training.evaluation.calibration import CalibrationError
-    from training.evaluation.calibration import calibrate as find_threshold
     from training.evaluation.calibration_plot import plot_calibration
-    from training.evaluation.cameras import normalisation_of, without_cameras
     from training.evaluation.descriptors import describe
     from training.evaluation.protocol import choose_task
+    from training.evaluation.thresholds import both_thresholds, threshold_of
 
+    question = Question(false_alarms, gallery, false_match_rate)
     try:
         models, dataset = open_both(bundle, data, layout, runtime)
         chosen = choose_task(dataset, task)
@@ -66,20 +83,7 @@ def calibrate(
             described = describe(
                 models.embedder, images, report=progress.start("Embedding images", len(images))
             )
-            side = described.side(images)
-            found, curves = find_threshold(
-                side, false_match_rate, report=progress.start("Comparing images", 2 * len(images))
-            )
-            normalisation = normalisation_of(
-                described.descriptors, [image.camera_id for image in described.images]
-            )
-            normalised = None
-            if not normalisation.is_raw:
-                normalised, _ = find_threshold(
-                    without_cameras(side, described.images, normalisation),
-                    false_match_rate,
-                    report=progress.start("Comparing images without cameras", 2 * len(images)),
-                )
+            found, curves, normalised = both_thresholds(described, images, question.rate, progress)
         vehicles = len({image.vehicle_id for image in images})
         measured_on = (
             f"{dataset.folder.resolve().name} ({dataset.layout}), {chosen.name}: {len(images):,} images of "
@@ -87,10 +91,13 @@ def calibrate(
         )
         plot_calibration(found, curves, f"{models.bundle.manifest.name} on {measured_on}", plot)
         if write:
+            described_on = f"{measured_on}; {question}"
             write_thresholds(
                 bundle,
-                _threshold(found, measured_on, models.bundle),
-                None if normalised is None else _threshold(normalised, measured_on, models.bundle),
+                threshold_of(found, described_on, models.bundle.fingerprint),
+                None
+                if normalised is None
+                else threshold_of(normalised, described_on, models.bundle.fingerprint),
             )
     except (
         DatasetError,
@@ -105,6 +112,8 @@ def calibrate(
         out.print_json(
             data={
                 **asdict(found),
+                "false_alarms": found.false_match_rate * gallery,
+                "gallery": gallery,
                 "normalised": normalised and asdict(normalised),
                 "measured_on": measured_on,
                 "written": write,
@@ -112,36 +121,57 @@ def calibrate(
         )
         return
     out.print(f"Measured on {measured_on}", soft_wrap=True)
-    _print(found)
+    _print(found, gallery)
     if normalised is None:
         out.print("There are not two cameras with enough images: no threshold for normalised descriptors.")
     else:
         out.print("With each camera's mean and deviation taken out of descriptors:")
-        _print(normalised)
+        _print(normalised, gallery)
     out.print(f"Plot                {plot}")
     out.print(f"Bundle              {'threshold written' if write else 'left as it is'}")
 
 
-def _threshold(found: Calibration, measured_on: str, bundle: Bundle) -> Threshold:
-    from models.manifest import Threshold
+@dataclass(frozen=True)
+class Question:
+    """What a threshold is to keep to.
 
-    return Threshold(
-        similarity=found.similarity,
-        false_match_rate=found.false_match_rate,
-        false_match_interval=found.false_match_interval,
-        true_match_rate=found.true_match_rate,
-        measured_on=measured_on,
-        fingerprint=bundle.fingerprint,
-    )
+    Attributes:
+        false_alarms: per search, on average.
+        gallery: images in it.
+        given: the false-match rate, where that was asked for in their place.
+    """
+
+    false_alarms: float
+    gallery: int
+    given: float | None
+
+    @property
+    def rate(self) -> float:
+        """Share of pairs of two vehicles that may match."""
+        return self.false_alarms / self.gallery if self.given is None else self.given
+
+    def __str__(self) -> str:
+        if self.given is not None:
+            return f"at most a share of {self.given:g} of the pairs of two vehicles"
+        return f"at most {self.false_alarms:g} false alarms per search in a gallery of {self.gallery:,}"
 
 
-def _print(found: Calibration) -> None:
+def _print(found: Calibration, gallery: int) -> None:
     low, high = found.false_match_interval
     near, far = found.similarity_interval
+    sure = (
+        f"as sure as {found.effective_pairs:,.0f} independent pairs"
+        if found.counted
+        else "too few pairs to count: by the tail of the similarities"
+    )
     out.print(f"Threshold           [bold]{found.similarity:.6f}[/] (95 %: {near:.6f} to {far:.6f})")
     out.print(
-        f"False-match rate    {found.false_match_rate:.3g} (95 %: {low:.2g} to {high:.2g}, "
-        f"as sure as {found.effective_pairs:,.0f} independent pairs)",
+        f"False alarms        {found.false_match_rate * gallery:.2g} per search in a gallery of {gallery:,} "
+        f"(95 %: {low * gallery:.2g} to {high * gallery:.2g})",
+        soft_wrap=True,
+    )
+    out.print(
+        f"False-match rate    {found.false_match_rate:.3g} (95 %: {low:.2g} to {high:.2g}, {sure})",
         soft_wrap=True,
     )
     out.print(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from models.terminal import err, out
@@ -15,7 +18,13 @@ from training.datasets.layouts import AUTO
 from training.evaluation.measurement import NAMES, Measurement, Way
 from training.evaluation.metrics import REIDENTIFICATION, shown
 
+if TYPE_CHECKING:
+    from training.datasets.dataset import Task
+    from training.evaluation.breakdown import Share
+    from training.evaluation.descriptors import Described
+
 REPORT = REIDENTIFICATION
+ON_SHEET = 12
 
 
 def evaluate(
@@ -26,29 +35,45 @@ def evaluate(
         list[Way] | None,
         typer.Option(help="A way of measuring; repeat it for several.", show_default="all of them"),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="A PNG to write: the worst of the queries whose first match is wrong."),
+    ] = None,
     runtime: Runtime = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON, unrounded.")] = False,
 ) -> None:
-    """Measure a bundle: mAP, CMC and mINP of every task of a data set, one row for each way of measuring.
+    """Measure a bundle: how often the first match is correct, for each pair of cameras and each type.
 
-    Gallery images of the probe's vehicle from the probe's camera are left out. The plain row is the first
-    stage as it is; what is done on top of it (second stage, camera-aware centring, query expansion, flip
-    augmentation) has rows of its own.
+    On top stands in one sentence what a service with this bundle does. Below it are mAP, CMC and mINP of
+    every task of the data set, one row for each way of measuring: the plain row is the first stage as it is;
+    what is done on top of it (second stage, camera-aware centring, query expansion, flip augmentation) has
+    rows of its own. Gallery images of the probe's vehicle from the probe's camera are left out. Intervals are
+    95 %, over vehicles.
     """
+    from dataclasses import asdict
+
     from models.bundle import BundleError
     from models.runtimes.forward import RuntimeNotAvailableError
     from training.datasets.image import DatasetError
-    from training.evaluation.protocol import evaluate as rows_of
-    from training.evaluation.protocol import inapplicable
+    from training.evaluation.breakdown import breakdown, sentence
+    from training.evaluation.protocol import describe_tasks, inapplicable, measure, measure_tasks
 
     ways = way or list(Way)
     try:
         models, dataset = open_both(bundle, data, layout, runtime)
+        left_out = {NAMES[w]: reason for w, reason in inapplicable(dataset, models).items() if w in ways}
+        served = Way.reranked if Way.reranked in ways and models.reranker is not None else Way.plain
         with bars() as progress:
-            rows = list(rows_of(dataset, models, ways, progress))
-    except (DatasetError, BundleError, RuntimeNotAvailableError, ValueError) as error:
+            described = describe_tasks(dataset, models, progress, strips=Way.reranked in ways)
+            task = dataset.tasks[0]
+            whole = measure(task, described, served, models.reranker, progress)
+            shares = breakdown(task, described, served, models.reranker, progress)
+            if sheet is not None:
+                title = f"{models.bundle.manifest.name} on {dataset.folder.resolve().name}, {task.name}"
+                wrong = _draw_sheet(task, described, sheet, title)
+            rows = list(measure_tasks(dataset, models, described, ways, progress))
+    except (DatasetError, BundleError, RuntimeNotAvailableError, ValueError, OSError) as error:
         raise refuse(error) from None
-    left_out = {NAMES[w]: reason for w, reason in inapplicable(dataset, models).items() if w in ways}
     fingerprint = models.bundle.fingerprint
     if as_json:
         out.print_json(
@@ -59,13 +84,69 @@ def evaluate(
                 "layout": dataset.layout,
                 "notes": list(dataset.notes),
                 "left_out": left_out,
+                "summary": sentence(whole),
+                "shares": [asdict(share) for share in shares],
                 "rows": [_plain(row) for row in rows],
             }
         )
         return
+    out.print(f"[bold]{sentence(whole)}[/]", soft_wrap=True)
     out.print(_table(rows, f"{models.bundle.manifest.name} ({fingerprint[:12]}) on {data}"))
+    for table in _share_tables(shares, NAMES[served]):
+        out.print(table)
     for name, reason in left_out.items():
         err.print(f"no row '{name}': {reason}")
+    if sheet is not None:
+        said = (
+            f"{wrong} queries whose first match is wrong" if wrong else "not written: no first match is wrong"
+        )
+        out.print(f"sheet    {sheet}: {said}", soft_wrap=True, markup=False)
+
+
+def _draw_sheet(task: Task, described: Described, sheet: Path, title: str) -> int:
+    """Draw the hardest queries of the first stage; how many are on the sheet."""
+    import numpy as np
+
+    from training.evaluation.assessment import assess
+    from training.evaluation.hardest import hardest
+    from training.features.extract import Features
+    from training.reporting.plots import draw_hardest
+
+    features = Features(described.images, described.descriptors.astype(np.float32, copy=False), None)
+    worst = hardest(task, assess(task, features).result, features, ON_SHEET)
+    if worst:
+        draw_hardest(worst, sheet, f"Worst of the queries whose first match is wrong: {title}, first stage")
+    return len(worst)
+
+
+def _share_tables(shares: Sequence[Share], way: str) -> Iterator[Table]:
+    """A table for the pairs of cameras and one for the types; what is worst stands first."""
+    for kind, about in (("camera pair", "query → gallery"), ("vehicle type", "type")):
+        of_kind = sorted((share for share in shares if share.kind == kind), key=lambda share: share.R1.mean)
+        if not of_kind:
+            continue
+        table = Table(
+            title=f"By {kind}, {way}",
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            collapse_padding=True,
+        )
+        table.add_column(about, overflow="fold")
+        for name in ("queries", "vehicles", "R1", "95 %", "mAP", "95 %"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for share in of_kind:
+            table.add_row(
+                escape(share.name),
+                f"{share.queries:,}",
+                f"{share.vehicles:,}",
+                *(
+                    text
+                    for found in (share.R1, share.mAP)
+                    for text in (f"{found.mean:.1f}", f"{found.low:.1f} to {found.high:.1f}")
+                ),
+            )
+        yield table
 
 
 def _plain(row: Measurement) -> dict[str, Any]:

@@ -21,6 +21,10 @@ class _Silent:
         return lambda _: None
 
 
+SILENT = _Silent()
+"""A progress that nobody sees."""
+
+
 def assess(task: Task, features: Features, reranker: StripReranker | None = None) -> Measurement:
     """Measure features of a task's images: cosine, same vehicle and camera left out.
 
@@ -34,9 +38,9 @@ def assess(task: Task, features: Features, reranker: StripReranker | None = None
     """
     if reranker is None:
         described = Described(features.images, features.descriptors, None)
-        return measure(task, described, Way.plain, None, _Silent())
+        return measure(task, described, Way.plain, None, SILENT)
     if features.strips is None:
         raise ValueError("re-ranking needs strips")
     strips = features.strips.astype(np.float16, copy=False)
     described = Described(features.images, features.descriptors, strips)
-    return measure(task, described, Way.reranked, SecondStage(reranker), _Silent())
+    return measure(task, described, Way.reranked, SecondStage(reranker), SILENT)

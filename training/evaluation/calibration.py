@@ -4,55 +4,30 @@ A false match is a pair of different vehicles at or above the threshold. The rat
 unordered pairs from different cameras. Pairs share vehicles and so are not independent: the sampling error
 comes from leaving out one vehicle after the other (jackknife), which gives the number of independent pairs
 that would be as good; Wilson's interval is taken with that number (after Korn and Graubard's interval for
-surveys).
+surveys). Where a rate is too low to be counted in so few pairs, `training.evaluation.tail` follows the tail
+of the similarities, and its intervals say how far that can be trusted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.retrieval import WORKSPACE, Side, similarity_chunks
+from training.evaluation.pairs import BINS, DECIMALS, Counts, Curves, count_pairs, pairs_of
+from training.evaluation.retrieval import WORKSPACE, Side
+from training.evaluation.tail import BELOW, LEAST, Tail, tail_size
 
-BINS = 2_000_000
-DECIMALS = 6
-COUNTED = 2**22
 MIN_FALSE_MATCHES = 30
 """Doddington's rule of 30: with 30 errors the true rate is nine times in ten within 30 % of the measured."""
 NORMAL_95 = 1.959964
 
-Counts = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-
 
 class CalibrationError(Exception):
     """A threshold that these pairs cannot give; the message says what they could give."""
-
-
-@dataclass(frozen=True)
-class Curves:
-    """How similar pairs are: counts in bins of equal width from -1 to 1.
-
-    Attributes:
-        same: pairs of one vehicle, `[BINS]`.
-        different: pairs of two vehicles, `[BINS]`.
-    """
-
-    same: Counts
-    different: Counts
-
-    @property
-    def edges(self) -> NDArray[np.float64]:
-        """The bins' lower edges, which are the thresholds, `[BINS]`."""
-        return edge(np.arange(BINS))
-
-    def match_rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """False- and true-match rate at each threshold, `[BINS]` each."""
-        return _at_or_above(self.different), _at_or_above(self.same)
 
 
 @dataclass(frozen=True)
@@ -69,6 +44,7 @@ class Calibration:
         negative_pairs: pairs of two vehicles.
         effective_pairs: independent pairs that would be as good.
         positive_pairs: pairs of one vehicle.
+        counted: whether the wanted rate was counted; else the tail of the similarities was followed to it.
     """
 
     similarity: float
@@ -80,11 +56,7 @@ class Calibration:
     negative_pairs: int
     effective_pairs: float
     positive_pairs: int
-
-
-def edge(bins: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Lower edges of bins, a millionth apart."""
-    return np.round(2 * bins / BINS - 1, DECIMALS)
+    counted: bool = True
 
 
 def calibrate(
@@ -103,8 +75,8 @@ def calibrate(
         report: called with the number of images done, of 2 N.
 
     Raises:
-        CalibrationError: fewer pairs of two vehicles than would give 30 false matches at that rate, no pair
-            of one vehicle, or more pairs at similarity 1 than the rate allows.
+        CalibrationError: too few pairs of two vehicles even to follow their tail to that rate, no pair of one
+            vehicle, or more pairs at similarity 1 than the rate allows.
         ValueError: the rate is not between 0 and 1, or a descriptor is not finite.
     """
     if not 0 < false_match_rate < 1:
@@ -119,9 +91,13 @@ def calibrate(
             f"false-match rate of {false_match_rate:g}; `lka-reid data check` finds copied images"
         )
     similarity = _lowest(curves, false_rates, false_match_rate)
-    totals, hits, matched = _count_by_vehicle(
-        images, similarity, workspace=workspace, report=lambda done: report(len(images) + done)
-    )
+
+    def second(done: int) -> None:
+        report(len(images) + done)
+
+    if negative * false_match_rate < MIN_FALSE_MATCHES:
+        return _followed(images, curves, similarity, false_match_rate, workspace, second), curves
+    totals, hits, matched = _count_by_vehicle(images, similarity, workspace=workspace, report=second)
     measured = int(hits.sum()) / 2 / negative
     effective = effective_pairs(totals, hits)
     low, high = wilson(false_match_rate, effective)
@@ -141,54 +117,80 @@ def calibrate(
     )
 
 
+def _followed(
+    images: Side,
+    curves: Curves,
+    least: float,
+    rate: float,
+    workspace: int,
+    report: Callable[[int], None],
+) -> Calibration:
+    """The threshold where the tail of the similarities reaches the rate.
+
+    Args:
+        images: N of them.
+        curves: of their pairs.
+        least: the lowest threshold at which no more pairs match than the rate allows.
+        rate: wanted.
+        workspace: bytes to work in.
+        report: called with the number of images done, of N.
+    """
+    negative, positive = int(curves.different.sum()), int(curves.same.sum())
+    tail = _tail_of(images, curves, workspace, report)
+    similarity = round(max(least, math.ceil(tail.threshold(rate) * 10**DECIMALS) / 10**DECIMALS), DECIMALS)
+    _, true_rates = curves.match_rates()
+    place = min(BINS - 1, int(np.searchsorted(curves.edges, similarity)))
+    estimate = tail.rate(similarity)
+    of_rate, of_threshold = tail.intervals(similarity, rate)
+    high = max(of_rate[1], estimate)
+    return Calibration(
+        similarity=similarity,
+        wanted=rate,
+        false_match_rate=estimate,
+        false_match_interval=(min(of_rate[0], estimate), high),
+        similarity_interval=(min(of_threshold[0], similarity), max(of_threshold[1], similarity)),
+        true_match_rate=float(true_rates[place]),
+        negative_pairs=negative,
+        effective_pairs=float(len(np.unique(images.vehicles))),
+        positive_pairs=positive,
+        counted=False,
+    )
+
+
+def _tail_of(images: Side, curves: Curves, workspace: int, report: Callable[[int], None]) -> Tail:
+    """The most similar pairs of two vehicles."""
+    wanted = tail_size(int(curves.different.sum()))
+    above = np.cumsum(curves.different[::-1])[::-1]
+    level = float(curves.edges[np.flatnonzero(above >= wanted)[-1]])
+    names, codes = np.unique(images.vehicles, return_inverse=True)
+    cameras, places = np.unique(images.cameras, return_inverse=True)
+    values: list[NDArray[np.float64]] = []
+    firsts: list[NDArray[np.intp]] = []
+    seconds: list[NDArray[np.intp]] = []
+    for number, (row, _, unlike, done) in enumerate(pairs_of(images, workspace)):
+        high = np.flatnonzero(unlike & (row >= level))
+        values.append(row[high])
+        firsts.append(np.full(len(high), codes[number], dtype=np.intp))
+        seconds.append(codes[number + 1 :][high])
+        report(done)
+    seen = np.zeros((len(names), len(cameras)), dtype=np.int64)
+    np.add.at(seen, (codes, places), 1)
+    return Tail(level, np.concatenate(values), np.concatenate(firsts), np.concatenate(seconds), seen)
+
+
 def _refuse_too_few(negative: int, positive: int, rate: float) -> None:
-    if negative * rate < MIN_FALSE_MATCHES:
+    if negative < LEAST or negative * rate < BELOW:
         able = (
-            f"The lowest rate that they can show is {MIN_FALSE_MATCHES / negative:.1e}"
-            if negative > MIN_FALSE_MATCHES
-            else "They cannot show any rate"
+            f"The lowest rate that they can say something of is {BELOW / negative:.1e}"
+            if negative >= LEAST
+            else f"They cannot show any rate: that takes {LEAST}"
         )
         raise CalibrationError(
             f"{negative:,} pairs of two vehicles from two cameras are too few for a false-match "
-            f"rate of {rate:g}: at least {MIN_FALSE_MATCHES / rate:,.0f} are needed, to expect "
-            f"{MIN_FALSE_MATCHES} false matches. {able}. Give images of more vehicles, or a higher rate"
+            f"rate of {rate:g}. {able}. Give images of more vehicles, or a higher rate"
         )
     if not positive:
         raise CalibrationError("no vehicle was seen by two cameras: there is no pair that should match")
-
-
-def count_pairs(
-    images: Side, *, workspace: int = WORKSPACE, report: Callable[[int], None] = lambda _: None
-) -> Curves:
-    """Similarities of all unordered pairs from different cameras, in bins."""
-    same, different = _Histogram(), _Histogram()
-    for row, alike, unlike, done in _pairs(images, workspace):
-        bins = np.clip((row + 1) * (BINS / 2), 0, BINS - 1).astype(np.int32)
-        same.add(bins[alike])
-        different.add(bins[unlike])
-        report(done)
-    return Curves(same.counts(), different.counts())
-
-
-class _Histogram:
-    """Counts in bins; what is added waits until there is enough of it, for counting touches every bin."""
-
-    def __init__(self) -> None:
-        self._counts = np.zeros(BINS, dtype=np.int64)
-        self._waiting: list[NDArray[np.int32]] = []
-        self._size = 0
-
-    def add(self, bins: NDArray[np.int32]) -> None:
-        self._waiting.append(bins)
-        self._size += len(bins)
-        if self._size >= COUNTED:
-            self.counts()
-
-    def counts(self) -> Counts:
-        if self._waiting:
-            self._counts += np.bincount(np.concatenate(self._waiting), minlength=BINS)
-            self._waiting, self._size = [], 0
-        return self._counts
 
 
 def _count_by_vehicle(
@@ -201,7 +203,7 @@ def _count_by_vehicle(
     names, codes = np.unique(images.vehicles, return_inverse=True)
     totals, hits = np.zeros(len(names), dtype=np.int64), np.zeros(len(names), dtype=np.int64)
     matched = 0
-    for number, (row, alike, unlike, done) in enumerate(_pairs(images, workspace)):
+    for number, (row, alike, unlike, done) in enumerate(pairs_of(images, workspace)):
         others, own = codes[number + 1 :], codes[number]
         above = row >= similarity
         matched += int(np.count_nonzero(above & alike))
@@ -210,20 +212,6 @@ def _count_by_vehicle(
             counts[own] += np.count_nonzero(mask)
         report(done)
     return totals, hits, matched
-
-
-def _pairs(images: Side, workspace: int) -> Iterator[tuple[NDArray[np.float64], Mask, Mask, int]]:
-    """For each image its similarities to all later ones, which of them are of the same vehicle, which of
-    another (both from other cameras), and the number of images done."""
-    _, vehicles = np.unique(images.vehicles, return_inverse=True)
-    _, cameras = np.unique(images.cameras, return_inverse=True)
-    for start, chunk in similarity_chunks(images, images, workspace):
-        for offset in range(len(chunk)):
-            number = start + offset
-            row = chunk[offset, number + 1 :].astype(np.float64)
-            apart = cameras[number + 1 :] != cameras[number]
-            alike = vehicles[number + 1 :] == vehicles[number]
-            yield row, alike & apart, apart & ~alike, number + 1
 
 
 def effective_pairs(totals: Counts, hits: Counts) -> float:
@@ -252,10 +240,6 @@ def wilson(rate: float, pairs: float) -> tuple[float, float]:
     reach = NORMAL_95 * math.sqrt(rate * (1 - rate) / pairs + square / (4 * pairs**2))
     scale = 1 + square / pairs
     return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
-
-
-def _at_or_above(counts: Counts) -> NDArray[np.float64]:
-    return np.asarray(np.cumsum(counts[::-1])[::-1] / counts.sum(), dtype=np.float64)
 
 
 def _lowest(curves: Curves, rates: NDArray[np.float64], wanted: float) -> float:

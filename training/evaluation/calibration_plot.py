@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
-from training.evaluation.calibration import BINS, Calibration, Curves, edge
+from training.evaluation.calibration import Calibration
+from training.evaluation.pairs import BINS, Curves, edge
 
 SAME, DIFFERENT, CHOSEN = "#1a9850", "#b2182b", "#2166ac"
 BARS = 80

@@ -1,4 +1,4 @@
-"""The queries with the lowest average precision."""
+"""The queries whose first match is wrong, those with the lowest average precision first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.features.extract import Features
 
 @dataclass(frozen=True)
 class HardQuery:
-    """A query with a low average precision.
+    """A query whose first match is wrong.
 
     Attributes:
         query: its image.
@@ -23,7 +23,9 @@ class HardQuery:
         best: rank of the first correct match.
         matches: the first images of the ranking.
         correct: whether each of them is of the query's vehicle.
+        similarities: of each of them to the query.
         first_correct: the correct match that ranks best.
+        similarity: its similarity to the query.
     """
 
     query: VehicleImage
@@ -31,13 +33,15 @@ class HardQuery:
     best: int
     matches: list[VehicleImage]
     correct: list[bool]
+    similarities: list[float]
     first_correct: VehicleImage
+    similarity: float
 
 
 def hardest(
     task: Task, result: RetrievalResult, features: Features, count: int, shown: int = 5
 ) -> list[HardQuery]:
-    """The queries with the lowest average precision, worst first, at most one for each vehicle.
+    """The queries whose first match is wrong, worst average precision first, at most one for each vehicle.
 
     Args:
         task: with a fixed gallery; of another there are none.
@@ -48,8 +52,10 @@ def hardest(
     """
     if task.gallery is None:
         return []
-    places = np.flatnonzero(result.first)
-    precision = of_queries(result, "mAP")
+    places = np.flatnonzero(result.first > 1)
+    if not len(places):
+        return []
+    precision = of_queries(result.where(result.first > 1), "mAP")
     rows = {image.path: row for row, image in enumerate(features.images)}
     gallery = features.descriptors[[rows[image.path] for image in task.gallery]]
     found: list[HardQuery] = []
@@ -71,7 +77,9 @@ def hardest(
                 best,
                 [task.gallery[i] for i in order[:shown]],
                 [bool(own[i]) for i in order[:shown]],
+                [float(similarities[i]) for i in order[:shown]],
                 task.gallery[order[best - 1]],
+                float(similarities[order[best - 1]]),
             )
         )
     return found

@@ -51,19 +51,45 @@ def evaluate(dataset: Dataset, models: Models, ways: list[Way], progress: Progre
     Raises:
         DatasetError: there is no task, no query of one has a match, or an image cannot be read.
     """
+    described = describe_tasks(dataset, models, progress, strips=Way.reranked in ways)
+    yield from measure_tasks(dataset, models, described, ways, progress)
+
+
+def describe_tasks(dataset: Dataset, models: Models, progress: Progress, *, strips: bool) -> Described:
+    """The images of all tasks, embedded once.
+
+    Raises:
+        DatasetError: there is no task, no query of one has a match, or an image cannot be read.
+    """
     require_measurable(dataset)
     images = images_to_measure(dataset)
-    second = models.reranker is not None and Way.reranked in ways
-    described = describe(
-        models.embedder, images, strips=second, report=progress.start("Embedding images", len(images))
+    return describe(
+        models.embedder,
+        images,
+        strips=strips and models.reranker is not None,
+        report=progress.start("Embedding images", len(images)),
     )
+
+
+def measure_tasks(
+    dataset: Dataset, models: Models, described: Described, ways: list[Way], progress: Progress
+) -> Iterator[Measurement]:
+    """Every task of a data set measured in each way that applies.
+
+    Args:
+        dataset: with tasks.
+        models: the bundle, loaded.
+        described: the tasks' images; the way `flip`, which comes last, changes them in place.
+        ways: wanted.
+        progress: receives how far the work is.
+    """
     left_out = inapplicable(dataset, models)
-    wanted = [way for way in Way if way in ways and way not in left_out]
-    # Flip augmentation changes the descriptors in place, so it comes last.
-    for way in wanted:
+    for way in (way for way in Way if way in ways and way not in left_out):
         if way is Way.flip:
             describe_flipped(
-                models.embedder, described, report=progress.start("Embedding mirrored images", len(images))
+                models.embedder,
+                described,
+                report=progress.start("Embedding mirrored images", len(described.images)),
             )
         for task in dataset.tasks:
             yield measure(task, described, way, models.reranker, progress)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from training.datasets.image import VehicleImage
 from training.evaluation.hardest import HardQuery
 from training.evaluation.measurement import Measurement
 from training.evaluation.metrics import cmc
@@ -18,6 +19,8 @@ from training.reporting.answer_sheet import CORRECT, PROBE, WRONG, show_image
 COLOURS = ("#2166ac", "#d6604d", "#1a9850", "#762a83", "#bf812d")
 STYLES = ("-", "--", ":")
 DPI = 130
+NAME = 14
+"""Letters of a vehicle's or a camera's name."""
 LONGEST = 50
 """Ranks of a CMC curve."""
 TICKS = (1, 5, 10, 20, 30, 40, 50)
@@ -138,18 +141,26 @@ def draw_cmc(found: Mapping[str, Sequence[Measurement]], out: Path) -> None:
     figure.savefig(out, facecolor="white")
 
 
-def draw_hardest(queries: Sequence[HardQuery], out: Path) -> None:
-    """A line for each query: its image, the first matches, and the first correct one with its rank."""
+def draw_hardest(queries: Sequence[HardQuery], out: Path, title: str = "") -> None:
+    """A line for each query: its image, the first matches, and the first correct one.
+
+    Below each image stand its vehicle and camera, and its similarity to the query.
+
+    Args:
+        queries: at least one.
+        out: the PNG.
+        title: above the sheet: of what it is.
+    """
     shown = max(len(query.matches) for query in queries)
     columns = shown + 3
-    figure = Figure(figsize=(1.5 * columns, 1.95 * len(queries) + 0.4), dpi=110)
+    figure = Figure(figsize=(1.5 * columns, 2.15 * len(queries) + 0.6), dpi=110)
     grid = figure.add_gridspec(
-        len(queries), columns, width_ratios=[1.15, 0.2, *[1] * shown, 1.15], wspace=0.08, hspace=0.42
+        len(queries), columns, width_ratios=[1.15, 0.2, *[1] * shown, 1.15], wspace=0.08, hspace=0.5
     )
     for line, hard in enumerate(queries):
         top = line == 0
-        label = f"{hard.query.vehicle_id}\nAP {100 * hard.precision:.1f} %"
         axes = figure.add_subplot(grid[line, 0])
+        label = _below(hard.query, f"AP {100 * hard.precision:.1f} %")
         show_image(axes, hard.query.path, "query" if top else "", PROBE, label)
         for place, (match, correct) in enumerate(zip(hard.matches, hard.correct, strict=True)):
             show_image(
@@ -157,13 +168,27 @@ def draw_hardest(queries: Sequence[HardQuery], out: Path) -> None:
                 match.path,
                 "first matches" if top and place == 0 else "",
                 CORRECT if correct else WRONG,
-                f"{place + 1}{' ✓' if correct else ''}",
+                _below(match, f"{place + 1}{' ✓' if correct else ''}  {hard.similarities[place]:.3f}"),
             )
         last = figure.add_subplot(grid[line, columns - 1])
         show_image(
-            last, hard.first_correct.path, "first correct" if top else "", CORRECT, f"rank {hard.best}"
+            last,
+            hard.first_correct.path,
+            "first correct" if top else "",
+            CORRECT,
+            _below(hard.first_correct, f"rank {hard.best}  {hard.similarity:.3f}"),
         )
+    if title:
+        figure.suptitle(title, fontsize=10, x=0.125, y=1 - 0.12 / figure.get_figheight(), ha="left")
     figure.savefig(out, bbox_inches="tight", facecolor="white")
+
+
+def _below(image: VehicleImage, figures: str) -> str:
+    """What stands below an image: its vehicle, its camera, and figures; long names are cut."""
+    names = [
+        name if len(name) <= NAME else f"{name[: NAME - 1]}…" for name in (image.vehicle_id, image.camera_id)
+    ]
+    return "\n".join([" · ".join(name for name in names if name), figures])
 
 
 def _plain(axes: Axes) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.commands.console import Waits, matches_table
+from service.commands.console import Waits, matches_table, verdict_line
 
 
 def answer(*judgements: bool | None) -> dict[str, Any]:
@@ -33,6 +33,24 @@ def test_a_table_says_what_is_a_match_only_where_a_threshold_does(
     }
     assert columns.get("match") == shown
     assert columns["image id"] == ["a.jpg"] * len(judgements)
+
+
+@pytest.mark.parametrize(
+    ("judgements", "shown"),
+    [
+        ((False, False), "no match"),
+        ((False, True), "match: 1 of 2"),
+        ((None, None), None),
+        ((), None),
+    ],
+)
+def test_a_vehicle_that_no_enrolled_image_is_near_to_is_called_no_match(
+    judgements: tuple[bool | None, ...], shown: str | None
+) -> None:
+    line = verdict_line(answer(*judgements))
+    assert (line is None) == (shown is None)
+    if line is not None and shown is not None:
+        assert line.replace("[bold]", "").replace("[/]", "").startswith(shown)
 
 
 def test_the_reason_of_a_wait_is_printed_once_for_a_while(

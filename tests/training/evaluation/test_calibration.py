@@ -19,12 +19,13 @@ from tests.training.datasets import trees
 from training.evaluation.calibration import (
     CalibrationError,
     calibrate,
-    count_pairs,
     effective_pairs,
     wilson,
 )
 from training.evaluation.calibration_plot import plot_calibration
+from training.evaluation.pairs import count_pairs
 from training.evaluation.retrieval import Side
+from training.evaluation.tail import pair_count
 from training.evaluation.variants import normalised
 
 
@@ -82,11 +83,52 @@ def test_pairs_of_one_camera_do_not_count() -> None:
 
 def test_a_rate_that_the_pairs_are_too_few_for_is_refused_with_what_they_can_show() -> None:
     side = images(40)
-    with pytest.raises(CalibrationError, match=r"1,560 pairs .* at least 30,000 .* show is 1\.9e-02"):
-        calibrate(side, 1e-3)
-    assert calibrate(side, 0.02)[0].false_match_rate <= 0.02
+    with pytest.raises(CalibrationError, match=r"1,560 pairs .* too few .* something of is 6\.4e-06"):
+        calibrate(side, 1e-6)
+    assert calibrate(side, 0.02)[0].counted
     with pytest.raises(CalibrationError, match="cannot show any rate"):
         calibrate(images(3), 1e-3)
+
+
+def test_a_rate_too_low_to_count_is_followed_along_the_tail_and_no_pair_passes_that_was_seen() -> None:
+    side = images(30)
+    found, curves = calibrate(side, 1e-4)
+    assert not found.counted
+    _, different = pairs(side)
+    assert found.similarity > max(different)
+    assert found.false_match_rate == pytest.approx(1e-4, rel=0.05)
+    low, high = found.false_match_interval
+    # 870 pairs say little of one in 10,000, and the interval does not hide it.
+    assert low < 5e-5 < 4e-4 < high
+    assert found.similarity_interval[0] < found.similarity < found.similarity_interval[1]
+    true_rates = curves.match_rates()[1]
+    assert found.true_match_rate == true_rates[np.searchsorted(curves.edges, found.similarity)]
+
+
+def test_the_tail_counts_pairs_as_loops_do() -> None:
+    source = np.random.default_rng(0)
+    seen, weights = source.integers(0, 3, (5, 3)), source.integers(0, 3, 5).astype(np.float64)
+    rows = [(v, c) for v in range(5) for c in range(3) for _ in range(seen[v, c])]
+    wanted = sum(
+        weights[a] * weights[b] for (a, one), (b, other) in combinations(rows, 2) if a != b and one != other
+    )
+    assert pair_count(seen, weights) == pytest.approx(wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [1e-3, 1e-4])
+def test_the_interval_of_thirty_vehicles_covers_the_true_rate(rate: float) -> None:
+    truth = images(700, seed=1, dim=32)
+    different = truth.store[::2] @ truth.store[1::2].T
+    different = different[~np.eye(len(different), dtype=bool)]
+    covered, draws = 0, 12
+    for seed in range(draws):
+        chosen = np.random.default_rng(seed).choice(700, 30, replace=False)
+        rows = np.sort(np.concatenate((2 * chosen, 2 * chosen + 1)))
+        found, _ = calibrate(Side(truth.store, rows, truth.vehicles[rows], truth.cameras[rows]), rate)
+        low, high = found.false_match_interval
+        covered += low <= float(np.mean(different >= found.similarity)) <= high
+    assert covered >= 10
 
 
 def test_without_a_vehicle_before_two_cameras_nothing_is_calibrated() -> None:
@@ -196,9 +238,31 @@ def test_the_command_writes_the_threshold_and_leaves_the_fingerprint(
     assert after.manifest.threshold_for("off") == after.manifest.threshold
 
 
+@pytest.mark.slow
+def test_the_command_answers_in_false_alarms_per_search(tmp_path: Path, command: Command) -> None:
+    bundle = write_colour_bundle(tmp_path / "bundle")
+    words = [
+        "--bundle",
+        bundle,
+        "--data",
+        trees.manifest(tmp_path / "data", 30),
+        "--plot",
+        tmp_path / "p.png",
+    ]
+    words += ["--false-alarms", 0.5, "--gallery", 500]
+    outcome = command("calibrate", *words)
+    assert outcome.code == 0, outcome.err
+    assert "per search in a gallery of 500" in outcome.out
+    assert "too few pairs to count" in outcome.out
+    threshold = Bundle.load(bundle).manifest.threshold
+    assert threshold is not None
+    assert threshold.measured_on.endswith("at most 0.5 false alarms per search in a gallery of 500")
+    assert threshold.false_match_rate <= 1e-3 < threshold.false_match_interval[1]
+
+
 def test_the_command_refuses_and_leaves_the_bundle(tmp_path: Path, command: Command) -> None:
     bundle = write_colour_bundle(tmp_path / "bundle")
-    outcome = command("calibrate", "--bundle", bundle, "--data", trees.manifest(tmp_path / "data", 30))
+    outcome = command("calibrate", "--bundle", bundle, "--data", trees.manifest(tmp_path / "data", 5))
     assert (outcome.code, outcome.out) == (2, "")
     assert "too few for a false-match rate of 0.001" in outcome.err
     assert Bundle.load(bundle).manifest.threshold is None
