@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from models.selection import ChannelSelection
+
 CANDIDATES = 10
 Distance = Literal["place", "attention"]
 REACH = 0.35
@@ -34,6 +36,7 @@ class RerankerConfig:
         grid: (rows, columns) of parts, whose places the attention then knows; None for strips, whose it does
             not.
         weighted: the distances of the strips are weighed by what is learned of each, not alike.
+        selection: channels of the strips are selected, image by image, before the scores (DCS-Attention).
 
     Raises:
         ValueError: a grid or weights for a distance that has none.
@@ -47,6 +50,7 @@ class RerankerConfig:
     sharpness: float = 4.0
     grid: tuple[int, int] | None = None
     weighted: bool = False
+    selection: bool = False
 
     def __post_init__(self) -> None:
         if self.distance == "place" and (self.grid is not None or self.weighted):
@@ -69,9 +73,20 @@ class Attention(nn.Module):
     Queries and keys start as the strips themselves, scaled: a strip looks at the other image's strips that
     are like it. (Strips have unit length: with weights of the usual size all scores are nearly 0, every
     strip looks at all others evenly, and training does not get away from there.)
+
+    With a selection, an image's queries and keys keep the channels that the mean of its strips selects
+    (DCS-Attention, arXiv 2505.08961): two images are compared by the channels that both have selected.
     """
 
-    def __init__(self, width: int, heads: int, sharpness: float, grid: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        sharpness: float,
+        grid: tuple[int, int] | None = None,
+        *,
+        selection: bool = False,
+    ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"a strip width of {width} does not split into {heads} heads")
@@ -83,17 +98,28 @@ class Attention(nn.Module):
             layer.weight.data.mul_((sharpness * heads * (width / heads) ** 0.5) ** 0.5)
             nn.init.zeros_(layer.bias)
         self.position = nn.Parameter(nearness(*grid)) if grid is not None else None
+        self.selection = ChannelSelection(width) if selection else None
 
     def attention(self, queries: Tensor, context: Tensor) -> Tensor:
         """Weights `[..., heads, s, s]` of each query strip over the context's strips; rows sum to 1.
 
         Leading dimensions broadcast, so that a probe is projected once for all its candidates.
         """
-        q, k = self._split(self.query(queries)), self._split(self.key(context))
+        q, k = self.query(queries), self.key(context)
+        if self.selection is not None:
+            q, k = q * self._selected(queries), k * self._selected(context)
+        q, k = self._split(q), self._split(k)
         scores: Tensor = q @ k.transpose(-2, -1) / (q.shape[-1] ** 0.5)
         if self.position is not None:
             scores = scores + self.position
         return scores.softmax(dim=-1)
+
+    def _selected(self, strips: Tensor) -> Tensor:
+        """1 for the channels that an image's strips `[..., s, d]` select, else 0: `[..., 1, d]`; or all 1."""
+        if self.selection is None:
+            return strips.new_ones(())
+        mask: Tensor = self.selection(strips.mean(dim=-2, keepdim=True))
+        return mask
 
     def _split(self, x: Tensor) -> Tensor:
         split: Tensor = x.unflatten(-1, (self.heads, -1))
@@ -114,8 +140,8 @@ class CrossAttention(Attention):
     plain distance of the strips.
     """
 
-    def __init__(self, width: int, heads: int, sharpness: float) -> None:
-        super().__init__(width, heads, sharpness)
+    def __init__(self, width: int, heads: int, sharpness: float, *, selection: bool = False) -> None:
+        super().__init__(width, heads, sharpness, selection=selection)
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
         nn.init.zeros_(self.output.weight)
@@ -125,7 +151,11 @@ class CrossAttention(Attention):
         """Strips `[..., s, d]` -> queries, keys and values `[..., heads, s, d / heads]`, in one product."""
         layers = (self.query, self.key, self.value)
         weight, bias = torch.cat([x.weight for x in layers]), torch.cat([x.bias for x in layers])
-        projected = nn.functional.linear(strips, weight, bias).unflatten(-1, (3, self.heads, -1))
+        projected = nn.functional.linear(strips, weight, bias).unflatten(-1, (3, -1))
+        if self.selection is not None:
+            mask = self._selected(strips)
+            projected = projected * torch.stack([mask, mask, torch.ones_like(mask)], dim=-2)
+        projected = projected.unflatten(-1, (self.heads, -1))
         queries, keys, values = (each.transpose(-3, -2) for each in projected.unbind(-3))
         return queries, keys, values
 
@@ -171,8 +201,10 @@ class StripReranker(nn.Module):
     def _attention(self) -> Attention:
         config = self.config
         if config.distance == "attention":
-            return Attention(config.strip_width, config.heads, config.sharpness, config.grid)
-        return CrossAttention(config.strip_width, config.heads, config.sharpness)
+            return Attention(
+                config.strip_width, config.heads, config.sharpness, config.grid, selection=config.selection
+            )
+        return CrossAttention(config.strip_width, config.heads, config.sharpness, selection=config.selection)
 
     def embed(self, probes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Probes `[B, s, d]`, candidates `[B, n, s, d]` -> E_p and E_c, `[B, n, s, d]` each.

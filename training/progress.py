@@ -46,6 +46,8 @@ class EpochRow:
         seconds: spent on them.
         memory_gib: most that this process has held: on the GPU where it computes there, else resident.
         measured: accuracy by name, where this epoch was measured.
+        figures: what else is watched, by name.
+        warnings: what a person should look at.
     """
 
     epoch: int
@@ -57,6 +59,8 @@ class EpochRow:
     seconds: float
     memory_gib: float
     measured: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
@@ -76,6 +80,8 @@ class CheckRow:
         lists_per_second: of training, without the check.
         seconds: spent on it, in this run.
         memory_gib: as in `EpochRow`.
+        figures: as in `EpochRow`.
+        warnings: as in `EpochRow`.
     """
 
     step: int
@@ -86,6 +92,8 @@ class CheckRow:
     lists_per_second: float
     seconds: float
     memory_gib: float
+    figures: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models.reranker import CrossAttention, RerankerConfig, StripReranker, mixing, strip_distance
+from models.reranker import CrossAttention, Distance, RerankerConfig, StripReranker, mixing, strip_distance
 from tests.models import reference
+from training.export.bundle import write_second_stage
+from training.export.parity import check_second_stage, random_strips
 
 WIDTH, STRIPS = 32, 6
 
@@ -229,3 +232,46 @@ def test_a_grid_belongs_to_the_distance_along_the_attention() -> None:
         RerankerConfig(distance="place", weighted=True)
     config = RerankerConfig(distance="attention", grid=(2, 3))
     assert RerankerConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("distance", ["place", "attention"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_selection_takes_channels_out_of_the_scores(distance: Distance, *, shared: bool) -> None:
+    torch.manual_seed(3)
+    config = RerankerConfig(
+        strip_width=WIDTH, heads=4, selection=True, distance=distance, shared=shared, sharpness=1.0
+    )
+    model = StripReranker(config).double().eval()
+    attention = model.probe_attention
+    assert attention.selection is not None
+    torch.nn.init.zeros_(attention.selection.logits.weight)
+    kept = torch.arange(WIDTH) % 2 == 0
+    attention.selection.logits.bias.data = torch.where(kept, 1.0, -1.0).double()
+    probes, others, _ = pairs(candidates=1)
+    found = attention.attention(probes, others[:, 0])
+    q, k = attention.query(probes) * kept, attention.key(others[:, 0]) * kept
+    for head in range(4):
+        own = slice(8 * head, 8 * head + 8)
+        scores = q[..., own] @ k[..., own].transpose(-2, -1) / 8**0.5
+        torch.testing.assert_close(found[:, head], scores.softmax(dim=-1))
+
+
+def test_both_ways_to_the_distance_select_alike() -> None:
+    torch.manual_seed(4)
+    model = StripReranker(RerankerConfig(strip_width=WIDTH, heads=4, selection=True)).double().eval()
+    torch.nn.init.normal_(mixing(model.probe_attention).output.weight, std=0.3)
+    probes, others, similarities = pairs()
+    expected = strip_distance(*model.embed(probes, others))
+    torch.testing.assert_close(model(probes, others, similarities), expected)
+
+
+@pytest.mark.slow
+def test_a_re_ranker_with_a_selection_exports_with_parity(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    model = StripReranker(RerankerConfig(strip_width=WIDTH, heads=4, selection=True)).eval()
+    torch.nn.init.normal_(mixing(model.probe_attention).output.weight, std=0.3)
+    write_second_stage(model, STRIPS, tmp_path, "fp32")
+    source = torch.Generator().manual_seed(0)
+    distance, attention = check_second_stage(model, random_strips((STRIPS, WIDTH), source), tmp_path, source)
+    assert distance < 1e-5
+    assert attention < 1e-5

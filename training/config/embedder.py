@@ -116,6 +116,15 @@ class InputConfig(Section):
     )
 
 
+class SelectionConfig(Section):
+    """How the mixer `dcs` learns which channels to attend by: the temperature of its Gumbel-softmax."""
+
+    start: Positive = Field(default=2.0, description="temperature of the first step")
+    end: Positive = Field(
+        default=0.5, description="of the last step; in between it falls by the same factor every step"
+    )
+
+
 class RunConfig(Section):
     """How the machine is used; apart from `precision` and `deterministic`, no result depends on it."""
 
@@ -150,6 +159,7 @@ class TrainingConfig(Section):
     average: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="decay of the exponential average of the weights, per step; 0 for none"
     )
+    selection: SelectionConfig = SelectionConfig()
     run: RunConfig = RunConfig()
 
 

@@ -64,6 +64,8 @@ class RerankerTraining:
         steps: at most.
         check_every: steps between two looks at the validation loss; the best one's weights are kept.
         seed: of everything that is drawn.
+        selection_start: temperature of the selection of channels at the first step, if there is one.
+        selection_end: at the last step.
     """
 
     candidates: int = 10
@@ -76,6 +78,8 @@ class RerankerTraining:
     steps: int = 120
     check_every: int = 40
     seed: int = 0
+    selection_start: float = 2.0
+    selection_end: float = 0.5
 
 
 class ListsConfig(Section):
@@ -162,6 +166,10 @@ class RerankerShapeConfig(Section):
         default=False, description="weigh the distances of the strips by what is learned of each"
     )
 
+    selection: bool = Field(
+        default=False, description="select channels of the strips before the scores (DCS-Attention)"
+    )
+
     def build(self, strip_width: int, grid: tuple[int, int] | None = None) -> RerankerConfig:
         """The re-ranker's own configuration.
 
@@ -187,6 +195,10 @@ class RerankerTrainingConfig(Section):
     check_every: Count = Field(
         default=1000, description="steps between two looks at the validation loss, and two checkpoints"
     )
+    selection_start: Positive = Field(
+        default=2.0, description="shape.selection: temperature of its Gumbel-softmax at the first step"
+    )
+    selection_end: Positive = Field(default=0.5, description="shape.selection: at the last step")
 
     @model_validator(mode="after")
     def _ends_with_a_check(self) -> Self:

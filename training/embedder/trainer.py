@@ -19,6 +19,7 @@ from training.embedder.optimiser import make_optimiser, make_schedule
 from training.loading.loader import Batch, Batches
 from training.loop import Loop
 from training.progress import EpochRow, Observer, Progress, memory_gib
+from training.selection import Selections
 from training.signals import StopRequest
 
 Measure = Callable[[int, LKAReID], dict[str, float]]
@@ -69,6 +70,8 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             average = get_ema_multi_avg_fn(config.average)
             self.averaged = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
             modules["average"] = self.averaged
+        selection = config.selection
+        self._selections = Selections(self.network, selection.start, selection.end, process)
         self._scaler = torch.amp.GradScaler(process.device.type, enabled=config.run.precision == "fp16")
         self._learn = torch.compile(self.network.learn) if config.run.compile else self.network.learn
         optimiser = make_optimiser(self.network, config.optimiser)
@@ -116,6 +119,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """See `embedder_loss`."""
         run, device = self.config.run, self.process.device
+        self._selections.anneal(self.step, self.steps)
         moved = batch.to(device, torch.channels_last if run.channels_last else torch.contiguous_format)
         dtype = torch.float16 if run.precision == "fp16" else torch.bfloat16
         with torch.autocast(device.type, dtype, enabled=run.precision != "fp32"):
@@ -151,6 +155,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         if self.measure is not None and self.process.first:
             measured = self.measure(self.period, self.result)
         self.process.barrier()
+        figures, warnings = self._selections.take()
         return EpochRow(
             epoch=self.period,
             epochs=self.periods,
@@ -161,6 +166,8 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             seconds=seconds,
             memory_gib=memory_gib(self.process.device),
             measured=measured,
+            figures=figures,
+            warnings=warnings,
         )
 
     def emit(self, observer: Observer, row: EpochRow) -> None:
@@ -181,12 +188,13 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         return self.loader.sampler.vehicles * self.loader.sampler.per_vehicle
 
     def state(self) -> dict[str, Any]:
-        """The scale of fp16 losses."""
-        return {"scaler": self._scaler.state_dict()}
+        """The scale of fp16 losses, and what has been selected in the epoch under way."""
+        return {"scaler": self._scaler.state_dict(), "selections": self._selections.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with the scale of fp16 losses."""
+        """Go on with the scale of fp16 losses, and counting what is selected."""
         self._scaler.load_state_dict(state["scaler"])
+        self._selections.restore(state["selections"])
 
 
 def freeze_norms(network: nn.Module) -> None:

@@ -37,6 +37,7 @@ class EventLog(Observer):
         self._writer.add_scalar("memory GiB", row.memory_gib, row.step)
         for name, value in row.measured.items():
             self._writer.add_scalar(f"accuracy/{name}", value, row.step)
+        self._watch(row)
         self._writer.flush()
 
     def check(self, row: CheckRow) -> None:
@@ -48,7 +49,13 @@ class EventLog(Observer):
         self._writer.add_scalar("learning rate", row.learning_rate, row.step)
         self._writer.add_scalar("lists per second", row.lists_per_second, row.step)
         self._writer.add_scalar("memory GiB", row.memory_gib, row.step)
+        self._watch(row)
         self._writer.flush()
+
+    def _watch(self, row: EpochRow | CheckRow) -> None:
+        if self._writer is not None:
+            for name, value in row.figures.items():
+                self._writer.add_scalar(f"watched/{name}", value, row.step)
 
     def finished(self) -> None:
         """Write out what is left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -100,12 +101,14 @@ class ConsoleReporter(Reporter):
         left = self._left(row.step)
         width = len(str(row.epochs))
         measured = "".join(f"  {name} {value:.1f}" for name, value in row.measured.items())
+        measured += _figures(row.figures)
         self._console.print(
             f"epoch {row.epoch:>{width}}/{row.epochs}  {_losses(row.losses)}  lr {row.learning_rate:.1e}  "
             f"{row.images_per_second:.0f} images/s  {row.memory_gib:.1f} GiB  left {_clock(left)}{measured}",
             highlight=False,
             soft_wrap=True,
         )
+        self._warn(row.warnings)
 
     def check(self, row: CheckRow) -> None:
         """A re-ranker's validation loss has been computed."""
@@ -114,10 +117,15 @@ class ConsoleReporter(Reporter):
         self._console.print(
             f"step {row.step:>{len(str(row.steps))}}/{row.steps}  loss {row.loss:.4f}{validation}  "
             f"lr {row.learning_rate:.1e}  {row.lists_per_second:.0f} lists/s  {row.memory_gib:.1f} GiB  "
-            f"left {_clock(left)}",
+            f"left {_clock(left)}{_figures(row.figures)}",
             highlight=False,
             soft_wrap=True,
         )
+        self._warn(row.warnings)
+
+    def _warn(self, warnings: Sequence[str]) -> None:
+        for warning in warnings:
+            self._console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
 
     def _left(self, step: int) -> float:
         """Seconds that the rest will take, by the steps that this run has made."""
@@ -144,6 +152,10 @@ class ConsoleReporter(Reporter):
 
 def _losses(losses: dict[str, float]) -> str:
     return "  ".join(f"{SHORT.get(name, name)} {value:.3f}" for name, value in losses.items())
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return "".join(f"  {name} {value:.3f}" for name, value in figures.items())
 
 
 def _clock(seconds: float) -> str:

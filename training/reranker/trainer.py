@@ -19,6 +19,7 @@ from training.distributed import Process
 from training.loop import Loop
 from training.progress import CheckRow, Observer, Progress, memory_gib
 from training.reranker.mining import Fold
+from training.selection import Selections
 from training.signals import StopRequest
 
 Chosen = tuple[Fold, NDArray[np.integer]]
@@ -106,6 +107,9 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
         self._number = {vehicle: i for i, vehicle in enumerate(identities)}
         self.classifier = Classifier(folds[0].inputs, len(identities)).to(device)
         self.best = copy.deepcopy(self.model)
+        self._selections = Selections(
+            self.model, config.selection_start, config.selection_end, Process(device)
+        )
         self.validation_losses: dict[int, float] = {}
         self._source = np.random.default_rng(config.seed)
         self._parameters = [*self.model.parameters(), *self.classifier.parameters()]
@@ -151,6 +155,7 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
     def losses(self, batch: Chosen) -> dict[str, Tensor]:
         """Ranking loss plus alpha times the classification loss."""
         fold, chosen = batch
+        self._selections.anneal(self.step, self.config.steps)
         return {"training": _loss(self.model, self.classifier, fold, chosen, self._number, self.config)}
 
     def descend(self, total: Tensor) -> None:
@@ -168,6 +173,7 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
     def row(self, losses: dict[str, float], steps: int, seconds: float) -> CheckRow:
         """Compute the validation loss, and say what is known."""
         self._check()
+        figures, warnings = self._selections.take()
         return CheckRow(
             step=self.step,
             steps=self.steps,
@@ -177,6 +183,8 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
             lists_per_second=steps * self.config.batch / seconds if seconds else 0.0,
             seconds=seconds,
             memory_gib=memory_gib(self.process.device),
+            figures=figures,
+            warnings=warnings,
         )
 
     def emit(self, observer: Observer, row: CheckRow) -> None:
@@ -195,11 +203,16 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
     def state(self) -> dict[str, Any]:
         """What draws the batches, and the validation losses."""
         losses = list(self.validation_losses.items())
-        return {"source": self._source.bit_generator.state, "validation_losses": losses}
+        return {
+            "source": self._source.bit_generator.state,
+            "validation_losses": losses,
+            "selections": self._selections.state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on with what draws the batches, and the validation losses."""
         self._source.bit_generator.state = state["source"]
+        self._selections.restore(state["selections"])
         self.validation_losses.update({int(step): loss for step, loss in state["validation_losses"]})
 
 

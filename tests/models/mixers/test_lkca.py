@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,10 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.mixers.lkca import FASTER, LKCA, VIEWS, LargeKernel, by_attention, by_convolution
-from models.network import Branch, LKAReID, NetworkConfig
 from tests.models import reference
-from training.export.bundle import export_embedder, for_inference
-from training.export.parity import check_parity
 
 
 @settings(max_examples=60, deadline=None)
@@ -82,21 +77,3 @@ def test_an_untrained_mixer_hands_the_map_on_and_learns() -> None:
 def test_channels_that_do_not_split_are_refused() -> None:
     with pytest.raises(ValueError, match="6 channels do not split into 4 heads"):
         LKCA(6, (4, 4), heads=4)
-
-
-@pytest.mark.slow
-def test_a_network_with_lkca_exports_with_parity(tmp_path: Path) -> None:
-    torch.manual_seed(4)
-    shape = NetworkConfig(
-        (Branch("lkca", "triplet"), Branch("conv", "triplet")),
-        width=4,
-        depth=(1, 1, 1, 1),
-        image_size=(48, 64),
-    )
-    network = LKAReID(shape).eval()
-    mixer = network.get_submodule("branches.0.0.conv2.mix")
-    assert isinstance(mixer, LargeKernel)
-    torch.nn.init.normal_(mixer.kernel)
-    served = for_inference(network, "fp32")
-    export_embedder(served, tmp_path / "embedder.onnx", "fp32")
-    assert check_parity(served, None, tmp_path).cosine > 0.99999

@@ -15,11 +15,11 @@ def test_every_mixer_keeps_the_shape_of_the_map(name: str) -> None:
 
 
 def test_the_papers_mixers_are_there() -> None:
-    assert set(MIXERS) >= {"conv", "mhsa", "lka", "hca", "lkca"}
+    assert set(MIXERS) >= {"conv", "mhsa", "lka", "hca", "lkca", "dcs"}
 
 
 def test_an_unknown_mixer_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown mixer 'lkc'; there are conv, hca, lka, lkca, mhsa"):
+    with pytest.raises(ValueError, match="unknown mixer 'lkc'; there are conv, dcs, hca, lka, lkca, mhsa"):
         Branch("lkc", "triplet")
 
 
