@@ -13,9 +13,11 @@ from service.identifiers import MAX_IMAGE_ID
 
 
 class Open(Enum):
-    """Routes that need no scope: for everybody; or by a setting of this name, and else for any key."""
+    """Routes that need no scope: for everybody; for any key; or for any key unless a setting of this
+    name opens them."""
 
     ALWAYS = "always"
+    ANY_KEY = "any key"
     METRICS = "metrics_public"
     DOCS = "docs_public"
 
@@ -65,11 +67,14 @@ RULES = (
     Rule("POST", f"{ONE_CAMERA}/calibration", KeyScope.ENROLL, "calibrate"),
     Rule("DELETE", f"{ONE_CAMERA}/calibration", KeyScope.ENROLL, "forget-calibration"),
     Rule("GET", ONE_CAMERA, KeyScope.ENROLL, "camera"),
+    Rule("GET", "/access", Open.ANY_KEY),
     # Whoever restarts or balances the service has no key; the answers hold nothing of the images.
     Rule("GET", "/health/live", Open.ALWAYS),
     Rule("GET", "/health/ready", Open.ALWAYS),
     Rule("GET", "/metrics", Open.METRICS),
-    Rule("GET", "/", Open.DOCS),
+    # The console asks for a key itself; its files are the same for everybody.
+    Rule("GET", "/", Open.ALWAYS),
+    Rule("GET", "/console/{name}", Open.ALWAYS),
     Rule("GET", "/docs", Open.DOCS),
     Rule("GET", "/docs/{name}", Open.DOCS),
     Rule("GET", "/openapi.json", Open.DOCS),

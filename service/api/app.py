@@ -27,9 +27,10 @@ from service.api.middleware.prefix import PrefixMiddleware
 from service.api.middleware.request import REQUEST_ID, RequestMiddleware
 from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
-from service.api.routes import cameras, explain, health, query
+from service.api.routes import access, cameras, explain, health, query
 from service.api.routes import gallery as gallery_routes
 from service.api.uploads import Uploads
+from service.console import routes as console
 from service.inference.protocols import Models
 from service.observability.metrics import Metrics
 from service.resources import Resources
@@ -160,8 +161,10 @@ def create_app(
         explain.router,
         gallery_routes.router,
         cameras.router,
+        access.router,
         health.router,
         docs_page.router,
+        console.router,
     ):
         app.include_router(router)
     openapi.install(app)

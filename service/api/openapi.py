@@ -79,7 +79,8 @@ def _describe_access(operation: dict[str, Any], rule: Rule) -> None:
         kinds = _FOR_A_SCOPE
     else:
         # The empty one: a setting may open it to everybody.
-        operation["security"] = [{}, *({name: []} for name in SCHEMES)]
+        anybody: list[dict[str, list[str]]] = [] if rule.needs is Open.ANY_KEY else [{}]
+        operation["security"] = anybody + [{name: []} for name in SCHEMES]
     for status, response in responses(*kinds).items():
         if status == INTERNAL.status:
             continue

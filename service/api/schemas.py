@@ -212,6 +212,7 @@ class QueryAnswer(BaseModel):
                         }
                     ],
                     "reranked": True,
+                    "match_threshold": 0.62,
                     "gallery_size": 1284,
                     "timings_ms": {
                         "decode": 2.1,
@@ -231,6 +232,9 @@ class QueryAnswer(BaseModel):
     reranked: bool = Field(
         description="whether the second stage scored any match; false when it was not asked for, when the "
         "bundle has none, and when there was nothing to score"
+    )
+    match_threshold: float | None = Field(
+        default=None, description="similarity from which on `is_match` is true; null where that is null"
     )
     gallery_size: int
     timings_ms: Timings

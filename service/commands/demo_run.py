@@ -106,6 +106,7 @@ def run(port: int, data_dir: Path, manifest: Path = MANIFEST, bundle: Path = DEF
     with _stopping_by_signal(), _serving(command, data_dir / "service.log") as service:
         with ServiceClient(f"http://{HOST}:{port}") as client:
             _await_ready(client, service, data_dir / "service.log")
+            out.print(f"The console is at [bold]{client.url}/[/]\n")
             show(client, images)
         out.print("\n[bold]The service keeps running; Ctrl-C ends it.[/]")
         code = service.wait()

@@ -42,5 +42,6 @@ def test_the_demo_prints_a_ranked_answer_keeps_serving_and_ends_with_ctrl_c(tmp_
     finally:
         demo.kill()
     said = log.read_text(encoding="utf-8")
+    assert said.index(f"The console is at http://127.0.0.1:{port}/") < said.index("81 images enrolled")
     for wanted in ("81 images enrolled", "Ranked answer", "/docs", "curl -F image=@"):
         assert wanted in said

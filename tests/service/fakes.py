@@ -172,24 +172,25 @@ def running(
     *,
     pool: DecodePool | None = None,
     await_ready: bool = True,
+    at: int = 0,
     **settings: Any,
 ) -> Iterator[Running]:
-    """Run a service in a thread."""
+    """Run a service in a thread, on a free port or `at` one."""
     models = models or make_models()
     gallery = open_gallery(folder / "gallery", strips=models.reranker is not None)
     app = create_app(
         Settings(data_dir=folder, **settings), models=models, gallery=gallery, pool=pool or decode_pool()
     )
-    with gallery, serving(app) as url, httpx.Client(base_url=url, timeout=20) as client:
+    with gallery, serving(app, port=at) as url, httpx.Client(base_url=url, timeout=20) as client:
         if await_ready:
             wait_until_ready(client)
         yield Running(app, models, gallery, client, url)
 
 
 @contextmanager
-def serving(app: FastAPI, bounds: Bounds | None = None) -> Iterator[str]:
-    """Serve an application on a free port of 127.0.0.1."""
-    sock = listen("127.0.0.1", 0)
+def serving(app: FastAPI, bounds: Bounds | None = None, port: int = 0) -> Iterator[str]:
+    """Serve an application on a port of 127.0.0.1, a free one where none is named."""
+    sock = listen("127.0.0.1", port)
     server = server_for(app, app.state.settings, bounds)
     thread = threading.Thread(target=server.run, args=([sock],))
     thread.start()

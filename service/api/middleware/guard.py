@@ -81,6 +81,7 @@ class Guard:
         except Exception as error:
             await _refuse(error, scope, receive, send)
             return
+        scope["state"]["key"] = key
         scope["state"]["caller"] = key.id if key is not None else address_group(_address(connection))
         if rule.action is None:
             await self._app(scope, receive, send)
@@ -110,7 +111,7 @@ class Guard:
         return key
 
     def _is_open(self, needs: KeyScope | Open) -> bool:
-        if isinstance(needs, KeyScope):
+        if isinstance(needs, KeyScope) or needs is Open.ANY_KEY:
             return False
         return needs is Open.ALWAYS or bool(getattr(self._settings, needs.value))
 

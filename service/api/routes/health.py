@@ -1,4 +1,4 @@
-"""Health, metrics, and the way to the documentation."""
+"""Health and metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from service.api.lifecycle import Lifecycle
 from service.api.problems import responses
 from service.api.readiness import Readiness
 from service.api.schemas import Live, Ready
-from service.version import VERSION
 
 router = APIRouter(tags=["health"])
 
@@ -58,11 +57,3 @@ async def ready(
 async def metrics(metrics: MetricsInUse) -> Response:
     """A histogram for each stage, the batches, the queue, the gallery, and requests by route and status."""
     return Response(await to_thread.run_sync(metrics.exposition), media_type=CONTENT_TYPE_PLAIN_0_0_4)
-
-
-@router.get("/", include_in_schema=False)
-async def root(request: Request) -> dict[str, str]:
-    """Where to look."""
-    prefix = request.scope.get("root_path", "")
-    paths = {"docs": "/docs", "ready": "/health/ready", "metrics": "/metrics"}
-    return {"service": "lka-reid", "version": VERSION} | {key: prefix + path for key, path in paths.items()}

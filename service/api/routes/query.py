@@ -58,6 +58,7 @@ async def query(
     return QueryAnswer(
         matches=[_match(rank, ranked, threshold) for rank, ranked in enumerate(ranking.matches, start=1)],
         reranked=ranking.reranked,
+        match_threshold=None if threshold is None else threshold.similarity,
         gallery_size=ranking.gallery_size,
         normalisation=NormalisationUsed.of(ranking.normalisation, settings.camera_normalisation),
         timings_ms=Timings(**{stage: round(1000 * spent, 3) for stage, spent in seconds.items()}),

@@ -38,7 +38,9 @@ LET_IN = {
     "GET /health/live": EVERYBODY,
     "GET /health/ready": EVERYBODY,
     "GET /metrics": KEYS,
-    "GET /": KEYS,
+    "GET /access": KEYS,
+    "GET /": EVERYBODY,
+    "GET /console/{name}": EVERYBODY,
     "GET /docs": KEYS,
     "GET /docs/{name}": KEYS,
     "GET /openapi.json": KEYS,
@@ -59,7 +61,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 def ask(shared: Guarded, route: str, holder: str) -> httpx.Response:
     method, template = route.split(" ")
-    path = template.replace("{name}", "start.js")
+    path = template.replace("/docs/{name}", "/docs/start.js").replace("{name}", "app.js")
     path = re.sub(r"{.*?}", "no-such-image", path)
     headers = {
         "nobody": {},
@@ -119,11 +121,11 @@ def test_the_description_names_the_scopes() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "paths"),
-    [("metrics_public", {"/metrics"}), ("docs_public", {"/", "/docs", "/docs/start.js", "/openapi.json"})],
+    [("metrics_public", {"/metrics"}), ("docs_public", {"/docs", "/docs/start.js", "/openapi.json"})],
 )
 def test_a_setting_opens_what_it_names(tmp_path: Path, setting: str, paths: set[str]) -> None:
     with guarded(tmp_path, **{setting: True}) as it:
-        for path in ("/metrics", "/", "/docs", "/docs/start.js", "/openapi.json", "/gallery"):
+        for path in ("/metrics", "/docs", "/docs/start.js", "/openapi.json", "/gallery", "/access"):
             assert it.service.client.get(path).status_code == (200 if path in paths else 401)
 
 

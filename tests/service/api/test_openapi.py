@@ -58,6 +58,7 @@ def test_it_has_the_routes(schema: dict[str, Any]) -> None:
         "GET /cameras/{camera_id}",
         "POST /cameras/{camera_id}/calibration",
         "DELETE /cameras/{camera_id}/calibration",
+        "GET /access",
         "GET /health/live",
         "GET /health/ready",
         "GET /metrics",

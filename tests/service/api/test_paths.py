@@ -28,7 +28,17 @@ from tests.service.fakes import (
     write_bundle,
 )
 
-ROUTES = ("/", "/docs", "/docs/start.js", "/openapi.json", "/health/live", "/health/ready", "/metrics")
+ROUTES = (
+    "/",
+    "/console/app.js",
+    "/access",
+    "/docs",
+    "/docs/start.js",
+    "/openapi.json",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+)
 
 
 def assert_no_path(response: httpx.Response, *secret: Path) -> None:

@@ -169,11 +169,9 @@ def test_two_applications_count_apart(service: Running, tmp_path: Path) -> None:
         assert samples(other)["lka_reid_stage_seconds_count", (("stage", "total"),)] == 0
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
 def test_the_way_to_the_documentation_is_shown(shared_service: Running, path: str) -> None:
-    response = shared_service.client.get(path)
-    assert response.status_code == 200
-    assert path != "/" or response.json()["docs"] == "/docs"
+    assert shared_service.client.get(path).status_code == 200
 
 
 def test_a_damaged_gallery_is_an_error_of_its_own_and_not_ready(tmp_path: Path) -> None:

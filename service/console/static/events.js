@@ -1,0 +1,13 @@
+/** What one part of the console tells the others. */
+
+const target = new EventTarget();
+
+/** Tell all who listen. */
+export function emit(name, detail = null) {
+  target.dispatchEvent(new CustomEvent(name, { detail }));
+}
+
+/** Listen: `key-changed`, `key-refused`, `lost`, `found`, `gallery-changed`, `search-with`. */
+export function on(name, listener) {
+  target.addEventListener(name, (event) => listener(event.detail));
+}

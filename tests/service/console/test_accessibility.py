@@ -1,0 +1,72 @@
+"""The console leaves nobody out: by axe's rules, at a phone's width, and at 200 % zoom."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.service.console.conftest import Open
+from tests.service.console.test_search import PROBE, enroll
+from tests.service.fakes import Running
+
+pytestmark = pytest.mark.browser
+
+SERIOUS = ("serious", "critical")
+
+
+def found(page: Page) -> list[str]:
+    """What axe finds serious, with the elements."""
+    results = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in results
+        if rule["impact"] in SERIOUS
+        for node in rule["nodes"]
+    ]
+
+
+def is_too_wide(page: Page) -> bool:
+    """Whether the page has to be moved sideways to be read."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_a_search(service: Running, open_console: Open, scheme: str) -> None:
+    enroll(service)
+    page = open_console(service.url, color_scheme=scheme)
+    expect(page.locator("#probe-file")).to_be_attached()
+    assert found(page) == []
+    page.set_input_files("#probe-file", PROBE)
+    expect(page.locator(".card")).to_have_count(4)
+    assert found(page) == []
+    page.get_by_role("button", name="Time line").click()
+    assert found(page) == []
+    page.locator(".sighting .face").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert found(page) == []
+
+
+def test_axe_does_find_what_is_wrong(console: Page) -> None:
+    console.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    assert any(line.startswith("button-name") for line in found(console))
+
+
+# 640 px wide at two pixels a pixel is what 200 % zoom makes of a screen of 1280.
+@pytest.mark.parametrize(
+    ("width", "height", "scale"), [(360, 740, 3), (640, 400, 2)], ids=["phone", "zoom 200 %"]
+)
+def test_a_narrow_page_is_read_downwards_alone(
+    service: Running, open_console: Open, width: int, height: int, scale: int
+) -> None:
+    enroll(service)
+    page = open_console(service.url, viewport={"width": width, "height": height}, device_scale_factor=scale)
+    page.set_input_files("#probe-file", PROBE)
+    expect(page.locator(".card")).to_have_count(4)
+    assert not is_too_wide(page)
+    for shown in ("By vehicle", "Time line", "Ranking"):
+        page.get_by_role("button", name=shown).click()
+        assert not is_too_wide(page), shown
+    page.locator(".card .face").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert not is_too_wide(page)

@@ -1,0 +1,194 @@
+"""An investigator searches: from an image to its matches, one by one, beside the probe, and on paper."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import FilePayload, Page, expect
+
+from tests.service.console.conftest import Open
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file
+
+pytestmark = pytest.mark.browser
+
+PROBE: FilePayload = {"name": "probe.png", "mimeType": "image/png", "buffer": image_file(RED)}
+
+
+def enroll(service: Running) -> None:
+    """Three vehicles; the one of the probe before two cameras, one image without a time."""
+    for image_id, colour, fields in (
+        (
+            "gate/red 1.png",
+            RED,
+            {"vehicle_id": "red", "camera_id": "gate", "captured_at": "2026-03-01T08:00:00Z"},
+        ),
+        ("yard/red 2.png", (200, 40, 40), {"vehicle_id": "red", "camera_id": "yard"}),
+        (
+            "gate/green.png",
+            GREEN,
+            {"vehicle_id": "green", "camera_id": "gate", "captured_at": "2026-03-01T09:00:00Z"},
+        ),
+        ("blue.png", BLUE, {"vehicle_id": '=2+2,"x"', "captured_at": "2026-03-01T10:00:00Z"}),
+    ):
+        assert service.enroll(image_file(colour), image_id=image_id, **fields).status_code == 201
+
+
+@pytest.fixture
+def answered(service: Running, open_console: Open) -> Page:
+    """The console with an answer."""
+    enroll(service)
+    page = open_console(service.url)
+    page.set_input_files("#probe-file", PROBE)
+    expect(page.locator(".card")).to_have_count(4)
+    return page
+
+
+def ranking(page: Page) -> list[str | None]:
+    return [face.get_attribute("data-image-id") for face in page.locator(".card .face").all()]
+
+
+def test_a_chosen_image_is_answered_by_matches_with_their_images(answered: Page) -> None:
+    assert ranking(answered)[:2] == ["gate/red 1.png", "yard/red 2.png"]
+    first = answered.locator(".card").first
+    expect(first).to_contain_text("1.000")
+    expect(first).to_contain_text("gate")
+    expect(first).to_contain_text("2026-03-01")
+    expect(first.locator("img")).to_have_js_property("naturalWidth", 32)
+    expect(answered.get_by_role("heading", name="4 matches")).to_be_visible()
+
+
+def test_a_dropped_and_a_pasted_image_are_searched_with(service: Running, open_console: Open) -> None:
+    enroll(service)
+    page = open_console(service.url)
+    expect(page.locator(".drop")).to_be_visible()
+    for event, kind in (("drop", "dataTransfer"), ("paste", "clipboardData")):
+        page.evaluate(
+            """([event, kind, bytes]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([new Uint8Array(bytes)], `${event}.png`, {type: "image/png"}));
+                const type = event === "paste" ? ClipboardEvent : DragEvent;
+                const fired = new type(event, {[kind]: transfer, bubbles: true, cancelable: true});
+                document.querySelector(".view-search").dispatchEvent(fired);
+            }""",
+            [event, kind, list(image_file(GREEN))],
+        )
+        expect(page.locator("#probe-name")).to_have_text(f"{event}.png")
+        expect(page.locator(".card .face").first).to_have_attribute("data-image-id", "gate/green.png")
+
+
+def test_what_is_asked_for_is_sent_and_the_second_stage_can_be_left_out(
+    service: Running, answered: Page
+) -> None:
+    answered.get_by_label("Matches", exact=True).fill("2")
+    answered.get_by_label("re-rank").uncheck()
+    expect(answered.locator(".card")).to_have_count(2)
+    expect(answered.locator(".answer-head")).to_contain_text("first stage only")
+    assert service.models.reranker is not None
+    calls = len(service.models.reranker.calls)
+    answered.get_by_role("button", name="Search", exact=True).click()
+    expect(answered.locator(".result[aria-busy]")).to_have_count(0)
+    assert len(service.models.reranker.calls) == calls
+
+
+def test_a_movement_of_the_second_stage_and_the_threshold_are_shown(
+    service: Running, open_console: Open
+) -> None:
+    enroll(service)
+    assert service.models.reranker is not None
+    service.models.reranker.answer = lambda distances: -distances
+    page = open_console(service.url)
+    page.route(
+        "**/query",
+        lambda route: route.fulfill(response=route.fetch(), json=_with_threshold(route.fetch().json())),
+    )
+    page.set_input_files("#probe-file", PROBE)
+    first = page.locator(".card").first
+    expect(first.locator(".moved")).to_have_text("▲3")
+    expect(first.locator(".threshold")).to_have_attribute("title", "threshold 0.750")
+    expect(first.locator(".face")).to_have_attribute("aria-label", re.compile("below the threshold"))
+    expect(page.locator(".card.above")).to_have_count(2)
+
+
+def _with_threshold(answer: dict[str, object]) -> dict[str, object]:
+    """What a calibrated bundle would answer; the fake one has no threshold."""
+    matches = answer["matches"]
+    assert isinstance(matches, list)
+    for match in matches:
+        match["is_match"] = match["similarity"] >= 0.75
+    return answer | {"match_threshold": 0.75}
+
+
+def test_matches_are_shown_by_vehicle_and_along_time(answered: Page) -> None:
+    answered.get_by_role("button", name="By vehicle").click()
+    group = answered.get_by_role("region", name="red", exact=True)
+    expect(group.locator(".card")).to_have_count(2)
+    expect(group).to_contain_text("2 images · 2 cameras")
+    answered.get_by_role("button", name="Time line").click()
+    lane = answered.get_by_role("list", name="Matches of gate, by time")
+    expect(lane.get_by_role("button")).to_have_count(2)
+    expect(answered.locator(".timeline .card")).to_have_count(1)
+    assert answered.get_by_role("heading", name="Without a time").is_visible()
+
+
+def test_the_keyboard_goes_from_match_to_match_and_opens_the_pair(answered: Page) -> None:
+    answered.locator(".card .face").first.focus()
+    answered.keyboard.press("ArrowRight")
+    expect(answered.locator(".card .face").nth(1)).to_be_focused()
+    answered.keyboard.press("x")
+    expect(answered.locator(".card").nth(1).get_by_role("checkbox")).to_be_checked()
+    answered.keyboard.press("Enter")
+    pair = answered.get_by_role("dialog")
+    expect(pair).to_contain_text("yard/red 2.png")
+    expect(pair.locator(".why")).to_contain_text("no")
+    answered.keyboard.press("ArrowRight")
+    expect(pair).to_contain_text("Match 3")
+    answered.keyboard.press("Escape")
+    expect(pair).to_have_count(0)
+    expect(answered.locator(".card .face").nth(2)).to_be_focused()
+
+
+def test_a_match_becomes_the_probe(answered: Page) -> None:
+    third = ranking(answered)[2] or ""
+    answered.locator(".card").nth(2).get_by_role("button", name="Search with this one").click()
+    expect(answered.locator("#probe-name")).to_have_text(third.split("/")[-1])
+    expect(answered.locator(".card .face").first).to_have_attribute("data-image-id", third)
+
+
+def test_an_answer_is_saved_as_a_table_that_no_program_computes(answered: Page) -> None:
+    with answered.expect_download() as saving:
+        answered.get_by_role("button", name="CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(saving.value.path()).read_text(encoding="utf-8"))))
+    assert [row["image_id"] for row in rows] == ranking(answered)
+    assert rows[0]["probe"] == "probe.png"
+    assert float(rows[0]["similarity"]) == pytest.approx(1, abs=1e-5)
+    [blue] = [row for row in rows if row["image_id"] == "blue.png"]
+    assert blue["vehicle_id"] == '\'=2+2,"x"'
+
+
+def test_the_page_to_print_has_the_probe_and_every_image(answered: Page) -> None:
+    answered.get_by_role("button", name="Report").click()
+    report = answered.get_by_role("article", name="Report")
+    expect(report.get_by_role("button", name="Print")).to_be_enabled()
+    sizes = report.locator("img").evaluate_all("images => images.map((image) => image.naturalWidth)")
+    assert sizes == [32] * 5
+    assert len(answered.pdf()) > 10_000
+    report.get_by_role("button", name="Back to the answer").click()
+    expect(answered.locator(".card").first).to_be_visible()
+
+
+def test_a_file_that_is_no_image_is_answered_in_the_services_words(console: Page) -> None:
+    console.set_input_files(
+        "#probe-file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"not an image at all"}
+    )
+    alert = console.get_by_role("alert").filter(has_text="The image cannot be used")
+    expect(alert).to_contain_text("Request")
+    expect(alert.get_by_role("button", name="Search again")).to_be_visible()
+
+
+def test_an_empty_gallery_says_so(console: Page) -> None:
+    console.set_input_files("#probe-file", PROBE)
+    expect(console.locator("#result")).to_contain_text("The gallery is empty")
