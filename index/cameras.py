@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from index.changes import DESCRIPTORS
 from index.checksums import checked, checksum
+from index.descriptors import unpack_bytes
 from index.errors import DamagedImageError
 from index.rows import SELECT, read_record
 from index.sums import Sums
@@ -71,7 +72,7 @@ class Cameras:
         self._dim = descriptor_dim
 
     def enrolled(self, cameras: Sequence[str | None], descriptors: Sequence[NDArray[np.float32]]) -> None:
-        """Count images that were just enrolled: the camera, None for none, and descriptor `[d]` of each."""
+        """Count images just enrolled: the camera, None for none, and descriptor `[d]` as stored of each."""
         try:
             for camera_id in dict.fromkeys(cameras):
                 its = [one for one, camera in zip(descriptors, cameras, strict=True) if camera == camera_id]
@@ -81,7 +82,7 @@ class Cameras:
             self.recompute()
 
     def deleted(self, camera_id: str | None, descriptor: NDArray[np.float32]) -> None:
-        """Count an image `[d]` no more that was just deleted."""
+        """Count an image no more that was just deleted: its descriptor `[d]` as it was stored."""
         try:
             held = self._held(camera_id or NO_CAMERA, ENROLLED)
             self._put(camera_id or NO_CAMERA, ENROLLED, held - Sums.of(descriptor[np.newaxis]))
@@ -130,7 +131,7 @@ class Cameras:
             except DamagedImageError as error:
                 log.warning("%s; it is left out of its camera's statistics", error)
                 continue
-            yield camera_id or NO_CAMERA, np.frombuffer(sound, dtype="<f4").astype(np.float32)
+            yield camera_id or NO_CAMERA, unpack_bytes([sound])[0]
 
     def _held(self, camera_id: str, source: Source) -> Sums:
         row = self._connection.execute(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.checksums import checked
+from index.descriptors import unpack_bytes
 
 CHUNK = 256  # descriptors in memory at a time while the index is filled; 8 MiB at d = 8192
 
@@ -23,7 +24,7 @@ COUNT = "SELECT count(*) FROM record NOT INDEXED"
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Ids `[n]`, descriptors `[n, d]` as they were enrolled, and the camera of each, None for none."""
+    """Ids `[n]`, descriptors `[n, d]` as they are stored, and the camera of each, None for none."""
 
     ids: NDArray[np.int64]
     descriptors: NDArray[np.float32]
@@ -131,5 +132,4 @@ def described(connection: sqlite3.Connection, query: str = DESCRIPTORS, *values:
     while rows := cursor.fetchmany(CHUNK):
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         data = [checked("descriptor", row[1], row[0], row[3], row[4]) for row in rows]
-        flat = np.frombuffer(b"".join(data), dtype="<f4").astype(np.float32)
-        yield Described(ids, flat.reshape(len(rows), -1), [row[2] for row in rows])
+        yield Described(ids, unpack_bytes(data), [row[2] for row in rows])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.camera_report import LocalCameras
+from index.descriptors import as_stored
 from index.disk import create_folder
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.estimation import Mode
@@ -163,7 +164,7 @@ class LocalGallery:
             seen.add(enrollment.image_id)
         if not enrollments:
             return []
-        descriptors = np.stack([enrollment.descriptor for enrollment in enrollments])
+        descriptors = as_stored(np.stack([enrollment.descriptor for enrollment in enrollments]))
         cameras = [enrollment.camera_id for enrollment in enrollments]
 
         def follow(done: Inserted) -> None:

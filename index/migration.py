@@ -2,8 +2,9 @@
 
 The order is the protocol. First the whole database is copied to `backup-version-N/gallery.sqlite`, where N is
 the version found: to a partial file, fsync, rename, fsync of the folder. Then each step from one version to
-the next, with the version's number, is one transaction, and so is the new fingerprint. A process killed in
-between leaves a database of one version, and the next opening goes on from there, with a new backup.
+the next, with the version's number, is one transaction, and so is the new fingerprint. What is too much for
+one goes before it (`PREPARATIONS`), in tables that the version does not know of. A process killed in between
+leaves a database of one version, and the next opening goes on from there, with a new backup.
 
 A backup is the gallery as the earlier software knows it. The first opening after `KEPT_DAYS` removes it.
 """
@@ -20,6 +21,7 @@ from shutil import disk_usage, rmtree
 
 import numpy as np
 
+from index import float16_step
 from index.checksums import INSERT_CHECKSUMS, checksum, record_checksum
 from index.connections import DATABASE, transaction
 from index.disk import create_folder, sync
@@ -27,7 +29,7 @@ from index.errors import GalleryMigrationError
 from index.private import create_file
 from index.sums import Sums
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 KEPT_DAYS = 7
 SPARE = 16 << 20  # bytes beside the backup that must be free, for the steps
 PAGES = 2048  # of the database that are copied at a time; 8 MiB
@@ -50,6 +52,8 @@ def migrate(
             saved = _back_up(connection, database, version)
             log.info("bringing the gallery to schema version %d; a copy of it is %s", SCHEMA_VERSION, saved)
             for number in range(version, SCHEMA_VERSION):
+                if number in PREPARATIONS:
+                    PREPARATIONS[number](connection)
                 with transaction(connection):
                     STEPS[number](connection)
                     connection.execute(f"PRAGMA user_version = {number + 1}")
@@ -232,5 +236,8 @@ STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     1: _spell_enroll,
     2: _add_checksums,
     3: _add_camera_statistics,
+    4: float16_step.use_copies,
 }
 """From each version to the next. A step stays as it was released: it spells out the tables that it makes."""
+PREPARATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {4: float16_step.copy_descriptors}
+"""What goes before a step in transactions of its own, and can be gone on with after a kill."""

@@ -11,7 +11,7 @@ import numpy as np
 from index.changes import Changes
 from index.normalisation import RAW, Normalisation
 from index.record import GalleryHeader
-from index.snapshot import Manifest, SnapshotError, SnapshotFolder
+from index.snapshot import EarlierSnapshotError, Manifest, SnapshotError, SnapshotFolder
 from index.vectors import Vectors
 
 log = logging.getLogger(__name__)
@@ -40,11 +40,11 @@ def recover(
 ) -> Recovered:
     """Bring the index back.
 
-    A snapshot is used if its file is what its manifest says, if it belongs to this gallery and to this
-    history of it, if this normalisation made its vectors, and if after the changes since then it holds the
-    very ids of the database. One under a fingerprint that the header's supersedes gets the header's.
-    Otherwise the file and the reason are logged and the index is built from the database, as it is without
-    `use_snapshot`.
+    A snapshot is used if it is of this format and its file is what its manifest says, if it belongs to this
+    gallery and to this history of it, if this normalisation made its vectors, and if after the changes since
+    then it holds the very ids of the database. One under a fingerprint that the header's supersedes gets the
+    header's. Otherwise the file and the reason are logged and the index is built from the database, as it is
+    without `use_snapshot`.
     """
     if not use_snapshot:
         return _built(changes, header, normalisation)
@@ -57,7 +57,8 @@ def recover(
         if not np.array_equal(vectors.ids(), changes.ids()):
             raise snapshots.manifest_error("its snapshot does not hold the records of the database")
     except SnapshotError as error:
-        log.warning("vector snapshot not used, building the index from the database: %s", error)
+        level = logging.INFO if isinstance(error, EarlierSnapshotError) else logging.WARNING
+        log.log(level, "vector snapshot not used, building the index from the database: %s", error)
         return _built(changes, header, normalisation)
     snapshots.sweep(manifest)
     return Recovered(vectors, manifest, rejected=False)
@@ -89,6 +90,7 @@ def _restored(
         if not changes.reach_back_to(0):
             raise snapshots.manifest_error("is missing")
         return Vectors(header.descriptor_dim, normalisation)
+    snapshots.check_format(manifest)
     if manifest.history not in ("", changes.history()):
         raise snapshots.manifest_error("was made of another gallery's database")
     if manifest.normalisation != normalisation.token:

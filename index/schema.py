@@ -46,7 +46,8 @@ TABLES = (
         enrolled_at INTEGER NOT NULL,
         media_type TEXT NOT NULL
     ) STRICT""",
-    """CREATE TABLE descriptor (
+    # In quotes as a migration leaves it.
+    """CREATE TABLE "descriptor" (
         record_id INTEGER PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
         data BLOB NOT NULL
     ) STRICT""",

@@ -20,6 +20,7 @@ SNAPSHOT = "snapshot"
 MANIFEST = "manifest.json"
 
 EARLIER = ".faiss"  # index files of schema version 1
+FORMAT = 2  # 1: vectors of descriptors that were not yet rounded to float16
 PIECE = 1 << 23  # bytes that are read and hashed at a time
 
 _SUFFIX = ".bin"
@@ -34,13 +35,17 @@ class SnapshotError(Exception):
         super().__init__(f"{file}: {reason}")
 
 
+class EarlierSnapshotError(SnapshotError):
+    """One that an earlier version wrote: nothing is wrong with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What a snapshot is: the index `file`, its sha256, and the state of the gallery it holds.
 
     `sequence` and `token` name the last change in it, `normalisation` is the token of what made its vectors,
-    `written_at` is in seconds since 1970, and `history` is the id of the database that it was made of, ""
-    where an earlier version wrote it.
+    `written_at` is in seconds since 1970, `history` is the id of the database that it was made of, "" where
+    an earlier version wrote it, and `format` says how to read the file.
     """
 
     file: str
@@ -53,6 +58,7 @@ class Manifest:
     written_at: float
     normalisation: int = RAW_TOKEN
     history: str = ""
+    format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,12 @@ class SnapshotFolder:
     def manifest_error(self, reason: str) -> SnapshotError:
         """The error for a manifest that is in order but not this gallery's."""
         return SnapshotError(self._path / MANIFEST, reason)
+
+    def check_format(self, manifest: Manifest) -> None:
+        """Raise SnapshotError unless this version reads it: EarlierSnapshotError where an earlier one did."""
+        if manifest.format != FORMAT:
+            kind = EarlierSnapshotError if manifest.format < FORMAT else SnapshotError
+            raise kind(self._path / MANIFEST, f"is of format {manifest.format}, this version's is {FORMAT}")
 
     def vectors(self, manifest: Manifest, normalisation: Normalisation = RAW) -> Vectors:
         """The index of the file that the manifest names, found to be what it says. Raises SnapshotError."""
@@ -215,10 +227,11 @@ def _parsed(content: object) -> Manifest | None:
         "written_at": float,
         "normalisation": int,
         "history": str,
+        "format": int,
     }
     if isinstance(content, dict):
         # Earlier versions knew none.
-        content = {"normalisation": RAW_TOKEN, "history": ""} | content
+        content = {"normalisation": RAW_TOKEN, "history": "", "format": 1} | content
     if not isinstance(content, dict) or set(content) != set(kinds):
         return None
     if not all(isinstance(content[name], kind) for name, kind in kinds.items()):

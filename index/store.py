@@ -20,6 +20,7 @@ from index.cameras import Cameras
 from index.changes import Changes
 from index.checksums import INSERT_CHECKSUMS, checked, checksum, record_checksum
 from index.connections import DATABASE, Connections, transaction
+from index.descriptors import ITEM_BYTES, as_stored, pack, unpack_bytes
 from index.errors import (
     DamagedImageError,
     DuplicateImageError,
@@ -108,7 +109,7 @@ class Store:
                 sequence = self.changes.enrolled(ids[-1])
             self.cameras.enrolled(
                 [enrollment.camera_id for enrollment in enrollments],
-                [enrollment.descriptor for enrollment in enrollments],
+                list(as_stored(np.stack([enrollment.descriptor for enrollment in enrollments]))),
             )
         self._images += len(ids)
         self._acknowledged.note(sequence, self._images)
@@ -211,7 +212,7 @@ class Store:
             data = checked("descriptor", record.image_id, row[0], *(stored or (None, None)))
         except DamagedImageError:
             return None
-        return record.camera_id, np.frombuffer(data, dtype="<f4").astype(np.float32)
+        return record.camera_id, unpack_bytes([data])[0]
 
     def record(self, image_id: str) -> Record:
         """One record. Raises UnknownImageError."""
@@ -276,7 +277,7 @@ class Store:
         return int(added[0])
 
     def _insert_blobs(self, record_id: int, enrollment: Enrollment, row: tuple[Any, ...]) -> None:
-        descriptor = enrollment.descriptor.astype("<f4").tobytes()
+        descriptor = pack(enrollment.descriptor).tobytes()
         self._writer.execute("INSERT INTO descriptor VALUES (?, ?)", (record_id, descriptor))
         self._writer.execute("INSERT INTO image VALUES (?, ?)", (record_id, enrollment.image))
         strips = None if enrollment.strips is None else enrollment.strips.astype("<f2").tobytes()
@@ -308,7 +309,7 @@ class Store:
 def _size(enrollment: Enrollment) -> int:
     """Bytes that it takes, and what SQLite adds."""
     strips = 0 if enrollment.strips is None else enrollment.strips.nbytes
-    return len(enrollment.image) + enrollment.descriptor.nbytes + strips + OVERHEAD
+    return len(enrollment.image) + ITEM_BYTES * enrollment.descriptor.size + strips + OVERHEAD
 
 
 def _check_known(image_id: str) -> None:

@@ -23,13 +23,16 @@ from index import (
     GalleryMigrationError,
     GalleryShapeError,
     LocalGallery,
+    float16_step,
     migration,
 )
 from index.acknowledged import ACKNOWLEDGED
 from index.connections import DATABASE
+from index.descriptors import as_stored
 from index.migration import KEPT_DAYS, SCHEMA_VERSION, SPARE, STEPS, migrate
 from index.snapshot import MANIFEST
-from tests.index.samples import Open, earlier_version, enrollment, version_1
+from tests.index.cameras import assert_statistics_are_recomputed_ones
+from tests.index.samples import DIM, Open, earlier_version, enrollment, version_1
 
 BACKUP = "backup-version-1"
 DAY = 86_400
@@ -320,3 +323,71 @@ def test_a_backup_that_was_opened_as_a_gallery_is_nobodys_to_remove(folder: Path
     (backup / DATABASE).replace(folder / DATABASE)
     with pytest.raises(GalleryMigrationError, match=f"{BACKUP} holds a gallery that has been in use"):
         open_gallery()
+
+
+@pytest.mark.parametrize("kind", ["closed", "killed"])
+def test_a_gallery_of_version_4_keeps_everything_and_its_descriptors_in_half_the_bytes(
+    folder: Path, open_gallery: Open, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier_version(4, kind, folder)
+    with open_gallery() as gallery:
+        _assert_holds(gallery, "adef", "model-a")
+        assert_statistics_are_recomputed_ones(gallery)
+        for name in "adef":
+            [[match]] = gallery.search(enrollment(name).descriptor[np.newaxis], k=1)
+            [stored] = as_stored(enrollment(name).descriptor[np.newaxis])
+            assert match.similarity == float((stored.astype(np.float64) * enrollment(name).descriptor).sum())
+        gallery.enroll(enrollment("g"))
+        gallery.delete("a")
+        assert_statistics_are_recomputed_ones(gallery)
+    with open_gallery() as gallery:
+        _assert_holds(gallery, "defg", "model-a")
+    assert caplog.records == []
+    assert _values(folder / DATABASE, "SELECT DISTINCT length(data) FROM descriptor") == [(2 * DIM,)]
+    open_gallery(tmp_path / "new").close()
+    assert _tables(folder / DATABASE) == _tables(tmp_path / "new" / DATABASE)
+
+
+def test_copying_descriptors_goes_on_after_a_kill_and_follows_what_the_earlier_software_did_meanwhile(
+    folder: Path, open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier_version(4, "closed", folder)
+    copied: list[int] = []
+
+    def copy(connection: sqlite3.Connection, record_id: int, data: bytes, expected: int | None) -> None:
+        if len(copied) == 3:
+            raise KeyboardInterrupt
+        copied.append(record_id)
+        copy_one(connection, record_id, data, expected)
+
+    copy_one = float16_step._copy
+    monkeypatch.setattr(float16_step, "PIECE", 1)
+    monkeypatch.setattr(float16_step, "_copy", copy)
+    with pytest.raises(KeyboardInterrupt):
+        open_gallery()
+    assert _values(folder / DATABASE, "PRAGMA user_version") == [(4,)]
+    assert _values(folder / DATABASE, "SELECT count(*) FROM descriptor_16") == [(3,)]
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("DELETE FROM record WHERE image_id = 'd'")
+        connection.execute("INSERT INTO change (record_id, kind) VALUES (4, 'delete')")
+        connection.commit()
+    (folder / ACKNOWLEDGED).unlink()
+    before, copied[:] = list(copied), []
+    with open_gallery() as gallery:
+        _assert_holds(gallery, "aef", "model-a")
+        assert_statistics_are_recomputed_ones(gallery)
+    assert len(copied) == 1
+    assert not set(copied) & set(before)
+
+
+def test_a_damaged_descriptor_stays_damaged_when_it_is_copied(
+    folder: Path, open_gallery: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier_version(4, "closed", folder)
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        connection.execute("UPDATE descriptor SET data = zeroblob(32) WHERE record_id = 4")
+        connection.commit()
+    with pytest.raises(DamagedImageError, match="'d' is damaged: its descriptor"):
+        open_gallery()
+    assert "the descriptor of record 4 is damaged and stays so" in caplog.text

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from index import InvalidEnrollmentError, LocalGallery, UnknownCameraError
 from index.connections import DATABASE
+from index.descriptors import as_stored
 from index.estimation import AUTO_IMAGES, estimate
 from index.normalisation import Normalisation
 from index.snapshot import MANIFEST
@@ -55,7 +56,9 @@ def expected_answers(gallery: LocalGallery, normalisation: Normalisation, camera
     """Similarities by brute force in float64, best first."""
     records = gallery.page(limit=1000).records
     raw = [descriptor(f"vehicle {record.image_id.partition('/')[2]}", record.camera_id) for record in records]
-    rows = normalisation.apply(np.stack(raw), [record.camera_id for record in records]).astype(np.float64)
+    rows = normalisation.apply(as_stored(np.stack(raw)), [record.camera_id for record in records]).astype(
+        np.float64
+    )
     probes = normalisation.apply(
         np.stack([descriptor(f"vehicle {number}", camera) for number in range(5)]), [camera] * 5
     )

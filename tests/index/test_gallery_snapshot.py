@@ -120,6 +120,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "sequence to come": (lambda s: _edit_manifest(s, sequence=99), MANIFEST, "not one of this database's"),
     "forgotten sequence": (lambda s: _edit_manifest(s, sequence=3), MANIFEST, "not one of this database's"),
     "start of history": (lambda s: _edit_manifest(s, sequence=0, token=0), MANIFEST, "not one of this"),
+    "format to come": (lambda s: _edit_manifest(s, format=99), MANIFEST, "is of format 99"),
     "other gallery": (lambda s: _edit_manifest(s, history="0" * 32), MANIFEST, "of another gallery's"),
     "other history": (lambda s: _edit_manifest(s, token=1), MANIFEST, "not one of this database's"),
 }
@@ -160,15 +161,21 @@ def test_a_snapshot_in_doubt_is_rebuilt_with_file_and_reason_logged_and_replaced
     assert caplog.records == []
 
 
-def test_a_manifest_of_an_earlier_version_has_no_history_and_is_used(
+def test_the_snapshot_of_an_earlier_version_is_made_anew_without_a_warning(
     snapshotted: Path, open_gallery: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Its vectors were made of descriptors that were not rounded; it had neither a format nor a history."""
     manifest = json.loads((snapshotted / MANIFEST).read_text())
     assert len(manifest.pop("history")) == 32
+    del manifest["format"]
     (snapshotted / MANIFEST).write_text(json.dumps(manifest))
-    with caplog.at_level(logging.WARNING), open_gallery() as gallery:
+    with caplog.at_level(logging.INFO), open_gallery() as gallery:
         _assert_sound(gallery, "adefh")
-    assert "snapshot not used" not in caplog.text
+        gallery.wait_for_snapshot()
+        assert gallery.snapshot_age_seconds() is not None
+    [record] = [record for record in caplog.records if "snapshot not used" in record.getMessage()]
+    assert record.levelno == logging.INFO
+    assert "is of format 1" in record.getMessage()
 
 
 def test_a_database_gets_one_history_and_keeps_it(open_gallery: Open, folder: Path, tmp_path: Path) -> None:
