@@ -12,6 +12,7 @@ from training.commands import data as data_command
 from training.commands import train as train_command
 from training.commands.ablation import ablation
 from training.commands.calibrate import calibrate
+from training.commands.calibrate_default import calibrate_default
 from training.commands.comparison import compare_embedders, compare_rerankers
 from training.commands.evaluate import evaluate
 from training.commands.evaluate_cameras import evaluate_cameras
@@ -33,6 +34,7 @@ app.command()(evaluate)
 app.command()(evaluate_shift)
 app.command()(evaluate_cameras)
 app.command()(calibrate)
+app.command()(calibrate_default)
 app.command()(ablation)
 app.command()(study)
 app.command()(compare_rerankers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.manifest import BOTH_STAGES, FIRST_STAGE
-from tests.end_to_end.conftest import DemoImage, Service, serving
+from tests.end_to_end.conftest import DEMO, ROOT, DemoImage, Service, serving
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +66,34 @@ def test_the_accuracy_in_the_manifest_is_what_the_service_answers(
         found = 100 * sum(r <= rank for r in ranks) / len(ranks)
         assert found == pytest.approx(stated.cmc[rank], abs=one_query + 0.1)
     assert 100 * sum(1 / r for r in ranks) / len(ranks) == pytest.approx(stated.mAP, abs=1.0)
+
+
+def test_a_vehicle_that_is_not_enrolled_is_no_match_and_an_enrolled_one_is(
+    tmp_path: Path, images: list[DemoImage], bundle: Bundle
+) -> None:
+    vehicles = sorted({image.vehicle_id for image in images})[::8]
+    enrolled = vehicles[::2]
+    probes = {image.vehicle_id: image for image in images if image.role == "probe"}
+    assert bundle.manifest.threshold is not None
+    with serving(tmp_path / "data") as service:
+        for image in images:
+            if image.role == "gallery" and image.vehicle_id in enrolled:
+                assert service.enroll(image).status_code == 201
+        answers = {name: service.query(probes[name]).json()["matches"] for name in vehicles}
+        url = str(service.client.base_url)
+        stranger = next(name for name in vehicles if name not in enrolled)
+        said = subprocess.run(
+            [sys.executable, "-m", "service.cli", "query", str(DEMO / probes[stranger].path), "--url", url],
+            capture_output=True, text=True, check=True, cwd=ROOT,
+        ).stdout  # fmt: skip
+    known = [match["is_match"] for name in enrolled for match in answers[name] if match["vehicle_id"] == name]
+    assert sum(known) >= len(known) - 1
+    others = [
+        match["is_match"] for name in vehicles for match in answers[name] if match["vehicle_id"] != name
+    ]
+    assert sum(others) <= 1
+    assert not any(match["is_match"] for match in answers[stranger])
+    assert "no match: no enrolled image reaches the bundle's threshold" in " ".join(said.split())
 
 
 def test_an_enrolled_image_finds_itself_with_similarity_1(enrolled: Service, images: list[DemoImage]) -> None:
