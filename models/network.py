@@ -163,12 +163,14 @@ class TrainingOutput(NamedTuple):
         normalised: `[B, F]` each, after batch norm.
         logits: `[B, identities]`, or None in branches without a classifier.
         strips: `[B, s, d]` of all branches, or None without strips.
+        early: `[B, C]`, the mean of the trunk's map, or None where nobody asks for it.
     """
 
     pooled: list[Tensor]
     normalised: list[Tensor]
     logits: list[Tensor | None]
     strips: Tensor | None
+    early: Tensor | None = None
 
 
 class LKAReID(nn.Module):
@@ -300,7 +302,13 @@ class LKAReID(nn.Module):
         pooled = self.pool(maps, viewpoint)
         heads = [head(p) for head, p in zip(self.heads, pooled, strict=True)]
         strips = self.strips(shared, maps)
-        return TrainingOutput(pooled, [n for n, _ in heads], [logits for _, logits in heads], strips)
+        return TrainingOutput(
+            pooled,
+            [n for n, _ in heads],
+            [logits for _, logits in heads],
+            strips,
+            shared.mean(dim=(2, 3)),
+        )
 
     def forward(self, images: Tensor, viewpoint: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """The forward pass of inference.

@@ -128,7 +128,7 @@ def test_an_image_size_that_does_not_divide_is_refused(size: tuple[int, int]) ->
 
 
 def test_an_unknown_loss_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown loss 'circle'; there are cross_entropy, triplet"):
+    with pytest.raises(ValueError, match="unknown loss 'circle'; there are cross_entropy, ibb, triplet"):
         Branch("conv", "circle")
 
 

@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.small import experiment, small_network
+from tests.training.two_processes import LOSSES, NETWORK, warm_statistics
 from training.datasets.image import DatasetError
 from training.datasets.readers.manifest import read_manifest
 from training.distributed import Process, ProcessError, choose_device, emulates_bf16
 from training.embedder.branch_losses import embedder_loss
 from training.loading.loader import Batches
 
-LOSSES = {"descriptor": 1.0, "strips": 1.0}
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,16 +39,24 @@ def together(script: Path, *arguments: str) -> None:
 @pytest.mark.slow
 def test_loss_and_gradients_of_two_processes_are_those_of_one_on_the_whole_batch(tmp_path: Path) -> None:
     together(ROOT / "tests" / "training" / "two_processes.py", "loss", str(tmp_path))
-    config = experiment(losses=LOSSES, network={"strips": 2, "strip_width": 8})
+    config = experiment(losses=LOSSES, network=NETWORK)
     network = small_network(4, shape=config.network.build()).eval()
     images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
-    losses = embedder_loss(network.config.branches, network.learn(images), labels, config.losses)
+    known = warm_statistics(network)
+    losses = embedder_loss(network.config.branches, network.learn(images), labels, config.losses, None, known)
+    assert set(losses) == {"cross_entropy", "triplet", "ibb", "descriptor", "strips"}
     torch.stack(list(losses.values())).sum().backward()
+    refreshed: dict[str, torch.Tensor] = {}
+    for number, each in known.items():
+        each.refresh()
+        refreshed |= {f"statistics.{number}.{name}": value for name, value in each.state_dict().items()}
     for rank in (0, 1):
         found = load_file(tmp_path / f"{rank}.safetensors")
         for name, value in losses.items():
             torch.testing.assert_close(found.pop(f"loss.{name}"), value.detach(), rtol=1e-5, atol=1e-6)
+        for name, value in refreshed.items():
+            torch.testing.assert_close(found.pop(name), value, rtol=1e-4, atol=1e-6)
         gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
         assert found.keys() == gradients.keys()
         for name, gradient in gradients.items():

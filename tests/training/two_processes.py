@@ -8,26 +8,58 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from models.losses.statistics import ClassStatistics
+from models.network import LKAReID
 from tests.training.small import experiment, small_network
 from training.datasets.readers.manifest import read_manifest
 from training.distributed import Process, joined
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.trainer import Trainer
 
+LOSSES = {"descriptor": 1.0, "strips": 1.0, "ibb_warm_up": 1}
+NETWORK = {
+    "branches": [
+        {"mixer": "lka", "loss": "cross_entropy+ibb"},
+        {"mixer": "dcs", "loss": "triplet"},
+        {"mixer": "hca", "loss": "triplet+ibb"},
+    ],
+    "strips": 2,
+    "strip_width": 8,
+}
+
+
+def warm_statistics(network: LKAReID) -> dict[int, ClassStatistics]:
+    """Of the branches with RIB, after two epochs of random features."""
+    found = {}
+    source = torch.Generator().manual_seed(2)
+    for number in (0, 2):
+        made = ClassStatistics(4, network.config.features, network.trunk.channels)
+        for _ in range(2):
+            features = torch.randn(8, network.config.features, generator=source)
+            early = torch.randn(8, network.trunk.channels, generator=source)
+            made.observe(features, early, torch.arange(8) % 4)
+            made.refresh()
+        found[number] = made
+    return found
+
 
 def loss(process: Process, folder: Path) -> None:
-    config = experiment(losses={"descriptor": 1.0, "strips": 1.0}, network={"strips": 2, "strip_width": 8})
+    config = experiment(losses=LOSSES, network=NETWORK)
     network = small_network(4, shape=config.network.build()).eval()
     images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
     own = slice(4 * process.rank, 4 * process.rank + 4)
+    known = warm_statistics(network)
     losses = embedder_loss(
-        network.config.branches, network.learn(images[own]), labels[own], config.losses, process
+        network.config.branches, network.learn(images[own]), labels[own], config.losses, process, known
     )
     torch.stack(list(losses.values())).sum().backward()
     process.average_gradients(network.parameters())
     found = {f"loss.{name}": process.all_reduce_mean(value.detach()) for name, value in losses.items()}
     found |= {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    for number, each in known.items():
+        each.refresh()
+        found |= {f"statistics.{number}.{name}": value for name, value in each.state_dict().items()}
     save_file(
         {name: value.contiguous() for name, value in found.items()}, folder / f"{process.rank}.safetensors"
     )

@@ -8,6 +8,7 @@ from pydantic import Field, create_model
 
 from models.losses import LOSSES
 from models.losses.cross_entropy import CrossEntropySettings
+from models.losses.ibb import IBBSettings
 from models.losses.triplet import TripletSettings
 from training.config.section import NotNegative, Positive, Section
 
@@ -22,7 +23,7 @@ class EmbedderLossConfig(Section):
 
 if TYPE_CHECKING:
 
-    class LossConfig(CrossEntropySettings, TripletSettings, EmbedderLossConfig):
+    class LossConfig(CrossEntropySettings, TripletSettings, IBBSettings, EmbedderLossConfig):
         """The keys of the losses that a type checker knows."""
 else:
     # The keys of every registered loss, those of the first one first.

@@ -32,7 +32,7 @@ from training.export.run import export_run, manifest_record
 from training.export.viewpoint import load_served
 from training.features.extract import Features, extract
 from training.progress import EpochRow, Observer, Reporter
-from training.reporting.plots import draw_cmc, draw_curves, draw_hardest
+from training.reporting.plots import draw_cmc, draw_curves, draw_hardest, draw_watched
 from training.reporting.provenance import accuracy_record, environment, sources_of, training_record
 from training.reporting.tensorboard import EventLog
 from training.signals import StopRequest
@@ -217,6 +217,7 @@ class Experiment:
         folder.mkdir(exist_ok=True)
         best = found.get(INFORMED) or found.get(SERVED)
         draw_curves(history, _headline(best[0]) if best else {}, folder / "curves.png")
+        draw_watched(history, folder / "watched.png")
         if best:
             draw_cmc(found, folder / "cmc.png")
             if worst:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from training.checkpoints.resume import Checkpoints
 from training.config.embedder import TrainingConfig
 from training.datasets.image import VehicleImage
 from training.distributed import Process
-from training.embedder.branch_losses import embedder_loss
+from training.embedder.branch_losses import branch_statistics, embedder_loss
 from training.embedder.optimiser import make_optimiser, make_schedule
 from training.loading.loader import Batch, Batches
 from training.loop import Loop
@@ -66,6 +66,15 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         self._images = images
         self.averaged: AveragedModel | None = None
         modules: dict[str, nn.Module] = {"network": self.network}
+        self.statistics = branch_statistics(
+            network.config.branches,
+            len({image.vehicle_id for image in images}),
+            network.config.features,
+            network.trunk.channels,
+            config.losses,
+        )
+        for number, each in self.statistics.items():
+            modules[f"statistics.{number}"] = cast(nn.Module, each).to(process.device)
         if config.average:
             average = get_ema_multi_avg_fn(config.average)
             self.averaged = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
@@ -125,7 +134,12 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         with torch.autocast(device.type, dtype, enabled=run.precision != "fp32"):
             output = self._learn(moved.images, moved.viewpoints)
         return embedder_loss(
-            self.network.config.branches, output, moved.labels, self.config.losses, self.process
+            self.network.config.branches,
+            output,
+            moved.labels,
+            self.config.losses,
+            self.process,
+            self.statistics,
         )
 
     def descend(self, total: Tensor) -> None:
@@ -156,6 +170,9 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             measured = self.measure(self.period, self.result)
         self.process.barrier()
         figures, warnings = self._selections.take()
+        for number, each in self.statistics.items():
+            named = each.refresh().items()
+            figures |= {f"bottleneck {name} {number + 1}": value for name, value in named}
         return EpochRow(
             epoch=self.period,
             epochs=self.periods,

@@ -23,6 +23,8 @@ NAME = 14
 """Letters of a vehicle's or a camera's name."""
 LONGEST = 50
 """Ranks of a CMC curve."""
+WATCHED = {"bottleneck": "information bottleneck,\nnats", "channels": "share of channels\nselected"}
+"""Kinds of watched figures, and what their axes say."""
 TICKS = (1, 5, 10, 20, 30, 40, 50)
 
 
@@ -48,7 +50,8 @@ def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path)
     for (name, values), colour in zip(lines.items(), COLOURS, strict=False):
         axes[0].plot(epochs, values, color=colour, label=name.replace("_", " "), marker=_marker(epochs))
     axes[0].set_ylabel("loss, weighted")
-    axes[0].set_ylim(bottom=0)
+    # The bound of RIB may be negative.
+    axes[0].set_ylim(bottom=None if any(min(values) < 0 for values in lines.values()) else 0)
     axes[1].plot(epochs, [row.learning_rate for row in history], color="#444444", marker=_marker(epochs))
     axes[1].set_ylabel("learning rate")
     axes[1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
@@ -66,6 +69,42 @@ def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path)
             panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     axes[-1].set_xlabel("epoch")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(out, facecolor="white")
+
+
+def draw_watched(history: Sequence[EpochRow], out: Path) -> None:
+    """What else a training has watched over its epochs, a panel for each kind; nothing where that is nothing.
+
+    Args:
+        history: all epochs; a figure's kind is the first word of its name.
+        out: the PNG.
+    """
+    lines: dict[str, dict[int, float]] = {}
+    for row in history:
+        for name, value in row.figures.items():
+            lines.setdefault(name, {})[row.epoch] = value
+    kinds = list(dict.fromkeys(name.split(" ", 1)[0] for name in lines))
+    if not kinds:
+        return
+    figure = Figure(figsize=(7.5, 2.8 * len(kinds)), dpi=DPI, layout="constrained")
+    panels = figure.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, kind in zip(panels, kinds, strict=True):
+        own = {n.split(" ", 1)[-1]: points for n, points in lines.items() if n.split(" ", 1)[0] == kind}
+        branches = sorted({name.split(" ")[-1] for name in own})
+        for name, points in own.items():
+            panel.plot(
+                list(points),
+                list(points.values()),
+                color=COLOURS[branches.index(name.split(" ")[-1]) % len(COLOURS)],
+                linestyle="--" if name.startswith("estimate") else "-",
+                marker=_marker(list(points)),
+                label=name,
+            )
+        panel.set_ylabel(WATCHED.get(kind, kind))
+        _plain(panel)
+        panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    panels[-1].set_xlabel("epoch")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.savefig(out, facecolor="white")
 
 

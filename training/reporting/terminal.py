@@ -24,7 +24,7 @@ from models.manifest import Accuracy
 from training.progress import CheckRow, EpochRow, Reporter, memory_gib
 from training.progress import Progress as Step
 
-SHORT = {"cross_entropy": "ce", "triplet": "triplet", "descriptor": "desc", "strips": "strips"}
+SHORT = {"cross_entropy": "ce", "triplet": "triplet", "descriptor": "desc", "strips": "strips", "ibb": "ibb"}
 SMOOTHING = 0.9
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -23,9 +25,13 @@ def test_every_loss_teaches_its_branch(name: str) -> None:
     pooled = torch.randn(6, 8, requires_grad=True)
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
     logits = pooled[:, :3] if loss.classifier else None
-    value = loss.compute(
-        BranchBatch(pooled, pooled, logits, labels, labels, lambda tensor: tensor), loss.settings()
-    )
+    early = torch.randn(6, 5)
+    statistics: Any = loss.statistics(3, 8, 5, loss.settings()) if loss.statistics else None
+    if statistics is not None:
+        statistics.observe(pooled.detach(), early, labels)
+        statistics.refresh()
+    batch = BranchBatch(pooled, pooled, logits, labels, labels, lambda tensor: tensor, early, statistics)
+    value = loss.compute(batch, loss.settings())
     value.backward()
     assert value.shape == ()
     assert pooled.grad is not None
@@ -35,7 +41,7 @@ def test_every_loss_teaches_its_branch(name: str) -> None:
 def test_a_branch_has_one_loss_or_a_sum_of_several() -> None:
     assert list(losses_of("triplet")) == ["triplet"]
     assert list(losses_of("both")) == list(losses_of("cross_entropy+triplet")) == ["cross_entropy", "triplet"]
-    with pytest.raises(ValueError, match="unknown loss 'circle'; there are cross_entropy, triplet"):
+    with pytest.raises(ValueError, match="unknown loss 'circle'; there are cross_entropy, ibb, triplet"):
         losses_of("triplet+circle")
 
 

@@ -80,7 +80,7 @@ def test_the_veri_experiments_are_the_papers_with_and_without_side_information(n
         ("network.image_size=[100, 96]", "image_size must be positive multiples of 16 px"),
         (
             "network.branches=[{mixer: foo, loss: triplet}]",
-            "unknown mixer 'foo'; there are conv, hca, lka, mhsa",
+            "unknown mixer 'foo'; there are conv, dcs, hca, lka, lkca, mhsa",
         ),
         ("optimiser=3", "optimiser: Input should be a valid dictionary"),
         ("seed.a=2", "--set seed.a=2: seed is a value and has no keys of its own"),
@@ -146,3 +146,11 @@ def test_the_papers_network_has_its_parameters() -> None:
     with torch.device("meta"):
         network = LKAReID(load_config(CONFIGS / "veri776.yaml").network.build(), 575)
     assert count_parameters(network) == pytest.approx(47.422e6, abs=1e3)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("rib-*.yaml")), ids=lambda path: path.stem)
+def test_a_configuration_of_rib_has_branches_that_learn_from_the_bound(path: Path) -> None:
+    config = load_config(path)
+    assert any("ibb" in branch.loss for branch in config.network.branches)
+    assert config.losses.ibb == 1.0
+    assert config.losses.ibb_warm_up < config.schedule.epochs
