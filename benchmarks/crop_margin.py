@@ -1,7 +1,9 @@
 """The margin that training crops have around their vehicles, as the detector has them.
 
-Each crop is put on a grey ground, so that it is a frame; where the vehicle's box lies in it is the margin. What
-is printed is what the detector's manifest says in `margin`, by type and over all.
+python -m benchmarks.crop_margin --data vehicle-2cam/manifest.csv
+
+Each crop is put on a grey ground, so that it is a frame; where the vehicle's box lies in it is the margin.
+The medians are what the detector's manifest rounds to its `margin`.
 """
 
 from __future__ import annotations

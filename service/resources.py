@@ -13,6 +13,7 @@ from anyio import CapacityLimiter
 from index import FingerprintMismatchError, Gallery, GalleryError, LocalGallery
 from models.bundle import Bundle
 from models.decoding.pool import DecodePool
+from models.detection.bundle import DetectorBundle
 from models.protocols import Reranker
 from service.advice import command
 from service.inference.batcher import Batcher
@@ -23,6 +24,7 @@ from service.observability.metrics import Metrics
 from service.retrieval.cameras import CameraLearner
 from service.retrieval.enrollment import Enroller
 from service.retrieval.explainer import PairExplainer
+from service.retrieval.frames import FrameReader
 from service.retrieval.two_stage import TwoStageSearch
 from service.settings import Settings
 
@@ -41,6 +43,7 @@ class Resources:
     cameras: CameraLearner
     search: TwoStageSearch
     explainer: PairExplainer
+    frames: FrameReader
     gallery_limiter: CapacityLimiter
     _closing: ExitStack
 
@@ -69,6 +72,7 @@ class Resources:
         """
         on_step("checking the model bundle")
         bundle = models.bundle if models is not None else Bundle.load(settings.bundle)
+        detector = None if settings.detector == "off" else DetectorBundle.load(settings.detector)
         with ExitStack() as undo:
             if pool is None:
                 pool = open_decode_pool(settings)
@@ -110,6 +114,7 @@ class Resources:
                 cameras=CameraLearner(embedder, gallery, limiter),
                 search=TwoStageSearch(embedder, gallery, reranker, limiter, metrics.rerank_batch),
                 explainer=explainer,
+                frames=FrameReader(pool, detector),
                 gallery_limiter=limiter,
                 _closing=undo.pop_all(),
             )

@@ -55,6 +55,7 @@ ONE_CAMERA = "/cameras/{camera_id:path}"
 # In the routers' order: the first that matches counts.
 RULES = (
     Rule("POST", "/query", KeyScope.QUERY, "query"),
+    Rule("POST", "/detect", KeyScope.QUERY, "detect"),
     Rule("POST", "/explain", KeyScope.QUERY, "explain"),
     Rule("POST", "/gallery", KeyScope.ENROLL, "enroll"),
     # Whoever queries sees the images that match; only an admin lists them all, or deletes one.

@@ -27,7 +27,7 @@ from service.api.middleware.prefix import PrefixMiddleware
 from service.api.middleware.request import REQUEST_ID, RequestMiddleware
 from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
-from service.api.routes import access, cameras, explain, health, query
+from service.api.routes import access, cameras, detect, explain, health, query
 from service.api.routes import gallery as gallery_routes
 from service.api.uploads import Uploads
 from service.console import routes as console
@@ -158,6 +158,7 @@ def create_app(
     problems.install(app)
     for router in (
         query.router,
+        detect.router,
         explain.router,
         gallery_routes.router,
         cameras.router,

@@ -14,12 +14,13 @@ from index import (
     UnknownCameraError,
     UnknownImageError,
 )
-from models.decoding import DecodePoolError, ImageError
+from models.decoding import BoxError, DecodePoolError, DetectorError, ImageError
 from service.access.audit import AuditError
 from service.access.keyfile import KeyFileError
 from service.inference.forward import EmbeddingError
 from service.inference.request import Expired, Overloaded, WorkerStoppedError
 from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
+from service.retrieval.frames import NoDetectorError, NoVehicleError, SeveralVehiclesError
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,22 @@ INVALID_FIELDS = ErrorKind(
     422,
     "Fields of the request are wrong",
     "`errors` names each field, what is wrong with it and what it takes.",
-    causes=(InvalidEnrollmentError,),
+    causes=(InvalidEnrollmentError, BoxError),
+)
+NO_VEHICLE = ErrorKind(
+    "no-vehicle",
+    422,
+    "No vehicle was found",
+    "`detect` was asked for, and the detector finds no vehicle in the image. Where there is one, name it by "
+    "`box`, or send a crop of it.",
+    causes=(NoVehicleError,),
+)
+SEVERAL_VEHICLES = ErrorKind(
+    "several-vehicles",
+    422,
+    "The image shows several vehicles",
+    "`vehicles` lists them. Send one's `box`, or `detect=largest` or `detect=all`.",
+    causes=(SeveralVehiclesError,),
 )
 HEAD_TOO_LARGE = ErrorKind(
     "request-head-too-large",
@@ -150,6 +166,20 @@ EMBEDDING_FAILED = ErrorKind(
     "The model failed on this image",
     "Other images are not concerned; the log has the cause under the request id.",
     causes=(EmbeddingError,),
+)
+DETECTION_FAILED = ErrorKind(
+    "detection-failed",
+    500,
+    "The detector failed",
+    "It cannot be loaded, or failed on this image; the log has the cause. Crops and boxes are not concerned.",
+    causes=(DetectorError,),
+)
+NO_DETECTOR = ErrorKind(
+    "no-detector",
+    501,
+    "The service finds no vehicles",
+    "Its detector is switched off. Send crops, or name the vehicle by `box`.",
+    causes=(NoDetectorError,),
 )
 NOT_EXPLAINABLE = ErrorKind(
     "not-explainable",
@@ -239,11 +269,15 @@ KINDS = (
     NOT_AN_IMAGE,
     BREAKS_WORKER,
     INVALID_FIELDS,
+    NO_VEHICLE,
+    SEVERAL_VEHICLES,
     HEAD_TOO_LARGE,
     RATE_LIMITED,
     CLIENT_GONE,
     INTERNAL,
     EMBEDDING_FAILED,
+    DETECTION_FAILED,
+    NO_DETECTOR,
     NOT_EXPLAINABLE,
     OVERLOADED,
     NOT_READY,
@@ -270,6 +304,23 @@ OF_AN_UPLOAD = (
     DEADLINE,
 )
 """What may become of a request that sends an image to be embedded."""
+
+OF_A_FRAME = (
+    MALFORMED,
+    TIMEOUT,
+    TOO_LARGE,
+    NOT_AN_IMAGE,
+    INVALID_FIELDS,
+    DETECTION_FAILED,
+    NO_DETECTOR,
+    OVERLOADED,
+    NOT_READY,
+    DEADLINE,
+)
+"""What may become of a request that sends an image to find vehicles in."""
+
+OF_A_CHOICE = (NO_VEHICLE, SEVERAL_VEHICLES, DETECTION_FAILED, NO_DETECTOR)
+"""What may become of an upload besides, where vehicles are to be found in it."""
 
 BY_STATUS = {400: MALFORMED, 404: NO_ROUTE, 405: METHOD}
 """The kinds of the errors that the framework itself raises."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from index import InvalidEnrollmentError
-from models.decoding import ImageError
+from models.decoding import BoxError, ImageError
+from models.decoding.tasks import FrameVehicles
 from service.api.error_kinds import AUDIT_FAILED, INTERNAL, KEYS_UNREADABLE, KINDS, ErrorKind
 from service.retrieval.enrollment import AlreadyEnrolledError
+from service.retrieval.frames import FrameError
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ServiceError(HTTPException):
     Attributes:
         headers: of its answer.
         differs: of DUPLICATE, see `AlreadyEnrolledError`.
+        frame: what the image shows, where that is why.
     """
 
     def __init__(
@@ -40,11 +43,13 @@ class ServiceError(HTTPException):
         faults: Sequence[FieldFault] = (),
         headers: Mapping[str, str] | None = None,
         differs: tuple[str, ...] | None = None,
+        frame: FrameVehicles | None = None,
     ) -> None:
         super().__init__(kind.status, detail, dict(headers or {}))
         self.kind = kind
         self.faults = tuple(faults)
         self.differs = differs
+        self.frame = frame
 
     def __str__(self) -> str:
         return self.detail
@@ -69,6 +74,10 @@ def as_service_error(error: Exception) -> ServiceError | None:
     detail = kind.meaning if is_for_the_log else without_paths(str(error))
     if isinstance(error, ImageError):
         return ServiceError(kind, detail, [FieldFault("image", detail)])
+    if isinstance(error, BoxError):
+        return ServiceError(kind, detail, [FieldFault("box", detail)])
+    if isinstance(error, FrameError):
+        return ServiceError(kind, detail, frame=error.found)
     if isinstance(error, AlreadyEnrolledError):
         return ServiceError(kind, detail, differs=error.differs)
     if isinstance(error, InvalidEnrollmentError):

@@ -16,6 +16,7 @@ from service.api.context import context_of, path_of
 from service.api.error_kinds import BY_STATUS, INTERNAL, INVALID_FIELDS, KINDS, MALFORMED, ErrorKind
 from service.api.errors import FieldFault, ServiceError, as_service_error
 from service.api.schemas import FieldError, Problem
+from service.api.vehicles import FoundVehicles
 from service.observability.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
@@ -56,6 +57,7 @@ def answer(error: ServiceError, path: str, request_id: str) -> JSONResponse:
         request_id=request_id,
         errors=[FieldError(field=fault.field, message=fault.message) for fault in error.faults] or None,
         differs=None if error.differs is None else list(error.differs),
+        **({} if error.frame is None else FoundVehicles.of(error.frame).model_dump()),
     )
     return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
 

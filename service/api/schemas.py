@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import UploadFile
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from index import Applied, CameraUse, Mode, Record
 from index import Page as GalleryPage
 from models.decoding.formats import ACCEPTED
+from service.api.vehicles import BoxField, DetectField, DetectOneField, FoundVehicle, OfAFrame
 from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
 
 MAX_TOP_K = 100
@@ -49,6 +50,8 @@ class EnrollForm(BaseModel):
         default=[],
         description=f"repeat the field for several; each {LABEL_RULE}; empty ones count as not given",
     )
+    box: BoxField = None
+    detect: DetectField = None
 
 
 ProbeCamera = Annotated[
@@ -72,6 +75,16 @@ class QueryForm(BaseModel):
     )
     rerank: bool = Field(default=True, description="whether the second stage re-orders the first matches")
     camera_id: ProbeCamera = None
+    box: BoxField = None
+    detect: DetectField = None
+
+
+class DetectForm(BaseModel):
+    """A frame, to find vehicles in."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    image: ImageFile = Field(description=f"the image file: {ACCEPTED}")
 
 
 class ExplainForm(BaseModel):
@@ -89,6 +102,8 @@ class ExplainForm(BaseModel):
         default=None, description="the candidate's image file, where `candidate_id` is not given"
     )
     camera_id: ProbeCamera = None
+    box: BoxField = None
+    detect: DetectOneField = None
 
 
 class EnrolledRecord(BaseModel):
@@ -124,9 +139,13 @@ class EnrolledRecord(BaseModel):
     media_type: str
 
     @classmethod
-    def of(cls, record: Record) -> EnrolledRecord:
+    def of(cls, record: Record) -> Self:
         """The record as it goes over the wire."""
         return cls.model_validate(record)
+
+
+class EnrolledImage(EnrolledRecord, OfAFrame):
+    """What was enrolled."""
 
 
 class RecordPage(BaseModel):
@@ -168,6 +187,11 @@ class Timings(BaseModel):
     embed: float = Field(description="the batch's forward pass")
     search: float = Field(description="the first stage, with reading the candidates' strips")
     rerank: float = Field(description="the second stage, 0 when it was not run")
+    detect: float | None = Field(
+        default=None,
+        exclude_if=lambda spent: spent is None,
+        description="finding vehicles in the image and cutting them out; absent of a crop",
+    )
     total: float
 
 
@@ -191,7 +215,7 @@ class NormalisationUsed(BaseModel):
         return None if mode == "off" else cls(mode=mode, version=applied.version, camera=applied.camera)
 
 
-class QueryAnswer(BaseModel):
+class QueryAnswer(OfAFrame):
     """The matches, best first."""
 
     model_config = ConfigDict(
@@ -245,6 +269,22 @@ class QueryAnswer(BaseModel):
     )
 
 
+class FrameAnswer(BaseModel):
+    """What `detect=all` answers: one answer a vehicle, in the order in which they were found."""
+
+    width: int = Field(description="of the image as it is looked at, px")
+    height: int = Field(description="px")
+    answers: list[QueryAnswer]
+
+
+class EnrolledFrame(BaseModel):
+    """What `detect=all` enrolled: one record a vehicle, in the order in which they were found."""
+
+    width: int = Field(description="of the image as it is looked at, px")
+    height: int = Field(description="px")
+    enrolled: list[EnrolledImage]
+
+
 class Live(BaseModel):
     """The process answers."""
 
@@ -296,4 +336,9 @@ class Problem(BaseModel):
         default=None,
         description="of an image id that is enrolled already: the fields sent that are not as enrolled, "
         "`image` among them where the file has other bytes; empty where all is as enrolled",
+    )
+    width: int | None = Field(default=None, description="of the image, px, where vehicles are listed")
+    height: int | None = Field(default=None, description="px")
+    vehicles: list[FoundVehicle] | None = Field(
+        default=None, description="what the image shows, where it does not say which vehicle is meant"
     )

@@ -21,6 +21,8 @@ from prometheus_client import (
 )
 
 from index import Gallery, Normalisation
+from models.decoding.tasks import FrameVehicles
+from models.detection.vehicle import VEHICLE_TYPES
 from service.inference.embedder import EmbedderState
 from service.observability.gpu import GpuCollector
 from service.version import VERSION
@@ -30,7 +32,7 @@ STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # To the largest batch of the second stage, `service.retrieval.batched_reranker.MAX_BATCH`.
 RERANK_BUCKETS = (1, 2, 4, 8, 16)
-STAGES = ("decode", "queue", "embed", "search", "rerank", "explain", "total")
+STAGES = ("detect", "decode", "queue", "embed", "search", "rerank", "explain", "total")
 
 
 class ModelMetrics:
@@ -116,6 +118,14 @@ class Metrics(ModelMetrics):
             ["reason"],
             registry=self.registry,
         )
+        self._vehicles = Counter(
+            "lka_reid_vehicles_found",
+            "Vehicles that were found in frames, by type.",
+            ["type"],
+            registry=self.registry,
+        )
+        for kind in VEHICLE_TYPES:
+            self._vehicles.labels(kind)
         self._in_flight = self._gauge(
             "requests_in_flight", "Requests under way, health and metrics left out."
         )
@@ -174,6 +184,13 @@ class Metrics(ModelMetrics):
     def stage(self, name: str, seconds: float) -> None:
         """A request spent this long in a stage of `STAGES`."""
         self._stages.labels(name).observe(seconds)
+
+    def looked_at(self, seconds: float | None, frame: FrameVehicles | None) -> None:
+        """A frame was looked at for so long; both are None of a crop, `frame` where its box was named."""
+        if seconds is not None:
+            self.stage("detect", seconds)
+        for vehicle in () if frame is None else frame.vehicles:
+            self._vehicles.labels(vehicle.type).inc()
 
     def request(self, method: str, route: str, status: int) -> None:
         """A request was answered; `route` is a template, never a path."""

@@ -67,7 +67,7 @@ class Enroller:
             AlreadyEnrolledError: the id is enrolled already; most often found before the image is embedded.
             ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `ImageEmbedder.embed`.
         """
-        differs = await to_thread.run_sync(self._differences, data, description, limiter=self._limiter)
+        differs = await self.differences(data, description)
         if differs is not None:
             raise AlreadyEnrolledError(description.image_id, differs)
         image = await self._embedder.embed(data, deadline)
@@ -87,15 +87,22 @@ class Enroller:
             record = await to_thread.run_sync(self._gallery.enroll, enrollment, limiter=self._limiter)
         except DuplicateImageError as error:
             # Another request was first.
-            differs = await to_thread.run_sync(self._differences, data, description, limiter=self._limiter)
+            differs = await self.differences(data, description)
             raise AlreadyEnrolledError(description.image_id, differs) from error
         return record, image
 
-    def _differences(self, data: bytes, description: Description) -> tuple[str, ...] | None:
+    async def differences(self, data: bytes, description: Description) -> tuple[str, ...] | None:
         """What of an enrollment is not as enrolled already; None where its id is not enrolled.
 
         A field that was not sent does not differ.
         """
+        return await to_thread.run_sync(self._differences, data, description, limiter=self._limiter)
+
+    async def record(self, image_id: str) -> Record:
+        """What is known of an enrolled image. Raises UnknownImageError."""
+        return await to_thread.run_sync(self._gallery.get, image_id, limiter=self._limiter)
+
+    def _differences(self, data: bytes, description: Description) -> tuple[str, ...] | None:
         try:
             record = self._gallery.get(description.image_id)
             image, _ = self._gallery.image(description.image_id)

@@ -20,6 +20,12 @@ def _default_bundle() -> Path:
     return DEFAULT_BUNDLE
 
 
+def _default_detector() -> Path:
+    from models.detection.bundle import DEFAULT_DETECTOR
+
+    return DEFAULT_DETECTOR
+
+
 FORM_BYTES = 128 * 1024
 """What a form may need besides its image: boundaries, headers, and the other fields at their longest."""
 _HOST = r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
@@ -151,6 +157,12 @@ class Settings(BaseSettings):
     )
     decode_processes: int = Field(
         default=2, ge=1, le=256, description="images decoded at the same time, each in a process of its own"
+    )
+    detector: Literal["off"] | Path = Field(
+        default_factory=_default_detector,
+        union_mode="left_to_right",
+        description="folder of the detector of vehicles in frames, or off; the shipped one when not set",
+        json_schema_extra={"accepts": "a path | off"},
     )
     camera_normalisation: Literal["off", "on", "auto"] = Field(
         default="auto",

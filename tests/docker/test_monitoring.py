@@ -14,6 +14,7 @@ from benchmarks import dashboard
 from benchmarks.panels import Panel, Prometheus, load, panels
 from models.bundle import Bundle
 from tests.docker.prometheus import scraping
+from tests.models.detection.scenes import FRAME
 from tests.service.fakes import BLUE, GREEN, RED, image_file, open_gallery
 from tests.service.queue.stack import Process, Stack, stack
 
@@ -51,6 +52,7 @@ class Load:
             self._service.enroll(image_file((number % 256, 90, 40)), image_id=f"car_{number}")
             for colour in (RED, GREEN, BLUE):
                 self._service.query(image_file(colour))
+            self._service.query(FRAME.read_bytes(), detect="largest")
             self._service.query(b"no image")
             if number % 5 == 4:
                 self._service.client.delete(f"/gallery/car_{number - 2}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 from anyio import to_thread
@@ -23,6 +24,7 @@ from service.api.error_kinds import (
     NOT_AN_IMAGE,
     NOT_EXPLAINABLE,
     NOT_READY,
+    OF_A_CHOICE,
     OVERLOADED,
     TIMEOUT,
     TOO_LARGE,
@@ -31,6 +33,7 @@ from service.api.error_kinds import (
 from service.api.errors import FieldFault, ServiceError
 from service.api.explanation import ExplanationAnswer
 from service.api.forms import only_fields_of, read_image
+from service.api.frames import check_choice, look_at
 from service.api.problems import invalid_fields, responses
 from service.api.schemas import ExplainForm, NormalisationUsed
 from service.resources import Resources
@@ -54,6 +57,7 @@ router = APIRouter(tags=["query"])
             TOO_LARGE,
             NOT_AN_IMAGE,
             INVALID_FIELDS,
+            *OF_A_CHOICE,
             NOT_EXPLAINABLE,
             OVERLOADED,
             NOT_READY,
@@ -80,6 +84,7 @@ async def explain(
     """Show which strips of the probe looked at which of the candidate, how far each strip is, and where the
     branches respond.
 
+    Of a frame, an image of a whole scene, name the probe's vehicle by `box`, or have it found by `detect`.
     The candidate is an enrolled image (`candidate_id`) or a file (`candidate_image`); both files together may
     be as large as one for a query. An explanation is computed in 32 bits on the CPU: where queries are
     answered in fewer bits, its similarity and distance differ slightly from theirs.
@@ -87,8 +92,14 @@ async def explain(
     audit.image_id = form.candidate_id
     with _translated(resources.bundle):
         resources.explainer.check()
+        check_choice(form.box, form.detect)
+        deadline = context.arrived + settings.request_deadline_s
         probe, candidate = await _uploads(form, resources, settings.max_upload_bytes)
-        started, deadline = time.monotonic(), context.arrived + settings.request_deadline_s
+        shown = await while_connected(
+            request, look_at(resources.frames, probe.data, form.box, form.detect, deadline)
+        )
+        metrics.looked_at(shown.seconds, shown.frame)
+        probe, started = replace(probe, data=shown.files[0]), time.monotonic()
         # One version for the numbers and for what is said of them.
         in_force = resources.gallery.cameras.normalisation()
         if _wants_json(request.headers.get("accept", "")):

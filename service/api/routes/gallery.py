@@ -17,16 +17,22 @@ from service.api.error_kinds import (
     GALLERY_DAMAGED,
     INVALID_FIELDS,
     NOT_READY,
+    OF_A_CHOICE,
     OF_AN_UPLOAD,
     UNKNOWN_IMAGE,
 )
+from service.api.errors import FieldFault
 from service.api.forms import only_fields_of, read_image
-from service.api.problems import responses
-from service.api.schemas import EnrolledRecord, EnrollForm, RecordPage
-from service.identifiers import IMAGE_ID_RULE, ImageId, new_image_id
+from service.api.frames import Shown, check_choice, look_at
+from service.api.problems import invalid_fields, responses
+from service.api.schemas import EnrolledFrame, EnrolledImage, EnrolledRecord, EnrollForm, RecordPage
+from service.identifiers import IMAGE_ID_RULE, MAX_IMAGE_ID, ImageId, new_image_id
 from service.retrieval.enrollment import Description
+from service.retrieval.frame_enrollment import Enrolled, FrameEnroller, of_each_vehicle
+from service.retrieval.frames import MAX_VEHICLES
 
 MAX_PAGE = 1000
+ROOM_FOR_NUMBERS = len(f"/{MAX_VEHICLES}")
 LAST_CURSOR = 2**63 - 1
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
@@ -41,8 +47,8 @@ of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY, GALLERY_DAMAG
     "",
     status_code=201,
     summary="Enroll an image",
-    response_description="Enrolled, durably; `Location` is the record's path",
-    responses=responses(*OF_AN_UPLOAD, DUPLICATE, DISK_FULL),
+    response_description="Enrolled, durably; `Location` is the record's path, where there is one",
+    responses=responses(*OF_AN_UPLOAD, *OF_A_CHOICE, DUPLICATE, DISK_FULL),
     dependencies=[Depends(only_fields_of(EnrollForm))],
 )
 async def enroll(
@@ -54,30 +60,59 @@ async def enroll(
     metrics: MetricsInUse,
     context: Context,
     audit: Audit,
-) -> EnrolledRecord:
+) -> EnrolledImage | EnrolledFrame:
     """Remember an image with what is known of it. Empty fields count as not given.
+
+    Of a frame, an image of a whole scene, name the vehicle by `box`, or have it found by `detect`: its crop
+    is what is kept. `detect=all` enrolls each vehicle under a number of its own below the image id, as in
+    `frame7/1`, and leaves those as they are that are enrolled already as they are sent.
 
     An image id that is enrolled already is answered by 409 and nothing changes, so that an upload whose
     answer was lost can be sent again under the same id: `differs` is empty then.
     """
+    check_choice(form.box, form.detect)
     data = await read_image(form.image, settings.max_upload_bytes)
-    description = Description(
-        image_id=form.image_id or new_image_id(),
+    image_id = form.image_id or new_image_id()
+    if form.detect == "all" and len(image_id) > MAX_IMAGE_ID - ROOM_FOR_NUMBERS:
+        message = f"leaves no room for the vehicles' numbers; {MAX_IMAGE_ID - ROOM_FOR_NUMBERS} characters do"
+        raise invalid_fields([FieldFault("image_id", message)])
+    deadline = context.arrived + settings.request_deadline_s
+    described = Description(
+        image_id=image_id,
         vehicle_id=form.vehicle_id,
         camera_id=form.camera_id,
         captured_at=form.captured_at,
         view=form.view,
         tags=tuple(form.tags),
     )
-    audit.image_id = description.image_id
-    work = resources.enroller.enroll(data, description, context.arrived + settings.request_deadline_s)
-    record, image = await while_connected(request, work)
+    audit.image_id = image_id
 
-    spent = {"decode": image.decode_s, "queue": image.queue_s, "embed": image.embed_s}
-    for stage, seconds in (spent | {"total": time.monotonic() - context.arrived}).items():
-        metrics.stage(stage, seconds)
-    response.headers["Location"] = f"{request.scope.get('root_path', '')}/gallery/{quote(record.image_id)}"
-    return EnrolledRecord.of(record)
+    async def look_and_enroll() -> tuple[Shown, list[Enrolled]]:
+        shown = await look_at(resources.frames, data, form.box, form.detect, deadline)
+        if form.detect != "all":
+            return shown, [Enrolled(*await resources.enroller.enroll(shown.files[0], described, deadline))]
+        descriptions = of_each_vehicle(described, len(shown.files))
+        enrolling = FrameEnroller(resources.enroller, settings.max_batch)
+        return shown, await enrolling.enroll(shown.files, descriptions, deadline)
+
+    shown, enrolled = await while_connected(request, look_and_enroll())
+    metrics.looked_at(shown.seconds, shown.frame)
+    for image in (one.image for one in enrolled if one.image is not None):
+        for stage in ("decode", "queue", "embed"):
+            metrics.stage(stage, getattr(image, f"{stage}_s"))
+    metrics.stage("total", time.monotonic() - context.arrived)
+    if form.detect != "all" or shown.frame is None:
+        response.headers["Location"] = f"{request.scope.get('root_path', '')}/gallery/{quote(image_id)}"
+        answer = EnrolledImage.of(enrolled[0].record)
+        return answer.about(shown.subjects[0]) if shown.subjects else answer
+    return EnrolledFrame(
+        width=shown.frame.width,
+        height=shown.frame.height,
+        enrolled=[
+            EnrolledImage.of(one.record).about(subject)
+            for one, subject in zip(enrolled, shown.subjects, strict=True)
+        ],
+    )
 
 
 @router.get(

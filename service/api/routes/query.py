@@ -8,13 +8,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 
 from models.manifest import Threshold
+from service.api.context import RequestContext
 from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
-from service.api.error_kinds import OF_AN_UPLOAD
+from service.api.error_kinds import OF_A_CHOICE, OF_AN_UPLOAD
 from service.api.forms import only_fields_of, read_image
+from service.api.frames import Shown, check_choice, each, look_at
 from service.api.problems import responses
-from service.api.schemas import Match, NormalisationUsed, QueryAnswer, QueryForm, Timings
-from service.retrieval.two_stage import Ranked
+from service.api.schemas import FrameAnswer, Match, NormalisationUsed, QueryAnswer, QueryForm, Timings
+from service.observability.metrics import Metrics
+from service.resources import Resources
+from service.retrieval.two_stage import Ranked, Ranking
+from service.settings import Settings
 
 router = APIRouter(tags=["query"])
 
@@ -23,7 +28,7 @@ router = APIRouter(tags=["query"])
     "/query",
     summary="Find the enrolled images most similar to a probe",
     response_description="The matches, best first; none where the gallery is empty",
-    responses=responses(*OF_AN_UPLOAD),
+    responses=responses(*OF_AN_UPLOAD, *OF_A_CHOICE),
     dependencies=[Depends(only_fields_of(QueryForm))],
 )
 async def query(
@@ -34,26 +39,59 @@ async def query(
     metrics: MetricsInUse,
     context: Context,
     audit: Audit,
-) -> QueryAnswer:
+) -> QueryAnswer | FrameAnswer:
     """Rank the gallery by descriptor, then re-order the first matches by their strips.
 
     The second stage looks at the first 10 of the first stage whatever `top_k` is, and leaves those below
     where they are. A gallery smaller than `top_k` answers with all it has. Name the probe's camera, where it
     is known: the gallery then takes out of its descriptor what it knows of that camera.
+
+    Of a frame, an image of a whole scene, name the vehicle by `box`, or have it found by `detect`.
     """
+    check_choice(form.box, form.detect)
     data = await read_image(form.image, settings.max_upload_bytes)
     deadline = context.arrived + settings.request_deadline_s
-    work = resources.search.query(
-        data, top_k=form.top_k, rerank=form.rerank, deadline=deadline, camera_id=form.camera_id
-    )
-    ranking = await while_connected(request, work)
-    audit.matches = tuple(ranked.match.record.image_id for ranked in ranking.matches)
 
+    async def search(file: bytes) -> Ranking:
+        return await resources.search.query(
+            file, top_k=form.top_k, rerank=form.rerank, deadline=deadline, camera_id=form.camera_id
+        )
+
+    async def look_and_search() -> tuple[Shown, list[Ranking]]:
+        shown = await look_at(resources.frames, data, form.box, form.detect, deadline)
+        return shown, await each(search, shown.files, settings.max_batch)
+
+    shown, rankings = await while_connected(request, look_and_search())
+    audit.matches = tuple(
+        dict.fromkeys(ranked.match.record.image_id for ranking in rankings for ranked in ranking.matches)
+    )
+    metrics.looked_at(shown.seconds, shown.frame)
+    metrics.stage("total", time.monotonic() - context.arrived)
+    answers = [_answer(ranking, shown.seconds, resources, settings, metrics, context) for ranking in rankings]
+    if form.detect != "all" or shown.frame is None:
+        return answers[0].about(shown.subjects[0]) if shown.subjects else answers[0]
+    return FrameAnswer(
+        width=shown.frame.width,
+        height=shown.frame.height,
+        answers=[answer.about(subject) for answer, subject in zip(answers, shown.subjects, strict=True)],
+    )
+
+
+def _answer(
+    ranking: Ranking,
+    detect_s: float | None,
+    resources: Resources,
+    settings: Settings,
+    metrics: Metrics,
+    context: RequestContext,
+) -> QueryAnswer:
+    """A ranking as it is answered; it is counted."""
     if ranking.reranked:
         metrics.reranked(changed=ranking.matches[0].first_stage_rank != 1)
     seconds = ranking.seconds | {"total": time.monotonic() - context.arrived}
-    for stage, spent in seconds.items():
+    for stage, spent in ranking.seconds.items():
         metrics.stage(stage, spent)
+    shown = seconds if detect_s is None else seconds | {"detect": detect_s}
     threshold = resources.bundle.manifest.threshold_for(ranking.normalisation.camera)
     return QueryAnswer(
         matches=[_match(rank, ranked, threshold) for rank, ranked in enumerate(ranking.matches, start=1)],
@@ -61,7 +99,7 @@ async def query(
         match_threshold=None if threshold is None else threshold.similarity,
         gallery_size=ranking.gallery_size,
         normalisation=NormalisationUsed.of(ranking.normalisation, settings.camera_normalisation),
-        timings_ms=Timings(**{stage: round(1000 * spent, 3) for stage, spent in seconds.items()}),
+        timings_ms=Timings(**{stage: round(1000 * spent, 3) for stage, spent in shown.items()}),
     )
 
 

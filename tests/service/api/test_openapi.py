@@ -48,6 +48,7 @@ def test_it_is_a_whole_openapi_document(schema: dict[str, Any]) -> None:
 def test_it_has_the_routes(schema: dict[str, Any]) -> None:
     assert {name for name, _ in operations(schema)} == {
         "POST /query",
+        "POST /detect",
         "POST /explain",
         "POST /gallery",
         "GET /gallery",

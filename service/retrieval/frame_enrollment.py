@@ -1,0 +1,70 @@
+"""Enrolling all vehicles of a frame: each a record of its own, all of them or none where one cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from index import Record
+from service.inference.embedder import EmbeddedImage
+from service.retrieval.enrollment import AlreadyEnrolledError, Description, Enroller
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """A vehicle's record, and how its image was embedded; None where it was enrolled already."""
+
+    record: Record
+    image: EmbeddedImage | None
+
+
+class FrameEnroller:
+    """Enrolls the vehicles of one frame.
+
+    Args:
+        enroller: enrolls single images.
+        at_once: images that are embedded at the same time.
+    """
+
+    def __init__(self, enroller: Enroller, at_once: int) -> None:
+        self._enroller = enroller
+        self._places = asyncio.Semaphore(at_once)
+
+    async def enroll(
+        self, files: Sequence[bytes], descriptions: Sequence[Description], deadline: float
+    ) -> list[Enrolled]:
+        """Enroll the crops; their records are durable when this returns.
+
+        What is enrolled already as it is sent is left as it is, so that a frame whose answer was lost, or
+        that failed between two of its vehicles, can be sent again.
+
+        Raises:
+            AlreadyEnrolledError: one of the ids is enrolled with something else; nothing was changed.
+            ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `Enroller.enroll`.
+        """
+        pairs = list(zip(files, descriptions, strict=True))
+        for data, description in pairs:
+            if differs := await self._enroller.differences(data, description):
+                raise AlreadyEnrolledError(description.image_id, differs)
+        tasks = [asyncio.ensure_future(self._one(data, of, deadline)) for data, of in pairs]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _one(self, data: bytes, description: Description, deadline: float) -> Enrolled:
+        async with self._places:
+            try:
+                return Enrolled(*await self._enroller.enroll(data, description, deadline))
+            except AlreadyEnrolledError as error:
+                if error.differs != ():
+                    raise
+                return Enrolled(await self._enroller.record(description.image_id), None)
+
+
+def of_each_vehicle(description: Description, count: int) -> list[Description]:
+    """What is known of each of so many vehicles: the same, under ids of their own below the frame's."""
+    return [replace(description, image_id=f"{description.image_id}/{number + 1}") for number in range(count)]
