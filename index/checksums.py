@@ -13,6 +13,9 @@ from typing import Any
 
 from index.errors import DamagedImageError
 
+VALUES_4 = 8
+"""Values of a record's row up to schema version 4."""
+
 INSERT_CHECKSUMS = "INSERT INTO checksum VALUES (?, ?, ?, ?, ?)"
 
 
@@ -22,8 +25,15 @@ def checksum(record_id: int, data: bytes) -> int:
 
 
 def record_checksum(record_id: int, values: Sequence[Any]) -> int:
-    """Of a record's row without its number: text, whole numbers and None."""
-    return checksum(record_id, json.dumps(list(values), default=repr).encode())
+    """Of a record's row without its number: text, whole numbers and None.
+
+    The vehicle type is the last value. None is left out, so that the checksums of records from before there
+    was one (schema version 4) stay what they are.
+    """
+    told = list(values)
+    if len(told) > VALUES_4 and told[-1] is None:
+        told.pop()
+    return checksum(record_id, json.dumps(told, default=repr).encode())
 
 
 def checked(part: str, image_id: str, record_id: int, data: bytes | None, expected: int | None) -> bytes:

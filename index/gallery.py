@@ -109,15 +109,21 @@ class Gallery(Protocol):
             UnknownImageError: it is not enrolled.
         """
 
-    def count(self) -> int:
-        """How many images are enrolled."""
-
-    def page(self, after: int | None = None, limit: int = 100) -> Page:
-        """Up to `limit` records in order of enrollment, from the start or after a page's `next`.
-
-        Nothing is shown twice or left out, whatever is enrolled or deleted between two pages.
+    def count(self, where: Filter = ALL) -> int:
+        """How many images are enrolled, and let through by the filter.
 
         Raises:
+            InvalidFilterError: a condition is not what this gallery stores.
+        """
+
+    def page(self, after: int | None = None, limit: int = 100, *, where: Filter = ALL) -> Page:
+        """Up to `limit` records in order of enrollment, from the start or after a page's `next`.
+
+        Only those that the filter lets through. Nothing is shown twice or left out, whatever is enrolled or
+        deleted between two pages.
+
+        Raises:
+            InvalidFilterError: a condition is not what this gallery stores.
             ValueError: the limit is below 1.
         """
 

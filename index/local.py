@@ -194,21 +194,26 @@ class LocalGallery:
         """The image file's bytes as enrolled, and its media type. Raises UnknownImageError."""
         return self._store.image(image_id)
 
-    def count(self) -> int:
-        """How many images are enrolled."""
+    def count(self, where: Filter = ALL) -> int:
+        """How many images are enrolled, and let through by the filter."""
         self._require_open()
-        return self._vectors.count
+        check_filter(where)
+        if where.is_all():
+            return self._vectors.count
+        with self._store.moment() as moment:
+            return moment.count(where)
 
-    def page(self, after: int | None = None, limit: int = 100) -> Page:
+    def page(self, after: int | None = None, limit: int = 100, *, where: Filter = ALL) -> Page:
         """Up to `limit` records in order of enrollment, from the start or after a page's `next`.
 
-        The cursor is a number that only counts up, not an image: it stays good when the image it
-        came from is deleted, and nothing is shown twice or left out. Raises ValueError for a limit
-        below 1.
+        Only those that the filter lets through. The cursor is a number that only counts up, not an image: it
+        stays good when the image it came from is deleted, and nothing is shown twice or left out. Raises
+        ValueError for a limit below 1.
         """
         if limit < 1:
             raise ValueError(f"limit is {limit}, expected 1 or more")
-        return self._store.page(after, limit)
+        check_filter(where)
+        return self._store.page(after, limit, where)
 
     def search(
         self,
@@ -230,7 +235,7 @@ class LocalGallery:
         probe_cameras = [None] * len(descriptors) if cameras is None else list(cameras)
         if len(probe_cameras) != len(descriptors):
             raise ValueError(f"{len(probe_cameras)} cameras are named for {len(descriptors)} probes")
-        return search(self._mirror, descriptors, probe_cameras, k, strips)
+        return search(self._mirror, descriptors, probe_cameras, k, strips, where)
 
     def strips(self, record_ids: Sequence[int]) -> list[NDArray[np.float16] | None]:
         """Strips float16 [s, w] of records, as a search adds them; None for one without or of the past."""

@@ -62,7 +62,11 @@ class Mirror:
             return done
 
     def rank(
-        self, probes: NDArray[np.float32], cameras: Sequence[str | None], k: int
+        self,
+        probes: NDArray[np.float32],
+        cameras: Sequence[str | None],
+        k: int,
+        among: NDArray[np.int64] | None = None,
     ) -> tuple[list[Ranking], Normalisation]:
         """As `Vectors.search`, for probes as they were embedded, and what normalised them and the index.
 
@@ -75,7 +79,7 @@ class Mirror:
             # One of them for the whole search: another one may take its place at any time.
             vectors = self.vectors
             try:
-                found = vectors.search(vectors.normalisation.apply(probes, cameras), k)
+                found = vectors.search(vectors.normalisation.apply(probes, cameras), k, among)
                 return found, vectors.normalisation
             except VectorsUnusableError:
                 self._suspect = True

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from index.cameras import CameraSums, read_cameras
 from index.checksums import checked
+from index.conditions import conditions
+from index.filter import Filter
 from index.record import GalleryHeader, Record
 from index.rows import SELECT, read_record
 
@@ -28,6 +30,24 @@ class Moment:
     def __init__(self, connection: sqlite3.Connection, header: GalleryHeader) -> None:
         self._connection = connection
         self._header = header
+
+    def ids(self, where: Filter) -> NDArray[np.int64]:
+        """Ids `[n]`, ascending, of the records that a filter lets through."""
+        condition, values = conditions(where)
+        # One text, and not a row each: with hundreds of thousands of them, rows would take most of the time.
+        [found] = self._connection.execute(
+            f"SELECT group_concat(id) FROM record WHERE {condition}",  # noqa: S608 - our own conditions
+            values,
+        ).fetchone()
+        ids = np.fromstring(found or "", dtype=np.int64, sep=",")
+        ids.sort()
+        return ids
+
+    def count(self, where: Filter) -> int:
+        """How many records a filter lets through."""
+        condition, values = conditions(where)
+        query = f"SELECT count(*) FROM record WHERE {condition}"  # noqa: S608 - our own conditions
+        return int(self._connection.execute(query, values).fetchone()[0])
 
     def records(self, ids: set[int]) -> dict[int, Record]:
         """The records of those of the ids that are enrolled."""

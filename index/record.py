@@ -29,6 +29,7 @@ class Record:
     fingerprint: str
     enrolled_at: datetime
     media_type: str
+    vehicle_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,6 +52,7 @@ class Enrollment:
     image: bytes
     media_type: str
     enrolled_at: datetime | None = None
+    vehicle_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from index.failures import failures_named
 from index.local import LocalGallery
 from index.lock import FolderLock
 from index.loss import WAL, check_loss
+from index.migration import SCHEMA_VERSION
 from index.private import create_file
 from index.record import GalleryHeader
+from index.rows import INSERT_TAGS_OF_RECORDS
 from index.schema import create_tables, describe
 from index.verification import PARTS, Finding, verify
 
@@ -48,6 +50,7 @@ def rebuild(folder: Path, *, drop_damaged: bool = False) -> Rebuilt:
     header = describe(folder)
     with _alone(folder):
         _mend_indexes(folder)
+        _mend_tags(folder / DATABASE)
     dropped = [each for each in verify(folder).findings if each.record_id is not None] if drop_damaged else []
     if dropped:
         with _alone(folder):
@@ -87,6 +90,17 @@ def _drop(database: Path, header: GalleryHeader, record_ids: set[int | None]) ->
                 for table in (*PARTS, "checksum"):  # what a record left behind that is gone
                     connection.execute(f"DELETE FROM {table} WHERE record_id = ?", (record_id,))  # noqa: S608
             Cameras(connection, header.descriptor_dim).recompute()
+
+
+def _mend_tags(database: Path) -> None:
+    """Make the table of tags anew from those of the records."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        [version] = connection.execute("PRAGMA user_version").fetchone()
+        if version < SCHEMA_VERSION:  # the opening that follows makes it
+            return
+        with transaction(connection):
+            connection.execute("DELETE FROM tag")
+            connection.execute(INSERT_TAGS_OF_RECORDS)
 
 
 def _mend_indexes(folder: Path) -> None:

@@ -12,11 +12,18 @@ from index.record import Enrollment, Record
 
 SELECT = (
     "SELECT id, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type, "
-    "checksum.record FROM record LEFT JOIN checksum ON checksum.record_id = id"
+    "vehicle_type, checksum.record FROM record LEFT JOIN checksum ON checksum.record_id = id"
 )
 INSERT = (
-    "INSERT INTO record (image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+    "INSERT INTO record (image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type, "
+    "vehicle_type) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+)
+
+INSERT_TAG = "INSERT OR IGNORE INTO tag VALUES (?, ?)"
+# Tags that are no list any more are damaged, and in no filter.
+INSERT_TAGS_OF_RECORDS = (
+    "INSERT OR IGNORE INTO tag SELECT value, record.id FROM record, "
+    "json_each(iif(json_valid(record.tags), record.tags, '[]')) AS one WHERE one.type = 'text'"
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,11 +37,12 @@ def to_row(enrollment: Enrollment, now: datetime) -> tuple[Any, ...]:
         enrollment.image_id,
         enrollment.vehicle_id,
         enrollment.camera_id,
-        None if captured_at is None else _to_microseconds(captured_at),
+        None if captured_at is None else to_microseconds(captured_at),
         enrollment.view,
         json.dumps(enrollment.tags, ensure_ascii=False),
-        _to_microseconds(enrollment.enrolled_at or now),
+        to_microseconds(enrollment.enrolled_at or now),
         enrollment.media_type,
+        enrollment.vehicle_type,
     )
 
 
@@ -51,7 +59,7 @@ def read_record(row: tuple[Any, ...], fingerprint: str) -> Record:
 
 def to_record(row: tuple[Any, ...], fingerprint: str) -> Record:
     """The record of a number and the values of INSERT, in a gallery of this fingerprint."""
-    _, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type = row
+    _, image_id, vehicle_id, camera_id, captured_at, view, tags, enrolled_at, media_type, vehicle_type = row
     return Record(
         image_id=image_id,
         vehicle_id=vehicle_id,
@@ -62,10 +70,12 @@ def to_record(row: tuple[Any, ...], fingerprint: str) -> Record:
         fingerprint=fingerprint,
         enrolled_at=_to_datetime(enrolled_at),
         media_type=media_type,
+        vehicle_type=vehicle_type,
     )
 
 
-def _to_microseconds(moment: datetime) -> int:
+def to_microseconds(moment: datetime) -> int:
+    """Since 1970, exactly but for what is less than one; earlier times are negative."""
     return (moment - _EPOCH) // _MICROSECOND
 
 

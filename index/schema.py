@@ -22,6 +22,9 @@ APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database 
 # A history's id is made with the database: a snapshot that names another was made of another gallery.
 # A change's token is random: a snapshot that names sequence and token proves that it belongs to
 # this history, and not to one that a restored backup has left behind. So does a normalisation's.
+# An index of records holds all that a filter asks for but tags, so that a filter reads one index and nothing
+# else; tags are in a table of their own, made from those of the record. A setting is what was set of this
+# gallery, such as a quota, by its name.
 HISTORY = """CREATE TABLE IF NOT EXISTS history (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
         id TEXT NOT NULL DEFAULT (lower(hex(randomblob(16))))
@@ -44,7 +47,8 @@ TABLES = (
         view TEXT,
         tags TEXT NOT NULL,
         enrolled_at INTEGER NOT NULL,
-        media_type TEXT NOT NULL
+        media_type TEXT NOT NULL,
+        vehicle_type TEXT
     ) STRICT""",
     # In quotes as a migration leaves it.
     """CREATE TABLE "descriptor" (
@@ -101,6 +105,21 @@ TABLES = (
         checksum INTEGER NOT NULL,
         PRIMARY KEY (version, collection, camera_id)
     ) STRICT""",
+    """CREATE INDEX record_camera ON record (camera_id, captured_at, vehicle_type, view, vehicle_id)""",
+    """CREATE INDEX record_time ON record (captured_at, camera_id, vehicle_type, view, vehicle_id)""",
+    """CREATE INDEX record_vehicle ON record (vehicle_id, captured_at, camera_id, vehicle_type, view)""",
+    """CREATE INDEX record_view ON record (view, vehicle_type, captured_at, camera_id, vehicle_id)""",
+    """CREATE INDEX record_type ON record (vehicle_type, captured_at, camera_id, view, vehicle_id)""",
+    """CREATE TABLE tag (
+        tag TEXT NOT NULL,
+        record_id INTEGER NOT NULL REFERENCES record (id) ON DELETE CASCADE,
+        PRIMARY KEY (tag, record_id)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE INDEX tag_record ON tag (record_id)""",
+    """CREATE TABLE setting (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from index.filter import Filter
 from index.mirror import Mirror
 from index.record import Applied, Found, Match, Record
 from index.vectors import Ranking
@@ -18,8 +19,9 @@ def search(
     cameras: Sequence[str | None],
     k: int,
     strips: int,
+    where: Filter,
 ) -> list[Found]:
-    """The k most similar images for each probe, best first, exactly.
+    """The k most similar images for each probe among those that the filter lets through, best first, exactly.
 
     Args:
         mirror: the index and the database behind it.
@@ -27,14 +29,18 @@ def search(
         cameras: B of them, None where a probe's is not known.
         k: matches of a probe at most.
         strips: so many of a probe's first matches come with theirs.
+        where: what is searched.
     """
     wanted = k
     while True:
-        rankings, normalisation = mirror.rank(descriptors, cameras, wanted)
+        among = None if where.is_all() else _let_through(mirror, where)
+        rankings, normalisation = mirror.rank(descriptors, cameras, wanted, among)
         with mirror.store.moment() as moment:
             records = moment.records({int(i) for ranking in rankings for i in ranking.ids})
+            # A record may have been changed since its id was let through.
+            records = {i: record for i, record in records.items() if where.admits(record)}
             found = [_enrolled(ranking, records, k) for ranking in rankings]
-            # Records deleted since the ranking are missing: look further down, if there is more.
+            # Records deleted or changed since the ranking are missing: look further down, if there is more.
             if all(
                 len(matches) == k or len(ranking.ids) < wanted
                 for matches, ranking in zip(found, rankings, strict=True)
@@ -48,6 +54,12 @@ def search(
                     for matches, camera in zip(found, cameras, strict=True)
                 ]
         wanted = 2 * wanted
+
+
+def _let_through(mirror: Mirror, where: Filter) -> NDArray[np.int64]:
+    """Ids [n], ascending. The moment ends before the search: who closes a gallery waits for both."""
+    with mirror.store.moment() as moment:
+        return moment.ids(where)
 
 
 def _enrolled(ranking: Ranking, records: dict[int, Record], k: int) -> list[tuple[int, float]]:

@@ -19,6 +19,7 @@ from index.acknowledged import Acknowledged
 from index.cameras import Cameras
 from index.changes import Changes
 from index.checksums import INSERT_CHECKSUMS, checked, checksum, record_checksum
+from index.conditions import conditions
 from index.connections import DATABASE, Connections, transaction
 from index.descriptors import ITEM_BYTES, as_stored, pack, unpack_bytes
 from index.errors import (
@@ -30,10 +31,11 @@ from index.errors import (
 )
 from index.estimation import Estimates
 from index.failures import failures_named
+from index.filter import Filter
 from index.moment import Moment
 from index.normalisation import Normalisation
 from index.record import Enrollment, GalleryHeader, Page, Record
-from index.rows import INSERT, SELECT, read_record, to_record, to_row
+from index.rows import INSERT, INSERT_TAG, SELECT, read_record, to_record, to_row
 from index.space import Space
 from index.validation import storable
 from index.versions import read_version, write_version
@@ -104,6 +106,7 @@ class Store:
             for enrollment in enrollments:
                 row = to_row(enrollment, now)
                 ids.append(self._insert_record(row))
+                self._writer.executemany(INSERT_TAG, ((tag, ids[-1]) for tag in enrollment.tags))
                 self._insert_blobs(ids[-1], enrollment, row)
                 records.append(to_record((ids[-1], *row), self._header.fingerprint))
                 sequence = self.changes.enrolled(ids[-1])
@@ -225,9 +228,15 @@ class Store:
         record = read_record(row[:-2], self._header.fingerprint)
         return checked("image", record.image_id, row[0], *row[-2:]), record.media_type
 
-    def page(self, after: int | None, limit: int) -> Page:
-        """Up to `limit` records in order of enrollment, after the cursor."""
-        rows = self._read(SELECT + " WHERE id > ? ORDER BY id LIMIT ?", min(after or 0, LAST_ID), limit + 1)
+    def page(self, after: int | None, limit: int, where: Filter) -> Page:
+        """Up to `limit` records that a filter lets through, in order of enrollment, after the cursor."""
+        condition, values = conditions(where)
+        rows = self._read(
+            f"{SELECT} WHERE id > ? AND {condition} ORDER BY id LIMIT ?",
+            min(after or 0, LAST_ID),
+            *values,
+            limit + 1,
+        )
         shown = rows[:limit]
         records = tuple(read_record(row, self._header.fingerprint) for row in shown)
         return Page(records, shown[-1][0] if len(rows) > limit else None)

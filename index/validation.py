@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import InvalidEnrollmentError, InvalidFilterError, InvalidProbeError
-from index.filter import Filter
+from index.filter import SETS, TIMES, Filter
 from index.record import Enrollment, GalleryHeader
 
 UNIT_LENGTH_TOLERANCE = 1e-3
@@ -20,7 +20,7 @@ def check_enrollment(enrollment: Enrollment, header: GalleryHeader) -> None:
         value = getattr(enrollment, field)
         if not (storable(value) and value):
             raise InvalidEnrollmentError(field, _shown(value), "text that is not empty, without NUL")
-    for field in ("vehicle_id", "camera_id", "view"):
+    for field in ("vehicle_id", "camera_id", "view", "vehicle_type"):
         value = getattr(enrollment, field)
         if value is not None and not storable(value):
             raise InvalidEnrollmentError(field, _shown(value), "text without NUL, or None")
@@ -63,6 +63,18 @@ def check_filter(where: object) -> None:
     # Of the very class: a condition that a subclass added would be ignored, and too much be found.
     if type(where) is not Filter:
         raise InvalidFilterError(_described(where), "a Filter")
+    for field in SETS:
+        wanted = getattr(where, field)
+        if wanted is not None and not (isinstance(wanted, frozenset) and all(map(storable, wanted))):
+            raise InvalidFilterError(
+                f"one with {field} {_shown(wanted)}", "a frozenset of text without NUL, or None"
+            )
+    for field in TIMES:
+        moment = getattr(where, field)
+        if moment is not None and not _is_utc_time(moment):
+            raise InvalidFilterError(
+                f"one with {field} {_shown(moment)}", "a datetime with a time zone, or None"
+            )
 
 
 def storable(text: object) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from index.changes import Described
 from index.copies import Copies, similarities
 from index.normalisation import RAW, Normalisation
+from index.selection import selection
 from index.sharedlock import SharedLock
 
 # FAISS's OpenMP threads would spin for milliseconds after each search, on cores that the next embedding
@@ -42,6 +43,9 @@ class Ranking:
 
     ids: NDArray[np.int64]
     similarities: NDArray[np.float64]
+
+
+_NOTHING = Ranking(np.empty(0, np.int64), np.empty(0, np.float64))
 
 
 def row_size(descriptor_dim: int) -> int:
@@ -150,8 +154,13 @@ class Vectors:
         with self._changing(sequence):
             pass
 
-    def search(self, probes: NDArray[np.float32], k: int) -> list[Ranking]:
+    def search(
+        self, probes: NDArray[np.float32], k: int, among: NDArray[np.int64] | None = None
+    ) -> list[Ranking]:
         """The best k (fewer where it holds fewer) for each of the normalised probes [B, d].
+
+        Of the ids `among` [n], ascending, where they are given: the others are passed over during the search,
+        which takes the less time the fewer they are. Those that it does not hold are none.
 
         Ties go to the lower id, at the k-th place too, and similarities do not depend on what else
         was asked in the batch: FAISS preselects by float32 sums, a float64 sum has the last word.
@@ -163,18 +172,26 @@ class Vectors:
                 raise VectorsUnusableError
             total = self.count
             k = min(k, total)
+            if among is not None:
+                k = min(k, len(among))
             if k == 0 or len(probes) == 0:
-                nothing = Ranking(np.empty(0, np.int64), np.empty(0, np.float64))
-                return [nothing] * len(probes)
+                return [_NOTHING] * len(probes)
             fetch = min(k + SPARE, total)
+            selected = selection(among)
             # FAISS shares a flat search out by probes; waking threads for one of them only costs time.
             faiss.omp_set_num_threads(min(len(probes), self._threads))
             # As global as the threads; a search that runs meanwhile is only slower or faster by it.
             faiss.cvar.distance_compute_blas_threshold = PRODUCTS if len(probes) >= PRODUCT_FROM else SCANS
-            scores, ids = self._index.search(probes, fetch)
+            scores, ids = self._index.search(probes, fetch, params=selected)
+            # FAISS fills up with -1 where it has found fewer.
+            found = int(np.count_nonzero(ids[0] >= 0))
+            k = min(k, found)
+            if k == 0:
+                return [_NOTHING] * len(probes)
+            scores, ids = scores[:, :found], ids[:, :found]
             limits = scores[:, k - 1] - self._tolerance
             # Settled: nothing beyond the last one fetched can reach the k-th place, or nothing is left.
-            settled = (scores[:, -1] < limits) | (fetch == total)
+            settled = (scores[:, -1] < limits) | (fetch == total) | (found < fetch)
             rankings = []
             for row, probe in enumerate(probes):
                 if settled[row]:
@@ -182,7 +199,7 @@ class Vectors:
                     rows = self._index.reconstruct_batch(near)
                     rankings.append(_best(near, similarities(rows, probe), k))
                 else:
-                    rankings.append(self._among_ties(probe, float(limits[row]), k))
+                    rankings.append(self._among_ties(probe, float(limits[row]), k, selected))
             return rankings
 
     def _held(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -195,10 +212,10 @@ class Vectors:
                 ids = ids[np.isin(ids, faiss.vector_to_array(self._index.id_map))]
                 return ids, self._index.reconstruct_batch(ids)
 
-    def _among_ties(self, probe: NDArray[np.float32], limit: float, k: int) -> Ranking:
+    def _among_ties(self, probe: NDArray[np.float32], limit: float, k: int, selected: Any) -> Ranking:
         """The best k for a probe [d] with more near ties than a search fetches: one more pass finds all."""
         # A product's sums differ from a scan's by less than the tolerance, which is on both sides then.
-        _, _, near = self._index.range_search(probe[np.newaxis], limit - self._tolerance)
+        _, _, near = self._index.range_search(probe[np.newaxis], limit - self._tolerance, params=selected)
         return _best(near, self._copies.similarities(near, probe), k)
 
     def _new_copies(self) -> Copies:

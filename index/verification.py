@@ -19,6 +19,7 @@ from index.schema import read_header
 from index.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
 
 PARTS = ("descriptor", "strips", "image")
+REBUILD = "`lka-reid gallery rebuild` mends that"
 FAULTS = 100  # of SQLite's own that are told
 
 
@@ -118,7 +119,10 @@ def _of_one_image(connection: sqlite3.Connection, record_id: int) -> Iterator[Fi
     try:
         row = connection.execute(f"{SELECT} WHERE id = ?", (record_id,)).fetchone()
         image_id = str(row[1])
-        read_record(row, "")
+        record = read_record(row, "")
+        found = connection.execute("SELECT tag FROM tag WHERE record_id = ?", (record_id,))
+        if {tag for (tag,) in found} != set(record.tags):
+            yield Finding(f"image_id {image_id!r}: filters find it by other tags than it has; {REBUILD}")
     except DamagedImageError as error:
         yield Finding(str(error), record_id)
     except (sqlite3.Error, UnicodeDecodeError, TypeError) as error:

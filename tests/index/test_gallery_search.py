@@ -258,10 +258,10 @@ def test_so_many_of_the_first_matches_come_with_strips(open_gallery: Open) -> No
 
 @dataclass(frozen=True)
 class _Unknown(Filter):
-    camera_id: str
+    colours: frozenset[str] | None = None
 
 
-@pytest.mark.parametrize("where", [None, "camera-7", _Unknown("camera-7")])
+@pytest.mark.parametrize("where", [None, "camera-7", _Unknown(colours=frozenset({"red"}))])
 def test_a_filter_whose_conditions_would_be_ignored_is_refused(open_gallery: Open, where: Any) -> None:
     with pytest.raises(InvalidFilterError, match="expected a Filter"):
         open_gallery().search(enrollment("a").descriptor[np.newaxis], k=1, where=where)
@@ -302,8 +302,8 @@ def test_a_record_deleted_during_a_search_is_left_out_and_k_are_still_found(
     ranking = [name for name, _ in _brute_force(enrolled, probe, 10)]
     rank = gallery._mirror.rank
 
-    def rank_then_delete(probes: Vector, cameras: Sequence[str | None], k: int) -> Any:
-        found = rank(probes, cameras, k)
+    def rank_then_delete(probes: Vector, cameras: Sequence[str | None], k: int, among: None) -> Any:
+        found = rank(probes, cameras, k, among)
         for name in ranking[:3]:
             if name in enrolled:
                 gallery.delete(name)
@@ -332,8 +332,8 @@ def test_an_image_enrolled_anew_during_a_search_lends_nothing_to_the_one_that_wa
 
     rank, strips = gallery._mirror.rank, Moment.strips
 
-    def rank_then_change(probes: Vector, cameras: Sequence[str | None], k: int) -> Any:
-        found = rank(probes, cameras, k)
+    def rank_then_change(probes: Vector, cameras: Sequence[str | None], k: int, among: None) -> Any:
+        found = rank(probes, cameras, k, among)
         change()
         return found
 

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
             opened.enroll(
                 Enrollment(
                     image_id=str(number),
+                    camera_id="abc"[number % 3],
                     descriptor=descriptor,
                     strips=None,
                     image=b"x",
@@ -69,7 +69,7 @@ class Held:
         fault = self.fault(descriptors)
         if fault is not None:
             raise fault
-        return self._gallery.search(descriptors, k, strips=strips, cameras=cameras)
+        return self._gallery.search(descriptors, k, where=where, strips=strips, cameras=cameras)
 
 
 def together(
@@ -159,20 +159,19 @@ def test_a_search_for_several_that_fails_is_made_for_each_alone(gallery: Gallery
     assert [first, third] == [gallery.search(probe[None], 2)[0] for probe in (probes[0], probes[2])]
 
 
-@dataclass(frozen=True)
-class OneCamera(Filter):
-    camera_id: str
-
-
 def test_queries_with_different_filters_never_share_a_search(gallery: Gallery) -> None:
     probes = unit(5, 4)
-    filters = [OneCamera("a"), OneCamera("b"), OneCamera("a"), ALL, OneCamera("b")]
+    a, b = (Filter(camera_ids=frozenset({camera_id})) for camera_id in "ab")
+    filters = [a, b, a, ALL, b]
     held = Held(gallery)
     found = together(held, probes, [1, 2, 3, 4, 5], filters)
-    assert held.filters == [ALL, OneCamera("a"), OneCamera("b"), ALL]
+    assert held.filters == [ALL, a, b, ALL]
     assert held.probes == [1, 2, 2, 1]
-    # This gallery knows no conditions, so what is held here is who gets which answer.
-    assert found == [gallery.search(probe[None], k)[0] for k, probe in enumerate(probes, start=1)]
+    assert found == [
+        gallery.search(probe[None], k, where=where)[0]
+        for k, (probe, where) in enumerate(zip(probes, filters, strict=True), start=1)
+    ]
+    assert {match.record.camera_id for match in found[0]} == {"a"}
 
 
 def test_strips_come_with_the_matches_of_those_who_ask_for_them(tmp_path: Path) -> None:
