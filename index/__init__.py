@@ -25,14 +25,16 @@ from index.errors import (
     InvalidProbeError,
     UnknownCameraError,
     UnknownImageError,
+    UnknownVerdictError,
 )
 from index.estimation import Mode
 from index.filter import ALL, Filter
-from index.gallery import Gallery, GalleryCameras
+from index.gallery import Gallery, GalleryCameras, GalleryVerdicts
 from index.local import LocalGallery
 from index.normalisation import RAW, CameraUse, Estimate, Normalisation
 from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
 from index.renewal import RenewalState
+from index.verdicts import Decision, Verdict, VerdictPage, digest_of
 
 __all__ = [
     "ALL",
@@ -42,6 +44,7 @@ __all__ = [
     "CameraState",
     "CameraUse",
     "DamagedImageError",
+    "Decision",
     "DuplicateImageError",
     "Effect",
     "Enrollment",
@@ -62,6 +65,7 @@ __all__ = [
     "GalleryReplacementError",
     "GallerySchemaError",
     "GalleryShapeError",
+    "GalleryVerdicts",
     "InvalidEnrollmentError",
     "InvalidFilterError",
     "InvalidProbeError",
@@ -74,4 +78,8 @@ __all__ = [
     "RenewalState",
     "UnknownCameraError",
     "UnknownImageError",
+    "UnknownVerdictError",
+    "Verdict",
+    "VerdictPage",
+    "digest_of",
 ]

@@ -19,6 +19,7 @@ from index.disk import create_folder
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.estimation import Mode
 from index.filter import ALL, Filter
+from index.local_verdicts import LocalVerdicts
 from index.lock import FolderLock
 from index.loss import check_loss
 from index.migration import remove_old_backups
@@ -60,6 +61,7 @@ class LocalGallery:
         self._snapshots = snapshots
         self._renewal = renewal
         self.cameras = LocalCameras(mirror, renewal, header)
+        self.verdicts = LocalVerdicts(mirror)
         self._lock = lock
         self._closing = threading.Lock()
 
