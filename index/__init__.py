@@ -23,18 +23,17 @@ from index.errors import (
     InvalidEnrollmentError,
     InvalidFilterError,
     InvalidProbeError,
+    NotErasedError,
     UnknownCameraError,
     UnknownImageError,
-    UnknownVerdictError,
 )
 from index.estimation import Mode
 from index.filter import ALL, Filter
-from index.gallery import Gallery, GalleryCameras, GalleryVerdicts
+from index.gallery import Gallery, GalleryCameras
 from index.local import LocalGallery
 from index.normalisation import RAW, CameraUse, Estimate, Normalisation
 from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
 from index.renewal import RenewalState
-from index.verdicts import Decision, Verdict, VerdictPage, digest_of
 
 __all__ = [
     "ALL",
@@ -44,7 +43,6 @@ __all__ = [
     "CameraState",
     "CameraUse",
     "DamagedImageError",
-    "Decision",
     "DuplicateImageError",
     "Effect",
     "Enrollment",
@@ -65,7 +63,6 @@ __all__ = [
     "GalleryReplacementError",
     "GallerySchemaError",
     "GalleryShapeError",
-    "GalleryVerdicts",
     "InvalidEnrollmentError",
     "InvalidFilterError",
     "InvalidProbeError",
@@ -73,13 +70,10 @@ __all__ = [
     "Match",
     "Mode",
     "Normalisation",
+    "NotErasedError",
     "Page",
     "Record",
     "RenewalState",
     "UnknownCameraError",
     "UnknownImageError",
-    "UnknownVerdictError",
-    "Verdict",
-    "VerdictPage",
-    "digest_of",
 ]

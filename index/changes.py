@@ -90,6 +90,11 @@ class Changes:
         """Ids [n] of the records deleted after that change."""
         return self._ids("SELECT record_id FROM change WHERE sequence > ? AND kind = 'delete'", sequence)
 
+    def has_deleted_after(self, sequence: int) -> bool:
+        """Whether the log knows of a deletion after that change."""
+        query = "SELECT EXISTS (SELECT 1 FROM change WHERE sequence > ? AND kind = 'delete')"
+        return bool(self._number(query, sequence))
+
     def enrolled_after(self, sequence: int) -> Iterator[Described]:
         """What was enrolled after that change and still is, in pieces."""
         return self._descriptors(

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from index.camera_report import LocalCameras
 from index.descriptors import as_stored
 from index.disk import create_folder
+from index.erasure import Erasure
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.estimation import Mode
 from index.filter import ALL, Filter
-from index.local_verdicts import LocalVerdicts
 from index.lock import FolderLock
 from index.loss import check_loss
 from index.migration import remove_old_backups
@@ -53,6 +53,7 @@ class LocalGallery:
         mirror: Mirror,
         snapshots: SnapshotWriter,
         renewal: Renewal,
+        erasure: Erasure,
         lock: FolderLock,
     ) -> None:
         self._header = header
@@ -60,8 +61,8 @@ class LocalGallery:
         self._store = mirror.store
         self._snapshots = snapshots
         self._renewal = renewal
+        self._erasure = erasure
         self.cameras = LocalCameras(mirror, renewal, header)
-        self.verdicts = LocalVerdicts(mirror)
         self._lock = lock
         self._closing = threading.Lock()
 
@@ -127,10 +128,12 @@ class LocalGallery:
                 mirror, folder, header, recovered.manifest, every=snapshot_every, due=recovered.rejected
             )
             renewal = Renewal(mirror, snapshots, descriptor_dim, normalisation)
-            gallery = cls(header, mirror, snapshots, renewal, lock)
+            erasure = Erasure(path, mirror, snapshots, renewal)
+            gallery = cls(header, mirror, snapshots, renewal, erasure, lock)
             undo.pop_all()
         snapshots.write_if_due()
         renewal.opened()
+        erasure.opened()
         remove_old_backups(path)
         return gallery
 
@@ -187,6 +190,29 @@ class LocalGallery:
         )
         self._snapshots.write_if_due()
         self._renewal.changed()
+        self._erasure.deleted()
+
+    def erase(self, *, in_use: bool = True) -> None:
+        """See to it now that what is deleted is in no file of the folder any more; see `index.erasure`.
+
+        A thread does so a minute after a deletion. Where not `in_use`, changes may have to wait long.
+
+        Raises NotErasedError where something stays for now, GalleryFullError, and OSError.
+        """
+        self._erasure.erase(in_use=in_use)
+
+    def compact(self) -> None:
+        """Write the database anew, without the room of images that are gone; changes wait for it.
+
+        Raises GalleryFullError.
+        """
+        with self._mirror.settled():
+            self._store.write_anew(all_of_it=True)
+            self._store.empty_log()
+
+    def unerased_seconds(self) -> float:
+        """s since the first deletion that is not erased from every file; 0 where there is none."""
+        return self._erasure.pending_seconds()
 
     def get(self, image_id: str) -> Record:
         """The record of an image. Raises UnknownImageError."""
@@ -277,10 +303,12 @@ class LocalGallery:
         when everything is closed and the next process is not let in yet; what it raises passes through.
         """
         self._renewal.close()
+        self._erasure.close()
         self._snapshots.close()
         with self._closing:
             if not self._mirror.closed:
                 self._mirror.close()
+                self._erasure.release()
                 try:
                     last()
                 finally:

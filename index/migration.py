@@ -31,6 +31,7 @@ from index.sums import Sums
 
 SCHEMA_VERSION = 6
 KEPT_DAYS = 7
+BACKUPS = "backup-version-*"
 SPARE = 16 << 20  # bytes beside the backup that must be free, for the steps
 PAGES = 2048  # of the database that are copied at a time; 8 MiB
 
@@ -65,7 +66,7 @@ def migrate(
 
 def remove_old_backups(folder: Path) -> None:
     """Remove a gallery's backups whose days are over, but none that has been opened as a gallery."""
-    for saved in folder.glob(f"{_backup_folder('*')}/{DATABASE}"):
+    for saved in folder.glob(f"{BACKUPS}/{DATABASE}"):
         try:
             age_days = (time.time() - saved.stat().st_mtime) / 86_400
             if age_days > KEPT_DAYS and _is_untouched(saved.parent):
@@ -99,8 +100,8 @@ def _back_up(connection: sqlite3.Connection, database: Path, version: int) -> Pa
     return saved
 
 
-def _backup_folder(version: int | str) -> str:
-    return f"backup-version-{version}"
+def _backup_folder(version: int) -> str:
+    return BACKUPS.replace("*", str(version))
 
 
 def _is_untouched(backup: Path) -> bool:

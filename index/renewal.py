@@ -130,6 +130,23 @@ class Renewal:
                 self._tell(is_renewing=False)
             return True
 
+    def forget_the_gone(self) -> bool:
+        """Make a new version where the one in force knows a camera without images; whether it was made.
+
+        What a version knows of a camera with one image is near to that image's descriptor.
+
+        Raises: as `renew_if_due`.
+        """
+        with self._renewing:
+            current = self._mirror.vectors.normalisation
+            with self._mirror.store.moment() as moment:
+                known = moment.cameras()
+            if current.is_raw or set(current.cameras) <= set(known):
+                return False
+            mode: Mode = self.mode or "on"
+            self._renew(estimate(known) if is_wanted(mode, known, is_on=True) else None)
+            return True
+
     def close(self) -> None:
         """End the thread; a version that is not made yet is given up. Idempotent."""
         with self._waking:

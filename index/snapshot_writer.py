@@ -128,10 +128,14 @@ class SnapshotWriter:
         manifest = self._manifest
         return None if manifest is None else max(0.0, time.time() - manifest.written_at)
 
+    def sequence(self) -> int:
+        """The last change that the snapshot on disk holds, 0 where there is none."""
+        manifest = self._manifest
+        return 0 if manifest is None else manifest.sequence
+
     def changes_since(self) -> int:
         """Changes that the snapshot on disk does not hold, all where there is none."""
-        manifest = self._manifest
-        return (self._mirror.vectors.sequence or 0) - (0 if manifest is None else manifest.sequence)
+        return (self._mirror.vectors.sequence or 0) - self.sequence()
 
     def close(self) -> None:
         """End the thread: what is being copied out is abandoned, what is complete is published. Idempotent.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +29,6 @@ from index.errors import (
     GalleryDamagedError,
     GalleryFullError,
     UnknownImageError,
-    UnknownVerdictError,
 )
 from index.estimation import Estimates
 from index.failures import failures_named
@@ -39,7 +39,6 @@ from index.record import Enrollment, GalleryHeader, Page, Record
 from index.rows import INSERT, INSERT_TAG, SELECT, read_record, to_record, to_row
 from index.space import Space
 from index.validation import storable
-from index.verdicts import Decision, Verdict, decide, digest_of, forget_copies, size_of, stored_digest, undo
 from index.versions import read_version, write_version
 
 log = logging.getLogger(__name__)
@@ -148,28 +147,6 @@ class Store:
         with self.failures_named(), transaction(self._writer):
             return self.cameras.forget_calibration(camera_id)
 
-    def decide(self, decision: Decision) -> Verdict:
-        """Commit a verdict. Raises UnknownImageError and GalleryFullError."""
-        self._make_room(size_of(decision) + OVERHEAD)
-        with self.failures_named(), transaction(self._writer):
-            return decide(self._writer, decision)
-
-    def undo_verdict(self, probe: str, image_id: str) -> bool:
-        """Commit the removal of a verdict; False where there is none."""
-        with self.failures_named(), transaction(self._writer):
-            return undo(self._writer, probe, image_id)
-
-    def probe(self, probe: str) -> tuple[bytes, str]:
-        """The file of a probe with verdicts, and its media type. Raises UnknownVerdictError."""
-        rows = self._read("SELECT data, media_type FROM probe WHERE digest = ?", stored_digest(probe))
-        if not rows:
-            raise UnknownVerdictError(probe, None)
-        data, media_type = rows[0]
-        with self.failures_named():
-            if digest_of(data) != probe:
-                raise GalleryDamagedError(self._database, f"the file of probe {probe} is not as it was kept")
-        return data, media_type
-
     def normalisation(self) -> Normalisation:
         """The version in force."""
         with self.failures_named():
@@ -184,9 +161,9 @@ class Store:
 
     @contextmanager
     def _few_pages(self) -> Iterator[None]:
-        """Write what lists the free pages alone, where SQLite was built to overwrite each of them with zeros.
+        """Write what lists the free pages alone, and do not overwrite each of them with zeros.
 
-        So a deletion writes a few pages however large the image is.
+        So a deletion writes a few pages however large the image is. `index.erasure` sees to them later.
         """
         [before] = self._writer.execute("PRAGMA secure_delete").fetchone()
         self._writer.execute("PRAGMA secure_delete = FAST")
@@ -217,7 +194,6 @@ class Store:
             if row is None:
                 raise UnknownImageError(image_id)
             counted = self._counted(row)
-            forget_copies(self._writer, row[0])
             self._writer.execute("DELETE FROM record WHERE id = ?", row[:1])
             if counted is None:
                 self.cameras.recompute()
@@ -280,6 +256,22 @@ class Store:
             [page_size] = self._writer.execute("PRAGMA page_size").fetchone()
         self.space.check(2 * size, reusable=min(size, pages * page_size))
 
+    def empty_log(self) -> bool:
+        """Move the write-ahead log into the database and empty it; False where a reader needs it still."""
+        with self.failures_named():
+            [busy] = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[:1]
+        return not busy
+
+    def write_anew(self, *, all_of_it: bool) -> None:
+        """Write the database anew, or its indexes alone, without what rows have left that are gone.
+
+        Raises GalleryFullError where there is no room for it, once beside the database and once in the log.
+        """
+        if all_of_it:
+            self.space.check(2 * self._database.stat().st_size)
+        with self.failures_named(), _temporary_files_in(self._database.parent):
+            self._writer.execute("VACUUM" if all_of_it else "REINDEX")
+
     def _fold_log(self) -> None:
         """Move what is in the write-ahead log into the database, and give the log's bytes back."""
         with suppress(sqlite3.OperationalError):  # no room for it; the log stays
@@ -338,6 +330,20 @@ class Store:
     def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self.failures_named(), self._connections.reader() as connection:
             return connection.execute(query, values).fetchall()
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have SQLite make its temporary files, which it unlinks at once, here: they hold images."""
+    before = os.environ.get("SQLITE_TMPDIR")
+    os.environ["SQLITE_TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SQLITE_TMPDIR"]
+        else:
+            os.environ["SQLITE_TMPDIR"] = before
 
 
 def _size(enrollment: Enrollment) -> int:

@@ -98,6 +98,50 @@ def verify(data_dir: DataDir = None) -> None:
         raise typer.Exit(1)
 
 
+@app.command("purge")
+def purge(data_dir: DataDir = None) -> None:
+    """Leave nothing of deleted images in any file of the data directory. Stop the service first.
+
+    A running service does the same within minutes of a deletion, but for what repairs have put aside, which
+    it keeps for 7 days, and a database above 1 GiB on whose pages a copy was left. Keys and audit log stay;
+    the log has hashes in place of ids.
+    """
+    from service.startup import clear_errors, settings_from
+
+    settings = settings_from(data_dir=data_dir)
+    with clear_errors():
+        from index import upkeep
+
+        try:
+            with err.status("Erasing"):
+                purged = upkeep.purge(settings.data_dir)
+        except FileNotFoundError:
+            raise _no_gallery(settings.data_dir) from None
+    for name in purged.removed:
+        out.print(f"Removed: {name}", soft_wrap=True, markup=False)
+    out.print(
+        f"Nothing that is deleted is in a file of {settings.data_dir} any more; it holds "
+        f"{purged.images:,} images."
+    )
+
+
+@app.command("compact")
+def compact(data_dir: DataDir = None) -> None:
+    """Write the database anew, without the room of images that are gone. Stop the service first."""
+    from service.startup import clear_errors, settings_from
+
+    settings = settings_from(data_dir=data_dir)
+    with clear_errors():
+        from index import upkeep
+
+        try:
+            with err.status("Writing the database anew"):
+                before, after = upkeep.compact(settings.data_dir)
+        except FileNotFoundError:
+            raise _no_gallery(settings.data_dir) from None
+    out.print(f"The database in {settings.data_dir} has {after:,} bytes; it had {before:,}.")
+
+
 @app.command("re-embed")
 def re_embed(
     data_dir: DataDir = None,

@@ -163,6 +163,10 @@ class Metrics(ModelMetrics):
         self._snapshot_behind = self._reading(
             "gallery_changes_since_snapshot", "Changes that the search index on disk does not hold."
         )
+        self._unerased = self._reading(
+            "gallery_unerased_seconds",
+            "Age of the first deletion that is still in a file; 0 for none.",
+        )
         self._version = self._reading(
             "normalisation_version",
             "Version of the camera normalisation in force; 0 for none.",
@@ -242,6 +246,7 @@ class Metrics(ModelMetrics):
         self._gallery_size.set_function(gallery.count)
         self._snapshot_age.set_function(lambda: _or_nan(gallery.snapshot_age_seconds()))
         self._snapshot_behind.set_function(gallery.changes_since_snapshot)
+        self._unerased.set_function(gallery.unerased_seconds)
         cameras = gallery.cameras
         self._version.set_function(lambda: _version(cameras.normalisation()))
         self._known_cameras.set_function(lambda: len(cameras.normalisation().cameras))

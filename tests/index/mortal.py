@@ -30,12 +30,15 @@ from types import FrameType
 from typing import Any
 
 from index import GalleryHeader, LocalGallery, Mode
+from index.erasure import Erasure
 from index.renewal import Renewal
 from index.replacement import replacement
 from index.snapshot_writer import SnapshotWriter
 from tests.index.samples import DIM, STRIPS, enrollment
 
 INDEX = str(Path(__file__).parents[2] / "index")
+READS_ONLY = ("slack.py", "rows.py", "checksums.py", "errors.py")
+"""Modules between whose lines no file changes."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ HISTORIES = {
         ),
         normalisation="on",
     ),
+    "erasure": History((("open", ""), ("delete", "a"), ("erase", ""))),
     "replacement": History((("replace", ""),), "model-b"),
     "migration": History((("open", ""), ("enroll", "g"), ("close", "")), "model-b", ("model-a",)),
 }
@@ -122,7 +126,7 @@ class Life:
         self._watch_sqlite()
         self._watch_files()
         self._wait_for_snapshots()
-        self._leave_renewals_to_the_history()
+        self._leave_threads_to_the_history()
         sys.settrace(self._trace)
         threading.settrace(self._trace)
         gallery: LocalGallery
@@ -140,6 +144,8 @@ class Life:
                 gallery.cameras.renew_if_due()
             elif action == "snapshot":
                 gallery.snapshot()
+            elif action == "erase":
+                gallery.erase()
             elif action == "replace":
                 replace(self._folder, GalleryHeader(self._history.fingerprint, DIM, STRIPS))
             elif action == "close":
@@ -149,7 +155,8 @@ class Life:
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
         del argument
-        if not frame.f_code.co_filename.startswith(INDEX):
+        file = frame.f_code.co_filename
+        if not file.startswith(INDEX) or file.endswith(READS_ONLY):
             return None
         if event == "line":
             self._reached()
@@ -182,11 +189,12 @@ class Life:
 
         Path.open = opened  # type: ignore[assignment, method-assign]
 
-    def _leave_renewals_to_the_history(self) -> None:
+    def _leave_threads_to_the_history(self) -> None:
         def nothing(*_: object) -> None:
             """In place of waking the thread."""
 
         Renewal.opened = Renewal.changed = nothing  # type: ignore[assignment, method-assign]
+        Erasure.opened = Erasure.deleted = nothing  # type: ignore[assignment, method-assign]
 
     def _wait_for_snapshots(self) -> None:
         """Let a change wait for the snapshot that it makes due."""

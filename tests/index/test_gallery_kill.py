@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from index import LocalGallery
+from index.descriptors import pack
 from index.migration import SCHEMA_VERSION
 from tests.index.cameras import assert_statistics_are_recomputed_ones
 from tests.index.mortal import HISTORIES, listings
@@ -124,6 +125,26 @@ def test_a_renewal_that_kill_9_ends_leaves_the_old_version_or_the_new_one(tmp_pa
             similarities = sorted((rows @ probe).tolist(), reverse=True)
             assert [match.similarity for match in found] == pytest.approx(similarities, abs=1e-12)
     assert versions == {0, 1, 2}
+
+
+@pytest.mark.slow
+def test_erasing_that_kill_9_ends_leaves_a_whole_gallery_and_is_done_by_the_next_pass(tmp_path: Path) -> None:
+    history = HISTORIES["erasure"]
+    with HISTORIES["changes"].opened(tmp_path / "template") as gallery:
+        gallery.enroll_many([enrollment(name) for name in "abx"])
+        gallery.wait_for_snapshot()
+    expected = listings(history, "abx")
+    for name, acknowledged in _lives("erasure", tmp_path / "lives", tmp_path / "template").items():
+        folder = tmp_path / "lives" / name
+        with history.opened(folder) as gallery:
+            found = _assert_whole(gallery)
+            assert found in expected[acknowledged : acknowledged + 2], f"killed at point {name}"
+            gallery.erase()
+        files = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+        for gone in set("abx") - set(found):
+            given = enrollment(gone)
+            for part in (given.image, pack(given.descriptor).tobytes()):
+                assert not any(part in content for content in files), f"{gone} after point {name}"
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,45 @@ def test_verify_tells_every_fault_by_its_exit_status_and_drop_damaged_removes_it
     assert (rebuilt.code, "2 images" in rebuilt.out) == (0, True)
     assert "Removed: image_id 'image-1'" in rebuilt.err
     assert named(folder) == ["image-0", "image-2"]
+
+
+def test_purge_leaves_nothing_of_a_deleted_image_in_any_file(command: Command, folder: Path) -> None:
+    aside = folder / "lost-20240101T000000"
+    with open_gallery(folder) as gallery:
+        gallery.delete("image-1")
+        # As a process that is killed leaves it, with what a repair put aside.
+        shutil.copytree(folder, aside)
+    gone = enrollment(1)
+
+    def holding(data: bytes) -> list[str]:
+        return [file.name for file in folder.rglob("*") if file.is_file() and data in file.read_bytes()]
+
+    assert all(holding(data) for data in (gone.image, b"image-1"))
+    outcome = command("gallery", "purge", "--data-dir", folder)
+    assert (outcome.code, "holds 2 images" in outcome.out) == (0, True)
+    assert f"Removed: {aside.name}" in outcome.out
+    assert not any(holding(data) for data in (gone.image, b"image-1"))
+    assert command("gallery", "verify", "--data-dir", folder).code == 0
+    assert named(folder) == ["image-0", "image-2"]
+
+
+def test_compact_gives_the_room_of_deleted_images_back(command: Command, folder: Path) -> None:
+    with open_gallery(folder) as gallery:
+        gallery.enroll(replace(enrollment(3), image=b"x" * 300_000))
+        gallery.delete("image-3")
+    before = (folder / "gallery.sqlite").stat().st_size
+    outcome = command("gallery", "compact", "--data-dir", folder)
+    after = (folder / "gallery.sqlite").stat().st_size
+    assert (outcome.code, f"has {after:,} bytes; it had {before:,}" in outcome.out) == (0, True)
+    assert after < before - 250_000
+    assert named(folder) == ["image-0", "image-1", "image-2"]
+
+
+@pytest.mark.parametrize("action", ["purge", "compact"])
+def test_without_a_gallery_nothing_is_made(command: Command, tmp_path: Path, action: str) -> None:
+    outcome = command("gallery", action, "--data-dir", tmp_path)
+    assert (outcome.code, outcome.out, list(tmp_path.iterdir())) == (2, "", [])
+    assert f"there is no gallery in {tmp_path}" in outcome.err
 
 
 def test_rebuild_without_a_gallery_says_so(command: Command, tmp_path: Path) -> None:
