@@ -19,7 +19,7 @@ from service.queue.connection import connect_as_set, failures_named
 from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
 from service.queue.keys import GROUP, Keys
 from service.queue.overview import Overview, Watch
-from service.queue.stream import DEAD_LETTERS_KEPT
+from service.queue.stream import DEAD_LETTERS_KEPT, DEAD_LETTERS_MS
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -203,7 +203,10 @@ class QueueClient:
             with failures_named():
                 ended = await self._expire(
                     keys=[self._keys.requests, self._keys.dead],
-                    args=[GROUP, entry, DEAD_LETTERS_KEPT, self._claim_after_ms, self._guilty],
+                    args=[
+                        *(GROUP, entry, DEAD_LETTERS_KEPT, self._claim_after_ms, self._guilty),
+                        DEAD_LETTERS_MS,
+                    ],
                 )
         except QueueUnavailableError:
             return

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from service.queue import scripts
 from service.queue.connection import failures_named
 from service.queue.keys import Keys
+from service.queue.stream import DEAD_LETTERS_MS
 
 BUNDLE_MS = 15_000
 """ms that a queue stays its bundle's after its last service and worker."""
@@ -85,7 +86,7 @@ class Watch:
         with failures_named():
             bundle, depth, oldest_ms, dead, now_ms, refused = await self._script(
                 keys=[keys.bundle, keys.requests, keys.dead, keys.refused, keys.workers],
-                args=[self._fingerprint, BUNDLE_MS],
+                args=[self._fingerprint, BUNDLE_MS, DEAD_LETTERS_MS],
             )
             workers = await self._workers()
         forwards = [worker.forward_ms for worker in workers if worker.forward_ms is not None]

@@ -48,7 +48,7 @@ return 1
 """Acknowledge a request and write its answer; nothing is written where it has one, or was withdrawn."""
 
 SET_ASIDE = """
-local function set_aside(requests, dead, group, id, kept, deliveries, worker)
+local function set_aside(requests, dead, group, id, kept, deliveries, worker, kept_ms)
   local found = redis.call('XRANGE', requests, id, id)
   redis.call('XACK', requests, group, id)
   if redis.call('XDEL', requests, id) == 0 then return false end
@@ -57,6 +57,7 @@ local function set_aside(requests, dead, group, id, kept, deliveries, worker)
     table.insert(fields, value)
   end
   redis.call('XADD', dead, 'MAXLEN', kept, '*', unpack(fields))
+  redis.call('PEXPIRE', dead, kept_ms)
   return true
 end
 """
@@ -64,8 +65,9 @@ end
 BURY = (
     SET_ASIDE
     + """
--- KEYS requests, answers, dead; ARGV group, id, answer, ms answers are kept, letters kept, deliveries, worker
-if not set_aside(KEYS[1], KEYS[3], ARGV[1], ARGV[2], ARGV[5], ARGV[6], ARGV[7]) then return 0 end
+-- KEYS requests, answers, dead; ARGV group, id, answer, ms answers are kept, letters kept, deliveries,
+-- worker, ms that letters are kept
+if not set_aside(KEYS[1], KEYS[3], ARGV[1], ARGV[2], ARGV[5], ARGV[6], ARGV[7], ARGV[8]) then return 0 end
 redis.call('RPUSH', KEYS[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return 1
@@ -76,7 +78,8 @@ return 1
 EXPIRE = (
     SET_ASIDE
     + """
--- KEYS requests, dead; ARGV group, id, letters kept, ms without a sign of life, workers that suffice
+-- KEYS requests, dead; ARGV group, id, letters kept, ms without a sign of life, workers that suffice,
+-- ms that letters are kept
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
 local ended = 0
 if pending then
@@ -84,7 +87,9 @@ if pending then
   if pending[3] < tonumber(ARGV[4]) then ended = ended - 1 end
 end
 if ended >= tonumber(ARGV[5]) and
-  set_aside(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], pending[4], pending[2]) then return ended end
+  set_aside(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], pending[4], pending[2], ARGV[6]) then
+  return ended
+end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 redis.call('XDEL', KEYS[1], ARGV[2])
 return 0
@@ -187,8 +192,10 @@ return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 OVERVIEW = (
     NOW
     + """
--- KEYS bundle, requests, dead, refused, workers; ARGV fingerprint, ms the queue stays this bundle's
+-- KEYS bundle, requests, dead, refused, workers; ARGV fingerprint, ms the queue stays this bundle's,
+-- ms that dead letters are kept
 redis.call('SREM', KEYS[5], '')
+redis.call('XTRIM', KEYS[3], 'MINID', whole(now() - tonumber(ARGV[3])))
 local bundle = redis.call('GET', KEYS[1])
 if not bundle or bundle == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -201,4 +208,5 @@ return {bundle, redis.call('XLEN', KEYS[2]), whole(age), redis.call('XLEN', KEYS
   redis.call('GET', KEYS[4])}
 """
 )
-"""The state of the queue, as a service looks at it; like `BEAT` it keeps the queue its bundle's."""
+"""The state of the queue, as a service looks at it; like `BEAT` it keeps the queue its bundle's. Dead letters
+whose time is over go; where no service looks, they go together."""

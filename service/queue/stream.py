@@ -17,6 +17,8 @@ ANSWERS_KEPT_MS = 60_000
 """ms that answers wait for a service that has gone."""
 DEAD_LETTERS_KEPT = 20
 """The newest ones; each holds its image."""
+DEAD_LETTERS_MS = 24 * 3_600_000
+"""ms that a dead letter is kept: an image that is to be forgotten must not stay there."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class RequestStream:
                     keys=[self._keys.requests, delivery.answers, self._keys.dead],
                     args=[
                         *(GROUP, delivery.entry, answer, ANSWERS_KEPT_MS),
-                        *(DEAD_LETTERS_KEPT, delivery.deliveries, leftover.holder),
+                        *(DEAD_LETTERS_KEPT, delivery.deliveries, leftover.holder, DEAD_LETTERS_MS),
                     ],
                 )
             )

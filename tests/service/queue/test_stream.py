@@ -24,7 +24,7 @@ from service.queue.errors import (
     RedisUrlError,
 )
 from service.queue.keys import Keys
-from service.queue.stream import RequestStream
+from service.queue.stream import DEAD_LETTERS_MS, RequestStream
 from service.settings import Settings
 from service.worker.registration import Registration
 from tests.service.redis_server import RedisServer, redis_server
@@ -177,6 +177,22 @@ def test_after_its_last_delivery_a_request_is_buried_and_not_taken_over(redis: R
             [(_, letter)] = redis.client.xrange("{q}:dead")
             assert letter[b"image"] == b"poison"
             await until(lambda: _dead_letters(client, 1))
+            # It goes by itself, also where no service looks.
+            assert 0 < redis.client.pttl("{q}:dead") <= DEAD_LETTERS_MS
+
+    asyncio.run(scene())
+
+
+def test_a_dead_letter_goes_when_its_time_is_over_though_younger_ones_stay(redis: RedisServer) -> None:
+    async def scene() -> None:
+        seconds, _ = redis.client.time()
+        now = 1000 * seconds
+        redis.client.xadd("{q}:dead", {"image": "old"}, id=f"{now - DEAD_LETTERS_MS - 60_000}-0")
+        redis.client.xadd("{q}:dead", {"image": "young"}, id=f"{now - DEAD_LETTERS_MS + 60_000}-0")
+        async with service(redis) as client:
+            await until(lambda: _dead_letters(client, 1))
+        [(_, letter)] = redis.client.xrange("{q}:dead")
+        assert letter[b"image"] == b"young"
 
     asyncio.run(scene())
 
