@@ -1,22 +1,25 @@
 """LKA-ReID: one shared trunk, a list of (mixer, loss) branches, one descriptor.
 
-The paper's network, its MBR baseline and every row of its ablation are this class with another list.
+The paper's network, its MBR baseline and every row of its ablation are this class with another list. A
+compact embedder is this class with a ViT as its trunk.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.head import Head, TrainingOutput
 from models.losses import losses_of
 from models.mixers import MIXERS
 from models.pooling import POOLINGS
 from models.strips import PartHead, StripHead
 from models.trunk import EXPANSION, Bottleneck, Trunk
+from models.vit import VitConfig, VitTrunk
 
 Pooling = Literal["average", "gem"]
 
@@ -67,9 +70,12 @@ class NetworkConfig:
         strip_width: features of a strip or a part.
         parts: (rows, columns) of a grid of parts of the trunk's map, in place of strips; None for none.
         pooling: of a branch's map to its features: the average, or GeM with a learned power.
+        vit: a ViT in the place of the residual trunk and of stage 4: its map is every branch's, and its
+            attention their mixer. Width, depth, norms and strides then play no part. None for none.
 
     Raises:
-        ValueError: no branch, an unknown pooling, sides that are no multiples of 16 px, or strips and parts.
+        ValueError: no branch, an unknown pooling, sides that are no multiples of 16 px, strips and parts, or
+            a ViT with another mixer than its attention.
     """
 
     branches: tuple[Branch, ...] = LKA_HCA
@@ -83,6 +89,7 @@ class NetworkConfig:
     strip_width: int = 256
     pooling: Pooling = "average"
     parts: tuple[int, int] | None = None
+    vit: VitConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.branches:
@@ -93,16 +100,27 @@ class NetworkConfig:
             raise ValueError("a network gives strips of its branches or parts of its trunk, not both")
         if any(side % 16 or side <= 0 for side in self.image_size):
             raise ValueError(f"image_size must be positive multiples of 16 px, not {self.image_size}")
+        if self.vit is not None:
+            self.vit.map_size(self.image_size)
+            if {branch.mixer for branch in self.branches} != {self.vit.attention}:
+                raise ValueError(
+                    f"the branches of a ViT have its attention as mixer: {self.vit.attention}; write "
+                    f"{{mixer: {self.vit.attention}, loss: both}}"
+                )
 
     @property
     def map_size(self) -> tuple[int, int]:
         """(H, W) of the maps in the branches."""
+        if self.vit is not None:
+            return self.vit.map_size(self.image_size)
         step = 16 * self.last_stride
         return self.image_size[0] // step, self.image_size[1] // step
 
     @property
     def trunk_map_size(self) -> tuple[int, int]:
         """(H, W) of the trunk's map."""
+        if self.vit is not None:
+            return self.map_size
         return self.image_size[0] // 16, self.image_size[1] // 16
 
     @property
@@ -115,7 +133,7 @@ class NetworkConfig:
     @property
     def features(self) -> int:
         """Channels of one branch's map: 2048 in the paper."""
-        return 32 * self.width
+        return 32 * self.width if self.vit is None else self.vit.dim
 
     @property
     def descriptor_dim(self) -> int:
@@ -134,43 +152,9 @@ class NetworkConfig:
         for name in ("depth", "image_size", "parts"):
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
+        if values.get("vit") is not None:
+            values["vit"] = VitConfig(**values["vit"])
         return cls(**values)
-
-
-class Head(nn.Module):
-    """BNNeck: batch norm with a frozen zero bias, and a classifier without bias where a loss needs one."""
-
-    def __init__(self, features: int, loss: str, identities: int) -> None:
-        super().__init__()
-        self.neck = nn.BatchNorm1d(features)
-        self.neck.bias.requires_grad_(False)
-        classifies = identities > 0 and any(each.classifier for each in losses_of(loss).values())
-        self.classifier = nn.Linear(features, identities, bias=False) if classifies else None
-        if self.classifier is not None:
-            nn.init.normal_(self.classifier.weight, std=0.001)
-
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Pooled `[B, F]` -> normalised `[B, F]` and, where there is a classifier, logits."""
-        normalised = self.neck(pooled)
-        return normalised, self.classifier(normalised) if self.classifier is not None else None
-
-
-class TrainingOutput(NamedTuple):
-    """What the losses see; lists run over the branches.
-
-    Attributes:
-        pooled: `[B, F]` each, before batch norm.
-        normalised: `[B, F]` each, after batch norm.
-        logits: `[B, identities]`, or None in branches without a classifier.
-        strips: `[B, s, d]` of all branches, or None without strips.
-        early: `[B, C]`, the mean of the trunk's map, or None where nobody asks for it.
-    """
-
-    pooled: list[Tensor]
-    normalised: list[Tensor]
-    logits: list[Tensor | None]
-    strips: Tensor | None
-    early: Tensor | None = None
 
 
 class LKAReID(nn.Module):
@@ -185,7 +169,11 @@ class LKAReID(nn.Module):
     def __init__(self, config: NetworkConfig, identities: int = 0, viewpoints: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.trunk = Trunk(config.width, config.depth[:3], ibn=config.ibn, v1=config.v1)
+        self.trunk = (
+            VitTrunk(config.vit, config.image_size)
+            if config.vit is not None
+            else Trunk(config.width, config.depth[:3], ibn=config.ibn, v1=config.v1)
+        )
         self.branches = nn.ModuleList(self._stage4(branch.mixer) for branch in config.branches)
         self.heads = nn.ModuleList(
             Head(config.features, branch.loss, identities) for branch in config.branches
@@ -212,7 +200,7 @@ class LKAReID(nn.Module):
         """A network with these weights, but no classifiers, for images of another (height, width) in px.
 
         Raises:
-            RuntimeError: a mixer has weights for each place of its map (mhsa).
+            RuntimeError: a mixer has weights for each place of its map (mhsa, lkca, a ViT).
         """
         if image_size == self.config.image_size:
             return self
@@ -240,6 +228,8 @@ class LKAReID(nn.Module):
         return self._with_config(config, keep_head=False)
 
     def _stage4(self, name: str) -> nn.Sequential:
+        if self.config.vit is not None:
+            return nn.Sequential()
         mixer = MIXERS.named(name)
         planes = 8 * self.config.width
         inputs = self.trunk.channels

@@ -82,7 +82,9 @@ def answer_sheet(
 
 @app.command()
 def summary() -> None:
-    """Print the four rows of Table II from the network itself: mixers, parameters, multiply-accumulates."""
+    """Print both papers' Table II from the networks themselves: parameters and multiply-accumulates."""
     from training.studies.table2 import costs, summary_table
+    from training.studies.vit_table import vit_costs, vit_table
 
     terminal.out.print(summary_table(costs()))
+    terminal.out.print(vit_table(vit_costs()))

@@ -79,9 +79,13 @@ class LargeKernel(nn.Module):
 
     places: Tensor
 
+    def scores(self) -> Tensor:
+        """What each place takes of each other one, `[heads, N, N]`: the attention matrix of every image."""
+        return self.kernel.flatten(1)[:, self.places]
+
     def forward(self, values: Tensor) -> Tensor:
         """`[B, C, H, W]` -> `[B, C, H, W]`; a map of another size than `map_size` is a RuntimeError."""
-        return attend(values, self.kernel.flatten(1)[:, self.places])
+        return attend(values, self.scores())
 
 
 class LKCA(nn.Module):

@@ -54,6 +54,8 @@ def load_imagenet(
         WeightsError: no such file, another hash or layout; a key of the trunk or of stage 4 is missing, has
             another shape, or is left over.
     """
+    if network.config.vit is not None:
+        raise WeightsError(f"{path}: is of a residual network, and network.vit is none; leave --weights out")
     state = read_weights(path, sha256)
     _check_layout(network, path, state, layout)
     source = {

@@ -207,6 +207,11 @@ class ExperimentConfig(TrainingConfig):
                 "a bundle's norms are folded into its convolutions and cannot be estimated anew; "
                 "set schedule.freeze_norms to true"
             )
+        if self.network.vit is not None and (self.schedule.frozen_stages or self.weights.layout == "bundle"):
+            raise ValueError(
+                "a ViT has no residual stages to freeze and starts from no published weights; leave out "
+                "schedule.frozen_stages and weights.layout"
+            )
         if any(side % 16 for side in self.served_size):
             raise ValueError(f"bundle.image_size must be multiples of 16 px, not {self.served_size}")
         return self

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from models.losses import LOSSES
 from models.mixers import MIXERS
 from models.network import LKA_HCA, Branch, NetworkConfig, Pooling
-from training.config.section import Count, Section
+from models.vit import VitAttention, VitConfig
+from training.config.section import Count, Probability, Section
 
 
 class BranchConfig(Section):
@@ -17,6 +18,19 @@ class BranchConfig(Section):
 
     mixer: str = Field(description=f"what mixes its stage 4: {MIXERS.names}")
     loss: str = Field(description=f"what trains it: {LOSSES.names}, several joined by +, or both of these")
+
+
+class VitShapeConfig(Section):
+    """A ViT in the place of the residual trunk and stage 4 (models.vit)."""
+
+    attention: VitAttention = Field(default="lkca", description="the mixer of its branches says the same")
+    dim: Count = Field(default=210, description="features of a token, and of a branch's descriptor")
+    depth: Count = Field(default=10, description="blocks")
+    heads: Count = Field(default=1, description="of mhsa")
+    patch: Count = Field(default=4, description="side of a patch, px")
+    mlp_ratio: Count = Field(default=2, description="width of an MLP, in dims")
+    class_token: bool = Field(default=False, description="mhsa: a token that gathers, as in a classifier")
+    drop_path: Probability = Field(default=0.0, description="stochastic depth at the last block")
 
 
 class ShapeConfig(Section):
@@ -48,6 +62,9 @@ class ShapeConfig(Section):
         default=None,
         description="for the re-ranker: rows and columns of a grid of parts on the trunk's map, no strips",
     )
+    vit: VitShapeConfig | None = Field(
+        default=None, description="a ViT in the place of the trunk and stage 4; null for none"
+    )
     side_information: Literal["none", "camera", "view", "camera-view"] = Field(
         default="none", description="LAI: a learned vector for each camera, view, or pair of them"
     )
@@ -63,7 +80,9 @@ class ShapeConfig(Section):
         Raises:
             ValueError: sizes that make no network.
         """
-        values = self.model_dump(exclude={"side_information", "branches"})
+        values = self.model_dump(exclude={"side_information", "branches", "vit"})
+        if self.vit is not None:
+            values["vit"] = VitConfig(**self.vit.model_dump())
         branches = tuple(Branch(branch.mixer, branch.loss) for branch in self.branches)
         return NetworkConfig(branches=branches, **values)
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.head import TrainingOutput
 from models.losses import BranchBatch, BranchLoss, Statistics, losses_of
-from models.network import Branch, TrainingOutput
+from models.network import Branch
 from training.config.losses import LossConfig
 from training.distributed import Process
 from training.embedder.losses import contrastive

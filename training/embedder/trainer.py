@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.network import LKAReID
+from models.trunk import Trunk
 from training.checkpoints.resume import Checkpoints
 from training.config.embedder import TrainingConfig
 from training.datasets.image import VehicleImage
@@ -120,7 +121,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             freeze_norms(self.network)
         trunk = self.network.trunk
         trunk.requires_grad_(self.period > schedule.freeze)
-        if schedule.frozen_stages:
+        if schedule.frozen_stages and isinstance(trunk, Trunk):
             stages = [trunk.get_submodule(f"layer{i + 1}") for i in range(schedule.frozen_stages)]
             for part in (trunk.conv1, trunk.bn1, *stages):
                 part.requires_grad_(False)

@@ -21,7 +21,7 @@ from models.manifest import EMBEDDER, Accuracy, FileEntry, Manifest, RerankerEnt
 from models.network import LKAReID
 from models.reranker import CANDIDATES, StripReranker
 from models.runtimes.torch_cuda import WEIGHTS
-from models.trunk import Bottleneck
+from models.trunk import Bottleneck, Trunk
 from training.export.explainer import ATTENTION_OUTPUTS, ActivatedEmbedder, AttentionExplainer
 from training.export.parity import Parity, ParityError, check_parity
 from training.export.quantise import STORED_FROM, quantise, store_as_half, store_as_int8
@@ -37,7 +37,8 @@ class ExportError(Exception):
 def fold_batch_norms(network: LKAReID) -> LKAReID:
     """A copy for inference in which every batch norm behind a convolution is part of it."""
     folded = copy.deepcopy(network).eval()
-    _fold(folded.trunk, "conv1", "bn1")
+    if isinstance(folded.trunk, Trunk):
+        _fold(folded.trunk, "conv1", "bn1")
     for module in list(folded.modules()):
         if isinstance(module, Bottleneck):
             for conv, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")):

@@ -27,7 +27,8 @@ class ActivatedEmbedder(nn.Module):
         shared = self.network.trunk(images)
         maps = self.network.branch_maps(shared)
         strips = self.network.strips(shared, maps)
-        return self.network.describe(self.network.pool(maps)), strips, activations(maps)
+        descriptor = self.network.describe(self.network.pool(maps))
+        return descriptor, strips, activations(maps, signed=self.network.config.vit is not None)
 
 
 class AttentionExplainer(nn.Module):
@@ -46,14 +47,15 @@ class AttentionExplainer(nn.Module):
         return self.reranker.explain(probes, candidates)
 
 
-def activations(maps: list[Tensor]) -> Tensor:
+def activations(maps: list[Tensor], *, signed: bool = False) -> Tensor:
     """The mean over the channels of each branch's map: a list of `[B, F, H, W]` -> `[B, branches, H, W]`.
 
-    The maps come out of a ReLU, so nothing cancels. The paper's figure 4 weighs the channels by the gradient
-    of a class (Grad-CAM); a served embedder has neither classes nor gradients.
+    Maps that come out of a ReLU have nothing that cancels; of a ViT's signed ones the size counts. The
+    paper's figure 4 weighs the channels by the gradient of a class (Grad-CAM); a served embedder has neither
+    classes nor gradients.
     """
     means = []
-    for branch_map in maps:
+    for branch_map in (each.abs() for each in maps) if signed else maps:
         # As a product: ONNX Runtime also computes what nobody fetches, and reduces channels slowly.
         equal = branch_map.new_full((1, branch_map.shape[1]), 1 / branch_map.shape[1])
         means.append((equal @ branch_map.flatten(2)).unflatten(2, branch_map.shape[2:]))

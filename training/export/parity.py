@@ -148,7 +148,7 @@ def _reranker_gap(
 def _activation_gap(network: LKAReID, images: Tensor, found: NDArray[Any]) -> float:
     """The largest difference of an activation, as a share of the largest one in torch."""
     with torch.inference_mode():
-        expected = activations(network.maps(images)).numpy()
+        expected = activations(network.maps(images), signed=network.config.vit is not None).numpy()
     scale = max(float(np.abs(expected).max()), 1e-12)
     return _gap("activations", found / scale, expected / scale)
 

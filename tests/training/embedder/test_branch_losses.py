@@ -7,8 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from models.head import TrainingOutput
 from models.losses import LOSSES, BranchBatch, BranchLoss, LossSettings
-from models.network import Branch, LKAReID, NetworkConfig, TrainingOutput
+from models.network import Branch, LKAReID, NetworkConfig
 from training.config.losses import LossConfig
 from training.embedder.branch_losses import embedder_loss
 

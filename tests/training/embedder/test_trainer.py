@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_images(tree: Path, tmp_pa
     def spoil(row: Any) -> None:
         if row.epoch == 1:
             with torch.no_grad():
-                broken.network.trunk.conv1.weight.fill_(torch.nan)
+                broken.network.get_parameter("trunk.conv1.weight").fill_(torch.nan)
 
     diary.epoch = spoil  # type: ignore[method-assign]
     with pytest.raises(FloatingPointError, match="the loss is nan in epoch 2, step 4") as caught:
@@ -121,7 +121,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_images(tree: Path, tmp_pa
     # What was saved is the last good epoch.
     again = trainer(images, training(), Diary(), tmp_path / "run")
     again.resume()
-    assert torch.isfinite(again.network.trunk.conv1.weight).all()
+    assert torch.isfinite(again.network.get_parameter("trunk.conv1.weight")).all()
 
 
 def test_the_trunk_keeps_its_weights_while_it_is_frozen(tree: Path) -> None:
