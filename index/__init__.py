@@ -5,6 +5,7 @@ database, and a FAISS index that can always be built from it. Neither knows of m
 strips come in as arrays, matches go out.
 """
 
+from index.amendment import Amendment
 from index.camera_report import CameraOverview, CameraState, Effect
 from index.errors import (
     DamagedImageError,
@@ -38,6 +39,7 @@ from index.renewal import RenewalState
 __all__ = [
     "ALL",
     "RAW",
+    "Amendment",
     "Applied",
     "CameraOverview",
     "CameraState",

@@ -81,11 +81,13 @@ class Cameras:
         except _DamagedError:
             self.recompute()
 
-    def deleted(self, camera_id: str | None, descriptor: NDArray[np.float32]) -> None:
-        """Count an image no more that was just deleted: its descriptor `[d]` as it was stored."""
+    def deleted(self, cameras: Sequence[str | None], descriptors: Sequence[NDArray[np.float32]]) -> None:
+        """Count images no more that were just deleted: as `enrolled`."""
         try:
-            held = self._held(camera_id or NO_CAMERA, ENROLLED)
-            self._put(camera_id or NO_CAMERA, ENROLLED, held - Sums.of(descriptor[np.newaxis]))
+            for camera_id in dict.fromkeys(cameras):
+                its = [one for one, camera in zip(descriptors, cameras, strict=True) if camera == camera_id]
+                held = self._held(camera_id or NO_CAMERA, ENROLLED)
+                self._put(camera_id or NO_CAMERA, ENROLLED, held - Sums.of(np.stack(its)))
         except _DamagedError:
             self.recompute()
 

@@ -39,6 +39,8 @@ class Described:
 class Changes:
     """Every enrollment and deletion has a number: consecutive, never reused, committed with it.
 
+    Where what is known of an image changes, its record is logged as deleted and enrolled.
+
     It uses the writing connection, so the caller keeps the writer's lock. Descriptors that are not what was
     written raise DamagedImageError.
     """
@@ -96,10 +98,10 @@ class Changes:
         return bool(self._number(query, sequence))
 
     def enrolled_after(self, sequence: int) -> Iterator[Described]:
-        """What was enrolled after that change and still is, in pieces."""
+        """What was enrolled after that change and still is, each once, in pieces."""
         return self._descriptors(
-            f"{DESCRIPTORS} JOIN change ON change.record_id = record.id "
-            "WHERE sequence > ? AND kind = 'enroll' ORDER BY sequence",
+            f"{DESCRIPTORS} WHERE record.id IN "  # noqa: S608 - our own names
+            "(SELECT record_id FROM change WHERE sequence > ? AND kind = 'enroll') ORDER BY record.id",
             sequence,
         )
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from index.amendment import Amendment
 from index.camera_report import CameraOverview, CameraState, Effect
 from index.filter import ALL, Filter
 from index.normalisation import Normalisation
@@ -93,6 +94,27 @@ class Gallery(Protocol):
 
         Raises:
             UnknownImageError: it is not enrolled.
+        """
+
+    def delete_where(self, where: Filter, most: int | None = None) -> int:
+        """Remove images that a filter lets through, `most` at most; how many there were.
+
+        Each is wholly removed or not at all; where the process ends in between, some are.
+
+        Raises:
+            InvalidFilterError: a condition is not what this gallery stores.
+        """
+
+    def update(self, image_id: str, amendment: Amendment) -> Record:
+        """Change what is known of an image, all of the amendment or nothing; its record as it is now.
+
+        The statistics of its cameras follow, and its descriptor is normalised by the camera that it has now.
+
+        Raises:
+            InvalidEnrollmentError: a field cannot have that value, or cannot be changed.
+            UnknownImageError: it is not enrolled.
+            DamagedImageError: its record is not what was written.
+            GalleryFullError: there is no room for it.
         """
 
     def get(self, image_id: str) -> Record:

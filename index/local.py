@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.amendment import Amended, Amendment
 from index.camera_report import LocalCameras
+from index.conditions import conditions
 from index.descriptors import as_stored
 from index.disk import create_folder
 from index.erasure import Erasure
@@ -34,8 +36,11 @@ from index.snapshot import SNAPSHOT, SnapshotFolder
 from index.snapshot_writer import SnapshotWriter
 from index.space import fullness_named
 from index.store import Inserted, Store
-from index.validation import check_enrollment, check_filter, check_probes
+from index.validation import check_amendment, check_enrollment, check_filter, check_probes
 from index.vectors import Vectors
+
+DELETED_AT_ONCE: Final = 256
+"""Images that one transaction deletes."""
 
 
 class LocalGallery:
@@ -186,11 +191,40 @@ class LocalGallery:
         """Remove an image and all that belongs to it. Raises UnknownImageError."""
         self._mirror.change(
             lambda: self._store.delete(image_id),
-            lambda done: self._vectors.remove(np.array([done[0]], np.int64), sequence=done[1]),
+            lambda done: self._vectors.remove(done[0], sequence=done[1]),
         )
-        self._snapshots.write_if_due()
-        self._renewal.changed()
-        self._erasure.deleted()
+        self._forgotten(1)
+
+    def delete_where(self, where: Filter, most: int | None = None) -> int:
+        """Remove images that a filter lets through, `most` at most; how many there were.
+
+        They go in transactions of `DELETED_AT_ONCE`, between which others go on. Raises InvalidFilterError.
+        """
+        self._require_open()
+        check_filter(where)
+        return self._delete(*conditions(where), most)
+
+    def update(self, image_id: str, amendment: Amendment) -> Record:
+        """Change what is known of an image; its record as it is now.
+
+        Raises InvalidEnrollmentError, UnknownImageError, DamagedImageError or GalleryFullError.
+        """
+        self._require_open()
+        check_amendment(amendment)
+
+        def follow(done: Amended) -> None:
+            vectors, ids = self._vectors, np.array([done.record_id], np.int64)
+            if done.moved is None:
+                vectors.reach(done.sequence or self._store.changes.last())
+            else:
+                vectors.remove(ids, sequence=None)
+                moved = vectors.normalisation.apply(done.moved[np.newaxis], [done.record.camera_id])
+                vectors.add(ids, moved, sequence=done.sequence)
+
+        done = self._mirror.change(lambda: self._store.amend(image_id, amendment), follow)
+        if done.sequence:
+            self._forgotten(1)
+        return done.record
 
     def erase(self, *, in_use: bool = True) -> None:
         """See to it now that what is deleted is in no file of the folder any more; see `index.erasure`.
@@ -324,6 +358,26 @@ class LocalGallery:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _delete(self, condition: str, values: Sequence[Any], most: int | None = None) -> int:
+        count = 0
+        while most is None or count < most:
+            size = DELETED_AT_ONCE if most is None else min(DELETED_AT_ONCE, most - count)
+            ids, _ = self._mirror.change(
+                lambda size=size: self._store.delete_some(condition, values, size),  # type: ignore[misc]
+                lambda done: self._vectors.remove(done[0], sequence=done[1]) if len(done[0]) else None,
+            )
+            if not len(ids):
+                break
+            count += len(ids)
+            self._forgotten(len(ids))
+        return count
+
+    def _forgotten(self, count: int) -> None:
+        """So many images are gone, or are known otherwise: what follows from it is begun."""
+        self._snapshots.write_if_due()
+        self._renewal.changed(count)
+        self._erasure.deleted()
 
     @property
     def _vectors(self) -> Vectors:

@@ -19,6 +19,11 @@ INSERT = (
     "vehicle_type) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 
+UPDATE = (
+    "UPDATE record SET image_id = ?, vehicle_id = ?, camera_id = ?, captured_at = ?, view = ?, tags = ?, "
+    "enrolled_at = ?, media_type = ?, vehicle_type = ? WHERE id = ?"
+)
+
 INSERT_TAG = "INSERT OR IGNORE INTO tag VALUES (?, ?)"
 # Tags that are no list any more are damaged, and in no filter.
 INSERT_TAGS_OF_RECORDS = (
@@ -32,17 +37,25 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def to_row(enrollment: Enrollment, now: datetime) -> tuple[Any, ...]:
     """The values for INSERT; times become microseconds since 1970, exactly."""
-    captured_at = enrollment.captured_at
+    return _row(enrollment, enrollment.enrolled_at or now)
+
+
+def record_row(record: Record) -> tuple[Any, ...]:
+    """The values for UPDATE, before the record's number."""
+    return _row(record, record.enrolled_at)
+
+
+def _row(of: Enrollment | Record, enrolled_at: datetime) -> tuple[Any, ...]:
     return (
-        enrollment.image_id,
-        enrollment.vehicle_id,
-        enrollment.camera_id,
-        None if captured_at is None else to_microseconds(captured_at),
-        enrollment.view,
-        json.dumps(enrollment.tags, ensure_ascii=False),
-        to_microseconds(enrollment.enrolled_at or now),
-        enrollment.media_type,
-        enrollment.vehicle_type,
+        of.image_id,
+        of.vehicle_id,
+        of.camera_id,
+        None if of.captured_at is None else to_microseconds(of.captured_at),
+        of.view,
+        json.dumps(of.tags, ensure_ascii=False),
+        to_microseconds(enrolled_at),
+        of.media_type,
+        of.vehicle_type,
     )
 
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from index import schema
 from index.acknowledged import Acknowledged
+from index.amendment import Amended, Amendment, amend
 from index.cameras import Cameras
 from index.changes import Changes
 from index.checksums import INSERT_CHECKSUMS, checked, checksum, record_checksum
 from index.conditions import conditions
 from index.connections import DATABASE, Connections, transaction
-from index.descriptors import ITEM_BYTES, as_stored, pack, unpack_bytes
+from index.descriptors import ITEM_BYTES, as_stored, pack
 from index.errors import (
-    DamagedImageError,
     DuplicateImageError,
     GalleryDamagedError,
     GalleryFullError,
@@ -36,7 +36,9 @@ from index.filter import Filter
 from index.moment import Moment
 from index.normalisation import Normalisation
 from index.record import Enrollment, GalleryHeader, Page, Record
+from index.removal import Removal
 from index.rows import INSERT, INSERT_TAG, SELECT, read_record, to_record, to_row
+from index.setting import write_setting
 from index.space import Space
 from index.validation import storable
 from index.versions import read_version, write_version
@@ -79,6 +81,7 @@ class Store:
             self._writer = self._connections.writer
             self.changes = Changes(self._writer)
             self.cameras = Cameras(self._writer, header.descriptor_dim)
+            self._removal = Removal(self._writer, self.changes, self.cameras)
             try:
                 schema.prepare(self._writer, folder / DATABASE, header, supersedes)
                 self._writer.execute("PRAGMA journal_mode = WAL")
@@ -119,22 +122,51 @@ class Store:
         self._acknowledged.note(sequence, self._images)
         return Inserted(np.array(ids, dtype=np.int64), records, sequence)
 
-    def delete(self, image_id: str) -> tuple[int, int]:
-        """Commit the removal; the id removed and the sequence after it.
+    def delete(self, image_id: str) -> tuple[NDArray[np.int64], int]:
+        """Commit the removal; the id `[1]` removed and the sequence after it.
 
         Raises UnknownImageError, and GalleryFullError where not even what is held in reserve is room enough.
         """
         _check_known(image_id)
+        ids, sequence = self.delete_some("image_id = ?", [image_id], 1)
+        if not len(ids):
+            raise UnknownImageError(image_id)
+        return ids, sequence
+
+    def delete_some(self, condition: str, values: Sequence[Any], most: int) -> tuple[NDArray[np.int64], int]:
+        """Commit the removal of records that meet a condition; the ids `[n]` removed and the sequence after.
+
+        Raises GalleryFullError where not even what is held in reserve is room enough.
+        """
         try:
-            return self._delete(image_id)
+            return self._remove(condition, values, most)
         except GalleryFullError:
             # The reserve is free now. Folding the log may take it, so it comes last.
             with self._few_pages():
                 try:
-                    return self._delete(image_id)
+                    return self._remove(condition, values, 1)
                 except GalleryFullError:
                     self._fold_log()
-                    return self._delete(image_id)
+                    return self._remove(condition, values, 1)
+
+    def amend(self, image_id: str, amendment: Amendment) -> Amended:
+        """Commit new values of a record. Raises UnknownImageError, DamagedImageError or GalleryFullError."""
+        _check_known(image_id)
+        self._make_room(2 * 16 * self._header.descriptor_dim + OVERHEAD)
+        with self.failures_named(), transaction(self._writer):
+            done = amend(
+                *(self._writer, self.changes, self.cameras),
+                *(image_id, amendment, self._header.fingerprint),
+            )
+        if done.sequence:
+            self._acknowledged.note(done.sequence, self._images)
+        return done
+
+    def set(self, name: str, value: int | None) -> None:
+        """Commit a setting of the gallery, None for none."""
+        self._make_room(OVERHEAD)
+        with self.failures_named():
+            write_setting(self._writer, name, value)
 
     def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
         """Commit an image of a calibration; False where it is counted already. Raises GalleryFullError."""
@@ -188,35 +220,15 @@ class Store:
             self._damage = str(error)
             raise
 
-    def _delete(self, image_id: str) -> tuple[int, int]:
+    def _remove(self, condition: str, values: Sequence[Any], most: int) -> tuple[NDArray[np.int64], int]:
         with self.failures_named(), transaction(self._writer):
-            row = self._writer.execute(f"{SELECT} WHERE image_id = ?", (image_id,)).fetchone()
-            if row is None:
-                raise UnknownImageError(image_id)
-            counted = self._counted(row)
-            self._writer.execute("DELETE FROM record WHERE id = ?", row[:1])
-            if counted is None:
-                self.cameras.recompute()
-            else:
-                self.cameras.deleted(*counted)
-            sequence = self.changes.deleted(row[0])
-        self._images -= 1
+            rows = self._writer.execute(f"{SELECT} WHERE {condition} LIMIT ?", (*values, most)).fetchall()
+            if not rows:
+                return np.empty(0, np.int64), 0
+            sequence = self._removal.remove(rows)
+        self._images -= len(rows)
         self._acknowledged.note(sequence, self._images)
-        return row[0], sequence
-
-    def _counted(self, row: tuple[Any, ...]) -> tuple[str | None, NDArray[np.float32]] | None:
-        """Camera and descriptor of a row of SELECT; None where they are not what was counted."""
-        stored = self._writer.execute(
-            "SELECT data, checksum.descriptor FROM checksum LEFT JOIN descriptor USING (record_id) "
-            "WHERE record_id = ?",
-            row[:1],
-        ).fetchone()
-        try:
-            record = read_record(row, self._header.fingerprint)
-            data = checked("descriptor", record.image_id, row[0], *(stored or (None, None)))
-        except DamagedImageError:
-            return None
-        return record.camera_id, unpack_bytes([data])[0]
+        return np.array([row[0] for row in rows], np.int64), sequence
 
     def record(self, image_id: str) -> Record:
         """One record. Raises UnknownImageError."""

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from index.amendment import AMENDABLE, Amendment
 from index.errors import InvalidEnrollmentError, InvalidFilterError, InvalidProbeError
 from index.filter import SETS, TIMES, Filter
 from index.record import Enrollment, GalleryHeader
 
 UNIT_LENGTH_TOLERANCE = 1e-3
+TEXTS = ("vehicle_id", "camera_id", "view", "vehicle_type")
 
 
 def check_enrollment(enrollment: Enrollment, header: GalleryHeader) -> None:
@@ -20,20 +22,20 @@ def check_enrollment(enrollment: Enrollment, header: GalleryHeader) -> None:
         value = getattr(enrollment, field)
         if not (storable(value) and value):
             raise InvalidEnrollmentError(field, _shown(value), "text that is not empty, without NUL")
-    for field in ("vehicle_id", "camera_id", "view", "vehicle_type"):
-        value = getattr(enrollment, field)
-        if value is not None and not storable(value):
-            raise InvalidEnrollmentError(field, _shown(value), "text without NUL, or None")
-    if not isinstance(enrollment.tags, tuple) or not all(storable(tag) for tag in enrollment.tags):
-        raise InvalidEnrollmentError("tags", _shown(enrollment.tags), "a tuple of text without NUL")
-    for field in ("captured_at", "enrolled_at"):
-        value = getattr(enrollment, field)
-        if value is not None and not _is_utc_time(value):
-            raise InvalidEnrollmentError(field, _shown(value), "a datetime with a time zone, or None")
+    for field in (*TEXTS, "tags", "captured_at", "enrolled_at"):
+        _check_known_of(field, getattr(enrollment, field))
     if not isinstance(enrollment.image, bytes) or not enrollment.image:
         raise InvalidEnrollmentError("image", _described(enrollment.image), "the image file's bytes")
     _check_descriptor(enrollment.descriptor, header)
     _check_strips(enrollment.strips, header)
+
+
+def check_amendment(amendment: Amendment) -> None:
+    """Raises InvalidEnrollmentError naming the first field that cannot be changed, or not to that."""
+    for field, value in amendment.items():
+        if field not in AMENDABLE:
+            raise InvalidEnrollmentError(field, _shown(value), f"one of {', '.join(sorted(AMENDABLE))}")
+        _check_known_of(field, value)
 
 
 def check_calibration(camera_id: str, descriptor: NDArray[np.float32], header: GalleryHeader) -> None:
@@ -86,6 +88,16 @@ def storable(text: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _check_known_of(field: str, value: object) -> None:
+    """Raises InvalidEnrollmentError for a value that what is known of an image cannot have."""
+    if field in TEXTS and value is not None and not storable(value):
+        raise InvalidEnrollmentError(field, _shown(value), "text without NUL, or None")
+    if field == "tags" and not (isinstance(value, tuple) and all(storable(tag) for tag in value)):
+        raise InvalidEnrollmentError(field, _shown(value), "a tuple of text without NUL")
+    if field in ("captured_at", "enrolled_at") and value is not None and not _is_utc_time(value):
+        raise InvalidEnrollmentError(field, _shown(value), "a datetime with a time zone, or None")
 
 
 def _check_descriptor(descriptor: object, header: GalleryHeader) -> None:

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from index import GalleryHeader, LocalGallery, Mode
+from index import Filter, GalleryHeader, LocalGallery, Mode
 from index.erasure import Erasure
 from index.renewal import Renewal
 from index.replacement import replacement
@@ -87,6 +87,7 @@ HISTORIES = {
         normalisation="on",
     ),
     "erasure": History((("open", ""), ("delete", "a"), ("erase", ""))),
+    "alterations": History((("open", ""), ("update", "a"), ("delete where", "camera-7"), ("close", ""))),
     "replacement": History((("replace", ""),), "model-b"),
     "migration": History((("open", ""), ("enroll", "g"), ("close", "")), "model-b", ("model-a",)),
 }
@@ -144,6 +145,10 @@ class Life:
                 gallery.cameras.renew_if_due()
             elif action == "snapshot":
                 gallery.snapshot()
+            elif action == "update":
+                gallery.update(names, {"camera_id": "camera-8", "tags": ("night",)})
+            elif action == "delete where":
+                gallery.delete_where(Filter(camera_ids=frozenset({names})))
             elif action == "erase":
                 gallery.erase()
             elif action == "replace":

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import LocalGallery
+from index import Filter, LocalGallery
 from index.descriptors import pack
 from index.migration import SCHEMA_VERSION
+from index.verification import verify
 from tests.index.cameras import assert_statistics_are_recomputed_ones
 from tests.index.mortal import HISTORIES, listings
 from tests.index.samples import DIM, STRIPS, enrollment, version_1
@@ -125,6 +126,33 @@ def test_a_renewal_that_kill_9_ends_leaves_the_old_version_or_the_new_one(tmp_pa
             similarities = sorted((rows @ probe).tolist(), reverse=True)
             assert [match.similarity for match in found] == pytest.approx(similarities, abs=1e-12)
     assert versions == {0, 1, 2}
+
+
+@pytest.mark.slow
+def test_alterations_that_kill_9_ends_took_place_wholly_or_not_at_all(tmp_path: Path) -> None:
+    history = HISTORIES["alterations"]
+    with HISTORIES["changes"].opened(tmp_path / "template") as gallery:
+        gallery.enroll_many([enrollment(name) for name in "abx"])
+        gallery.wait_for_snapshot()
+    altered = ("camera-8", ("night",))
+    before = ("camera-7", enrollment("a").tags)
+    states = [
+        {"a": before, "b": before, "x": before},
+        {"a": altered, "b": before, "x": before},
+        {"a": altered},
+    ]
+    expected = [states[0], states[0], states[1], states[2], states[2]]
+    for name, acknowledged in _lives("alterations", tmp_path / "lives", tmp_path / "template").items():
+        folder = tmp_path / "lives" / name
+        with history.opened(folder) as gallery:
+            records = gallery.page().records
+            found = {record.image_id: (record.camera_id, record.tags) for record in records}
+            assert found in expected[acknowledged : acknowledged + 2], f"killed at point {name}"
+            night = sum(tags == ("night",) for _, tags in found.values())
+            assert gallery.count(Filter(any_tags=frozenset({"night"}))) == night
+            assert_statistics_are_recomputed_ones(gallery)
+            np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
+        assert verify(folder).findings == [], f"killed at point {name}"
 
 
 @pytest.mark.slow
