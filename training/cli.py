@@ -22,6 +22,7 @@ from training.commands.export import export
 from training.commands.measuring import BUNDLE, BundleFolder
 from training.commands.running import ending
 from training.commands.study import study
+from training.commands.tune import tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(data_command.app, name="data")
 app.add_typer(train_command.app, name="train")
+app.command()(tune)
 app.command()(evaluate)
 app.command()(evaluate_shift)
 app.command()(evaluate_cameras)

@@ -32,6 +32,11 @@ class RunFolder:
         return self.path / "checkpoint"
 
     @property
+    def start(self) -> Path:
+        """Descriptors of the training images before the training, where distillation needs them."""
+        return self.path / "start"
+
+    @property
     def tensorboard(self) -> Path:
         """Logs for TensorBoard."""
         return self.path / "tensorboard"

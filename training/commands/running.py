@@ -29,6 +29,7 @@ STOPPED = 130
 CONFIGS = Path(__file__).parents[2] / "configs"
 START_CONFIG = CONFIGS / "vehicle-2cam.yaml"
 EMBEDDER_CONFIG = CONFIGS / "new-cameras.yaml"
+OWN_CONFIG = CONFIGS / "own.yaml"
 RERANKER_CONFIG = CONFIGS / "reranker-new-cameras.yaml"
 
 DataSet = Annotated[

@@ -19,6 +19,11 @@ class EmbedderLossConfig(Section):
     descriptor: NotNegative = Field(default=0.0, description="contrastive loss on the descriptor's cosine")
     strips: NotNegative = Field(default=0.0, description="contrastive loss on the strips' mean cosine")
     temperature: Positive = Field(default=0.07, description="of both contrastive losses")
+    distillation: NotNegative = Field(
+        default=0.0,
+        description="distance of an image's descriptor from the one that the embedder gave it before the "
+        "training, so that little data does not lose what the start knew",
+    )
 
 
 if TYPE_CHECKING:

@@ -134,6 +134,7 @@ class Experiment:
             self.train,
             self.sources.weights,
             viewpoints=self.viewpoints,
+            kept=self.folder.start,
             process=self.process,
             checkpoints=checkpoints,
             measure=self._measure,

@@ -1,9 +1,10 @@
-"""Contrastive loss, on a descriptor or on strips."""
+"""Contrastive loss, on a descriptor or on strips, and distillation to a start."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def contrastive(similarities: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -24,3 +25,14 @@ def contrastive(similarities: Tensor, labels: Tensor, temperature: float) -> Ten
     count = positive.sum(dim=1)
     total = log_probability.masked_fill(~positive, 0).sum(dim=1)
     return -(total[count > 0] / count[count > 0]).mean()
+
+
+def distillation(normalised: list[Tensor], start: Tensor) -> Tensor:
+    """How far descriptors are from those of the start: the mean of 1 - cosine, a scalar.
+
+    Args:
+        normalised: `[B, F]` of each branch, after batch norm.
+        start: descriptors `[B, branches * F]` of the same images, unchanged, L2-normalised.
+    """
+    descriptor = F.normalize(torch.cat([each.float() for each in normalised], dim=1), dim=1)
+    return (1 - (descriptor * start).sum(dim=1)).mean()

@@ -54,9 +54,10 @@ def make_schedule(optimiser: torch.optim.Optimizer, config: ScheduleConfig, an_e
     """
     if config.name == "one-cycle":
         peaks = [group["lr"] for group in optimiser.param_groups]
-        return OneCycleLR(
-            optimiser, peaks, total_steps=an_epoch * config.epochs, pct_start=config.warm_up / config.epochs
-        )
+        steps = an_epoch * config.epochs
+        # It rises over at least two steps; with one, OneCycleLR divides by 0.
+        rising = config.warm_up / config.epochs if config.warm_up * an_epoch != 1 else min(1.0, 2 / steps)
+        return OneCycleLR(optimiser, peaks, total_steps=steps, pct_start=rising)
     return LambdaLR(optimiser, factor(config, an_epoch))
 
 

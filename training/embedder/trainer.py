@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -16,6 +18,7 @@ from training.config.embedder import TrainingConfig
 from training.datasets.image import VehicleImage
 from training.distributed import Process
 from training.embedder.branch_losses import branch_statistics, embedder_loss
+from training.embedder.losses import distillation
 from training.embedder.optimiser import make_optimiser, make_schedule
 from training.loading.loader import Batch, Batches
 from training.loop import Loop
@@ -35,6 +38,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         config: how.
         process: this one; None for the only one, on the CPU.
         viewpoints: of the images, for side information; -1 for unknown.
+        start: descriptors `[N, d]` that the network gave the images before; needed for distillation.
         checkpoints: where to save after every epoch, and what to go on from; None for nowhere.
         measure: called after every epoch with its number and the network to use; what it returns is
             kept with the epoch.
@@ -52,6 +56,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         *,
         process: Process | None = None,
         viewpoints: Sequence[int] | None = None,
+        start: NDArray[np.float32] | None = None,
         checkpoints: Checkpoints | None = None,
         measure: Measure | None = None,
         observers: Sequence[Observer] = (),
@@ -65,6 +70,9 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             images, config, network.config.image_size, viewpoints=viewpoints, process=process
         )
         self._images = images
+        if config.losses.distillation and start is None:
+            raise ValueError("distillation needs the descriptors of the start")
+        self._start = torch.from_numpy(start) if start is not None and config.losses.distillation else None
         self.averaged: AveragedModel | None = None
         modules: dict[str, nn.Module] = {"network": self.network}
         self.statistics = branch_statistics(
@@ -134,14 +142,14 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         dtype = torch.float16 if run.precision == "fp16" else torch.bfloat16
         with torch.autocast(device.type, dtype, enabled=run.precision != "fp32"):
             output = self._learn(moved.images, moved.viewpoints)
-        return embedder_loss(
-            self.network.config.branches,
-            output,
-            moved.labels,
-            self.config.losses,
-            self.process,
-            self.statistics,
+        wanted = self.config.losses
+        found = embedder_loss(
+            self.network.config.branches, output, moved.labels, wanted, self.process, self.statistics
         )
+        if self._start is not None:
+            start = self._start[batch.positions].to(device)
+            found["distillation"] = wanted.distillation * distillation(output.normalised, start)
+        return found
 
     def descend(self, total: Tensor) -> None:
         """Make a step by the mean of all processes' gradients; none where fp16 overflowed."""

@@ -95,7 +95,8 @@ class Parts:
         self.batch = batch
         self.process = process or Process()
         self.stop = stop or StopRequest()
-        if not embedder.network.strips and not (head and head.parts):
+        network = embedder.network
+        if not network.strips and not network.parts and not (head and head.parts):
             raise DatasetError(
                 f"{embedder.name}: the re-ranker compares strips, and this embedder gives none; "
                 "train it with network.strips=4 and losses.strips=1"

@@ -159,15 +159,17 @@ class RerankerExperiment:
 
     def _train(self, lists: LearningLists, checkpoints: Checkpoints) -> tuple[Selection, list[CheckRow]]:
         choice = None
+        grid = self.config.head.parts if self.config.head.steps else self.embedder.network.parts
+        shape = self.config.shape.build(lists.width, grid)
         if self.config.checkpoint.by == "folds":
             choice = kept_choice(
-                self.folder.path / CHOICE, lists, self.config, self.settings, self.reporter, self.stop
+                self.folder.path / CHOICE, lists, shape, self.config, self.settings, self.reporter, self.stop
             )
         self.reporter.part(self.config.name)
         trainer = RerankerTrainer(
             lists.all(),
             lists.validation,
-            self.config.shape.build(lists.width, self.config.head.parts),
+            shape,
             self.config.build(),
             steps=choice.steps if choice is not None else None,
             checkpoints=checkpoints,

@@ -148,6 +148,7 @@ def _rank_in_lists(folds: Sequence[Fold], model: StripReranker, fusion: float) -
 def kept_choice(
     path: Path,
     lists: LearningLists,
+    shape: RerankerConfig,
     config: RerankerExperimentConfig,
     settings: dict[str, Any],
     reporter: Reporter,
@@ -158,6 +159,7 @@ def kept_choice(
     Args:
         path: of the JSON file.
         lists: to learn from, with their folds.
+        shape: of the re-ranker.
         config: of the training.
         settings: what the choice depends on.
         reporter: receives the events of the trainings.
@@ -177,7 +179,7 @@ def kept_choice(
             )
         return choose_reranker(
             lists.folds,
-            config.shape.build(lists.width, config.head.parts),
+            shape,
             config.build(),
             reporter,
             config.checkpoint.fusions or (config.shape.fusion,),
