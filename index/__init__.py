@@ -24,17 +24,19 @@ from index.errors import (
     InvalidEnrollmentError,
     InvalidFilterError,
     InvalidProbeError,
+    InvalidRetentionError,
     NotErasedError,
     UnknownCameraError,
     UnknownImageError,
 )
 from index.estimation import Mode
 from index.filter import ALL, Filter
-from index.gallery import Gallery, GalleryCameras
+from index.gallery import Gallery, GalleryCameras, GalleryRetention
 from index.local import LocalGallery
 from index.normalisation import RAW, CameraUse, Estimate, Normalisation
 from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
 from index.renewal import RenewalState
+from index.retention import RetentionState
 
 __all__ = [
     "ALL",
@@ -63,11 +65,13 @@ __all__ = [
     "GalleryLossError",
     "GalleryMigrationError",
     "GalleryReplacementError",
+    "GalleryRetention",
     "GallerySchemaError",
     "GalleryShapeError",
     "InvalidEnrollmentError",
     "InvalidFilterError",
     "InvalidProbeError",
+    "InvalidRetentionError",
     "LocalGallery",
     "Match",
     "Mode",
@@ -76,6 +80,7 @@ __all__ = [
     "Page",
     "Record",
     "RenewalState",
+    "RetentionState",
     "UnknownCameraError",
     "UnknownImageError",
 ]

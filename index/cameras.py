@@ -118,12 +118,16 @@ class Cameras:
     def recompute(self) -> None:
         """Compute the enrolled sums anew from the stored descriptors; those that are damaged are left out."""
         self._connection.execute("DELETE FROM camera WHERE source = 'enrolled'")
+        for camera_id, sums in self.recomputed().items():
+            self._put(camera_id, ENROLLED, sums)
+
+    def recomputed(self) -> dict[str, Sums]:
+        """What `recompute` writes, by camera."""
         found: dict[str, Sums] = {}
         for camera_id, descriptor in self._sound():
             held = found.get(camera_id) or Sums.nothing(self._dim)
             found[camera_id] = held + Sums.of(descriptor[np.newaxis])
-        for camera_id, sums in found.items():
-            self._put(camera_id, ENROLLED, sums)
+        return found
 
     def _sound(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         for record_id, image_id, camera_id, data, expected in self._connection.execute(DESCRIPTORS):

@@ -187,6 +187,14 @@ class GalleryReplacementError(GalleryError):
         self.database = database
 
 
+class InvalidRetentionError(GalleryError):
+    """Images cannot be kept for so many days; nothing was changed."""
+
+    def __init__(self, days: int, most: int) -> None:
+        super().__init__(f"images cannot be kept for {days} days; 1 to {most:,} are accepted")
+        self.days = days
+
+
 class NotErasedError(GalleryError):
     """Something is deleted and still in a file; the message says in which one, and why."""
 

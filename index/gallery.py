@@ -14,6 +14,7 @@ from index.filter import ALL, Filter
 from index.normalisation import Normalisation
 from index.record import Enrollment, Found, Page, Record
 from index.renewal import RenewalState
+from index.retention import RetentionState
 
 
 class GalleryCameras(Protocol):
@@ -59,6 +60,29 @@ class GalleryCameras(Protocol):
         """
 
 
+class GalleryRetention(Protocol):
+    """How long a gallery keeps images; see `index.retention`."""
+
+    @property
+    def state(self) -> RetentionState:
+        """As it is now; costs nothing."""
+
+    def set(self, days: int | None) -> None:
+        """Keep images for so many days, None for ever; what is too old then goes from now on.
+
+        Raises:
+            InvalidRetentionError: not 1 to 36,500 days.
+            GalleryFullError: there is no room for it.
+        """
+
+    def expired(self, days: int | None = None) -> int:
+        """How many images are too old now: by the days that are set, or by others; 0 where none are set.
+
+        Raises:
+            InvalidRetentionError: not 1 to 36,500 days.
+        """
+
+
 class Gallery(Protocol):
     """Enrolled images of one model. All methods may be called from any thread, and may block.
 
@@ -71,6 +95,10 @@ class Gallery(Protocol):
     @property
     def cameras(self) -> GalleryCameras:
         """What is known of its cameras, and how descriptors are normalised by it."""
+
+    @property
+    def retention(self) -> GalleryRetention:
+        """How long images are kept."""
 
     def enroll(self, enrollment: Enrollment) -> Record:
         """Add an image.
@@ -130,6 +158,9 @@ class Gallery(Protocol):
         Raises:
             UnknownImageError: it is not enrolled.
         """
+
+    def same_image(self, data: bytes, limit: int = 10) -> list[str]:
+        """Ids of enrolled images with these very bytes, in order of enrollment, `limit` at most."""
 
     def count(self, where: Filter = ALL) -> int:
         """How many images are enrolled, and let through by the filter.

@@ -30,6 +30,7 @@ from index.private import tighten_gallery
 from index.record import Enrollment, Found, GalleryHeader, Page, Record
 from index.recovery import recover
 from index.renewal import Renewal
+from index.retention import Retention
 from index.schema import describe
 from index.search import search
 from index.snapshot import SNAPSHOT, SnapshotFolder
@@ -67,6 +68,7 @@ class LocalGallery:
         self._snapshots = snapshots
         self._renewal = renewal
         self._erasure = erasure
+        self.retention = Retention(mirror, self._delete)
         self.cameras = LocalCameras(mirror, renewal, header)
         self._lock = lock
         self._closing = threading.Lock()
@@ -139,6 +141,7 @@ class LocalGallery:
         snapshots.write_if_due()
         renewal.opened()
         erasure.opened()
+        gallery.retention.opened()
         remove_old_backups(path)
         return gallery
 
@@ -256,6 +259,10 @@ class LocalGallery:
         """The image file's bytes as enrolled, and its media type. Raises UnknownImageError."""
         return self._store.image(image_id)
 
+    def same_image(self, data: bytes, limit: int = 10) -> list[str]:
+        """Ids of enrolled images with these very bytes, in order of enrollment, `limit` at most."""
+        return self._store.same_image(data, limit)
+
     def count(self, where: Filter = ALL) -> int:
         """How many images are enrolled, and let through by the filter."""
         self._require_open()
@@ -336,6 +343,7 @@ class LocalGallery:
         A snapshot that is still being copied out is abandoned: the next opening catches up. `last` is done
         when everything is closed and the next process is not let in yet; what it raises passes through.
         """
+        self.retention.close()
         self._renewal.close()
         self._erasure.close()
         self._snapshots.close()
@@ -361,7 +369,7 @@ class LocalGallery:
 
     def _delete(self, condition: str, values: Sequence[Any], most: int | None = None) -> int:
         count = 0
-        while most is None or count < most:
+        while (most is None or count < most) and not self.retention.closing:
             size = DELETED_AT_ONCE if most is None else min(DELETED_AT_ONCE, most - count)
             ids, _ = self._mirror.change(
                 lambda size=size: self._store.delete_some(condition, values, size),  # type: ignore[misc]

@@ -21,7 +21,7 @@ from shutil import disk_usage, rmtree
 
 import numpy as np
 
-from index import filter_step, float16_step
+from index import digest_step, filter_step, float16_step
 from index.checksums import INSERT_CHECKSUMS, checksum, record_checksum
 from index.connections import DATABASE, transaction
 from index.disk import create_folder, sync
@@ -29,7 +29,7 @@ from index.errors import GalleryMigrationError
 from index.private import create_file
 from index.sums import Sums
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 KEPT_DAYS = 7
 BACKUPS = "backup-version-*"
 SPARE = 16 << 20  # bytes beside the backup that must be free, for the steps
@@ -239,6 +239,7 @@ STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     3: _add_camera_statistics,
     4: float16_step.use_copies,
     5: filter_step.add_filters,
+    6: digest_step.add_digests,
 }
 """From each version to the next. A step stays as it was released: it spells out the tables that it makes."""
 PREPARATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {4: float16_step.copy_descriptors}

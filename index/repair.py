@@ -11,6 +11,7 @@ from pathlib import Path
 from index.cameras import Cameras
 from index.changes import Changes
 from index.connections import DATABASE, transaction
+from index.derived import mend
 from index.disk import sync
 from index.errors import GalleryReplacementError
 from index.failures import failures_named
@@ -20,7 +21,6 @@ from index.loss import WAL, check_loss
 from index.migration import SCHEMA_VERSION
 from index.private import create_file
 from index.record import GalleryHeader
-from index.rows import INSERT_TAGS_OF_RECORDS
 from index.schema import create_tables, describe
 from index.verification import PARTS, Finding, verify
 
@@ -50,7 +50,7 @@ def rebuild(folder: Path, *, drop_damaged: bool = False) -> Rebuilt:
     header = describe(folder)
     with _alone(folder):
         _mend_indexes(folder)
-        _mend_tags(folder / DATABASE)
+        _mend_derived(folder / DATABASE, header)
     dropped = [each for each in verify(folder).findings if each.record_id is not None] if drop_damaged else []
     if dropped:
         with _alone(folder):
@@ -87,20 +87,16 @@ def _drop(database: Path, header: GalleryHeader, record_ids: set[int | None]) ->
                     continue
                 if connection.execute("DELETE FROM record WHERE id = ?", (record_id,)).rowcount:
                     Changes(connection).deleted(record_id)
-                for table in (*PARTS, "checksum"):  # what a record left behind that is gone
+                for table in (*PARTS, "checksum", "image_digest"):  # what a record left behind that is gone
                     connection.execute(f"DELETE FROM {table} WHERE record_id = ?", (record_id,))  # noqa: S608
             Cameras(connection, header.descriptor_dim).recompute()
 
 
-def _mend_tags(database: Path) -> None:
-    """Make the table of tags anew from those of the records."""
+def _mend_derived(database: Path, header: GalleryHeader) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         [version] = connection.execute("PRAGMA user_version").fetchone()
-        if version < SCHEMA_VERSION:  # the opening that follows makes it
-            return
-        with transaction(connection):
-            connection.execute("DELETE FROM tag")
-            connection.execute(INSERT_TAGS_OF_RECORDS)
+        if version == SCHEMA_VERSION:  # else the opening that follows makes all of it
+            mend(connection, header.descriptor_dim)
 
 
 def _mend_indexes(folder: Path) -> None:

@@ -24,7 +24,7 @@ APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database 
 # this history, and not to one that a restored backup has left behind. So does a normalisation's.
 # An index of records holds all that a filter asks for but tags, so that a filter reads one index and nothing
 # else; tags are in a table of their own, made from those of the record. A setting is what was set of this
-# gallery, such as a quota, by its name.
+# gallery, such as a quota, by its name. Digests of images find the same bytes under another id.
 HISTORY = """CREATE TABLE IF NOT EXISTS history (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
         id TEXT NOT NULL DEFAULT (lower(hex(randomblob(16))))
@@ -63,6 +63,11 @@ TABLES = (
         record_id INTEGER PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
         data BLOB NOT NULL
     ) STRICT""",
+    """CREATE TABLE image_digest (
+        record_id INTEGER PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
+        digest BLOB NOT NULL
+    ) STRICT""",
+    """CREATE INDEX image_digest_digest ON image_digest (digest)""",
     """CREATE TABLE checksum (
         record_id INTEGER PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
         record INTEGER NOT NULL,

@@ -20,7 +20,7 @@ from index.acknowledged import Acknowledged
 from index.amendment import Amended, Amendment, amend
 from index.cameras import Cameras
 from index.changes import Changes
-from index.checksums import INSERT_CHECKSUMS, checked, checksum, record_checksum
+from index.checksums import INSERT_CHECKSUMS, checked, checksum, digest, record_checksum
 from index.conditions import conditions
 from index.connections import DATABASE, Connections, transaction
 from index.descriptors import ITEM_BYTES, as_stored, pack
@@ -49,6 +49,10 @@ OVERHEAD = 16384  # bytes of pages begun, and of the records themselves
 LAST_ID = 2**63 - 1
 SELECT_IMAGE = (
     SELECT.replace(" FROM ", ", data, checksum.image FROM ") + " LEFT JOIN image ON image.record_id = id"
+)
+SELECT_SAME = (
+    "SELECT image_id FROM image_digest JOIN record ON record.id = record_id "
+    "WHERE digest = ? ORDER BY record_id LIMIT ?"
 )
 
 
@@ -241,6 +245,10 @@ class Store:
         record = read_record(row[:-2], self._header.fingerprint)
         return checked("image", record.image_id, row[0], *row[-2:]), record.media_type
 
+    def same_image(self, data: bytes, limit: int) -> list[str]:
+        """Ids of images with these very bytes, in order of enrollment."""
+        return [row[0] for row in self._read(SELECT_SAME, digest(data), limit)]
+
     def page(self, after: int | None, limit: int, where: Filter) -> Page:
         """Up to `limit` records that a filter lets through, in order of enrollment, after the cursor."""
         condition, values = conditions(where)
@@ -318,6 +326,7 @@ class Store:
         descriptor = pack(enrollment.descriptor).tobytes()
         self._writer.execute("INSERT INTO descriptor VALUES (?, ?)", (record_id, descriptor))
         self._writer.execute("INSERT INTO image VALUES (?, ?)", (record_id, enrollment.image))
+        self._writer.execute("INSERT INTO image_digest VALUES (?, ?)", (record_id, digest(enrollment.image)))
         strips = None if enrollment.strips is None else enrollment.strips.astype("<f2").tobytes()
         if strips is not None:
             self._writer.execute("INSERT INTO strips VALUES (?, ?)", (record_id, strips))

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from index.checksums import checked
 from index.connections import DATABASE
+from index.derived import faults_of_cameras, faults_of_normalisation, is_digest
 from index.errors import DamagedImageError, GalleryError
 from index.lock import FolderLock
 from index.loss import check_loss, read_only
 from index.migration import SCHEMA_VERSION
+from index.record import GalleryHeader
 from index.rows import SELECT, read_record
 from index.schema import read_header
 from index.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
@@ -64,6 +66,8 @@ def verify(folder: Path, on_image: Callable[[int, int], None] = lambda _done, _t
             images, damaged = 0, list[Finding]()
             if _has_checksums(connection, folder):
                 images, damaged = _of_the_images(connection, on_image)
+                if not damaged:
+                    damaged += _of_the_cameras(connection, read_header(connection, folder))
         return Verified(images, [*findings, *damaged, *_of_the_snapshot(folder)])
     finally:
         lock.release()
@@ -94,7 +98,7 @@ def _of_the_file(connection: sqlite3.Connection, folder: Path) -> Iterator[Findi
             if text != "ok":
                 yield Finding(f"{DATABASE}: {text}")
         for table, record_id, *_ in connection.execute("PRAGMA foreign_key_check"):
-            of = record_id if table in (*PARTS, "checksum") else None
+            of = record_id if table in (*PARTS, "checksum", "image_digest") else None
             yield Finding(f"{DATABASE}: row {record_id} of {table} belongs to no record", of)
     except (GalleryError, sqlite3.Error, UnicodeDecodeError) as error:
         yield Finding(f"{DATABASE}: {error}")
@@ -135,11 +139,23 @@ def _of_one_image(connection: sqlite3.Connection, record_id: int) -> Iterator[Fi
         try:
             data, expected = connection.execute(query, (record_id,)).fetchone() or (None, 0)
             if part != "strips" or data is not None or expected is not None:
-                checked(part, image_id, record_id, data, expected)
+                sound = checked(part, image_id, record_id, data, expected)
+                if part == "image" and not is_digest(connection, record_id, sound):
+                    yield Finding(f"image_id {image_id!r}: its digest is not that of its image; {REBUILD}")
         except DamagedImageError as error:
             yield Finding(str(error), record_id)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             yield Finding(f"image_id {image_id!r}: its {part} cannot be read: {error}", record_id)
+
+
+def _of_the_cameras(connection: sqlite3.Connection, header: GalleryHeader) -> Iterator[Finding]:
+    try:
+        for text in faults_of_cameras(connection, header.descriptor_dim):
+            yield Finding(f"{text}; {REBUILD}")
+        for text in faults_of_normalisation(connection):
+            yield Finding(f"{text}; {REBUILD}")
+    except (GalleryError, sqlite3.Error, UnicodeDecodeError) as error:
+        yield Finding(f"{DATABASE}: what is known of cameras cannot be read: {error}")
 
 
 def _of_the_snapshot(folder: Path) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ from index import Filter, GalleryHeader, LocalGallery, Mode
 from index.erasure import Erasure
 from index.renewal import Renewal
 from index.replacement import replacement
+from index.retention import Retention
 from index.snapshot_writer import SnapshotWriter
 from tests.index.samples import DIM, STRIPS, enrollment
 
@@ -200,6 +201,7 @@ class Life:
 
         Renewal.opened = Renewal.changed = nothing  # type: ignore[assignment, method-assign]
         Erasure.opened = Erasure.deleted = nothing  # type: ignore[assignment, method-assign]
+        Retention.opened = nothing  # type: ignore[assignment, method-assign]
 
     def _wait_for_snapshots(self) -> None:
         """Let a change wait for the snapshot that it makes due."""

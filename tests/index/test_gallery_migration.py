@@ -33,6 +33,7 @@ from index.connections import DATABASE
 from index.descriptors import as_stored
 from index.migration import KEPT_DAYS, SCHEMA_VERSION, SPARE, STEPS, migrate
 from index.snapshot import MANIFEST
+from index.verification import verify
 from tests.index.cameras import assert_statistics_are_recomputed_ones
 from tests.index.samples import DIM, Open, earlier_version, enrollment, version_1
 
@@ -412,6 +413,23 @@ def test_a_gallery_of_version_5_keeps_everything_and_answers_filters(
         gallery.enroll(enrollment("g", vehicle_type="truck", tags=()))
         assert gallery.count(Filter(vehicle_types=frozenset({"truck"}))) == 1
     assert caplog.records == []
+    open_gallery(tmp_path / "new").close()
+    assert _tables(folder / DATABASE) == _tables(tmp_path / "new" / DATABASE)
+
+
+@pytest.mark.parametrize("kind", ["closed", "killed"])
+def test_a_gallery_of_version_6_keeps_everything_and_knows_the_same_bytes(
+    folder: Path, open_gallery: Open, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier_version(6, kind, folder)
+    with open_gallery() as gallery:
+        _assert_holds(gallery, "adef", "model-a")
+        for name in "adef":
+            assert gallery.same_image(enrollment(name).image) == [name]
+        gallery.enroll(enrollment("g", image=enrollment("d").image))
+        assert gallery.same_image(enrollment("d").image) == ["d", "g"]
+    assert caplog.records == []
+    assert verify(folder).findings == []
     open_gallery(tmp_path / "new").close()
     assert _tables(folder / DATABASE) == _tables(tmp_path / "new" / DATABASE)
 

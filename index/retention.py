@@ -1,0 +1,181 @@
+"""Images that are kept for so many days and then deleted, by a thread.
+
+An image's age counts from when it was taken, or from its enrollment where that is earlier or all that is
+known. How many days is a setting of the gallery, in its database; without one everything is kept. What is too
+old goes in small transactions, as any deletion, within an hour; a process that is killed goes on after its
+next start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from index.errors import GalleryClosedError, InvalidRetentionError
+from index.mirror import Mirror
+from index.rows import to_microseconds
+from index.setting import read_setting
+
+RETENTION: Final = "retention_days"
+MOST_DAYS: Final = 36_500
+EVERY_S: Final = 3600.0
+"""s between two looks for images that are too old."""
+FIRST_S: Final = 60.0
+"""s after an opening that the first look waits, so that a start is not held up."""
+EXPIRED: Final = "(record.captured_at < ? OR record.enrolled_at < ?)"
+
+log = logging.getLogger(__name__)
+
+Delete = Callable[[str, list[Any]], int]
+"""Deletes the records that meet a condition with these values; how many there were."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionState:
+    """How the retention of a gallery stands.
+
+    Attributes:
+        days: that images are kept; None where all are.
+        deleted: images that it has deleted since the gallery was opened.
+        failed: whether the last look did not come to its end.
+    """
+
+    days: int | None
+    deleted: int
+    failed: bool
+
+
+def expired(days: int, now: datetime) -> tuple[str, list[Any]]:
+    """The condition that an image is older than so many days at that moment, and its values."""
+    limit = to_microseconds(now - timedelta(days=days))
+    return EXPIRED, [limit, limit]
+
+
+class Retention:
+    """The retention of one gallery.
+
+    Args:
+        mirror: the database and the index.
+        delete: as a deletion by a filter.
+    """
+
+    def __init__(self, mirror: Mirror, delete: Delete) -> None:
+        self._mirror = mirror
+        self._delete = delete
+        self._waking = threading.Condition()
+        self._looking = threading.Lock()
+        self._due_in = FIRST_S
+        self._wanted = False
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._state = RetentionState(self._read(), 0, failed=False)
+
+    @property
+    def state(self) -> RetentionState:
+        """As it is now; costs nothing."""
+        return self._state
+
+    def opened(self) -> None:
+        """Begin to look, where images are kept for a time only; returns at once."""
+        with self._waking:
+            if self._state.days is not None:
+                self._start()
+
+    def set(self, days: int | None) -> None:
+        """Keep images for so many days, None for ever, durably; what is too old then goes from now on.
+
+        Raises:
+            InvalidRetentionError: not 1 to 36,500 days.
+            GalleryFullError: there is no room for it.
+        """
+        _check(days)
+        with self._mirror.settled():
+            self._mirror.store.set(RETENTION, days)
+        with self._waking:
+            self._state = replace(self._state, days=days)
+            if days is not None:
+                self._start()
+                self._wanted = True
+                self._waking.notify_all()
+
+    def expired(self, days: int | None = None) -> int:
+        """How many images are too old now: by the days that are set, or by others; 0 where none are set.
+
+        Raises:
+            InvalidRetentionError: not 1 to 36,500 days.
+        """
+        _check(days)
+        days = self._state.days if days is None else days
+        if days is None:
+            return 0
+        condition, values = expired(days, datetime.now(UTC))
+        with self._mirror.store.reading() as connection:
+            query = f"SELECT count(*) FROM record WHERE {condition}"  # noqa: S608 - our own condition
+            return int(connection.execute(query, values).fetchone()[0])
+
+    def apply(self) -> int:
+        """Delete what is too old now; how many images.
+
+        Raises:
+            GalleryFullError: there is not even room to delete.
+            GalleryClosedError: the gallery is closed, or was meanwhile.
+        """
+        with self._looking:
+            days = self._state.days
+            if days is None:
+                return 0
+            deleted = self._delete(*expired(days, datetime.now(UTC)))
+            with self._waking:
+                self._state = replace(self._state, deleted=self._state.deleted + deleted, failed=False)
+            if deleted:
+                log.info("%d images were older than %d days and are deleted", deleted, days)
+            return deleted
+
+    def close(self) -> None:
+        """End the thread after the deletion under way. Idempotent."""
+        with self._waking:
+            self._closing = True
+            self._waking.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def closing(self) -> bool:
+        """Whether what is under way is to end soon."""
+        return self._closing
+
+    def _read(self) -> int | None:
+        with self._mirror.store.reading() as connection:
+            return read_setting(connection, RETENTION)
+
+    def _start(self) -> None:
+        if self._thread is None and not self._closing:
+            self._thread = threading.Thread(target=self._run, name="gallery-retention", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while self._awaited():
+            try:
+                self.apply()
+            except GalleryClosedError:
+                return
+            except Exception:
+                log.exception("images that are too old could not be deleted; it is tried again")
+                with self._waking:
+                    self._state = replace(self._state, failed=True)
+
+    def _awaited(self) -> bool:
+        """Wait until it is time to look; False where it will not be any more."""
+        with self._waking:
+            self._waking.wait_for(lambda: self._wanted or self._closing, self._due_in)
+            self._wanted, self._due_in = False, EVERY_S
+            return not self._closing
+
+
+def _check(days: int | None) -> None:
+    if days is not None and not 1 <= days <= MOST_DAYS:
+        raise InvalidRetentionError(days, MOST_DAYS)
