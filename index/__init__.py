@@ -28,15 +28,17 @@ from index.errors import (
     NotErasedError,
     UnknownCameraError,
     UnknownImageError,
+    UnknownVerdictError,
 )
 from index.estimation import Mode
 from index.filter import ALL, Filter
-from index.gallery import Gallery, GalleryCameras, GalleryRetention
+from index.gallery import Gallery, GalleryCameras, GalleryRetention, GalleryVerdicts
 from index.local import LocalGallery
 from index.normalisation import RAW, CameraUse, Estimate, Normalisation
 from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
 from index.renewal import RenewalState
 from index.retention import RetentionState
+from index.verdicts import Decision, Verdict, VerdictPage, digest_of
 
 __all__ = [
     "ALL",
@@ -47,6 +49,7 @@ __all__ = [
     "CameraState",
     "CameraUse",
     "DamagedImageError",
+    "Decision",
     "DuplicateImageError",
     "Effect",
     "Enrollment",
@@ -68,6 +71,7 @@ __all__ = [
     "GalleryRetention",
     "GallerySchemaError",
     "GalleryShapeError",
+    "GalleryVerdicts",
     "InvalidEnrollmentError",
     "InvalidFilterError",
     "InvalidProbeError",
@@ -83,4 +87,8 @@ __all__ = [
     "RetentionState",
     "UnknownCameraError",
     "UnknownImageError",
+    "UnknownVerdictError",
+    "Verdict",
+    "VerdictPage",
+    "digest_of",
 ]

@@ -27,6 +27,16 @@ class UnknownImageError(GalleryError):
         self.image_id = image_id
 
 
+class UnknownVerdictError(GalleryError):
+    """There is no verdict on this pair, or on this probe where `image_id` is None."""
+
+    def __init__(self, probe: str, image_id: str | None) -> None:
+        of = f"probe {probe!r}" + ("" if image_id is None else f" and image_id {image_id!r}")
+        super().__init__(f"there is no verdict on {of}")
+        self.probe = probe
+        self.image_id = image_id
+
+
 class UnknownCameraError(GalleryError):
     """Nothing is known of a camera of this id, or nothing of what was to be removed."""
 

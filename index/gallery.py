@@ -15,6 +15,7 @@ from index.normalisation import Normalisation
 from index.record import Enrollment, Found, Page, Record
 from index.renewal import RenewalState
 from index.retention import RetentionState
+from index.verdicts import Decision, Verdict, VerdictPage
 
 
 class GalleryCameras(Protocol):
@@ -83,6 +84,42 @@ class GalleryRetention(Protocol):
         """
 
 
+class GalleryVerdicts(Protocol):
+    """What people decided of probes and enrolled images; see `index.verdicts` for what goes with what."""
+
+    def decide(self, decision: Decision) -> Verdict:
+        """Keep a verdict on a probe and an image, in the place of an earlier one.
+
+        Raises:
+            UnknownImageError: the image is not enrolled.
+            GalleryFullError: there is no room for it.
+        """
+
+    def undo(self, probe: str, image_id: str) -> None:
+        """Forget the verdict on a probe, named by the SHA-256 of its file in hex, and an image.
+
+        Raises:
+            UnknownVerdictError: there is none.
+        """
+
+    def of(self, probe: str) -> tuple[Verdict, ...]:
+        """The verdicts on a probe, the first decided first; none for a probe that is not known."""
+
+    def page(self, after: int | None = None, limit: int = 100) -> VerdictPage:
+        """Up to `limit` verdicts, from the start or after a page's `next`.
+
+        Raises:
+            ValueError: the limit is below 1.
+        """
+
+    def probe(self, probe: str) -> tuple[bytes, str]:
+        """The file of a probe that has verdicts, and its media type.
+
+        Raises:
+            UnknownVerdictError: it has none.
+        """
+
+
 class Gallery(Protocol):
     """Enrolled images of one model. All methods may be called from any thread, and may block.
 
@@ -99,6 +136,10 @@ class Gallery(Protocol):
     @property
     def retention(self) -> GalleryRetention:
         """How long images are kept."""
+
+    @property
+    def verdicts(self) -> GalleryVerdicts:
+        """What people decided of probes and enrolled images."""
 
     def enroll(self, enrollment: Enrollment) -> Record:
         """Add an image.

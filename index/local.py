@@ -22,6 +22,7 @@ from index.erasure import Erasure
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.estimation import Mode
 from index.filter import ALL, Filter
+from index.local_verdicts import LocalVerdicts
 from index.lock import FolderLock
 from index.loss import check_loss
 from index.migration import remove_old_backups
@@ -70,6 +71,7 @@ class LocalGallery:
         self._erasure = erasure
         self.retention = Retention(mirror, self._delete)
         self.cameras = LocalCameras(mirror, renewal, header)
+        self.verdicts = LocalVerdicts(mirror)
         self._lock = lock
         self._closing = threading.Lock()
 

@@ -15,6 +15,7 @@ from index.checksums import checked
 from index.descriptors import unpack_bytes
 from index.errors import DamagedImageError
 from index.rows import read_record
+from index.verdicts import forget_copies
 
 Counted = tuple[str | None, NDArray[np.float32]]
 """The camera of an image, and its descriptor `[d]` as it is counted in the camera's sums."""
@@ -31,6 +32,8 @@ class Removal:
     def remove(self, rows: Sequence[tuple[Any, ...]]) -> int:
         """Remove the records of rows of SELECT, one or more; the sequence number after them."""
         counted = [self.counted(row) for row in rows]
+        for row in rows:
+            forget_copies(self._writer, row[0])
         self._writer.executemany("DELETE FROM record WHERE id = ?", (row[:1] for row in rows))
         sound = [one for one in counted if one is not None]
         if len(sound) < len(counted):

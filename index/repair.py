@@ -114,7 +114,11 @@ def _mend_indexes(folder: Path) -> None:
         with closing(sqlite3.connect(mended, isolation_level=None)) as target:
             create_tables(target)
         connection.execute("ATTACH ? AS mended", (str(mended),))
-        tables = connection.execute("SELECT name FROM mended.sqlite_schema WHERE type = 'table'").fetchall()
+        # Tables that this database has not got yet stay empty.
+        tables = connection.execute(
+            "SELECT name FROM mended.sqlite_schema JOIN main.sqlite_schema USING (type, name) "
+            "WHERE type = 'table'"
+        ).fetchall()
         with transaction(connection):
             for [table] in tables:
                 connection.execute(f"DELETE FROM mended.{table}")  # noqa: S608 - our own tables

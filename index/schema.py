@@ -12,6 +12,8 @@ from index.errors import FingerprintMismatchError, GalleryDamagedError, GalleryS
 from index.failures import failures_named
 from index.migration import SCHEMA_VERSION, migrate
 from index.record import GalleryHeader
+from index.verdicts import create_tables as create_verdicts
+from index.verdicts import has_tables as has_verdicts
 
 APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database as a gallery
 
@@ -160,6 +162,9 @@ def prepare(
         fingerprint=None if found == header else header.fingerprint,
     )
     _have_history(connection)
+    if not has_verdicts(connection):
+        with transaction(connection):
+            create_verdicts(connection)
 
 
 def _have_history(connection: sqlite3.Connection) -> None:
@@ -175,6 +180,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
     """Make an empty database one of this version, inside the caller's transaction if there is one."""
     for table in TABLES:
         connection.execute(table)
+    create_verdicts(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

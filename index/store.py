@@ -29,6 +29,7 @@ from index.errors import (
     GalleryDamagedError,
     GalleryFullError,
     UnknownImageError,
+    UnknownVerdictError,
 )
 from index.estimation import Estimates
 from index.failures import failures_named
@@ -41,6 +42,7 @@ from index.rows import INSERT, INSERT_TAG, SELECT, read_record, to_record, to_ro
 from index.setting import write_setting
 from index.space import Space
 from index.validation import storable
+from index.verdicts import Decision, Verdict, decide, digest_of, size_of, stored_digest, undo
 from index.versions import read_version, write_version
 
 log = logging.getLogger(__name__)
@@ -182,6 +184,28 @@ class Store:
         """Commit the removal of a camera's calibration; False where it has none."""
         with self.failures_named(), transaction(self._writer):
             return self.cameras.forget_calibration(camera_id)
+
+    def decide(self, decision: Decision) -> Verdict:
+        """Commit a verdict. Raises UnknownImageError and GalleryFullError."""
+        self._make_room(size_of(decision) + OVERHEAD)
+        with self.failures_named(), transaction(self._writer):
+            return decide(self._writer, decision)
+
+    def undo_verdict(self, probe: str, image_id: str) -> bool:
+        """Commit the removal of a verdict; False where there is none."""
+        with self.failures_named(), transaction(self._writer):
+            return undo(self._writer, probe, image_id)
+
+    def probe(self, probe: str) -> tuple[bytes, str]:
+        """The file of a probe with verdicts, and its media type. Raises UnknownVerdictError."""
+        rows = self._read("SELECT data, media_type FROM probe WHERE digest = ?", stored_digest(probe))
+        if not rows:
+            raise UnknownVerdictError(probe, None)
+        data, media_type = rows[0]
+        with self.failures_named():
+            if digest_of(data) != probe:
+                raise GalleryDamagedError(self._database, f"the file of probe {probe} is not as it was kept")
+        return data, media_type
 
     def normalisation(self) -> Normalisation:
         """The version in force."""

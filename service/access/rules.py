@@ -50,6 +50,7 @@ class Rule:
 
 
 ONE_IMAGE = "/gallery/{image_id:path}"
+ONE_PROBE = "/verdicts/{probe}"
 ONE_CAMERA = "/cameras/{camera_id:path}"
 
 # In the routers' order: the first that matches counts.
@@ -63,6 +64,12 @@ RULES = (
     Rule("GET", f"{ONE_IMAGE}/image", KeyScope.QUERY, "image"),
     Rule("GET", ONE_IMAGE, KeyScope.QUERY, "record"),
     Rule("DELETE", ONE_IMAGE, KeyScope.ADMIN, "delete"),
+    # Whoever sees matches says which are right; all verdicts together show what was searched for.
+    Rule("POST", "/verdicts", KeyScope.QUERY, "verdict"),
+    Rule("GET", "/verdicts", KeyScope.ADMIN, "verdicts"),
+    Rule("GET", f"{ONE_PROBE}/image", KeyScope.ADMIN, "probe-image"),
+    Rule("GET", ONE_PROBE, KeyScope.QUERY, "verdicts-of-probe"),
+    Rule("DELETE", f"{ONE_PROBE}/{{image_id:path}}", KeyScope.QUERY, "undo-verdict"),
     # Whoever enrolls says what a camera is.
     Rule("GET", "/cameras", KeyScope.ENROLL, "cameras"),
     Rule("POST", f"{ONE_CAMERA}/calibration", KeyScope.ENROLL, "calibrate"),

@@ -27,7 +27,7 @@ from service.api.middleware.prefix import PrefixMiddleware
 from service.api.middleware.request import REQUEST_ID, RequestMiddleware
 from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
-from service.api.routes import access, cameras, detect, explain, health, query
+from service.api.routes import access, cameras, detect, explain, health, query, verdicts
 from service.api.routes import gallery as gallery_routes
 from service.api.uploads import Uploads
 from service.console import routes as console
@@ -161,6 +161,7 @@ def create_app(
         detect.router,
         explain.router,
         gallery_routes.router,
+        verdicts.router,
         cameras.router,
         access.router,
         health.router,

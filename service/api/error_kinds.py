@@ -13,6 +13,7 @@ from index import (
     InvalidEnrollmentError,
     UnknownCameraError,
     UnknownImageError,
+    UnknownVerdictError,
 )
 from models.decoding import BoxError, DecodePoolError, DetectorError, ImageError
 from service.access.audit import AuditError
@@ -80,6 +81,13 @@ UNKNOWN_CAMERA = ErrorKind(
     "No such camera",
     "Nothing is known of a camera of this id, or nothing of what was to be removed: it has no images.",
     causes=(UnknownCameraError,),
+)
+UNKNOWN_VERDICT = ErrorKind(
+    "unknown-verdict",
+    404,
+    "No such verdict",
+    "Nobody has decided on this probe and image, or the verdict was taken back or went with its image.",
+    causes=(UnknownVerdictError,),
 )
 NO_ROUTE = ErrorKind("no-such-route", 404, "No such route", "Nothing is served at this path; see /docs.")
 METHOD = ErrorKind(
@@ -261,6 +269,7 @@ KINDS = (
     FOREIGN_SITE,
     UNKNOWN_IMAGE,
     UNKNOWN_CAMERA,
+    UNKNOWN_VERDICT,
     NO_ROUTE,
     METHOD,
     TIMEOUT,

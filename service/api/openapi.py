@@ -25,6 +25,7 @@ from service.api.problems import MEDIA_TYPE, responses
 
 TAGS = [
     {"name": "query", "description": "Find the images most similar to a probe."},
+    {"name": "verdicts", "description": "What people decided of probes and matches."},
     {"name": "gallery", "description": "What is enrolled."},
     {"name": "cameras", "description": "What is known of the cameras, and taken out of descriptors."},
     {"name": "health", "description": "Whether the service lives, is ready, and how it fares."},

@@ -8,13 +8,15 @@ from typing import Annotated, Literal, Self
 from fastapi import UploadFile
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from index import Applied, CameraUse, Mode, Record
+from index import Applied, CameraUse, Mode, Record, Verdict
 from index import Page as GalleryPage
 from models.decoding.formats import ACCEPTED
 from service.api.vehicles import BoxField, DetectField, DetectOneField, FoundVehicle, OfAFrame
 from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
 
 MAX_TOP_K = 100
+
+VerdictKind = Literal["same", "different"]
 
 
 def _without_empty(tags: object) -> object:
@@ -77,6 +79,11 @@ class QueryForm(BaseModel):
     camera_id: ProbeCamera = None
     box: BoxField = None
     detect: DetectField = None
+    verdicts: bool = Field(
+        default=True,
+        description="whether verdicts on this probe count: images of another vehicle are left out, those of "
+        "the same come first (`POST /verdicts`)",
+    )
 
 
 class DetectForm(BaseModel):
@@ -177,6 +184,9 @@ class Match(BaseModel):
     rerank_distance: float | None = Field(
         description="the second stage's distance, less is nearer; null where it did not look"
     )
+    verdict: Literal["same"] | None = Field(
+        default=None, description="`same` where a person said so of this probe's file and this image"
+    )
 
 
 class Timings(BaseModel):
@@ -215,6 +225,44 @@ class NormalisationUsed(BaseModel):
         return None if mode == "off" else cls(mode=mode, version=applied.version, camera=applied.camera)
 
 
+class VerdictAnswer(BaseModel):
+    """What a person decided of a probe and an enrolled image."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "probe": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "camera_id": "cam1",
+                    "image_id": "cam3/000123.jpg",
+                    "verdict": "different",
+                    "decided_at": "2026-03-04T05:06:07.123456Z",
+                    "decided_by": "3f9a1c2e",
+                }
+            ]
+        },
+    )
+
+    probe: str = Field(description="SHA-256 of the probe's file, in hex")
+    camera_id: str | None = Field(description="the probe's camera, where it is known")
+    image_id: str
+    verdict: VerdictKind = Field(description="whether both show the same vehicle")
+    decided_at: datetime = Field(description="UTC")
+    decided_by: str | None = Field(description="id of the key of whoever decided last; null without keys")
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> VerdictAnswer:
+        """The verdict as it goes over the wire."""
+        return cls(
+            probe=verdict.probe,
+            camera_id=verdict.camera_id,
+            image_id=verdict.image_id,
+            verdict=verdict.kind,
+            decided_at=verdict.decided_at,
+            decided_by=verdict.decided_by,
+        )
+
+
 class QueryAnswer(OfAFrame):
     """The matches, best first."""
 
@@ -233,6 +281,7 @@ class QueryAnswer(OfAFrame):
                             "similarity": 0.8127,
                             "is_match": True,
                             "rerank_distance": 0.2416,
+                            "verdict": None,
                         }
                     ],
                     "reranked": True,
@@ -247,6 +296,8 @@ class QueryAnswer(OfAFrame):
                         "total": 90.3,
                     },
                     "normalisation": {"mode": "auto", "version": 3, "camera": "known"},
+                    "probe": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "verdicts": [],
                 }
             ]
         }
@@ -266,6 +317,13 @@ class QueryAnswer(OfAFrame):
         default=None,
         exclude_if=lambda used: used is None,
         description="absent where `LKA_REID_CAMERA_NORMALISATION` is `off`",
+    )
+    probe: str = Field(
+        description="SHA-256 of the probe's file, of a frame that of what was cut out, by which verdicts on it "
+        "are kept"
+    )
+    verdicts: list[VerdictAnswer] = Field(
+        description="verdicts on this probe that were respected, also on images that are no matches"
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from index import Enrollment, Gallery, GalleryHeader, Record
+from index import Decision, Enrollment, Gallery, GalleryHeader, Record, UnknownImageError
 from index.replacement import replacement
 from models.bundle import Bundle
 from models.decoding import ImageError, decode
@@ -71,6 +72,7 @@ def re_embed(
             failed += faults
             done += len(records)
             on_progress(done, total)
+        _carry_verdicts(old, new)
     return Reembedded(done - len(failed), failed)
 
 
@@ -79,6 +81,29 @@ def _batches(gallery: Gallery, size: int) -> Iterator[list[Record]]:
     while True:
         page = gallery.page(after, PAGE)
         yield from (list(page.records[start : start + size]) for start in range(0, len(page.records), size))
+        if page.next is None:
+            return
+        after = page.next
+
+
+def _carry_verdicts(old: Gallery, new: Gallery) -> None:
+    """Keep what people decided; verdicts on images that were left out go with them."""
+    after: int | None = None
+    while True:
+        page = old.verdicts.page(after, PAGE)
+        for verdict in page.verdicts:
+            probe, media_type = old.verdicts.probe(verdict.probe)
+            decision = Decision(
+                probe=probe,
+                media_type=media_type,
+                image_id=verdict.image_id,
+                kind=verdict.kind,
+                camera_id=verdict.camera_id,
+                decided_at=verdict.decided_at,
+                decided_by=verdict.decided_by,
+            )
+            with suppress(UnknownImageError):
+                new.verdicts.decide(decision)
         if page.next is None:
             return
         after = page.next

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 
-from index import ALL, Applied, Filter, Gallery, Match
+from index import ALL, Applied, Filter, Gallery, Match, Verdict, digest_of
 from models.protocols import Reranker
 from service.inference.embedder import ImageEmbedder
 from service.inference.forward import Features
@@ -41,6 +41,8 @@ class Ranking:
         reranked: whether the second stage scored any of them.
         gallery_size: images enrolled.
         normalisation: what made the descriptors that were compared.
+        probe: SHA-256 of the probe's file, in hex: what verdicts on it are kept under.
+        verdicts: on the probe, those that were respected; also of images that are not among the matches.
         seconds: stage -> s.
     """
 
@@ -48,6 +50,8 @@ class Ranking:
     reranked: bool
     gallery_size: int
     normalisation: Applied
+    probe: str
+    verdicts: tuple[Verdict, ...]
     seconds: dict[str, float]
 
 
@@ -88,10 +92,13 @@ class TwoStageSearch:
         deadline: float,
         where: Filter = ALL,
         camera_id: str | None = None,
+        verdicts: bool = True,
     ) -> Ranking:
         """The images nearest to the one in `data` among those that the filter lets through, at most `top_k`.
 
-        `camera_id` is the probe's camera, where that is known.
+        `camera_id` is the probe's camera, where that is known. With `verdicts`, images of which a person said
+        that they show another vehicle than this probe are left out before both stages, and those that show
+        the same come first.
 
         Raises:
             ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `ImageEmbedder.embed`.
@@ -100,36 +107,60 @@ class TwoStageSearch:
         """
         image = await self._embedder.embed(data, deadline)
         ranking = await to_thread.run_sync(
-            self._rank, image.features, top_k, rerank, where, camera_id, limiter=self._limiter
+            self._rank,
+            image.features,
+            top_k,
+            rerank,
+            where,
+            camera_id,
+            digest_of(data),
+            verdicts,
+            limiter=self._limiter,
         )
         before = {"decode": image.decode_s, "queue": image.queue_s, "embed": image.embed_s}
         return replace(ranking, seconds=before | ranking.seconds)
 
     def _rank(
-        self, probe: Features, top_k: int, rerank: bool, where: Filter, camera_id: str | None
+        self,
+        probe: Features,
+        top_k: int,
+        rerank: bool,
+        where: Filter,
+        camera_id: str | None,
+        digest: str,
+        respects: bool,
     ) -> Ranking:
         reranker = self._reranker if rerank and probe.strips is not None else None
         started = time.monotonic()
+        verdicts = self._gallery.verdicts.of(digest) if respects else ()
+        ruled_out = {verdict.record_id for verdict in verdicts if verdict.kind == "different"}
+        confirmed = {verdict.record_id for verdict in verdicts if verdict.kind == "same"}
         candidates = 0 if reranker is None else reranker.candidates
         # The strips come with the matches, as of one moment: an image that is deleted, or deleted and
         # enrolled anew, between the stages is ranked as the one that was found.
         found = self._nearest(
             probe.descriptor,
-            max(top_k, candidates),
+            max(top_k, candidates) + len(ruled_out),
             where=where,
-            strips=candidates,
+            strips=candidates + len(ruled_out) if candidates else 0,
             camera_id=camera_id,
         )
         size = self._gallery.count()
         searched = time.monotonic()
-        distances = [] if reranker is None else _distances(reranker, probe, found[:candidates])
-        ranked = order_matches(found, distances)
+        left = [match for match in found if match.record_id not in ruled_out]
+        distances = [] if reranker is None else _distances(reranker, probe, left[:candidates])
+        # Sorting keeps the order of those that are alike.
+        ranked = sorted(
+            order_matches(left, distances), key=lambda each: each.match.record_id not in confirmed
+        )
         ended = time.monotonic()
         return Ranking(
             ranked[:top_k],
             reranked=any(distance is not None for distance in distances),
             gallery_size=size,
             normalisation=found.normalisation,
+            probe=digest,
+            verdicts=verdicts,
             seconds={"search": searched - started, "rerank": ended - searched if reranker else 0.0},
         )
 

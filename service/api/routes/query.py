@@ -15,7 +15,15 @@ from service.api.error_kinds import OF_A_CHOICE, OF_AN_UPLOAD
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import Shown, check_choice, each, look_at
 from service.api.problems import responses
-from service.api.schemas import FrameAnswer, Match, NormalisationUsed, QueryAnswer, QueryForm, Timings
+from service.api.schemas import (
+    FrameAnswer,
+    Match,
+    NormalisationUsed,
+    QueryAnswer,
+    QueryForm,
+    Timings,
+    VerdictAnswer,
+)
 from service.observability.metrics import Metrics
 from service.resources import Resources
 from service.retrieval.two_stage import Ranked, Ranking
@@ -44,7 +52,8 @@ async def query(
 
     The second stage looks at the first 10 of the first stage whatever `top_k` is, and leaves those below
     where they are. A gallery smaller than `top_k` answers with all it has. Name the probe's camera, where it
-    is known: the gallery then takes out of its descriptor what it knows of that camera.
+    is known: the gallery then takes out of its descriptor what it knows of that camera. Verdicts on this very
+    file (`POST /verdicts`) are respected.
 
     Of a frame, an image of a whole scene, name the vehicle by `box`, or have it found by `detect`.
     """
@@ -54,7 +63,12 @@ async def query(
 
     async def search(file: bytes) -> Ranking:
         return await resources.search.query(
-            file, top_k=form.top_k, rerank=form.rerank, deadline=deadline, camera_id=form.camera_id
+            file,
+            top_k=form.top_k,
+            rerank=form.rerank,
+            deadline=deadline,
+            camera_id=form.camera_id,
+            verdicts=form.verdicts,
         )
 
     async def look_and_search() -> tuple[Shown, list[Ranking]]:
@@ -92,18 +106,24 @@ def _answer(
     for stage, spent in ranking.seconds.items():
         metrics.stage(stage, spent)
     shown = seconds if detect_s is None else seconds | {"detect": detect_s}
+    confirmed = {verdict.record_id for verdict in ranking.verdicts if verdict.kind == "same"}
     threshold = resources.bundle.manifest.threshold_for(ranking.normalisation.camera)
     return QueryAnswer(
-        matches=[_match(rank, ranked, threshold) for rank, ranked in enumerate(ranking.matches, start=1)],
+        matches=[
+            _match(rank, ranked, threshold, ranked.match.record_id in confirmed)
+            for rank, ranked in enumerate(ranking.matches, start=1)
+        ],
         reranked=ranking.reranked,
         match_threshold=None if threshold is None else threshold.similarity,
         gallery_size=ranking.gallery_size,
         normalisation=NormalisationUsed.of(ranking.normalisation, settings.camera_normalisation),
+        probe=ranking.probe,
+        verdicts=[VerdictAnswer.of(verdict) for verdict in ranking.verdicts],
         timings_ms=Timings(**{stage: round(1000 * spent, 3) for stage, spent in shown.items()}),
     )
 
 
-def _match(rank: int, ranked: Ranked, threshold: Threshold | None) -> Match:
+def _match(rank: int, ranked: Ranked, threshold: Threshold | None, is_confirmed: bool) -> Match:
     record, similarity = ranked.match.record, ranked.match.similarity
     return Match(
         rank=rank,
@@ -115,4 +135,5 @@ def _match(rank: int, ranked: Ranked, threshold: Threshold | None) -> Match:
         similarity=similarity,
         is_match=None if threshold is None else similarity >= threshold.similarity,
         rerank_distance=ranked.rerank_distance,
+        verdict="same" if is_confirmed else None,
     )

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index import Enrollment, FingerprintMismatchError, GalleryLockedError, LocalGallery
+from index import (
+    Decision,
+    Enrollment,
+    FingerprintMismatchError,
+    GalleryLockedError,
+    LocalGallery,
+    digest_of,
+)
 from index.replacement import STAGING
 from models.bundle import Bundle
 from service.commands.reembedding import ReembeddingError, re_embed
@@ -121,6 +128,21 @@ def test_such_images_are_left_out_where_that_is_wanted(tmp_path: Path, bundle: B
     assert [image_id for image_id, _ in result.left_out] == ["bad", "poison"]
     with open_gallery(tmp_path) as gallery:
         assert [record.image_id for record in gallery.page().records] == ["good"]
+
+
+def test_verdicts_are_kept_but_for_images_that_were_left_out(tmp_path: Path, bundle: Bundle) -> None:
+    fill(tmp_path, {"a": image_file(RED), "b": b"no image"})
+    with LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+        for image_id in "ab":
+            gallery.verdicts.decide(
+                Decision(b"probe", "image/png", image_id, "different", "gate", WHEN, "3f9a1c2e")
+            )
+    re_embed(tmp_path, bundle, forward(), batch=2, leave_out_failed=True)
+    with open_gallery(tmp_path) as gallery:
+        [verdict] = gallery.verdicts.of(digest_of(b"probe"))
+        assert (verdict.image_id, verdict.kind, verdict.camera_id) == ("a", "different", "gate")
+        assert (verdict.decided_at, verdict.decided_by) == (WHEN, "3f9a1c2e")
+        assert gallery.verdicts.probe(verdict.probe) == (b"probe", "image/png")
 
 
 def test_after_an_interruption_the_old_gallery_stands_and_it_can_be_run_again(

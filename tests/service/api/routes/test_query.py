@@ -47,6 +47,7 @@ def test_a_match_says_what_is_known_of_it(service: Running) -> None:
         "camera_id": "c",
         "captured_at": "2024-05-17T06:30:00Z",
         "is_match": None,
+        "verdict": None,
     }
 
 
