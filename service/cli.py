@@ -11,6 +11,7 @@ from models.terminal import print_error
 from service.commands import audit, bundle, cameras, gallery, keys
 from service.commands.config import config
 from service.commands.demo import demo
+from service.commands.detect import detect
 from service.commands.doctor import doctor
 from service.commands.enroll import enroll
 from service.commands.explain import explain
@@ -47,6 +48,7 @@ app.command(rich_help_panel=SERVICE)(doctor)
 app.command(rich_help_panel=SERVICE)(version)
 app.command(rich_help_panel=CLIENT)(enroll)
 app.command(rich_help_panel=CLIENT)(query)
+app.command(rich_help_panel=CLIENT)(detect)
 app.add_typer(cameras.app, name="cameras", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLOSER)(explain)
 app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from service.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from models.detection.vehicle import Detector
 
 
 class CommandError(Exception):
@@ -53,16 +57,33 @@ def clear_errors() -> Iterator[None]:
         raise
 
 
+def load_detector(folder: Path | None, threads: int | None = None) -> tuple[Detector, float]:
+    """The detector in a folder, or the one that is set, and the margin that its crops have.
+
+    Raises:
+        CommandError: there is none, or it cannot be loaded.
+    """
+    settings = settings_from(detector=folder)
+    if settings.detector == "off":
+        raise CommandError("LKA_REID_DETECTOR is off; name a detector's folder with --detector")
+    with clear_errors():
+        from models.detection import loading
+        from models.detection.bundle import DetectorBundle
+
+        bundle = DetectorBundle.load(settings.detector)
+        return loading.load_detector(bundle.described(), threads), bundle.manifest.margin
+
+
 def _is_expected(error: Exception) -> bool:
     from index import GalleryError
     from models.bundle import BundleError
-    from models.decoding import DecodePoolError
+    from models.decoding import DecodePoolError, DetectorError
     from models.runtimes.forward import RuntimeNotAvailableError
     from service.access.audit import AuditError
     from service.access.keyfile import KeyFileError
     from service.inference.forward import EmbeddingError
     from service.queue.errors import RedisUrlError
 
-    models = BundleError | RuntimeNotAvailableError | EmbeddingError | DecodePoolError
+    models = BundleError | RuntimeNotAvailableError | EmbeddingError | DecodePoolError | DetectorError
     ours = GalleryError | models | RedisUrlError | KeyFileError | AuditError
     return isinstance(error, ours)

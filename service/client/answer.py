@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 MAX_MESSAGE = 1000
 PROBLEM = "urn:lka-reid:problem:"
@@ -36,11 +36,13 @@ class Problem:
         message: its detail, field by field where it has fields; never longer than MAX_MESSAGE.
         ours: whether its type is one of this service's.
         differs: of an image id that is enrolled already: what is not as enrolled; None where it is not said.
+        vehicles: what a frame shows, where it does not say which vehicle is meant.
     """
 
     message: str
     ours: bool
     differs: tuple[str, ...] | None
+    vehicles: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(cls, answer: Answer) -> Problem | None:
@@ -53,7 +55,21 @@ class Problem:
             message=_message(document)[:MAX_MESSAGE],
             ours=str(document.get("type", "")).startswith(PROBLEM),
             differs=tuple(map(str, names)) if isinstance(names, list) else None,
+            vehicles=vehicles if are_vehicles(vehicles := document.get("vehicles")) else (),
         )
+
+
+def are_vehicles(found: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether this is a list of vehicles as `POST /detect` answers them."""
+    return isinstance(found, list) and all(
+        isinstance(vehicle, dict)
+        and isinstance(vehicle.get("type"), str)
+        and isinstance(vehicle.get("score"), int | float)
+        and isinstance(box := vehicle.get("box"), list)
+        and len(box) == 4
+        and all(isinstance(side, int) for side in box)
+        for vehicle in found
+    )
 
 
 def _message(problem: Mapping[str, Any]) -> str:

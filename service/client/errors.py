@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 
@@ -21,10 +23,18 @@ class RefusedError(ClientError):
     Attributes:
         status: HTTP status code.
         differs: of an image id that is enrolled already: what is not as enrolled; None if that is not known.
+        vehicles: what a frame shows, where it does not say which vehicle is meant; see `POST /detect`.
     """
 
-    def __init__(self, status: int, message: str, differs: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        differs: tuple[str, ...] | None = None,
+        vehicles: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(message)
+        self.vehicles = vehicles
         self.status = status
         self.differs = differs
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from service.client.answer import MAX_MESSAGE, Answer, Problem
+from service.client.answer import MAX_MESSAGE, Answer, Problem, are_vehicles
 from service.client.connection import connect, without_password
 from service.client.errors import (
     AbandonedError,
@@ -31,6 +31,8 @@ MAX_ANSWER = 16 * 1024 * 1024
 MATCH_KEYS = frozenset(
     ("rank", "first_stage_rank", "image_id", "vehicle_id", "camera_id", "similarity", "rerank_distance")
 )
+
+QUERY_KEYS = ("matches", "reranked", "gallery_size", "timings_ms")
 
 OnWait = Callable[[float, str], None]
 
@@ -142,20 +144,52 @@ class ServiceClient:
             raise self._refusal(answer)
         return answer.status == httpx.codes.NO_CONTENT
 
-    def query(self, image: Path, *, top_k: int, rerank: bool, camera_id: str | None = None) -> dict[str, Any]:
-        """What `POST /query` answers to an image file, of the camera `camera_id` where that is known.
+    def detect(self, image: Path) -> dict[str, Any]:
+        """What `POST /detect` answers to an image file.
 
         Raises:
             OSError: the file cannot be read.
             AbandonedError: see `abandon`.
         """
-        fields = {"top_k": str(top_k), "rerank": str(rerank).lower()}
-        if camera_id is not None:
-            fields["camera_id"] = camera_id
-        answer = self._post("/query", image, fields, ("matches", "reranked", "gallery_size", "timings_ms"))
-        matches = answer["matches"]
-        if not isinstance(matches, list) or not all(
-            isinstance(match, dict) and match.keys() >= MATCH_KEYS for match in matches
+        answer = self._post("/detect", image, {}, ("width", "height", "vehicles"))
+        if not are_vehicles(answer["vehicles"]):
+            raise RefusedError(200, self._not_ours(200))
+        return answer
+
+    def query(
+        self,
+        image: Path,
+        *,
+        top_k: int,
+        rerank: bool,
+        camera_id: str | None = None,
+        box: str | None = None,
+        detect: str | None = None,
+    ) -> dict[str, Any]:
+        """What `POST /query` answers to an image file, of the camera `camera_id` where that is known.
+
+        Of a frame, `box` names the vehicle (`x,y,w,h` in px), or `detect` (`one`, `largest`) has it found.
+
+        Raises:
+            OSError: the file cannot be read.
+            AbandonedError: see `abandon`.
+        """
+        fields = _query_fields(top_k, rerank, camera_id, box, detect)
+        answer = self._post("/query", image, fields, QUERY_KEYS)
+        if not _are_matches(answer["matches"]):
+            raise RefusedError(200, self._not_ours(200))
+        return answer
+
+    def query_all(
+        self, image: Path, *, top_k: int, rerank: bool, camera_id: str | None = None
+    ) -> dict[str, Any]:
+        """What `POST /query` answers with `detect=all`: one answer a vehicle of a frame; see `query`."""
+        fields = _query_fields(top_k, rerank, camera_id, None, "all")
+        answer = self._post("/query", image, fields, ("width", "height", "answers"))
+        answers = answer["answers"]
+        if not isinstance(answers, list) or not all(
+            isinstance(one, dict) and one.keys() >= set(QUERY_KEYS) and _are_matches(one["matches"])
+            for one in answers
         ):
             raise RefusedError(200, self._not_ours(200))
         return answer
@@ -231,7 +265,7 @@ class ServiceClient:
             own = (
                 problem.message if problem.ours else f"{self.url} answered {answer.status}: {problem.message}"
             )
-            return RefusedError(answer.status, own, problem.differs)
+            return RefusedError(answer.status, own, problem.differs, problem.vehicles)
         if 300 <= answer.status < 400:
             target = answer.headers.get("location", "nowhere")[:MAX_MESSAGE]
             message = f"{self.url} sends on to {target}; if that is the service, name it with --url"
@@ -241,6 +275,20 @@ class ServiceClient:
 
     def _not_ours(self, status: int) -> str:
         return f"{self.url} answered {status}, but not as this service does; see --url"
+
+
+def _query_fields(
+    top_k: int, rerank: bool, camera_id: str | None, box: str | None, detect: str | None
+) -> dict[str, str | list[str]]:
+    given = {"top_k": str(top_k), "rerank": str(rerank).lower(), "camera_id": camera_id}
+    given |= {"box": box, "detect": detect}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _are_matches(matches: object) -> bool:
+    return isinstance(matches, list) and all(
+        isinstance(match, dict) and match.keys() >= MATCH_KEYS for match in matches
+    )
 
 
 def _camera_path(camera_id: str) -> str:

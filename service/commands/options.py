@@ -36,4 +36,17 @@ Key = Annotated[
         help="API key. Better given by the variable: others see a command's arguments.",
     ),
 ]
+DetectorDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--detector", help="Folder of the detector that looks in this process. Default: the shipped one."
+    ),
+]
+Box = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a frame, an image of a whole scene: the vehicle's box as left,top,width,height in px.",
+        show_default=False,
+    ),
+]
 DEFAULT_URL = "http://127.0.0.1:8000"

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
-from models.terminal import out
-from service.commands.console import Waits, matches_table, normalisation_line, timings_line, verdict_line
-from service.commands.options import DEFAULT_URL, Key, Url
+from models.terminal import err, out
+from service.commands.console import Waits, matches_table, normalisation_line, timings_line
+from service.commands.options import DEFAULT_URL, Box, Key, Url
+from service.commands.vehicles import vehicles_table
 from service.startup import CommandError
+
+
+class Choice(StrEnum):
+    """See `detect` of `POST /query`."""
+
+    one = "one"
+    largest = "largest"
+    all = "all"
 
 
 def query(
@@ -27,30 +38,50 @@ def query(
     camera_id: Annotated[
         str | None, typer.Option(help="The probe's camera, where it is known.", show_default=False)
     ] = None,
+    box: Box = None,
+    detect: Annotated[
+        Choice | None,
+        typer.Option(help="Of a frame: which of the vehicles that are found in it.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
-    from service.client.errors import ClientError
+    from service.client.errors import ClientError, RefusedError
     from service.client.http import ServiceClient
 
     if why := why_unreadable(image):
         raise CommandError(f"{image} {why}")
     try:
         with ServiceClient(url, key, on_wait=Waits()) as client:
-            answer = client.query(image, top_k=top_k, rerank=rerank, camera_id=camera_id)
+            answer = (
+                client.query_all(image, top_k=top_k, rerank=rerank, camera_id=camera_id)
+                if detect is Choice.all and box is None
+                else client.query(
+                    image, top_k=top_k, rerank=rerank, camera_id=camera_id, box=box, detect=detect
+                )
+            )
     except ClientError as error:
+        if isinstance(error, RefusedError) and error.vehicles:
+            err.print(vehicles_table(error.vehicles, f"Vehicles in {escape(shown(image))}"))
         raise CommandError(str(error)) from None
     except OSError as error:
         raise CommandError(f"{image} {reason_of(error)}") from None
     if as_json:
         out.print_json(data=answer)
         return
+    for one in answer.get("answers", [answer]):
+        _print(one, image)
+
+
+def _print(answer: Mapping[str, Any], image: Path) -> None:
+    """What was found for one vehicle."""
+    of = ""
+    if found := answer.get("vehicle"):
+        of = f", {found['type']} at {','.join(map(str, found['box']))}"
     if answer["matches"]:
-        out.print(matches_table(answer, f"Most similar to {escape(shown(image))}"))
+        out.print(matches_table(answer, f"Most similar to {escape(shown(image) + of)}"))
     else:
         out.print("Nothing is enrolled yet: see [bold]lka-reid enroll --help[/]")
-    if verdict := verdict_line(answer):
-        out.print(verdict)
     if used := answer.get("normalisation"):
         out.print(normalisation_line(used))
     out.print(timings_line(answer))
