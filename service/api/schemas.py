@@ -319,8 +319,7 @@ class QueryAnswer(OfAFrame):
         description="absent where `LKA_REID_CAMERA_NORMALISATION` is `off`",
     )
     probe: str = Field(
-        description="SHA-256 of the probe's file, of a frame that of what was cut out, by which verdicts on it "
-        "are kept"
+        description="SHA-256 of the probe's file, or of what was cut out of it; verdicts on it are kept by it"
     )
     verdicts: list[VerdictAnswer] = Field(
         description="verdicts on this probe that were respected, also on images that are no matches"

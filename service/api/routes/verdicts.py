@@ -102,8 +102,9 @@ async def decide(
     audit: Audit,
 ) -> VerdictAnswer:
     """Later queries with the same file leave an image out that shows another vehicle, and put one first that
-    shows the same. The verdict, and with the last one the probe's file, goes when the image is deleted. Of a frame, send
-    the same `box` as to `POST /query`: what it cuts out is the probe, and is what is kept.
+    shows the same. The verdict, and with the last one the probe's file, goes when the image is deleted.
+
+    Of a frame, send the same `box` as to `POST /query`: what it cuts out is the probe, and is what is kept.
     """
     audit.image_id = form.image_id
     data = await read_image(form.image, settings.max_upload_bytes)
