@@ -3,6 +3,7 @@
 import { announce, button, el, icon } from "./dom.js";
 import { counted, milliseconds, similarity } from "./format.js";
 import { MatchCard } from "./card.js";
+import { leftOut } from "./verdicts.js";
 import { openPair } from "./pair.js";
 import { timeLine } from "./timeline.js";
 import { csvOf, saveFile, showReport } from "./report.js";
@@ -17,13 +18,13 @@ export class Answer {
     this.probe = probe;
     this.answer = answer;
     this.fields = fields;
-    this.onSearchAgain = onSearchAgain;
     this.selected = new Set();
     this.threshold = answer.match_threshold ?? null;
     this.cards = answer.matches.map((match) => new MatchCard(match, this));
     this.body = el("div", { class: "matches" });
     this.selection = el("div", { class: "selection", hidden: true });
-    this.root = el("div", { class: "answer" }, this.head(), this.selection, this.body);
+    this.root = el("div", { class: "answer" }, this.head(),
+      leftOut(this, onSearchAgain), this.selection, this.body);
     this.root.addEventListener("keydown", (event) => this.onKey(event));
     this.show(layout);
   }

@@ -4,7 +4,6 @@ import { icon, el, dialog, iconButton } from "./dom.js";
 import { emit, on } from "./events.js";
 import { gate, keyButton } from "./login.js";
 import { watchConnection } from "./connection.js";
-import { can } from "./service.js";
 import * as search from "./search.js";
 
 const VIEWS = [search];
@@ -14,7 +13,7 @@ const shown = new Map();
 function build() {
   shown.clear();
   main.replaceChildren();
-  const links = VIEWS.filter((view) => view.needs.every(([method, path]) => can(method, path))).map((view) => {
+  const links = VIEWS.filter((view) => view.available()).map((view) => {
     const section = el("section", { class: `view view-${view.name}`, "aria-label": view.title, hidden: true });
     main.append(section);
     shown.set(view.name, { view, section, started: false });

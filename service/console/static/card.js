@@ -1,14 +1,16 @@
 /** One match: its image, how near it is, and what is known of it. */
 
-import { button, el, iconButton } from "./dom.js";
+import { el, iconButton } from "./dom.js";
 import { exactMoment, moment, similarity } from "./format.js";
 import { showEnrolled } from "./images.js";
+import { canDecide, judge, verdictTools } from "./verdicts.js";
 
 /** A match in the grid, the groups, and behind the time line. */
 export class MatchCard {
   constructor(match, answer) {
     this.match = match;
     this.answer = answer;
+    this.verdict = match.verdict ?? null;
     this.box = el("input", { type: "checkbox", class: "pick", "aria-label": `Select ${match.image_id}`,
       on: { change: () => this.setSelected(this.box.checked) } });
     this.face = el("button", { type: "button", class: "face", "data-image-id": match.image_id,
@@ -23,17 +25,40 @@ export class MatchCard {
         fact("Vehicle", match.vehicle_id ?? "–", "vehicle"),
         fact("Camera", match.camera_id ?? "–", "camera"),
         fact("Time", moment(match.captured_at), "time", exactMoment(match.captured_at))),
-      this.actions = el("div", { class: "card-actions" }, this.tools()));
+      this.actions = el("div", { class: "card-actions" }));
+    this.show();
   }
 
-  tools() {
-    return [iconButton("search", "Search with this one", { class: "quiet",
-      on: { click: () => this.answer.searchWith(this.match) } })];
+  /** Show the verdict, and what can be done with the match. */
+  show(error = null) {
+    this.match.verdict = this.verdict;
+    this.root.dataset.verdict = this.verdict ?? "";
+    const focused = this.actions.contains(document.activeElement);
+    this.actions.replaceChildren(
+      ...(canDecide() ? verdictTools(this) : []),
+      el("span", { class: "spring" }),
+      iconButton("search", "Search with this one", { class: "quiet",
+        on: { click: () => this.answer.searchWith(this.match) } }),
+      ...(error ? [el("p", { class: "problem", role: "alert" }, error.message)] : []));
+    if (focused) this.actions.querySelector("button").focus();
   }
 
-  /** What a key on the match does; whether it does anything. */
-  act(key) {
+  /** Say whether the match shows the probe's vehicle; null takes it back. */
+  async judge(verdict, onDone = () => {}) {
+    if (verdict === this.verdict) return;
+    const error = await judge(this, verdict);
+    this.show(error);
+    onDone(error);
+  }
+
+  /** What a key on the match does; whether it does anything. `onDone` is called after a verdict. */
+  act(key, onDone) {
     const acts = { q: () => this.answer.searchWith(this.match), x: () => this.setSelected(!this.box.checked) };
+    if (canDecide()) {
+      acts.s = () => this.judge("same", onDone);
+      acts.n = () => this.judge("different", onDone);
+      acts.u = () => this.judge(null, onDone);
+    }
     if (!(key in acts)) return false;
     acts[key]();
     return true;

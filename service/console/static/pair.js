@@ -7,10 +7,11 @@ import { exactMoment, similarity } from "./format.js";
 import { load } from "./images.js";
 import { inWords } from "./problem.js";
 import { scoreBar } from "./card.js";
+import { canDecide, verdictTools } from "./verdicts.js";
 
 /** Open the pair of the probe and the match at this place of an answer. */
 export function openPair(answer, at) {
-  const body = el("div", { class: "pair" });
+  const body = el("div", { class: "pair", tabindex: "-1" });
   const urls = [];
   let asking = null;
   const shown = dialog("Side by side", body, { className: "wide", onClose: () => {
@@ -19,8 +20,21 @@ export function openPair(answer, at) {
     const face = answer.faces().find((one) => one.dataset.imageId === answer.cards[at].match.image_id);
     if (face) { answer.roam(face); face.focus(); }
   } });
-  const probeUrl = URL.createObjectURL(answer.probe.file);
-  urls.push(probeUrl);
+
+  const judging = el("span", { class: "judging" });
+
+  function judged(error) {
+    const card = answer.cards[at];
+    judging.replaceChildren(...verdictTools(
+      { verdict: card.verdict, judge: (verdict) => card.judge(verdict, judged) }, { words: true }));
+    if (error) judging.append(el("span", { class: "problem" }, inWords(error)));
+    keepFocus();
+  }
+
+  /** What had the focus may have been replaced; keys go to the dialog all the same. */
+  function keepFocus() {
+    if (!shown.contains(document.activeElement)) body.focus();
+  }
 
   function step(by) {
     at = Math.min(answer.cards.length - 1, Math.max(0, at + by));
@@ -35,9 +49,10 @@ export function openPair(answer, at) {
     const candidate = el("img", { alt: `Enrolled image ${match.image_id}` });
     load(candidate, match.image_id);
     const why = el("div", { class: "why" });
+    if (canDecide()) judged(null);
     body.replaceChildren(
       el("div", { class: "pair-images" },
-        el("figure", {}, el("img", { src: probeUrl, alt: "The probe" }),
+        el("figure", {}, el("img", { src: answer.probe.url, alt: "The probe" }),
           el("figcaption", {}, el("strong", {}, "Probe"), " ", answer.probe.file.name)),
         el("figure", {}, candidate,
           el("figcaption", {}, el("strong", {}, `Match ${match.rank}`), " ", match.image_id))),
@@ -49,11 +64,12 @@ export function openPair(answer, at) {
         button("Before", { disabled: at === 0, on: { click: () => step(-1) } }, icon("left")),
         button("Next", { disabled: at === answer.cards.length - 1, on: { click: () => step(1) } }, icon("right")),
         el("span", { class: "spring" }),
-        card.verdictTools?.(() => show()) ?? null,
+        judging,
         button("Search with this one", { on: { click: () => { shown.close(); answer.searchWith(match); } } },
           icon("search"))),
       can("POST", "/explain") ? el("section", { class: "why-section", "aria-label": "Why" }, el("h3", {}, "Why"), why)
         : null);
+    keepFocus();
     if (can("POST", "/explain")) explain(why, answer, match, asking.signal, urls);
   }
 
@@ -66,7 +82,7 @@ export function openPair(answer, at) {
     }
     const key = event.key.toLowerCase();
     if (key === "q") shown.close();
-    if (answer.cards[at].act(key, () => show())) event.preventDefault();
+    if (answer.cards[at].act(key, judged)) event.preventDefault();
   });
   show();
 }

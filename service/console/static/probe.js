@@ -1,6 +1,7 @@
 /** The probe: an image that is dropped, pasted or chosen, and how it is shown. */
 
 import { announce, el } from "./dom.js";
+import { boxPicker } from "./boxes.js";
 
 /** Files that a drop or a paste holds. */
 export function imagesOf(transfer) {
@@ -10,32 +11,36 @@ export function imagesOf(transfer) {
 /**
  * A place that takes one image file by drop, paste, click or key.
  *
- * Calls `onFile` with each one; `show(file)` shows one that came another way.
+ * Calls `onFile` with each one; `show(file)` shows one that came another way, `showFrame` one with boxes.
  */
 export function probePicker(onFile) {
   const input = el("input", { type: "file", accept: "image/*,.heic,.heif,.avif", id: "probe-file",
     class: "visually-hidden", "aria-label": "Choose a probe image" });
-  const preview = el("img", { class: "probe-image", alt: "The probe", hidden: true });
   const words = el("span", { class: "drop-words" }, el("strong", {}, "Drop an image here"),
     el("span", {}, "paste one, or ", el("u", {}, "choose a file")));
-  const frame = el("div", { class: "probe-frame" }, preview);
-  const place = el("label", { class: "drop", for: "probe-file" }, frame, words);
+  const place = el("label", { class: "drop", for: "probe-file" }, words);
+  const frame = el("div", { class: "probe-frame", hidden: true });
   const name = el("p", { class: "probe-name", id: "probe-name" });
   let url = null;
 
   function show(file) {
     if (url !== null) URL.revokeObjectURL(url);
     url = URL.createObjectURL(file);
-    preview.src = url;
-    preview.hidden = false;
+    const preview = el("img", { class: "probe-image", alt: "The probe", src: url });
+    preview.addEventListener("error", () => {
+      preview.replaceWith(el("p", { class: "hint" }, "This browser has no preview of it."));
+    });
+    frame.replaceChildren(preview);
+    frame.hidden = false;
     place.classList.add("filled");
     name.textContent = file.name;
   }
-  preview.addEventListener("error", () => {
-    preview.hidden = true;
-    place.classList.remove("filled");
-    name.textContent += " (this browser has no preview of it)";
-  });
+
+  function showFrame(found, onBox) {
+    const boxes = boxPicker(url, found, onBox);
+    frame.replaceChildren(boxes.root);
+    return boxes;
+  }
 
   function take(files) {
     if (files.length === 0) return;
@@ -45,15 +50,18 @@ export function probePicker(onFile) {
   }
   input.addEventListener("change", () => { take([...input.files]); input.value = ""; });
 
-  const root = el("div", { class: "probe" }, input, place, name);
-  return { root, show, take, frame, preview, place };
+  const root = el("div", { class: "probe" }, input, frame, name, place);
+  return { root, show, showFrame, take, url: () => url };
 }
 
 /** Let a whole area take files that are dropped on it, and show that it would. */
 export function takeDrops(area, take) {
   let inside = 0;
   area.addEventListener("dragenter", (event) => { event.preventDefault(); inside += 1; area.classList.add("over"); });
-  area.addEventListener("dragleave", () => { inside -= 1; if (inside <= 0) { inside = 0; area.classList.remove("over"); } });
+  area.addEventListener("dragleave", () => {
+    inside = Math.max(0, inside - 1);
+    if (inside === 0) area.classList.remove("over");
+  });
   area.addEventListener("dragover", (event) => event.preventDefault());
   area.addEventListener("drop", (event) => {
     event.preventDefault();

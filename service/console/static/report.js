@@ -32,7 +32,6 @@ export function saveFile(content, name, type) {
 
 /** Show an answer as a page to print, with all its images. */
 export function showReport(answer) {
-  const probeUrl = URL.createObjectURL(answer.probe.file);
   const images = [];
   const rows = answer.cards.map(({ match }) => {
     const img = el("img", { alt: match.image_id });
@@ -53,7 +52,7 @@ export function showReport(answer) {
   const report = el("article", { class: "report", "aria-label": "Report" },
     el("div", { class: "report-tools" }, close, print),
     el("header", {},
-      el("img", { src: probeUrl, alt: "The probe" }),
+      el("img", { src: answer.probe.url, alt: "The probe" }),
       el("div", {}, el("h1", {}, "Vehicle search"),
         el("dl", { class: "facts" }, [
           ["Probe", answer.probe.file.name], ["Made", exactMoment(new Date().toISOString())],
@@ -66,7 +65,6 @@ export function showReport(answer) {
   function leave() {
     report.remove();
     document.body.classList.remove("reporting");
-    URL.revokeObjectURL(probeUrl);
   }
   document.body.append(report);
   document.body.classList.add("reporting");

@@ -2,25 +2,28 @@
 
 import { announce, button, el, field } from "./dom.js";
 import { on } from "./events.js";
-import { askJson } from "./api.js";
+import { askJson, Refused } from "./api.js";
 import { can, takes } from "./service.js";
 import { problemBox } from "./problem.js";
-import { milliseconds } from "./format.js";
+import { counted, milliseconds } from "./format.js";
 import { fileOf } from "./images.js";
 import { imagesOf, probePicker, takeDrops, takePastes } from "./probe.js";
+import { boxPicker, cutOut, isCrop } from "./boxes.js";
 import { cameraChoices } from "./choices.js";
+import { filterForm } from "./filters.js";
 import { Answer } from "./answer.js";
 
 export const name = "search";
 export const title = "Search";
 export const icon = "search";
-export const needs = [["POST", "/query"]];
+export const available = () => can("POST", "/query");
 
 let form;
 let picker;
 let result;
 let asking = null;
 let probe = null;
+let pending = null;
 
 /** Build the view. */
 export function start(section) {
@@ -34,27 +37,63 @@ export function start(section) {
   if (pending) searchWith(pending);
 }
 
-let pending = null;
 on("search-with", (imageId) => {
   if (picker) searchWith(imageId);
   else pending = imageId;
 });
 
-/** Search with an enrolled image as the probe. */
+/** Search with an enrolled image as the probe: it is a crop already. */
 async function searchWith(imageId) {
   pending = null;
   try {
     const file = await fileOf(imageId);
     picker.show(file);
-    await useProbe(file);
+    probe = { file, fields: {}, boxes: null };
+    await search();
   } catch (error) {
     result.replaceChildren(problemBox(error));
   }
 }
 
+/** Look for vehicles in a file; search with a crop or the only vehicle at once, and ask which of several. */
 async function useProbe(file) {
-  probe = { file };
-  await search();
+  const own = { file, fields: {}, boxes: null };
+  probe = own;
+  if (!can("POST", "/detect") || !takes("POST", "/query", "box")) return search();
+  result.setAttribute("aria-busy", "true");
+  let found;
+  try {
+    found = await askJson("POST", "detect", { fields: { image: file } });
+  } catch (error) {
+    if (probe !== own) return undefined;
+    result.removeAttribute("aria-busy");
+    // Without a detector every file is taken as it is.
+    if (error instanceof Refused && error.status === 501) return search();
+    result.replaceChildren(problemBox(error, button("Search again", { class: "primary", on: { click: () => useProbe(file) } })));
+    return undefined;
+  }
+  if (probe !== own) return undefined;
+  result.removeAttribute("aria-busy");
+  own.boxes = picker.showFrame(found, (box) => searchBox(box));
+  if (found.vehicles.length === 0 || isCrop(found)) return search();
+  if (found.vehicles.length === 1) return searchBox(found.vehicles[0].box);
+  return askWhich(found);
+}
+
+function searchBox(box) {
+  probe.fields = { box: box.join(",") };
+  probe.boxes?.mark(box);
+  return search();
+}
+
+function askWhich(found) {
+  const chooser = boxPicker(picker.url(), found, (box) => searchBox(box));
+  result.replaceChildren(el("section", { class: "which", "aria-labelledby": "which-heading" },
+    el("h2", { id: "which-heading" }, `${counted(found.vehicles.length, "vehicle")}: which one?`),
+    el("p", { class: "soft" }, "Click a box, or draw one around the vehicle."),
+    chooser.root,
+    el("div", { class: "actions" }, button("Search with the whole image", { on: { click: () => search() } }))));
+  announce(`${counted(found.vehicles.length, "vehicle")} found. Choose one.`);
 }
 
 async function search() {
@@ -65,14 +104,17 @@ async function search() {
   result.setAttribute("aria-busy", "true");
   form.busy(true);
   const began = performance.now();
+  const own = { file: probe.file, fields: probe.fields };
   try {
-    const fields = { image: probe.file, ...form.fields() };
-    const answer = await askJson("POST", "query", { fields, signal: controller.signal });
+    const chosen = form.fields();
+    const answer = await askJson("POST", "query",
+      { fields: { image: own.file, ...chosen, ...own.fields }, signal: controller.signal });
+    own.url = answer.crop ? await cutOut(own.file, answer.crop) : URL.createObjectURL(own.file);
     if (asking !== controller) return;
-    const spent = performance.now() - began;
-    const shown = new Answer(probe, answer, { onSearchAgain: search, fields: form.fields() });
+    const shown = new Answer(own, answer, { onSearchAgain: search, fields: chosen });
     result.replaceChildren(shown.root);
-    announce(`${answer.matches.length} ${answer.matches.length === 1 ? "match" : "matches"} in ${milliseconds(spent)}.`);
+    const words = `${answer.matches.length} ${answer.matches.length === 1 ? "match" : "matches"}`;
+    announce(`${words} in ${milliseconds(performance.now() - began)}.`);
   } catch (error) {
     if (controller.signal.aborted) return;
     result.replaceChildren(problemBox(error, button("Search again", { class: "primary", on: { click: search } })));
@@ -90,6 +132,13 @@ function searchForm() {
   const rerank = el("input", { type: "checkbox", name: "rerank", checked: true, id: "rerank" });
   const camera = el("input", { type: "text", name: "camera_id", list: "camera-choices", autocomplete: "off",
     placeholder: "unknown" });
+  const box = el("input", { type: "text", name: "box", autocomplete: "off", placeholder: "left, top, width, height",
+    inputmode: "numeric", on: { change: () => {
+      if (probe === null) return;
+      probe.fields = box.value.trim() ? { box: box.value.trim() } : {};
+      search();
+    } } });
+  const filters = filterForm("POST", "/query", () => search());
   const submit = el("button", { type: "submit", class: "primary wide" }, "Search");
   const root = el("form", { class: "search-form" },
     el("div", { class: "field-row" }, field("Matches", topK),
@@ -97,6 +146,9 @@ function searchForm() {
         el("label", { class: "switch" }, rerank, " re-rank"))),
     takes("POST", "/query", "camera_id") ? field("Camera of the probe", camera) : null,
     cameraChoices("camera-choices"),
+    filters.root,
+    takes("POST", "/query", "box") ? el("details", { class: "filters" }, el("summary", {}, "Box by numbers"),
+      el("div", { class: "filter-fields" }, field("Box in px", box, "of the upright image; empty for all of it"))) : null,
     submit);
   root.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -110,7 +162,8 @@ function searchForm() {
   rerank.addEventListener("change", () => search());
   return {
     root,
-    fields: () => ({ top_k: topK.value, rerank: String(rerank.checked), camera_id: camera.value.trim() }),
+    fields: () => ({ top_k: topK.value, rerank: String(rerank.checked), camera_id: camera.value.trim(),
+      ...filters.values() }),
     busy: (is) => { submit.textContent = is ? "Searching…" : "Search"; },
   };
 }
@@ -120,6 +173,6 @@ function emptyWords() {
     el("h2", {}, "Where else was this vehicle?"),
     el("p", {}, "Drop an image of a vehicle anywhere on this page, paste one with Ctrl V, or choose a file. "
       + "The most similar enrolled images are shown here, the best first."),
-    can("GET", "/gallery") ? el("p", {}, el("a", { href: "#gallery" }, "Look at the gallery"), " to search with an "
-      + "image that is enrolled.") : null);
+    can("GET", "/gallery") ? el("p", {}, "Or search with an image of the ", el("a", { href: "#gallery" }, "gallery"), ".")
+      : null);
 }

@@ -24,7 +24,7 @@ function lines(cards, answer) {
   const times = cards.map((card) => Date.parse(card.match.captured_at));
   const first = Math.min(...times);
   const span = Math.max(Math.max(...times) - first, 60_000);
-  const place = (time) => `${4 + 92 * ((time - first) / span)}%`;
+  const place = (time) => `${6 + 88 * ((time - first) / span)}%`;
   const cameras = new Map();
   for (const card of cards) {
     const camera = card.match.camera_id ?? "no camera named";

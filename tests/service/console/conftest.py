@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.service.fakes import Running
+from tests.service.fakes import Running, running
 
 CHROMIUM = shutil.which("chromium")
 WAIT_MS = 15_000
@@ -59,6 +60,13 @@ def open_console(browser: Browser) -> Iterator[Open]:
 
         yield open_one
     assert complaints == []
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Running]:
+    """A service of its own, which takes every file for a crop."""
+    with running(tmp_path, detector="off") as it:
+        yield it
 
 
 @contextmanager

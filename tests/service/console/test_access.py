@@ -19,7 +19,7 @@ PROBE: FilePayload = {"name": "probe.png", "mimeType": "image/png", "buffer": im
 
 @pytest.fixture
 def keyed(tmp_path: Path) -> Iterator[Guarded]:
-    with guarded(tmp_path) as it:
+    with guarded(tmp_path, detector="off") as it:
         it.service.client.headers.update(it.headers("enroll"))
         it.service.enroll(image_file(RED), image_id="a")
         yield it
@@ -62,7 +62,7 @@ def test_a_key_that_is_revoked_meanwhile_is_asked_for_anew(keyed: Guarded, open_
 
 
 def test_a_lost_service_is_said_and_its_return_too(tmp_path: Path, open_console: Open) -> None:
-    with running(tmp_path) as service:
+    with running(tmp_path, detector="off") as service:
         service.enroll(image_file(RED), image_id="a")
         page = open_console(service.url)
         expect(page.locator("#readiness")).to_contain_text("Ready: 1 image")
@@ -70,7 +70,7 @@ def test_a_lost_service_is_said_and_its_return_too(tmp_path: Path, open_console:
     page.set_input_files("#probe-file", PROBE)
     expect(page.locator("#banner")).to_contain_text("The service does not answer")
     expect(page.locator("#result").get_by_role("alert")).to_contain_text("No answer")
-    with running(tmp_path, at=port):
+    with running(tmp_path, detector="off", at=port):
         expect(page.locator("#banner")).to_be_empty()
         page.get_by_role("button", name="Search again").click()
         expect(page.locator(".card")).to_have_count(1)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
+from tests.models.detection.scenes import file_of, scene
 from tests.service.console.conftest import Open
-from tests.service.fakes import BLUE, GREEN, RED, Running, image_file
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, running
 
 pytestmark = pytest.mark.browser
 
@@ -192,3 +193,78 @@ def test_a_file_that_is_no_image_is_answered_in_the_services_words(console: Page
 def test_an_empty_gallery_says_so(console: Page) -> None:
     console.set_input_files("#probe-file", PROBE)
     expect(console.locator("#result")).to_contain_text("The gallery is empty")
+
+
+def test_a_verdict_is_kept_by_mouse_and_by_keyboard_respected_and_undone(
+    service: Running, answered: Page
+) -> None:
+    first = answered.locator(".card").first
+    first.get_by_role("button", name="Not the same").click()
+    expect(first).to_have_attribute("data-verdict", "different")
+    answered.locator(".card .face").nth(1).focus()
+    answered.keyboard.press("s")
+    expect(answered.locator(".card").nth(1)).to_have_attribute("data-verdict", "same")
+    kept = {one["image_id"]: one["verdict"] for one in service.client.get("/verdicts").json()["verdicts"]}
+    assert kept == {"gate/red 1.png": "different", "yard/red 2.png": "same"}
+
+    answered.get_by_role("button", name="Search", exact=True).click()
+    expect(answered.locator(".card")).to_have_count(3)
+    assert ranking(answered)[0] == "yard/red 2.png"
+    expect(answered.locator(".card .verdict").first).to_have_text("Same vehicle")
+    left_out = answered.locator(".left-out")
+    expect(left_out).to_contain_text("1 left out by verdicts on this probe")
+    left_out.locator("summary").click()
+    left_out.get_by_role("button", name="Undo the verdict on gate/red 1.png").click()
+    expect(answered.locator(".card")).to_have_count(4)
+    answered.locator(".card .face").first.focus()
+    answered.keyboard.press("u")
+    expect(answered.locator(".card").first).to_have_attribute("data-verdict", "")
+    assert service.client.get("/verdicts").json()["verdicts"] == []
+
+
+def test_a_verdict_is_given_side_by_side_and_one_that_is_refused_says_why(
+    service: Running, answered: Page
+) -> None:
+    answered.locator(".card .face").first.click()
+    pair = answered.get_by_role("dialog")
+    pair.get_by_role("button", name="Same vehicle").click()
+    expect(pair.locator(".verdict")).to_have_text("Same vehicle")
+    answered.keyboard.press("u")
+    expect(pair.locator(".verdict")).to_have_count(0)
+    answered.keyboard.press("ArrowRight")
+    service.client.delete("/gallery/yard/red 2.png")
+    answered.keyboard.press("n")
+    expect(pair.locator(".judging")).to_contain_text("is not enrolled")
+
+
+def test_of_a_frame_a_vehicle_is_clicked_or_drawn(tmp_path: Path, open_console: Open) -> None:
+    with running(tmp_path) as service:
+        enroll(service)
+        page = open_console(service.url)
+        page.set_input_files(
+            "#probe-file", {"name": "street.png", "mimeType": "image/png", "buffer": file_of(scene()[0])}
+        )
+        which = page.get_by_role("region", name="which one?")
+        boxes = which.get_by_role("button", name="Search with ")
+        expect(boxes).not_to_have_count(0)
+        asked: list[str] = []
+        page.on(
+            "request",
+            lambda request: asked.append(request.post_data or "") if request.url.endswith("/query") else None,
+        )
+        which.get_by_role("button", name=re.compile("^Search with car")).click()
+        expect(page.locator(".card")).to_have_count(4)
+        preview = page.locator(".probe .boxes")
+        expect(preview.locator("[aria-pressed=true]")).to_have_count(1)
+        around = preview.bounding_box()
+        assert around is not None
+        page.mouse.move(around["x"] + 4, around["y"] + 4)
+        page.mouse.down()
+        page.mouse.move(around["x"] + around["width"] / 2, around["y"] + around["height"] / 2, steps=4)
+        with page.expect_response("**/query"):
+            page.mouse.up()
+        expect(preview.locator(".drawn")).to_be_visible()
+        expect(page.locator(".result[aria-busy]")).to_have_count(0)
+        boxes_asked = [re.findall(r'name="box"\s+([\d,]+)', body) for body in asked]
+        assert [len(one) for one in boxes_asked] == [1, 1]
+        assert boxes_asked[0] != boxes_asked[1]
