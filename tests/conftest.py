@@ -54,7 +54,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     taken: Counter[str] = Counter()
     for report in reports:
         for key, value in getattr(report, "user_properties", ()):
-            if key == "mark":
+            # What was deselected has properties too, and took no time.
+            if key == "mark" and hasattr(report, "duration"):
                 taken[str(value)] += report.duration
     for mark, seconds in sorted(taken.items()):
         terminalreporter.line(f"{mark}: {seconds:.0f} s of {BUDGETS_S[mark]}")
