@@ -13,7 +13,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedError(Exception):
-    """A training was stopped on request; what is finished is saved."""
+    """A training was stopped on request.
+
+    Args:
+        message: where it was stopped.
+        kept: what of it is saved, in words.
+    """
+
+    def __init__(self, message: str, kept: str = "all of it is saved") -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 class StopRequest:

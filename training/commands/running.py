@@ -100,7 +100,7 @@ def ending(*more: str) -> Iterator[None]:
     except StoppedError as error:
         # Once, where several processes were stopped.
         if os.environ.get("RANK", "0") == "0":
-            err.print(f"[yellow]{error}; all of it is saved.[/] Go on with:")
+            err.print(f"[yellow]{error}; {error.kept}.[/] Go on with:")
             err.print(f"  lka-reid {shlex.join([*sys.argv[1:], *more])}", soft_wrap=True, markup=False)
         raise typer.Exit(STOPPED) from None
     except (

@@ -12,7 +12,7 @@ from training.datasets.dataset import Dataset, Task
 from training.datasets.folds import Part, identity_folds
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.layouts import AUTO, LAYOUT_NAMES, known_layout
-from training.datasets.split import split_dataset
+from training.datasets.split import split_dataset, thinned
 from training.datasets.synthetic_split import split_synthetic
 
 
@@ -34,6 +34,13 @@ class DataConfig(Section):
         description="the same for the vehicles set aside to measure on; null: as many as are learned from",
     )
 
+    measured: bool = Field(
+        default=True,
+        description="false: learn from all vehicles, measure on none, and export without figures",
+    )
+    unreadable: Literal["refuse", "skip"] = Field(
+        default="refuse", description="images that cannot be read: refuse the data, or leave them out"
+    )
     further: Literal["all", "synthetic-training"] = Field(
         default="all",
         description="what is learned from of a further data set: all of it, or the training part of "
@@ -67,6 +74,10 @@ class DataConfig(Section):
         Raises:
             DatasetError: see `split_dataset`.
         """
+        if not self.measured:
+            if not dataset.train:
+                raise DatasetError(f"{dataset.root}: has no training images")
+            return thinned(dataset.train, self.images_per_vehicle), []
         return split_dataset(
             dataset,
             self.validation_vehicles,

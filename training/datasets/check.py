@@ -13,6 +13,7 @@ from models.decoding import ImageError, decode
 from training.datasets.dataset import Dataset, Task
 from training.datasets.findings import Finding, Severity
 from training.datasets.image import VehicleImage
+from training.datasets.labels import check_labels
 
 CHUNK = 64
 Digest = bytes
@@ -26,11 +27,13 @@ def check(dataset: Dataset, report: Callable[[int], None] = lambda _: None) -> l
         report: called with the number of image files read.
 
     Errors are: images that are missing or do not decode, copies under two vehicles or from two cameras,
-    vehicles on both sides of training and test, and a task without a single answerable query. Warnings are:
+    vehicles on both sides of training and test, a task without a single answerable query, vehicles that are
+    called unknown, and folders camera/vehicle/. Warnings are:
     copies and repeated rows, query vehicles without a gallery match, cameras that only one vehicle uses.
     """
     digests: dict[VehicleImage, Digest] = {}
-    findings = list(_read_images(dataset.images(), digests, report))
+    findings = [finding for _, finding in _read_images(dataset.images(), digests, report)]
+    findings += check_labels(dataset.images())
     findings += _twice_on_a_list(dataset)
     findings += _same_bytes(dataset, digests)
     findings += check_split(dataset.train if dataset.has_split else [], dataset.tasks)
@@ -46,17 +49,29 @@ def check_split(train: Sequence[VehicleImage], tasks: Sequence[Task]) -> list[Fi
     return findings
 
 
+def unreadable(
+    images: Sequence[VehicleImage], report: Callable[[int], None] = lambda _: None
+) -> list[tuple[VehicleImage, Finding]]:
+    """The images that are missing or do not decode, and why; every one is read.
+
+    Args:
+        images: each once.
+        report: called with the number of images read.
+    """
+    return list(_read_images(list(images), {}, report))
+
+
 def _read_images(
     images: list[VehicleImage], digests: dict[VehicleImage, Digest], report: Callable[[int], None]
-) -> Iterator[Finding]:
-    """Read and decode every image once; note the hash of each that decodes."""
+) -> Iterator[tuple[VehicleImage, Finding]]:
+    """Read and decode every image once: those that fail; note the hash of each that decodes."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # By chunks: `map` would put all images in the queue at once.
         for start in range(0, len(images), CHUNK):
             chunk = images[start : start + CHUNK]
             for image, result in zip(chunk, pool.map(_read, chunk), strict=True):
                 if isinstance(result, Finding):
-                    yield result
+                    yield image, result
                 else:
                     digests[image] = result
             report(start + len(chunk))
@@ -169,8 +184,7 @@ def _why_unanswered(task: Task) -> str:
     )
     return (
         f"{seen}, and a match counts from another camera alone; give each image its own camera, leave out "
-        "the cameras of all, or have nothing measured (in a manifest by role train in every row, and with "
-        "data.validation_vehicles 0)"
+        "the cameras of all, or have nothing measured (data.measured=false, or role train in every row)"
     )
 
 

@@ -10,6 +10,7 @@ from training.datasets.check import check_split
 from training.datasets.dataset import Dataset, Task
 from training.datasets.findings import Finding, Severity
 from training.datasets.image import DatasetError, VehicleImage
+from training.datasets.labels import check_labels
 
 SHOWN = 5
 
@@ -24,7 +25,8 @@ def check_training(
         tasks: to measure on.
         batch_vehicles: different vehicles in a batch.
     """
-    findings = check_split(train, tasks)
+    everything = [*train, *(image for task in tasks for image in task.images())]
+    findings = [*check_split(train, tasks), *check_labels(everything)]
     counts = Counter(image.vehicle_id for image in train)
     if len(counts) < 2:
         findings.append(

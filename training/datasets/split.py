@@ -73,7 +73,8 @@ def split_dataset(
     if not validation_vehicles:
         raise DatasetError(
             f"{dataset.root}: is not split into training and test; "
-            "set data.validation_vehicles to how many vehicles to measure on"
+            "set data.validation_vehicles to how many vehicles to measure on, or data.measured to false to "
+            "have nothing measured"
         )
     vehicles = len({image.vehicle_id for image in dataset.train})
     if validation_vehicles >= vehicles:

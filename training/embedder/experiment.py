@@ -20,6 +20,7 @@ from training.config.reranker import RerankerExperimentConfig
 from training.datasets.dataset import Task
 from training.datasets.image import VehicleImage
 from training.datasets.layouts import open_dataset
+from training.datasets.readable import readable
 from training.datasets.requirements import require_trainable
 from training.datasets.viewpoints import Viewpoints
 from training.distributed import Process
@@ -95,8 +96,26 @@ class Experiment:
             self.train, self.tasks = config.data.split(open_dataset(sources.data, config.data.layout))
         if sources.further is not None:
             self.train = [*self.train, *config.data.further_images(open_dataset(sources.further))]
+        self.train, self.tasks = self._readable()
         require_trainable(sources.data, self.train, self.tasks, config.batch.vehicles)
         self.viewpoints = Viewpoints.of(self.train, config.network.side_information)
+
+    def _readable(self) -> tuple[list[VehicleImage], list[Task]]:
+        """What can be read, images to measure on as well: a training must not end at one of them."""
+        how = self.config.data.unreadable
+        told = False
+
+        def report(done: int, total: int) -> None:
+            nonlocal told
+            if not told:
+                self.reporter.part("reading images")
+                told = True
+            self.reporter.embedded(done, total)
+
+        train, tasks, left_out = readable(self.sources.data, self.train, self.tasks, how, report)
+        if left_out:
+            self.reporter.part(f"{left_out:,} images that cannot be read are left out")
+        return train, tasks
 
     @cached_property
     def settings(self) -> dict[str, Any]:

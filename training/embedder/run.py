@@ -24,7 +24,7 @@ from training.features.extract import extract
 from training.features.store import features_exist, open_features, save_features
 from training.progress import Observer, Reporter
 from training.reporting.provenance import data_hash
-from training.signals import StopRequest
+from training.signals import StoppedError, StopRequest
 
 
 def new_embedder(
@@ -88,7 +88,7 @@ def embedder_trainer(
     network = new_embedder(config, vehicles, weights, len(viewpoints) if viewpoints else 0)
     start = None
     if config.losses.distillation:
-        start = start_descriptors(config, network, images, weights, kept, process, observers)
+        start = start_descriptors(config, network, images, weights, kept, process, observers, stop)
     return Trainer(
         network,
         images,
@@ -111,6 +111,7 @@ def start_descriptors(
     kept: Path | None,
     process: Process,
     observers: Sequence[Observer] = (),
+    stop: StopRequest | None = None,
 ) -> NDArray[np.float32]:
     """The descriptors `[N, d]` that a network gives its training images before the training.
 
@@ -122,10 +123,12 @@ def start_descriptors(
         kept: folder to keep them in, so that a resumed training has the same ones at once; None for nowhere.
         process: this one.
         observers: those that are reporters learn how far it is.
+        stop: checked after every batch.
 
     Raises:
         FeatureStoreError: the folder holds those of another start or data.
         DatasetError: an image cannot be read.
+        StoppedError: it was stopped.
     """
     provenance = {
         "weights": hash_file(weights) if weights is not None else None,
@@ -140,6 +143,11 @@ def start_descriptors(
     def report(done: int) -> None:
         for reporter in reporters:
             reporter.embedded(done, len(images))
+        if stop is not None and stop.made and done < len(images):
+            raise StoppedError(
+                f"stopped after embedding {done} of {len(images)} images",
+                "these are embedded again, and what was finished before is saved",
+            )
 
     for reporter in reporters:
         reporter.part("descriptors of the start")

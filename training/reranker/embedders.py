@@ -202,7 +202,10 @@ class Parts:
     def _embedded(self, done: int, total: int) -> None:
         self.reporter.embedded(done, total)
         if self.stop.made and done < total:
-            raise StoppedError(f"stopped after embedding {done} of {total} images")
+            raise StoppedError(
+                f"stopped after embedding {done} of {total} images",
+                "these are embedded again, and what was finished before is saved",
+            )
 
     def features(
         self, name: str, frozen: Frozen, images: list[VehicleImage], *, views: int = 0

@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.terminal import widen
 from tests.training.small import assert_same_weights
 from training.checkpoints.weights import load_embedder
 from training.cli import app
@@ -88,6 +89,23 @@ def test_data_of_one_camera_is_refused_before_the_first_step_and_trained_on_as_a
     nothing_measured = (*once, "--set", "data.validation_vehicles=0")
     found = CliRunner().invoke(app, train(config, tree, tmp_path / "unmeasured", *nothing_measured))
     assert found.exit_code == 0, found.output
+
+    tree.write_text(text.replace(",cam2,", ",cam1,"), encoding="utf-8")
+    told = (*once, "--set", "data.measured=false")
+    found = CliRunner().invoke(app, train(config, tree, tmp_path / "told", *told))
+    assert found.exit_code == 0, found.output
+
+
+def test_a_broken_image_ends_a_training_before_its_first_step(
+    config: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widen(monkeypatch)
+    (tree.parent / "v03_cam2.png").write_bytes(b"no image")
+    found = CliRunner().invoke(app, train(config, tree, tmp_path / "run"))
+    assert found.exit_code == 2
+    assert "v03_cam2.png" in found.output
+    assert "data.unreadable=skip" in found.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_all_keys_are_listed() -> None:

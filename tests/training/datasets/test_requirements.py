@@ -51,7 +51,7 @@ ONE_IMAGE_EACH = [*images(2, "a", first=9), *images(2, "b", first=12)]
 @pytest.mark.parametrize(
     ("train", "task", "message"),
     [
-        (images(4), all_against_all(ONE_CAMERA), "all images are from camera a, and .*role train"),
+        (images(4), all_against_all(ONE_CAMERA), "all images are from camera a, and .*data.measured=false"),
         (images(4), all_against_all(ONE_CAMERA_EACH), "no vehicle was seen by two"),
         (images(4), all_against_all(ONE_IMAGE_EACH), "no vehicle has two images"),
         (images(4), Task("800", images(3, "a", first=9), None), "no vehicle has two images"),
