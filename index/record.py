@@ -89,11 +89,17 @@ class Applied:
 
 
 class Found(list[Match]):
-    """The matches of one probe, best first, and what normalised the probe and them."""
+    """The matches of one probe, best first, and how they were found.
 
-    def __init__(self, matches: Iterable[Match], normalisation: Applied) -> None:
+    Attributes:
+        normalisation: what normalised the probe and them.
+        searched: images that the filter let through; None without conditions.
+    """
+
+    def __init__(self, matches: Iterable[Match], normalisation: Applied, searched: int | None = None) -> None:
         super().__init__(matches)
         self.normalisation = normalisation
+        self.searched = searched
 
 
 @dataclass(frozen=True, slots=True)

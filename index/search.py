@@ -50,6 +50,7 @@ def search(
                     Found(
                         (Match(i, records[i], similarity, its_strips.get(i)) for i, similarity in matches),
                         Applied(normalisation.version, normalisation.use(camera)),
+                        None if among is None else len(among),
                     )
                     for matches, camera in zip(found, cameras, strict=True)
                 ]

@@ -15,6 +15,7 @@ from service.commands.detect import detect
 from service.commands.doctor import doctor
 from service.commands.enroll import enroll
 from service.commands.explain import explain
+from service.commands.listing import list_
 from service.commands.plugins import INSTALL_TRAINING, RootGroup
 from service.commands.query import query
 from service.commands.serve import serve
@@ -49,6 +50,7 @@ app.command(rich_help_panel=SERVICE)(version)
 app.command(rich_help_panel=CLIENT)(enroll)
 app.command(rich_help_panel=CLIENT)(query)
 app.command(rich_help_panel=CLIENT)(detect)
+app.command("list", rich_help_panel=CLIENT)(list_)
 app.add_typer(cameras.app, name="cameras", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLOSER)(explain)
 app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)

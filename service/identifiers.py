@@ -55,13 +55,23 @@ def _check_image_id(text: str) -> str:
     return text
 
 
+def is_label(text: str) -> bool:
+    """Whether a text may name a vehicle, a camera, a side, a kind or a tag."""
+    return _printable(text, MAX_LABEL)
+
+
 def _check_label(text: str) -> str:
-    if not _printable(text, MAX_LABEL):
+    if not is_label(text):
         raise PydanticCustomError("label", "is not a legal label; it takes {rule}", {"rule": LABEL_RULE})
     return text
 
 
-def _parse_captured_at(value: object) -> object:
+def parse_time(value: object) -> object:
+    """A text as a time in UTC; anything else as it is.
+
+    Raises:
+        PydanticCustomError: it breaks CAPTURED_AT_RULE.
+    """
     if not isinstance(value, str):
         return value
     try:
@@ -86,5 +96,5 @@ ImageId = Annotated[str, AfterValidator(_check_image_id)]
 Label = Annotated[str, AfterValidator(_check_label)]
 Tags = Annotated[list[Label], Field(max_length=MAX_TAGS)]
 CapturedAt = Annotated[
-    datetime, BeforeValidator(_parse_captured_at), WithJsonSchema({"type": "string", "format": "date-time"})
+    datetime, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})
 ]

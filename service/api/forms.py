@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import get_origin
 
 from fastapi import UploadFile
 from pydantic import BaseModel
@@ -17,7 +18,6 @@ from service.api.problems import invalid_fields
 # Files stay in memory: a form is bounded before it is read (`middleware.upload`), and a disk may be full.
 MultiPartParser.spool_max_size = 2**63
 
-REPEATABLE = frozenset({"tags"})
 FILES = ("image", "candidate_image")
 
 
@@ -27,6 +27,7 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
     Raises:
         ServiceError: INVALID_FIELDS, naming each.
     """
+    repeatable = {name for name, field in form.model_fields.items() if get_origin(field.annotation) is list}
 
     async def check(request: Request) -> None:
         counts = Counter(name for name, _ in (await request.form()).multi_items())
@@ -39,7 +40,7 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
         faults += [
             FieldFault(name, f"comes {count} times; send it once")
             for name, count in counts.items()
-            if count > 1 and name in form.model_fields and name not in REPEATABLE
+            if count > 1 and name in form.model_fields and name not in repeatable
         ]
         faults += [
             FieldFault(name, f"is text; send it as a file part, as in curl -F {name}=@car.jpg")

@@ -12,9 +12,12 @@ from index import Applied, CameraUse, Mode, Record, Verdict
 from index import Page as GalleryPage
 from models.decoding.formats import ACCEPTED
 from service.api.vehicles import BoxField, DetectField, DetectOneField, FoundVehicle, OfAFrame
+from service.filtering import FilterFields
 from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
 
 MAX_TOP_K = 100
+MAX_PAGE = 1000
+LAST_CURSOR = 2**63 - 1
 
 VerdictKind = Literal["same", "different"]
 
@@ -48,6 +51,9 @@ class EnrollForm(BaseModel):
     view: Label | None = Field(
         default=None, description=f"the side that is seen: {LABEL_RULE}", examples=["front"]
     )
+    vehicle_type: Label | None = Field(
+        default=None, description=f"the kind of vehicle: {LABEL_RULE}", examples=["bus"]
+    )
     tags: Annotated[Tags, BeforeValidator(_without_empty)] = Field(
         default=[],
         description=f"repeat the field for several; each {LABEL_RULE}; empty ones count as not given",
@@ -66,14 +72,17 @@ ProbeCamera = Annotated[
 ]
 
 
-class QueryForm(BaseModel):
-    """A probe, and how to search for it."""
+class QueryForm(FilterFields):
+    """A probe, how to search for it, and among which images."""
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     image: ImageFile = Field(description=f"the probe's image file: {ACCEPTED}")
     top_k: int = Field(
-        default=10, ge=1, le=MAX_TOP_K, description="matches wanted; fewer come from a smaller gallery"
+        default=10,
+        ge=1,
+        le=MAX_TOP_K,
+        description="matches wanted; fewer come where fewer images are searched",
     )
     rerank: bool = Field(default=True, description="whether the second stage re-orders the first matches")
     camera_id: ProbeCamera = None
@@ -84,6 +93,13 @@ class QueryForm(BaseModel):
         description="whether verdicts on this probe count: images of another vehicle are left out, those of "
         "the same come first (`POST /verdicts`)",
     )
+
+
+class Listing(FilterFields):
+    """Which records are listed, and from where on."""
+
+    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="records on a page")
+    after: int | None = Field(default=None, ge=0, le=LAST_CURSOR, description="the last page's `next`")
 
 
 class DetectForm(BaseModel):
@@ -126,6 +142,7 @@ class EnrolledRecord(BaseModel):
                     "camera_id": "cam3",
                     "captured_at": "2024-05-17T06:30:00Z",
                     "view": "front",
+                    "vehicle_type": "bus",
                     "tags": ["night"],
                     "fingerprint": "9f2c0b6f5a1e...",
                     "enrolled_at": "2024-05-17T06:30:02.123456Z",
@@ -140,6 +157,7 @@ class EnrolledRecord(BaseModel):
     camera_id: str | None
     captured_at: datetime | None = Field(description="UTC")
     view: str | None
+    vehicle_type: str | None
     tags: list[str]
     fingerprint: str = Field(description="of the model bundle that embedded the image")
     enrolled_at: datetime = Field(description="UTC")
@@ -176,6 +194,8 @@ class Match(BaseModel):
     vehicle_id: str | None
     camera_id: str | None
     captured_at: datetime | None = Field(description="UTC")
+    view: str | None
+    vehicle_type: str | None
     similarity: float = Field(description="cosine of the two descriptors, as `normalisation` says; 1 at best")
     is_match: bool | None = Field(
         description="whether the similarity reaches the bundle's threshold; null for a bundle without one, "
@@ -278,6 +298,8 @@ class QueryAnswer(OfAFrame):
                             "vehicle_id": "bus_0001",
                             "camera_id": "cam3",
                             "captured_at": "2024-05-17T06:30:00Z",
+                            "view": "front",
+                            "vehicle_type": "bus",
                             "similarity": 0.8127,
                             "is_match": True,
                             "rerank_distance": 0.2416,
@@ -312,6 +334,11 @@ class QueryAnswer(OfAFrame):
         default=None, description="similarity from which on `is_match` is true; null where that is null"
     )
     gallery_size: int
+    searched: int | None = Field(
+        default=None,
+        exclude_if=lambda searched: searched is None,
+        description="images that the filter lets through; absent without one",
+    )
     timings_ms: Timings
     normalisation: NormalisationUsed | None = Field(
         default=None,

@@ -22,6 +22,7 @@ class _Fields(BaseModel):
     camera_id: Label | None = None
     captured_at: CapturedAt | None = None
     view: Label | None = None
+    vehicle_type: Label | None = None
     tags: Tags = []
 
 

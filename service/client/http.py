@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,12 +28,14 @@ LATER = frozenset({408, 429, 502, 503, 504})
 """Answers after which the same request may succeed."""
 
 MAX_ANSWER = 16 * 1024 * 1024
+LARGEST_PAGE = 1000
 MATCH_KEYS = frozenset(
     ("rank", "first_stage_rank", "image_id", "vehicle_id", "camera_id", "similarity", "rerank_distance")
 )
 
 QUERY_KEYS = ("matches", "reranked", "gallery_size", "timings_ms")
 
+FilterFields = Mapping[str, str | list[str]]
 OnWait = Callable[[float, str], None]
 
 
@@ -119,6 +121,22 @@ class ServiceClient:
             raise
         return Enrolled(new=True)
 
+    def records(
+        self, where: FilterFields | None = None, limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The records that a filter lets through, in order of enrollment, at most `limit`; page by page."""
+        after: dict[str, str] = {}
+        left = limit
+        while left is None or left > 0:
+            size = LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
+            parameters = {**(where or {}), **after, "limit": str(size)}
+            page = self._document(self._send("GET", "/gallery", params=parameters), "records", "next")
+            yield from page["records"]
+            if page["next"] is None:
+                return
+            after = {"after": str(page["next"])}
+            left = None if left is None else left - len(page["records"])
+
     def cameras(self) -> dict[str, Any]:
         """What `GET /cameras` says."""
         return self._document(self._send("GET", "/cameras"), "cameras", "normalisation")
@@ -163,28 +181,36 @@ class ServiceClient:
         top_k: int,
         rerank: bool,
         camera_id: str | None = None,
+        where: FilterFields | None = None,
         box: str | None = None,
         detect: str | None = None,
     ) -> dict[str, Any]:
         """What `POST /query` answers to an image file, of the camera `camera_id` where that is known.
 
-        Of a frame, `box` names the vehicle (`x,y,w,h` in px), or `detect` (`one`, `largest`) has it found.
+        `where` is a filter's fields; see `service.filtering`. Of a frame, `box` names the vehicle (`x,y,w,h`
+        in px), or `detect` (`one`, `largest`) has it found.
 
         Raises:
             OSError: the file cannot be read.
             AbandonedError: see `abandon`.
         """
-        fields = _query_fields(top_k, rerank, camera_id, box, detect)
+        fields = _query_fields(top_k, rerank, camera_id, box, detect) | dict(where or {})
         answer = self._post("/query", image, fields, QUERY_KEYS)
         if not _are_matches(answer["matches"]):
             raise RefusedError(200, self._not_ours(200))
         return answer
 
     def query_all(
-        self, image: Path, *, top_k: int, rerank: bool, camera_id: str | None = None
+        self,
+        image: Path,
+        *,
+        top_k: int,
+        rerank: bool,
+        camera_id: str | None = None,
+        where: FilterFields | None = None,
     ) -> dict[str, Any]:
         """What `POST /query` answers with `detect=all`: one answer a vehicle of a frame; see `query`."""
-        fields = _query_fields(top_k, rerank, camera_id, None, "all")
+        fields = _query_fields(top_k, rerank, camera_id, None, "all") | dict(where or {})
         answer = self._post("/query", image, fields, ("width", "height", "answers"))
         answers = answer["answers"]
         if not isinstance(answers, list) or not all(

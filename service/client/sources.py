@@ -18,12 +18,12 @@ from service.client.outcome import Fate, NotEnrolled
 
 TABLES = frozenset({".csv", ".tsv"})
 SHEETS = frozenset({".xlsx", ".xls", ".ods", ".numbers"})
-FIELDS = ("image_id", "vehicle_id", "camera_id", "captured_at", "view")
+FIELDS = ("image_id", "vehicle_id", "camera_id", "captured_at", "view", "vehicle_type")
 COLUMNS = Columns(
     required=("path",),
     optional=(*FIELDS, "tags"),
     # What training reads of the same table, and the gallery has no place for.
-    elsewhere=("vehicle_type", "colour", "track", "model", "group", "role"),
+    elsewhere=("colour", "track", "model", "group", "role"),
     strict=True,
     escape="--ignore-columns",
 )
@@ -93,8 +93,8 @@ def find_uploads(paths: Iterable[Path], options: Options | None = None) -> Sourc
 
     A folder stands for all images below it (see `find_images`), each with its path in the folder as image id.
     A `.csv` or `.tsv` file stands for its rows: `path` (from the file's own folder) and, where they exist,
-    `image_id` (else the path), `vehicle_id`, `camera_id`, `captured_at`, `view`, `tags` (separated by `;`).
-    Any other file is an image, with its name as image id.
+    `image_id` (else the path), `vehicle_id`, `camera_id`, `captured_at`, `view`, `vehicle_type`, `tags`
+    (separated by `;`). Any other file is an image, with its name as image id.
 
     Raises:
         SourceError: a path that cannot be read, a table whose header cannot be, two sources with the same
@@ -134,7 +134,9 @@ class _Reader:
         self._one_id: list[str] = []
         wrong = why_not_fields({"image_id": f"{options.id_prefix}a", **options.defaults})
         if wrong:
-            raise SourceError(f"--id-prefix, --vehicle-id or --camera-id is not accepted: {wrong}")
+            raise SourceError(
+                f"--id-prefix, --vehicle-id, --camera-id or --vehicle-type is not accepted: {wrong}"
+            )
 
     def read(self, path: Path) -> None:
         """Read one more source."""

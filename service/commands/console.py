@@ -145,7 +145,9 @@ def timings_line(answer: Mapping[str, Any]) -> str:
     timings = answer["timings_ms"]
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in timings.items() if stage != "total")
     second = "both stages" if answer["reranked"] else "first stage alone"
-    return f"{second}, {answer['gallery_size']:,} images enrolled, {timings['total']:.0f} ms ({stages})"
+    searched = "" if answer.get("searched") is None else f", {answer['searched']:,} of them searched"
+    images = f"{answer['gallery_size']:,} images enrolled{searched}"
+    return f"{second}, {images}, {timings['total']:.0f} ms ({stages})"
 
 
 def normalisation_line(used: Mapping[str, Any]) -> str:

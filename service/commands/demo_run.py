@@ -6,7 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ SERVE = (sys.executable, "-m", "service.cli", "serve")
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.2
 TOP_K = 10
-COLUMNS = Columns(("path", "vehicle_id", "camera_id", "role"), elsewhere=("vehicle_type",))
+COLUMNS = Columns(("path", "vehicle_id", "camera_id", "role"), optional=("vehicle_type",))
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,7 @@ class DemoImages:
             rows = [row.values for row in read_table(manifest, COLUMNS).rows]
         except TableError as error:
             raise CommandError(f"the demo's images are missing: {error}; install the whole package") from None
-        uploads = [
-            Upload(
-                manifest.parent / row["path"],
-                {"image_id": row["path"], "vehicle_id": row["vehicle_id"], "camera_id": row["camera_id"]},
-            )
-            for row in rows
-            if row["role"] == "gallery"
-        ]
+        uploads = [_upload(manifest, row) for row in rows if row["role"] == "gallery"]
         probes = [
             Probe(manifest.parent / row["path"], row["vehicle_id"], row["camera_id"])
             for row in rows
@@ -78,6 +71,12 @@ class DemoImages:
         if not (uploads and probes):
             raise CommandError(f"{manifest} names no image with role gallery, or none with role probe")
         return cls(uploads, probes)
+
+
+def _upload(manifest: Path, row: Mapping[str, str]) -> Upload:
+    fields: dict[str, str | list[str]] = {"image_id": row["path"]}
+    fields |= {name: row[name] for name in ("vehicle_id", "camera_id", "vehicle_type") if row.get(name)}
+    return Upload(manifest.parent / row["path"], fields)
 
 
 def run(port: int, data_dir: Path, manifest: Path = MANIFEST, bundle: Path = DEFAULT_BUNDLE) -> None:

@@ -26,7 +26,7 @@ def enroll(
         typer.Argument(
             metavar="PATH",
             help="Folders (all images below), image files, or CSV manifests (.csv, .tsv) with the column "
-            "path and, where known, image_id, vehicle_id, camera_id, captured_at, view, tags.",
+            "path and, where known, image_id, vehicle_id, camera_id, captured_at, view, vehicle_type, tags.",
             show_default=False,
         ),
     ],
@@ -34,6 +34,7 @@ def enroll(
     key: Key = None,
     vehicle_id: Annotated[str | None, typer.Option(help="Vehicle of all images that name none.")] = None,
     camera_id: Annotated[str | None, typer.Option(help="Camera of all images that name none.")] = None,
+    vehicle_type: Annotated[str | None, typer.Option(help="Type of all vehicles that have none.")] = None,
     id_prefix: Annotated[
         str, typer.Option(help="Put before every image id, such as gate-4/.", show_default=False)
     ] = "",
@@ -64,7 +65,7 @@ def enroll(
     from service.commands.enrollment_summary import as_json as outcome_json
     from service.commands.enrollment_summary import counts, not_enrolled_table
 
-    given = {"vehicle_id": vehicle_id, "camera_id": camera_id}
+    given = {"vehicle_id": vehicle_id, "camera_id": camera_id, "vehicle_type": vehicle_type}
     options = Options(
         defaults={name: value for name, value in given.items() if value},
         id_prefix=id_prefix,

@@ -14,6 +14,18 @@ from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
 from models.terminal import err, out
 from service.commands.console import Waits, matches_table, normalisation_line, timings_line
+from service.commands.filter_options import (
+    AllTag,
+    AnyTag,
+    CapturedFrom,
+    CapturedTo,
+    NotCamera,
+    OnlyCamera,
+    OnlyType,
+    OnlyVehicle,
+    OnlyView,
+    checked_filter,
+)
 from service.commands.options import DEFAULT_URL, Box, Key, Url
 from service.commands.vehicles import vehicles_table
 from service.startup import CommandError
@@ -43,6 +55,15 @@ def query(
         Choice | None,
         typer.Option(help="Of a frame: which of the vehicles that are found in it.", show_default=False),
     ] = None,
+    only_camera_id: OnlyCamera = None,
+    not_camera_id: NotCamera = None,
+    captured_from: CapturedFrom = None,
+    captured_to: CapturedTo = None,
+    only_vehicle_id: OnlyVehicle = None,
+    only_view: OnlyView = None,
+    only_vehicle_type: OnlyType = None,
+    any_tag: AnyTag = None,
+    all_tag: AllTag = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
@@ -51,13 +72,30 @@ def query(
 
     if why := why_unreadable(image):
         raise CommandError(f"{image} {why}")
+    where = checked_filter(
+        only_camera_id=only_camera_id,
+        not_camera_id=not_camera_id,
+        captured_from=captured_from,
+        captured_to=captured_to,
+        only_vehicle_id=only_vehicle_id,
+        only_view=only_view,
+        only_vehicle_type=only_vehicle_type,
+        any_tag=any_tag,
+        all_tag=all_tag,
+    )
     try:
         with ServiceClient(url, key, on_wait=Waits()) as client:
             answer = (
-                client.query_all(image, top_k=top_k, rerank=rerank, camera_id=camera_id)
+                client.query_all(image, top_k=top_k, rerank=rerank, camera_id=camera_id, where=where)
                 if detect is Choice.all and box is None
                 else client.query(
-                    image, top_k=top_k, rerank=rerank, camera_id=camera_id, box=box, detect=detect
+                    image,
+                    top_k=top_k,
+                    rerank=rerank,
+                    camera_id=camera_id,
+                    where=where,
+                    box=box,
+                    detect=detect,
                 )
             )
     except ClientError as error:
@@ -80,6 +118,8 @@ def _print(answer: Mapping[str, Any], image: Path) -> None:
         of = f", {found['type']} at {','.join(map(str, found['box']))}"
     if answer["matches"]:
         out.print(matches_table(answer, f"Most similar to {escape(shown(image) + of)}"))
+    elif answer["gallery_size"]:
+        out.print("No enrolled image meets the filter")
     else:
         out.print("Nothing is enrolled yet: see [bold]lka-reid enroll --help[/]")
     if used := answer.get("normalisation"):

@@ -125,6 +125,7 @@ def _embed(
                 camera_id=record.camera_id,
                 captured_at=record.captured_at,
                 view=record.view,
+                vehicle_type=record.vehicle_type,
                 tags=record.tags,
                 descriptor=features.descriptor,
                 strips=features.strips,

@@ -79,6 +79,6 @@ class BatchedSearch:
             cameras=[search.camera_id for search in searches],
         )
         return [
-            Found(matches[: search.k], matches.normalisation)
+            Found(matches[: search.k], matches.normalisation, matches.searched)
             for matches, search in zip(found, searches, strict=True)
         ]

@@ -11,7 +11,7 @@ from index import DuplicateImageError, Enrollment, Gallery, Record, UnknownImage
 from models.decoding.formats import media_type
 from service.inference.embedder import EmbeddedImage, ImageEmbedder
 
-FIELDS = ("vehicle_id", "camera_id", "captured_at", "view", "tags")
+FIELDS = ("vehicle_id", "camera_id", "captured_at", "view", "vehicle_type", "tags")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Description:
     camera_id: str | None = None
     captured_at: datetime | None = None
     view: str | None = None
+    vehicle_type: str | None = None
     tags: tuple[str, ...] = ()
 
 
@@ -77,6 +78,7 @@ class Enroller:
             camera_id=description.camera_id,
             captured_at=description.captured_at,
             view=description.view,
+            vehicle_type=description.vehicle_type,
             tags=description.tags,
             descriptor=image.features.descriptor,
             strips=image.features.strips,

@@ -40,6 +40,7 @@ class Ranking:
         matches: best first.
         reranked: whether the second stage scored any of them.
         gallery_size: images enrolled.
+        searched: those that the filter let through; None without conditions.
         normalisation: what made the descriptors that were compared.
         probe: SHA-256 of the probe's file, in hex: what verdicts on it are kept under.
         verdicts: on the probe, those that were respected; also of images that are not among the matches.
@@ -49,6 +50,7 @@ class Ranking:
     matches: list[Ranked]
     reranked: bool
     gallery_size: int
+    searched: int | None
     normalisation: Applied
     probe: str
     verdicts: tuple[Verdict, ...]
@@ -158,6 +160,7 @@ class TwoStageSearch:
             ranked[:top_k],
             reranked=any(distance is not None for distance in distances),
             gallery_size=size,
+            searched=found.searched,
             normalisation=found.normalisation,
             probe=digest,
             verdicts=verdicts,

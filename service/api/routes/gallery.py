@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -25,15 +26,14 @@ from service.api.errors import FieldFault
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import Shown, check_choice, look_at
 from service.api.problems import invalid_fields, responses
-from service.api.schemas import EnrolledFrame, EnrolledImage, EnrolledRecord, EnrollForm, RecordPage
+from service.api.schemas import EnrolledFrame, EnrolledImage, EnrolledRecord, EnrollForm, Listing, RecordPage
 from service.identifiers import IMAGE_ID_RULE, MAX_IMAGE_ID, ImageId, new_image_id
 from service.retrieval.enrollment import Description
+from service.retrieval.filtering import filter_of
 from service.retrieval.frame_enrollment import Enrolled, FrameEnroller, of_each_vehicle
 from service.retrieval.frames import MAX_VEHICLES
 
-MAX_PAGE = 1000
 ROOM_FOR_NUMBERS = len(f"/{MAX_VEHICLES}")
-LAST_CURSOR = 2**63 - 1
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
 
@@ -83,6 +83,7 @@ async def enroll(
         camera_id=form.camera_id,
         captured_at=form.captured_at,
         view=form.view,
+        vehicle_type=form.vehicle_type,
         tags=tuple(form.tags),
     )
     audit.image_id = image_id
@@ -123,11 +124,15 @@ async def enroll(
 )
 async def page(
     resources: OpenResources,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="records on a page")] = 100,
-    after: Annotated[int | None, Query(ge=0, le=LAST_CURSOR, description="the last page's `next`")] = None,
+    listing: Annotated[Listing, Query()],
 ) -> RecordPage:
-    """Page through the gallery; nothing is shown twice or left out, whatever is changed meanwhile."""
-    found = await to_thread.run_sync(resources.gallery.page, after, limit, limiter=resources.gallery_limiter)
+    """Page through the gallery, or through what a filter leaves of it; nothing is shown twice or left out,
+    whatever is enrolled or deleted meanwhile.
+    """
+    found = await to_thread.run_sync(
+        partial(resources.gallery.page, listing.after, listing.limit, where=filter_of(listing)),
+        limiter=resources.gallery_limiter,
+    )
     return RecordPage.of(found)
 
 

@@ -26,6 +26,7 @@ from service.api.schemas import (
 )
 from service.observability.metrics import Metrics
 from service.resources import Resources
+from service.retrieval.filtering import filter_of
 from service.retrieval.two_stage import Ranked, Ranking
 from service.settings import Settings
 
@@ -35,7 +36,7 @@ router = APIRouter(tags=["query"])
 @router.post(
     "/query",
     summary="Find the enrolled images most similar to a probe",
-    response_description="The matches, best first; none where the gallery is empty",
+    response_description="The matches, best first; none where there is nothing to search",
     responses=responses(*OF_AN_UPLOAD, *OF_A_CHOICE),
     dependencies=[Depends(only_fields_of(QueryForm))],
 )
@@ -51,15 +52,17 @@ async def query(
     """Rank the gallery by descriptor, then re-order the first matches by their strips.
 
     The second stage looks at the first 10 of the first stage whatever `top_k` is, and leaves those below
-    where they are. A gallery smaller than `top_k` answers with all it has. Name the probe's camera, where it
-    is known: the gallery then takes out of its descriptor what it knows of that camera. Verdicts on this very
-    file (`POST /verdicts`) are respected.
+    where they are. A gallery smaller than `top_k` answers with all it has. Conditions, from `only_camera_id`
+    on, say which images are searched: what they leave is ranked as if nothing else were enrolled. Name the
+    probe's camera, where it is known: the gallery then takes out of its descriptor what it knows of that
+    camera. Verdicts on this very file (`POST /verdicts`) are respected.
 
     Of a frame, an image of a whole scene, name the vehicle by `box`, or have it found by `detect`.
     """
     check_choice(form.box, form.detect)
     data = await read_image(form.image, settings.max_upload_bytes)
     deadline = context.arrived + settings.request_deadline_s
+    where = filter_of(form)
 
     async def search(file: bytes) -> Ranking:
         return await resources.search.query(
@@ -67,6 +70,7 @@ async def query(
             top_k=form.top_k,
             rerank=form.rerank,
             deadline=deadline,
+            where=where,
             camera_id=form.camera_id,
             verdicts=form.verdicts,
         )
@@ -116,6 +120,7 @@ def _answer(
         reranked=ranking.reranked,
         match_threshold=None if threshold is None else threshold.similarity,
         gallery_size=ranking.gallery_size,
+        searched=ranking.searched,
         normalisation=NormalisationUsed.of(ranking.normalisation, settings.camera_normalisation),
         probe=ranking.probe,
         verdicts=[VerdictAnswer.of(verdict) for verdict in ranking.verdicts],
@@ -132,6 +137,8 @@ def _match(rank: int, ranked: Ranked, threshold: Threshold | None, is_confirmed:
         vehicle_id=record.vehicle_id,
         camera_id=record.camera_id,
         captured_at=record.captured_at,
+        view=record.view,
+        vehicle_type=record.vehicle_type,
         similarity=similarity,
         is_match=None if threshold is None else similarity >= threshold.similarity,
         rerank_distance=ranked.rerank_distance,

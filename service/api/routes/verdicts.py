@@ -30,8 +30,8 @@ from service.api.error_kinds import (
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import look_at
 from service.api.problems import responses
-from service.api.routes.gallery import LAST_CURSOR, MAX_PAGE, ImageIdInPath
-from service.api.schemas import ImageFile, ProbeCamera, VerdictAnswer, VerdictKind
+from service.api.routes.gallery import ImageIdInPath
+from service.api.schemas import LAST_CURSOR, MAX_PAGE, ImageFile, ProbeCamera, VerdictAnswer, VerdictKind
 from service.api.vehicles import BoxField
 from service.identifiers import IMAGE_ID_RULE, ImageId
 

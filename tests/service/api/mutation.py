@@ -50,6 +50,7 @@ def usual_requests() -> list[bytes]:
         ("camera_id", b"cam1"),
         captured,
         ("view", b"front"),
+        ("vehicle_type", b"bus"),
         ("tags", b"a"),
     )
     found = [request("GET", path) for path in ("/", "/docs", "/openapi.json", "/health/ready", "/metrics")]

@@ -42,9 +42,9 @@ def test_a_folder_stands_for_the_images_below_it() -> None:
 def test_a_manifest_gives_fields_and_names_the_columns_that_only_training_reads() -> None:
     make("m/i/1.jpg", "m/i/2.jpg")
     path = manifest(
-        "path,vehicle_id,camera_id,captured_at,tags,vehicle_type,image_id\n"
-        "i/1.jpg,v1,c1,2024-01-01T00:00:00Z,night; rain;,bus,one\n"
-        "./i//2.jpg,,c2,,,car,\n"
+        "path,vehicle_id,camera_id,captured_at,tags,vehicle_type,colour,image_id\n"
+        "i/1.jpg,v1,c1,2024-01-01T00:00:00Z,night; rain;,bus,red,one\n"
+        "./i//2.jpg,,c2,,,,blue,\n"
     )
     sources = find_uploads([path], Options(defaults={"vehicle_id": "unknown"}))
     assert sources.uploads == [
@@ -55,12 +55,13 @@ def test_a_manifest_gives_fields_and_names_the_columns_that_only_training_reads(
                 "vehicle_id": "v1",
                 "camera_id": "c1",
                 "captured_at": "2024-01-01T00:00:00Z",
+                "vehicle_type": "bus",
                 "tags": ["night", "rain"],
             },
         ),
         Upload(Path("m/i/2.jpg"), {"vehicle_id": "unknown", "image_id": "i/2.jpg", "camera_id": "c2"}),
     ]
-    assert sources.unread_columns == {"m/list.csv": ("vehicle_type",)}
+    assert sources.unread_columns == {"m/list.csv": ("colour",)}
 
 
 def test_a_file_is_enrolled_under_its_name_and_a_prefix_stands_before_every_id() -> None:

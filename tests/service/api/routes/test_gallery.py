@@ -22,6 +22,7 @@ def test_an_enrolled_image_is_answered_whole(service: Running) -> None:
         camera_id="cam3",
         captured_at="2024-05-17T08:30:00+02:00",
         view="front",
+        vehicle_type="bus",
         tags=["night", "rain"],
     )
     assert response.status_code == 201
@@ -33,6 +34,7 @@ def test_an_enrolled_image_is_answered_whole(service: Running) -> None:
         "camera_id": "cam3",
         "captured_at": "2024-05-17T06:30:00Z",
         "view": "front",
+        "vehicle_type": "bus",
         "tags": ["night", "rain"],
         "fingerprint": FINGERPRINT,
         "media_type": "image/jpeg",

@@ -35,6 +35,8 @@ def test_a_match_says_what_is_known_of_it(service: Running) -> None:
         vehicle_id="v",
         camera_id="c",
         captured_at="2024-05-17T06:30:00Z",
+        view="front",
+        vehicle_type="bus",
     )
     [match] = service.query(image_file(GREEN)).json()["matches"]
     assert match.pop("similarity") == pytest.approx(1, abs=1e-5)
@@ -46,6 +48,8 @@ def test_a_match_says_what_is_known_of_it(service: Running) -> None:
         "vehicle_id": "v",
         "camera_id": "c",
         "captured_at": "2024-05-17T06:30:00Z",
+        "view": "front",
+        "vehicle_type": "bus",
         "is_match": None,
         "verdict": None,
     }

@@ -1,0 +1,89 @@
+"""`lka-reid list`."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from models.intake.names import printable
+from models.terminal import out
+from service.commands.console import Waits, table
+from service.commands.filter_options import (
+    AllTag,
+    AnyTag,
+    CapturedFrom,
+    CapturedTo,
+    NotCamera,
+    OnlyCamera,
+    OnlyType,
+    OnlyVehicle,
+    OnlyView,
+    checked_filter,
+)
+from service.commands.options import DEFAULT_URL, Key, Url
+from service.startup import CommandError
+
+COLUMNS = ("image id", "vehicle", "type", "camera", "captured", "view", "tags")
+
+
+def list_(
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    only_camera_id: OnlyCamera = None,
+    not_camera_id: NotCamera = None,
+    captured_from: CapturedFrom = None,
+    captured_to: CapturedTo = None,
+    only_vehicle_id: OnlyVehicle = None,
+    only_view: OnlyView = None,
+    only_vehicle_type: OnlyType = None,
+    any_tag: AnyTag = None,
+    all_tag: AllTag = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Records at most. All if not given.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a line, one a record.")
+    ] = False,
+) -> None:
+    """List what is enrolled in a running service, in order of enrollment; needs an admin's key."""
+    from service.client.errors import ClientError
+    from service.client.http import ServiceClient
+
+    where = checked_filter(
+        only_camera_id=only_camera_id,
+        not_camera_id=not_camera_id,
+        captured_from=captured_from,
+        captured_to=captured_to,
+        only_vehicle_id=only_vehicle_id,
+        only_view=only_view,
+        only_vehicle_type=only_vehicle_type,
+        any_tag=any_tag,
+        all_tag=all_tag,
+    )
+    try:
+        with ServiceClient(url, key, on_wait=Waits()) as client:
+            records = client.records(where, limit)
+            # Of a service that refuses, nothing is printed but the error.
+            first = next(records, None)
+            if first is None:
+                if not as_json:
+                    out.print("No enrolled image meets the filter" if where else "Nothing is enrolled")
+                return
+            if as_json:
+                for record in chain([first], records):
+                    print(json.dumps(record, ensure_ascii=False))
+                return
+            made = table("Enrolled", *COLUMNS)
+            for record in chain([first], records):
+                made.add_row(*(escape(printable(cell)) for cell in _cells(record)))
+    except ClientError as error:
+        raise CommandError(str(error)) from None
+    out.print(made)
+    out.print(f"{made.row_count:,} images")
+
+
+def _cells(record: dict[str, Any]) -> list[str]:
+    names = ("image_id", "vehicle_id", "vehicle_type", "camera_id", "captured_at", "view")
+    return [*(str(record.get(name) or "-") for name in names), ", ".join(record.get("tags") or []) or "-"]
