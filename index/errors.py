@@ -209,6 +209,10 @@ class NotErasedError(GalleryError):
     """Something is deleted and still in a file; the message says in which one, and why."""
 
 
+class GalleryBackupError(GalleryError):
+    """A backup or an archive cannot be made or used; the message says why, and what to do."""
+
+
 class GalleryClosedError(GalleryError):
     """The gallery was closed; open it again to use it."""
 

@@ -77,11 +77,11 @@ def to_record(row: tuple[Any, ...], fingerprint: str) -> Record:
         image_id=image_id,
         vehicle_id=vehicle_id,
         camera_id=camera_id,
-        captured_at=None if captured_at is None else _to_datetime(captured_at),
+        captured_at=None if captured_at is None else to_datetime(captured_at),
         view=view,
         tags=tuple(json.loads(tags)),
         fingerprint=fingerprint,
-        enrolled_at=_to_datetime(enrolled_at),
+        enrolled_at=to_datetime(enrolled_at),
         media_type=media_type,
         vehicle_type=vehicle_type,
     )
@@ -92,5 +92,6 @@ def to_microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _to_datetime(microseconds: int) -> datetime:
+def to_datetime(microseconds: int) -> datetime:
+    """The inverse of `to_microseconds`, in UTC."""
     return _EPOCH + microseconds * _MICROSECOND
