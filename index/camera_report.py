@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -94,12 +95,18 @@ class CameraOverview:
 
 
 class LocalCameras:
-    """The cameras of a local gallery; see `index.gallery.GalleryCameras`."""
+    """The cameras of a local gallery; see `index.gallery.GalleryCameras`.
 
-    def __init__(self, mirror: Mirror, renewal: Renewal, header: GalleryHeader) -> None:
+    `forgotten` is called after a calibration was forgotten, so that it is erased from every file.
+    """
+
+    def __init__(
+        self, mirror: Mirror, renewal: Renewal, header: GalleryHeader, forgotten: Callable[[], None]
+    ) -> None:
         self._mirror = mirror
         self._renewal = renewal
         self._header = header
+        self._forgotten = forgotten
 
     def normalisation(self) -> Normalisation:
         """The version in force."""
@@ -164,6 +171,7 @@ class LocalCameras:
             if not self._mirror.store.forget_calibration(camera_id):
                 raise UnknownCameraError(camera_id)
         self._renewal.changed(self._mirror.vectors.count)
+        self._forgotten()
 
     def renew_if_due(self) -> bool:
         """Make a new version now where one is due; whether it was. See `Renewal.renew_if_due`."""

@@ -7,7 +7,8 @@ copies on the database's own pages (`index.slack`), for which it is written anew
 which has seen all of it. Every step leaves a gallery that is whole, and does again what a process that was
 killed has begun.
 
-The log of changes names the deletions since the snapshot: where there are any, the next opening makes a pass.
+The log of changes names the deletions since the snapshot: where there are any, or a process that was killed
+left a write-ahead log, the next opening makes a pass.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Erasure:
         """Have a pass made where a former process left deletions to see to; returns at once."""
         with self._mirror.settled():
             owing = self._mirror.store.changes.has_deleted_after(self._snapshots.sequence())
-        if owing:
+        # A log that a process left which was killed may hold more, such as a verdict that was undone.
+        log_file = self._folder / f"{DATABASE}-wal"
+        if owing or (log_file.exists() and log_file.stat().st_size):
             self.deleted()
 
     def deleted(self) -> None:

@@ -70,8 +70,8 @@ class LocalGallery:
         self._renewal = renewal
         self._erasure = erasure
         self.retention = Retention(mirror, self._delete)
-        self.cameras = LocalCameras(mirror, renewal, header)
-        self.verdicts = LocalVerdicts(mirror)
+        self.cameras = LocalCameras(mirror, renewal, header, erasure.deleted)
+        self.verdicts = LocalVerdicts(mirror, erasure.deleted)
         self._lock = lock
         self._closing = threading.Lock()
 

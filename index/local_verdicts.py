@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from index.errors import UnknownImageError, UnknownVerdictError
@@ -12,10 +12,16 @@ from index.verdicts import SELECT_VERDICT, Decision, Verdict, VerdictPage, read_
 
 
 class LocalVerdicts:
-    """The verdicts of a gallery on this machine; see `index.gallery.GalleryVerdicts`."""
+    """The verdicts of a gallery on this machine; see `index.gallery.GalleryVerdicts`.
 
-    def __init__(self, mirror: Mirror) -> None:
+    Args:
+        mirror: the database and the index.
+        forgotten: called after something was forgotten, so that it is erased from every file.
+    """
+
+    def __init__(self, mirror: Mirror, forgotten: Callable[[], None]) -> None:
         self._mirror = mirror
+        self._forgotten = forgotten
 
     def decide(self, decision: Decision) -> Verdict:
         """Keep a verdict. Raises UnknownImageError and GalleryFullError."""
@@ -29,6 +35,7 @@ class LocalVerdicts:
         with self._mirror.settled():
             if not storable(image_id) or not self._mirror.store.undo_verdict(probe, image_id):
                 raise UnknownVerdictError(probe, image_id)
+        self._forgotten()
 
     def of(self, probe: str) -> tuple[Verdict, ...]:
         """The verdicts on a probe, none for one that is not known."""

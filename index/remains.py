@@ -19,6 +19,7 @@ from pathlib import Path
 from index.connections import DATABASE, transaction
 from index.disk import sync
 from index.migration import BACKUPS, KEPT_DAYS
+from index.verdicts import forget_copies
 
 LEFTOVERS = ("lost-*", f"{DATABASE}.damaged", f"{DATABASE}.mended*", f"{DATABASE}.compact*", "re-embedding")
 """What a repair put aside, or a process that was killed left."""
@@ -76,6 +77,9 @@ def _erase_from(saved: Path, database: Path) -> None:
         if not gone:
             return
         with transaction(backup):
+            if backup.execute("SELECT 1 FROM main.sqlite_schema WHERE name = 'probe'").fetchone():
+                for number, _ in gone:
+                    forget_copies(backup, number)
             backup.executemany("DELETE FROM main.record WHERE id = ?", ((row[0],) for row in gone))
             _forget_sums(backup, {camera_id or "" for _, camera_id in gone})
         backup.execute("DETACH present")

@@ -1,20 +1,21 @@
-"""`lka-reid gallery`: what is done to a gallery while no service has it open."""
+"""`lka-reid gallery`: looking after a gallery in its folder."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from models.intake.names import printable
 from models.terminal import err, out
+from service.commands import maintenance
 from service.commands.console import failures_table, progress
+from service.commands.maintenance import gallery_named, no_gallery
 from service.commands.options import BundleDir, DataDir, Runtime, Threads
 from service.startup import CommandError
 
 app = typer.Typer(
-    help="Look after a gallery while no service has it open.",
+    help="Look after a gallery in its folder.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -22,7 +23,7 @@ app = typer.Typer(
 
 @app.callback()
 def gallery() -> None:
-    """Look after a gallery while no service has it open."""
+    """Look after a gallery in its folder."""
 
 
 @app.command("rebuild")
@@ -62,7 +63,7 @@ def rebuild(
             rebuilt = repair.rebuild(settings.data_dir, drop_damaged=drop_damaged)
         except FileNotFoundError:
             if accept_loss is None:
-                raise _no_gallery(settings.data_dir) from None
+                raise no_gallery(settings.data_dir) from None
             out.print(f"There is no database in {settings.data_dir}; the next start makes an empty one.")
             return
     for finding in rebuilt.dropped:
@@ -84,12 +85,10 @@ def verify(data_dir: DataDir = None) -> None:
 
         with progress() as bar:
             task = bar.add_task("Reading images", total=None)
-            try:
+            with gallery_named(settings.data_dir):
                 verified = verification.verify(
                     settings.data_dir, lambda done, total: bar.update(task, completed=done, total=total)
                 )
-            except FileNotFoundError:
-                raise _no_gallery(settings.data_dir) from None
     for finding in verified.findings:
         err.print(printable(finding.text), soft_wrap=True, markup=False)
     faults = len(verified.findings)
@@ -112,11 +111,8 @@ def purge(data_dir: DataDir = None) -> None:
     with clear_errors():
         from index import upkeep
 
-        try:
-            with err.status("Erasing"):
-                purged = upkeep.purge(settings.data_dir)
-        except FileNotFoundError:
-            raise _no_gallery(settings.data_dir) from None
+        with err.status("Erasing"), gallery_named(settings.data_dir):
+            purged = upkeep.purge(settings.data_dir)
     for name in purged.removed:
         out.print(f"Removed: {name}", soft_wrap=True, markup=False)
     out.print(
@@ -134,11 +130,8 @@ def compact(data_dir: DataDir = None) -> None:
     with clear_errors():
         from index import upkeep
 
-        try:
-            with err.status("Writing the database anew"):
-                before, after = upkeep.compact(settings.data_dir)
-        except FileNotFoundError:
-            raise _no_gallery(settings.data_dir) from None
+        with err.status("Writing the database anew"), gallery_named(settings.data_dir):
+            before, after = upkeep.compact(settings.data_dir)
     out.print(f"The database in {settings.data_dir} has {after:,} bytes; it had {before:,}.")
 
 
@@ -169,10 +162,8 @@ def re_embed(
         from service.resources import load_models
 
         loaded = Bundle.load(settings.bundle)
-        try:
+        with gallery_named(settings.data_dir):
             header = LocalGallery.describe(settings.data_dir)
-        except FileNotFoundError:
-            raise _no_gallery(settings.data_dir) from None
         if header.fingerprint in (loaded.fingerprint, *loaded.supersedes):
             owner = f"the bundle in {settings.bundle}"
             out.print(f"The gallery in {settings.data_dir} belongs to {owner} already; nothing to do.")
@@ -199,5 +190,11 @@ def re_embed(
         raise typer.Exit(1)
 
 
-def _no_gallery(folder: Path) -> CommandError:
-    return CommandError(f"there is no gallery in {folder}; name its folder with --data-dir")
+for name, command in (
+    ("stats", maintenance.stats),
+    ("backup", maintenance.backup),
+    ("restore", maintenance.restore),
+    ("export", maintenance.export),
+    ("import", maintenance.import_),
+):
+    app.command(name)(command)

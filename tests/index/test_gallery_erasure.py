@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index import Enrollment, LocalGallery, NotErasedError
+from index import Decision, Enrollment, LocalGallery, NotErasedError
 from index.connections import DATABASE
 from index.descriptors import as_stored, pack
 from index.migration import KEPT_DAYS
 from index.slack import has_remnants, has_written_free_pages
+from index.verdicts import digest_of
 from tests.index.samples import DIM, STRIPS, Open, earlier_version, enrollment
 
 WINDOW = 16
@@ -178,6 +179,22 @@ def test_the_estimate_of_a_camera_whose_last_image_is_deleted_is_erased_too(
     assert set(gallery.cameras.normalisation().cameras) == {"camera-of-b", "camera-of-c", "camera-of-d"}
     gallery.close()
     assert not any(b"camera-of-a" in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_verdict_that_is_undone_leaves_no_probe_behind(open_gallery: Open, folder: Path) -> None:
+    gallery = open_gallery()
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
+    probes = [os.urandom(5000), os.urandom(300), enrollment("b").image]
+    for probe in probes:
+        gallery.verdicts.decide(Decision(probe, "image/png", "a", "same"))
+    gallery.verdicts.undo(digest_of(probes[0]), "a")
+    assert gallery.unerased_seconds() > 0
+    gallery.delete("b")
+    gallery.erase()
+    gallery.close()
+    files = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+    held = [any(probe[:WINDOW] in content for content in files) for probe in probes]
+    assert held == [False, True, False]
 
 
 def test_a_pass_that_a_reader_holds_up_says_so_and_stays_due(

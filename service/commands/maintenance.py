@@ -1,0 +1,209 @@
+"""`lka-reid gallery stats`, `backup`, `restore`, `export` and `import`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from models.intake.names import printable
+from models.terminal import err, out
+from service.commands.console import progress, table
+from service.commands.options import DataDir
+from service.startup import CommandError, clear_errors, settings_from
+
+if TYPE_CHECKING:
+    from service.client.outcome import Outcome
+
+
+def stats(
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Tell what a gallery holds and how much room it takes, beside a running service too."""
+    settings = settings_from(data_dir=data_dir)
+    with clear_errors(), gallery_named(settings.data_dir):
+        from dataclasses import asdict
+
+        from index.statistics import statistics
+
+        found = statistics(settings.data_dir)
+    if as_json:
+        out.print_json(data=asdict(found), default=str)
+        return
+    made = table(f"Gallery in {settings.data_dir}", "", "#")
+    kept = "for ever" if found.retention_days is None else f"{found.retention_days:,} days"
+    for name, value in (
+        ("images", f"{found.images:,}"),
+        ("vehicles, cameras that are named", f"{found.vehicles:,}, {found.cameras:,}"),
+        ("images with the bytes of another one", f"{found.same_bytes:,}"),
+        ("enrolled", _span(found.first, found.last)),
+        ("captured", _span(found.captured_first, found.captured_last)),
+        ("kept", kept),
+        ("model", found.header.fingerprint[:12]),
+        ("schema version, last change", f"{found.schema_version}, {found.change:,}"),
+        ("database", decimal(found.database)),
+        ("of that, free", decimal(found.free)),
+        ("write-ahead log", decimal(found.log)),
+        ("index snapshot", decimal(found.snapshot)),
+        ("backups of migrations, what repairs put aside", decimal(found.beside)),
+    ):
+        made.add_row(name, value)
+    out.print(made)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="New folder for the backup.", show_default=False)],
+    data_dir: DataDir = None,
+) -> None:
+    """Copy the gallery as it is at this moment to a new folder, beside a running service too.
+
+    The copy is one file, checked by its SHA-256 when it is restored. Keys and audit log are not in it.
+    """
+    settings = settings_from(data_dir=data_dir)
+    with clear_errors(), gallery_named(settings.data_dir), _bytes_progress() as bar:
+        from index.backup import back_up
+
+        task = bar.add_task("Copying", total=None)
+        made = back_up(
+            settings.data_dir, target, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    out.print(
+        f"{made.images:,} images ({decimal(made.bytes)}) are backed up in {printable(str(target))}.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="Folder of the backup.", show_default=False)],
+    data_dir: DataDir = None,
+) -> None:
+    """Make the data directory the gallery that a backup holds. A gallery that is there is never
+    overwritten."""
+    settings = settings_from(data_dir=data_dir)
+    with clear_errors(), _bytes_progress() as bar:
+        from index.backup import restore as bring_back
+
+        task = bar.add_task("Copying", total=None)
+        made = bring_back(
+            source, settings.data_dir, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    out.print(
+        f"{made.images:,} images are restored in {settings.data_dir}, of the model {made.fingerprint[:12]}. "
+        "The next start builds the vector index.",
+        soft_wrap=True,
+    )
+
+
+def export(
+    target: Annotated[Path, typer.Argument(help="New file for the archive (.zip).", show_default=False)],
+    data_dir: DataDir = None,
+) -> None:
+    """Write records, images and descriptors to one portable file, beside a running service too.
+
+    It is a ZIP archive: `records.csv` in it is a CSV manifest that `lka-reid enroll` reads once it is
+    unpacked.
+    """
+    settings = settings_from(data_dir=data_dir)
+    with clear_errors(), gallery_named(settings.data_dir), progress() as bar:
+        from index.archive import export as write
+
+        task = bar.add_task("Exporting", total=None)
+        images = write(
+            settings.data_dir,
+            target,
+            on_image=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    out.print(f"{images:,} images are in {printable(str(target))}.", markup=False, soft_wrap=True)
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(help="File of the archive.", show_default=False)],
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, every image.")] = False,
+) -> None:
+    """Enroll what an archive holds, with its descriptors. Stop the service first.
+
+    The gallery is made where there is none, and must be of the archive's model: for another one, unpack the
+    archive and enroll `records.csv`. What is enrolled already as the archive has it is left as it is, so an
+    interrupted import is resumed by running it again. Exit status 1 when any image is missing in the gallery.
+    """
+    from service.client.outcome import Outcome
+    from service.commands.enrollment_summary import as_json as outcome_json
+    from service.commands.enrollment_summary import counts, not_enrolled_table
+
+    settings = settings_from(data_dir=data_dir)
+    outcome = Outcome()
+    with clear_errors():
+        _import(source, settings.data_dir, outcome)
+    if as_json:
+        out.print_json(data=outcome_json(outcome, {}))
+    else:
+        made = not_enrolled_table(outcome)
+        if made.row_count:
+            err.print(made)
+        out.print(counts(outcome))
+    if outcome.missing:
+        raise typer.Exit(1)
+
+
+def _import(source: Path, folder: Path, outcome: Outcome) -> None:
+    from index import FingerprintMismatchError
+    from index.archive_reader import ArchiveReader
+    from index.importing import Became, import_archive
+    from service.client.outcome import Fate
+
+    fates = {
+        Became.enrolled: Fate.enrolled,
+        Became.already: Fate.already,
+        Became.other_image: Fate.other_image,
+        Became.other_fields: Fate.other_fields,
+        Became.failed: Fate.failed,
+    }
+    with ArchiveReader(source) as reader, progress() as bar:
+        task = bar.add_task("Importing", total=reader.images)
+        try:
+            for image_id, became, reason in import_archive(reader, folder):
+                outcome.add(image_id, fates[became], reason)
+                bar.advance(task)
+        except FingerprintMismatchError as error:
+            raise CommandError(
+                f"the gallery in {folder} is of the model {error.gallery_fingerprint}, the archive of "
+                f"{error.bundle_fingerprint}; unpack the archive, start the service, and enroll its images "
+                "with `lka-reid enroll records.csv --ignore-columns`"
+            ) from None
+
+
+@contextmanager
+def gallery_named(folder: Path) -> Iterator[None]:
+    """Raise CommandError, with the remedy, where there is no gallery in the folder."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if error.filename is not None:
+            raise
+        raise no_gallery(folder) from None
+
+
+def no_gallery(folder: Path) -> CommandError:
+    """The error for a folder without a gallery."""
+    return CommandError(f"there is no gallery in {folder}; name its folder with --data-dir")
+
+
+def _bytes_progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=err
+    )
+
+
+def _span(first: datetime | None, last: datetime | None) -> str:
+    if first is None or last is None:
+        return "-"
+    return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,115 @@
+"""`lka-reid gallery stats`, `backup`, `restore`, `export` and `import`, in a folder and beside a service."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from index import LocalGallery
+from tests.service.command_line import Command, command_runner
+from tests.service.commands.test_gallery import enrollment, named
+from tests.service.fakes import open_gallery
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "gallery"
+    with open_gallery(path) as gallery:
+        gallery.enroll_many([enrollment(number) for number in range(3)])
+    return path
+
+
+def test_figures_are_told_beside_a_service(command: Command, folder: Path) -> None:
+    with open_gallery(folder):
+        told = command("gallery", "stats", "--data-dir", folder)
+        as_json = command("gallery", "stats", "--json", "--data-dir", folder)
+    assert told.code == 0
+    assert "images 3" in " ".join(told.out.split())
+    assert json.loads(as_json.out)["images"] == 3
+
+
+def test_a_backup_beside_a_service_is_restored_elsewhere_and_overwrites_nothing(
+    command: Command, folder: Path, tmp_path: Path
+) -> None:
+    with open_gallery(folder) as gallery:
+        gallery.delete("image-1")
+        made = command("gallery", "backup", tmp_path / "backup", "--data-dir", folder)
+        gallery.delete("image-2")
+    assert (made.code, "2 images" in made.out) == (0, True)
+    again = command("gallery", "backup", tmp_path / "backup", "--data-dir", folder)
+    assert (again.code, "there is something at" in again.err) == (2, True)
+    refused = command("gallery", "restore", tmp_path / "backup", "--data-dir", folder)
+    assert (refused.code, "holds a gallery" in refused.err) == (2, True)
+    assert named(folder) == ["image-0"]
+    restored = command("gallery", "restore", tmp_path / "backup", "--data-dir", tmp_path / "new")
+    assert (restored.code, "2 images are restored" in restored.out) == (0, True)
+    assert named(tmp_path / "new") == ["image-0", "image-2"]
+
+
+def test_an_archive_is_imported_and_an_image_that_is_not_as_given_is_told(
+    command: Command, folder: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "gallery.zip"
+    with open_gallery(folder):
+        made = command("gallery", "export", archive, "--data-dir", folder)
+    assert (made.code, "3 images are in" in made.out) == (0, True)
+    new = tmp_path / "new"
+    with open_gallery(new) as gallery:
+        gallery.enroll(enrollment(0))
+    told = command("gallery", "import", archive, "--data-dir", new)
+    assert told.code == 1
+    assert "'image-0'" in told.err or "enrolled_at" in told.err
+    assert "enrolled                 2" in told.out
+    assert named(new) == ["image-0", "image-1", "image-2"]
+    again = command("gallery", "import", archive, "--data-dir", new, "--json")
+    assert json.loads(again.out)["counts"]["already_enrolled"] == 2
+    clean = command("gallery", "import", archive, "--data-dir", tmp_path / "clean")
+    assert (clean.code, "enrolled                 3" in clean.out) == (0, True)
+
+
+def test_an_archive_of_another_model_is_refused_with_the_way_on(
+    command: Command, folder: Path, tmp_path: Path
+) -> None:
+    command("gallery", "export", tmp_path / "gallery.zip", "--data-dir", folder)
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+        connection.execute("UPDATE gallery SET fingerprint = 'another'")
+        connection.commit()
+    refused = command("gallery", "import", tmp_path / "gallery.zip", "--data-dir", folder)
+    assert (refused.code, "lka-reid enroll records.csv" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words", [("stats",), ("backup", "target"), ("export", "target")], ids=lambda words: words[0]
+)
+def test_without_a_gallery_nothing_is_made(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    action, *target = words
+    outcome = command("gallery", action, *(tmp_path / name for name in target), "--data-dir", tmp_path)
+    assert (outcome.code, outcome.out, list(tmp_path.iterdir())) == (2, "", [])
+    assert f"there is no gallery in {tmp_path}" in outcome.err
+
+
+@pytest.mark.parametrize(("action", "why"), [("restore", "is no backup"), ("import", "No such file")])
+def test_what_is_not_there_is_named(command: Command, tmp_path: Path, action: str, why: str) -> None:
+    outcome = command("gallery", action, tmp_path / "none", "--data-dir", tmp_path / "gallery")
+    assert (outcome.code, why in outcome.err, "none" in outcome.err) == (2, True, True)
+    assert not (tmp_path / "gallery").exists()
+
+
+def test_an_import_into_a_gallery_that_is_in_use_is_refused(
+    command: Command, folder: Path, tmp_path: Path
+) -> None:
+    command("gallery", "export", tmp_path / "gallery.zip", "--data-dir", folder)
+    gallery: LocalGallery
+    with open_gallery(folder) as gallery:
+        refused = command("gallery", "import", tmp_path / "gallery.zip", "--data-dir", folder)
+        assert gallery.count() == 3
+    assert (refused.code, "in use" in refused.err) == (2, True)
