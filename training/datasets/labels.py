@@ -47,15 +47,15 @@ def _wrong_way_round(images: Sequence[VehicleImage]) -> Iterator[Finding]:
     named = sum(bool(CAMERA.fullmatch(name)) for name in vehicles)
     like_cameras = sum(bool(CAMERA.fullmatch(name)) for name in cameras)
     if 2 * named > len(vehicles) and 2 * like_cameras <= len(cameras):
-        first = sorted(vehicles)[0]
+        vehicle, camera = min(vehicles), min(cameras)
         message = (
-            f"vehicles are called {first!r} and the like, and cameras {sorted(cameras)[0]!r}: the folders are "
+            f"vehicles are called {vehicle!r} and the like, and cameras {camera!r}: the folders are "
             "camera/vehicle/ (or the columns are exchanged), and vehicle/camera/ is wanted"
         )
         yield Finding.of(Severity.error, "wrong way round", message, images[0])
     elif len(cameras) >= MANY and len(cameras) > len(vehicles):
         message = (
-            f"{len(cameras):,} cameras saw {len(vehicles):,} vehicles: are the folders camera/vehicle/, where "
-            "vehicle/camera/ is wanted, or is what stands before the first _ of a file's name no camera?"
+            f"{len(cameras):,} cameras saw {len(vehicles):,} vehicles: are the folders camera/vehicle/, "
+            "where vehicle/camera/ is wanted, or is what stands before the first _ of a file's name no camera?"
         )
         yield Finding.of(Severity.warning, "more cameras than vehicles", message, images[0])
