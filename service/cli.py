@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Annotated
 
 import typer
 
@@ -31,6 +32,13 @@ UPKEEP = "Upkeep"
 NOT_HERE = "LKA-ReID runs on Linux and macOS; on Windows, run it in WSL 2 or by its Docker image"
 OURS = frozenset({"", "models", "index", "service", "training"})
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="lka-reid",
     cls=RootGroup,
@@ -41,6 +49,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def root(
+    print_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Vehicle re-identification in two stages: enroll images of vehicles, query with others."""
+
+
 app.command(rich_help_panel=SERVICE)(demo)
 app.command(rich_help_panel=SERVICE)(serve)
 app.command(rich_help_panel=SERVICE)(worker)

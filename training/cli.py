@@ -24,25 +24,29 @@ from training.commands.running import ending
 from training.commands.study import study
 from training.commands.tune import tune
 
+OWN = "Your own cameras"
+TRAINING = "Training"
+"""Panels of the help of `lka-reid`; what has none is listed by `lka-reid training --help` alone."""
+
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Train, measure and export models (needs the [train] extra).",
 )
-app.add_typer(data_command.app, name="data")
-app.add_typer(train_command.app, name="train")
-app.command()(tune)
-app.command()(evaluate)
+app.add_typer(data_command.app, name="data", rich_help_panel=OWN)
+app.command(rich_help_panel=OWN)(evaluate)
+app.command(rich_help_panel=OWN)(calibrate)
+app.command(rich_help_panel=OWN)(tune)
+app.add_typer(train_command.app, name="train", rich_help_panel=TRAINING)
+app.command(rich_help_panel=TRAINING)(export)
+app.command(rich_help_panel=TRAINING)(exchange_reranker)
 app.command()(evaluate_shift)
 app.command()(evaluate_cameras)
-app.command()(calibrate)
 app.command()(calibrate_default)
 app.command()(ablation)
 app.command()(study)
 app.command()(compare_rerankers)
 app.command()(compare_embedders)
-app.command()(export)
-app.command()(exchange_reranker)
 
 
 @app.command()

@@ -34,6 +34,15 @@ class PluginGroup(TyperGroup):
         """The package's commands, which are imported for that."""
         return self._load().list_commands(ctx)
 
+    def shown_commands(self, ctx: Any) -> list[str]:
+        """The commands that stand in a panel of the top level's help; none where they cannot be imported."""
+        try:
+            names = self.list_commands(ctx)
+        except (CommandError, ModuleNotFoundError):
+            return []
+        found = {name: self.get_command(ctx, name) for name in names}
+        return [name for name in names if getattr(found[name], "rich_help_panel", None)]
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """One of the package's commands, or None.
 
@@ -57,12 +66,15 @@ class PluginGroup(TyperGroup):
 class RootGroup(TyperGroup):
     """Our own commands, then those of other packages, which stand at the top level too.
 
-    Help lists another package as one line: naming its commands would import it.
+    Help lists those of their commands that name a panel, where they can be imported, and one line for each
+    package.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Our own commands and one group for each other package."""
-        return [*super().list_commands(ctx), *self._plugins()]
+        """Our own commands, those of other packages that name a panel, and one group for each package."""
+        plugins = self._plugins()
+        shown = [name for plugin in plugins.values() for name in plugin.shown_commands(ctx)]
+        return [*super().list_commands(ctx), *shown, *plugins]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A command of our own, a package's group, or a command found in one of them.

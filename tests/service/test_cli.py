@@ -223,6 +223,22 @@ def test_commands_of_other_packages_stand_at_the_top_and_in_a_group(
     assert "No such command 'exprot'" in command("exprot").err
 
 
+def test_help_shows_what_is_for_ones_own_cameras_in_groups(command: Command) -> None:
+    shown = command("--help").out
+    groups = shown[shown.index("Your own cameras") :]
+    assert groups.index("Your own cameras") < groups.index(" tune ") < groups.index("─ Training ─")
+    own, training = groups.split("─ Training ─")
+    for name in ("data", "evaluate", "calibrate", "tune"):
+        assert f" {name} " in own
+    for name in ("train", "export", "exchange-reranker"):
+        assert f" {name} " in training
+
+
+def test_the_version_is_an_option_too(command: Command) -> None:
+    assert command("--version").out == command("version").out
+    assert command("--version").code == 0
+
+
 def test_a_command_that_misses_a_package_says_what_to_install(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,6 @@ def _wrong_way_round(images: Sequence[VehicleImage]) -> Iterator[Finding]:
     elif len(cameras) >= MANY and len(cameras) > len(vehicles):
         message = (
             f"{len(cameras):,} cameras saw {len(vehicles):,} vehicles: are the folders camera/vehicle/, "
-            "where vehicle/camera/ is wanted, or is what stands before the first _ of a file's name no camera?"
+            "where vehicle/camera/ is wanted, or is what stands before the first _ of a name no camera?"
         )
         yield Finding.of(Severity.warning, "more cameras than vehicles", message, images[0])

@@ -26,6 +26,8 @@ from training.progress import Progress as Step
 
 SHORT = {"cross_entropy": "ce", "triplet": "triplet", "descriptor": "desc", "strips": "strips", "ibb": "ibb"}
 SMOOTHING = 0.9
+WIDTH = 80
+"""Letters of a line about a period."""
 
 
 class ConsoleReporter(Reporter):
@@ -100,28 +102,43 @@ class ConsoleReporter(Reporter):
         """An epoch has ended."""
         left = self._left(row.step)
         width = len(str(row.epochs))
-        measured = "".join(f"  {name} {value:.1f}" for name, value in row.measured.items())
-        measured += _figures(row.figures)
-        self._console.print(
-            f"epoch {row.epoch:>{width}}/{row.epochs}  {_losses(row.losses)}  lr {row.learning_rate:.1e}  "
-            f"{row.images_per_second:.0f} images/s  {row.memory_gib:.1f} GiB  left {_clock(left)}{measured}",
-            highlight=False,
-            soft_wrap=True,
+        self._line(
+            f"epoch {row.epoch:>{width}}/{row.epochs}",
+            *_losses(row.losses),
+            f"lr {row.learning_rate:.1e}",
+            f"{row.images_per_second:.0f} images/s",
+            f"{row.memory_gib:.1f} GiB",
+            f"left {_clock(left)}",
+            *(f"{name} {value:.1f}" for name, value in row.measured.items()),
+            *_figures(row.figures),
         )
         self._warn(row.warnings)
 
     def check(self, row: CheckRow) -> None:
         """A re-ranker's validation loss has been computed."""
         left = self._left(row.step)
-        validation = f"  validation {row.validation:.4f}" if row.validation is not None else ""
-        self._console.print(
-            f"step {row.step:>{len(str(row.steps))}}/{row.steps}  loss {row.loss:.4f}{validation}  "
-            f"lr {row.learning_rate:.1e}  {row.lists_per_second:.0f} lists/s  {row.memory_gib:.1f} GiB  "
-            f"left {_clock(left)}{_figures(row.figures)}",
-            highlight=False,
-            soft_wrap=True,
+        self._line(
+            f"step {row.step:>{len(str(row.steps))}}/{row.steps}",
+            f"loss {row.loss:.4f}",
+            *([f"validation {row.validation:.4f}"] if row.validation is not None else []),
+            f"lr {row.learning_rate:.1e}",
+            f"{row.lists_per_second:.0f} lists/s",
+            f"{row.memory_gib:.1f} GiB",
+            f"left {_clock(left)}",
+            *_figures(row.figures),
         )
         self._warn(row.warnings)
+
+    def _line(self, *parts: str) -> None:
+        """What is known after a period, broken into lines of at most `WIDTH` letters."""
+        lines = [parts[0]]
+        for part in parts[1:]:
+            if len(lines[-1]) + 2 + len(part) <= WIDTH:
+                lines[-1] += f"  {part}"
+            else:
+                lines.append(f"    {part}")
+        for line in lines:
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def _warn(self, warnings: Sequence[str]) -> None:
         for warning in warnings:
@@ -150,12 +167,12 @@ class ConsoleReporter(Reporter):
             self._progress.stop_task(self._task)
 
 
-def _losses(losses: dict[str, float]) -> str:
-    return "  ".join(f"{SHORT.get(name, name)} {value:.3f}" for name, value in losses.items())
+def _losses(losses: dict[str, float]) -> list[str]:
+    return [f"{SHORT.get(name, name)} {value:.3f}" for name, value in losses.items()]
 
 
-def _figures(figures: dict[str, float]) -> str:
-    return "".join(f"  {name} {value:.3f}" for name, value in figures.items())
+def _figures(figures: dict[str, float]) -> list[str]:
+    return [f"{name} {value:.3f}" for name, value in figures.items()]
 
 
 def _clock(seconds: float) -> str:
