@@ -27,11 +27,12 @@ from service.api.middleware.prefix import PrefixMiddleware
 from service.api.middleware.request import REQUEST_ID, RequestMiddleware
 from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
-from service.api.routes import access, cameras, detect, explain, health, query, verdicts
+from service.api.routes import access, cameras, detect, explain, health, query, status, verdicts
 from service.api.routes import gallery as gallery_routes
 from service.api.uploads import Uploads
 from service.console import routes as console
 from service.inference.protocols import Models
+from service.observability.errors import AnsweredErrors
 from service.observability.metrics import Metrics
 from service.resources import Resources
 from service.settings import Settings, load_settings
@@ -129,6 +130,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = metrics
+    app.state.errors = AnsweredErrors()
     app.state.lifecycle = lifecycle
     app.state.keyring = keyring
     app.state.uploads = uploads
@@ -164,6 +166,7 @@ def create_app(
         verdicts.router,
         cameras.router,
         access.router,
+        status.router,
         health.router,
         docs_page.router,
         console.router,

@@ -23,6 +23,12 @@ def context_of(connection: HTTPConnection) -> RequestContext:
     return context
 
 
+def route_of(scope: Scope) -> str:
+    """Method and template of the route of a request; it holds no id."""
+    rule = scope["state"].get("rule")
+    return "unmatched" if rule is None else f"{rule.method} {rule.path}"
+
+
 def path_of(scope: Scope) -> str:
     """The path as the routes' templates mean it: without the prefix that the application is served under."""
     path: str = scope["path"]

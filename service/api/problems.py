@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.api.context import context_of, path_of
+from service.api.context import context_of, path_of, route_of
 from service.api.error_kinds import BY_STATUS, INTERNAL, INVALID_FIELDS, KINDS, MALFORMED, ErrorKind
 from service.api.errors import FieldFault, ServiceError, as_service_error
 from service.api.schemas import FieldError, Problem
 from service.api.vehicles import FoundVehicles
+from service.observability.errors import AnsweredErrors
 from service.observability.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
@@ -38,6 +39,8 @@ async def on_error(request: Request, error: Exception) -> JSONResponse:
     known = translate(error)
     metrics: Metrics = request.app.state.metrics
     metrics.rejected(known.kind.name)
+    errors: AnsweredErrors = request.app.state.errors
+    errors.note(known.kind.name, route_of(request.scope), context_of(request).request_id)
     path = request.scope.get("root_path", "") + path_of(request.scope)
     return answer(known, path, context_of(request).request_id)
 

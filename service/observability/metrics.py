@@ -25,6 +25,7 @@ from models.decoding.tasks import FrameVehicles
 from models.detection.vehicle import VEHICLE_TYPES
 from service.inference.embedder import EmbedderState
 from service.observability.gpu import GpuCollector
+from service.observability.latency import Latency
 from service.version import VERSION
 
 # From 1 ms to 30 s: an index answers within the first, a queue at its limit fills the last.
@@ -195,6 +196,18 @@ class Metrics(ModelMetrics):
             self.stage("detect", seconds)
         for vehicle in () if frame is None else frame.vehicles:
             self._vehicles.labels(vehicle.type).inc()
+
+    def latencies(self) -> list[Latency]:
+        """The stages that requests have gone through."""
+        buckets: dict[str, list[tuple[float, int]]] = {stage: [] for stage in STAGES}
+        sums: dict[str, float] = {}
+        for sample in next(iter(self._stages.collect())).samples:
+            stage = sample.labels["stage"]
+            if sample.name.endswith("_bucket"):
+                buckets[stage].append((float(sample.labels["le"]), int(sample.value)))
+            elif sample.name.endswith("_sum"):
+                sums[stage] = sample.value
+        return [Latency.of(stage, sums[stage], found) for stage, found in buckets.items() if found[-1][1]]
 
     def request(self, method: str, route: str, status: int) -> None:
         """A request was answered; `route` is a template, never a path."""

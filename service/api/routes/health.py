@@ -19,7 +19,7 @@ from service.api.schemas import Live, Ready
 router = APIRouter(tags=["health"])
 
 
-async def _readiness(request: Request) -> Readiness:
+async def readiness_of(request: Request) -> Readiness:
     readiness: Readiness = request.app.state.readiness
     return readiness
 
@@ -32,7 +32,7 @@ async def live() -> Live:
 
 @router.get("/health/ready", summary="Whether queries can be answered", responses=responses(NOT_READY))
 async def ready(
-    request: Request, readiness: Annotated[Readiness, Depends(_readiness)], metrics: MetricsInUse
+    request: Request, readiness: Annotated[Readiness, Depends(readiness_of)], metrics: MetricsInUse
 ) -> Ready:
     """Models loaded, gallery open, and a forward pass that succeeded a short while ago.
 

@@ -4,9 +4,12 @@ import { icon, el, dialog, iconButton } from "./dom.js";
 import { emit, on } from "./events.js";
 import { gate, keyButton } from "./login.js";
 import { watchConnection } from "./connection.js";
+import * as cameras from "./cameras.js";
+import * as gallery from "./gallery.js";
 import * as search from "./search.js";
+import * as status from "./status.js";
 
-const VIEWS = [search];
+const VIEWS = [search, gallery, cameras, status];
 const main = document.getElementById("main");
 const shown = new Map();
 

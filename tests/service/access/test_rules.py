@@ -45,6 +45,7 @@ LET_IN = {
     "GET /health/ready": EVERYBODY,
     "GET /metrics": KEYS,
     "GET /access": KEYS,
+    "GET /status": KEYS,
     "GET /": EVERYBODY,
     "GET /console/{name}": EVERYBODY,
     "GET /docs": KEYS,

@@ -65,6 +65,7 @@ def test_it_has_the_routes(schema: dict[str, Any]) -> None:
         "POST /cameras/{camera_id}/calibration",
         "DELETE /cameras/{camera_id}/calibration",
         "GET /access",
+        "GET /status",
         "GET /health/live",
         "GET /health/ready",
         "GET /metrics",

@@ -32,6 +32,7 @@ ROUTES = (
     "/",
     "/console/app.js",
     "/access",
+    "/status",
     "/docs",
     "/docs/start.js",
     "/openapi.json",
