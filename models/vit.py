@@ -128,6 +128,9 @@ class Block(nn.Module):
 class VitTrunk(nn.Module):
     """Patches, positions and blocks: `[B, 3, H, W]` -> tokens, or the map `[B, d, H/patch, W/patch]`.
 
+    Linear layers start by Xavier's normal rule and positions as N(0, 1): small ViTs from nothing learn faster
+    so than from the 0.02 of large ones. The papers do not say.
+
     Args:
         config: the shape.
         image_size: (height, width) in px, multiples of the patch.
@@ -144,10 +147,10 @@ class VitTrunk(nn.Module):
         rates = [config.drop_path * i / max(1, config.depth - 1) for i in range(config.depth)]
         self.blocks = nn.ModuleList(Block(config, self.map_size, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.dim)
-        nn.init.trunc_normal_(self.positions, std=0.02)
+        nn.init.normal_(self.positions)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.xavier_normal_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from models.terminal import out
+from training.commands.classifier import classifier
 from training.commands.reranker import reranker
 from training.commands.running import (
     EMBEDDER_CONFIG,
@@ -73,6 +74,7 @@ def embedder(
 
 
 app.command()(reranker)
+app.command()(classifier)
 
 
 @app.command()
@@ -143,19 +145,22 @@ class Kind(StrEnum):
 
     embedder = "embedder"
     reranker = "reranker"
+    classifier = "classifier"
 
 
 @app.command()
 def keys(
-    kind: Annotated[Kind, typer.Argument(help="Whose configuration.", metavar="embedder|reranker")] = (
-        Kind.embedder
-    ),
+    kind: Annotated[
+        Kind, typer.Argument(help="Whose configuration.", metavar="embedder|reranker|classifier")
+    ] = (Kind.embedder),
 ) -> None:
     """List every key of a configuration: type, default and meaning."""
+    from pydantic import BaseModel
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
+    from training.config.classifier import ClassifierConfig
     from training.config.embedder import ExperimentConfig
     from training.config.files import describe
     from training.config.reranker import RerankerExperimentConfig
@@ -164,9 +169,12 @@ def keys(
     for name in ("key", "value", "default", "meaning"):
         table.add_column(name, overflow="fold", no_wrap=name == "key")
     section = ""
-    for key, value, default, meaning in describe(
-        RerankerExperimentConfig if kind is Kind.reranker else ExperimentConfig
-    ):
+    configurations: dict[Kind, type[BaseModel]] = {
+        Kind.embedder: ExperimentConfig,
+        Kind.reranker: RerankerExperimentConfig,
+        Kind.classifier: ClassifierConfig,
+    }
+    for key, value, default, meaning in describe(configurations[kind]):
         head = key.partition(".")[0] if "." in key else ""
         if head != section:
             table.add_section()

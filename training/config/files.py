@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from training.config.classifier import ClassifierConfig
 from training.config.embedder import ExperimentConfig
 from training.config.reranker import RerankerExperimentConfig
 
@@ -20,6 +21,7 @@ WIDTH = 100
 KINDS: dict[type[BaseModel], str] = {
     ExperimentConfig: "`lka-reid train keys`",
     RerankerExperimentConfig: "`lka-reid train keys reranker`",
+    ClassifierConfig: "`lka-reid train keys classifier`",
 }
 RENAMED = {"batch.pictures": "batch.images"}
 """Keys of earlier versions and what they are called now: refused with the new name."""
@@ -166,7 +168,7 @@ def _plain(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def write_config(config: ExperimentConfig | RerankerExperimentConfig) -> str:
+def write_config(config: ExperimentConfig | RerankerExperimentConfig | ClassifierConfig) -> str:
     """The whole configuration as YAML, each key with its meaning; `load_as` reads it back the same."""
     lines = [f"# Experiment {config.name}: every key that can be set, and what it means."]
     lines += _lines(config, "")

@@ -1,0 +1,1 @@
+"""The training of an image classifier: its trainer and its experiment."""
