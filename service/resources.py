@@ -21,6 +21,7 @@ from service.inference.embedder import ImageEmbedder, LocalEmbedder
 from service.inference.forward import ForwardPass, bucket_sizes, is_on_cpu, steps_for
 from service.inference.protocols import Models
 from service.observability.metrics import Metrics
+from service.retrieval.batch_enrollment import BatchEnroller
 from service.retrieval.cameras import CameraLearner
 from service.retrieval.enrollment import Enroller
 from service.retrieval.explainer import PairExplainer
@@ -40,6 +41,7 @@ class Resources:
     gallery: Gallery
     embedder: ImageEmbedder
     enroller: Enroller
+    batch_enroller: BatchEnroller
     cameras: CameraLearner
     search: TwoStageSearch
     explainer: PairExplainer
@@ -111,6 +113,7 @@ class Resources:
                 gallery=gallery,
                 embedder=embedder,
                 enroller=Enroller(embedder, gallery, limiter),
+                batch_enroller=BatchEnroller(embedder, gallery, limiter),
                 cameras=CameraLearner(embedder, gallery, limiter),
                 search=TwoStageSearch(embedder, gallery, reranker, limiter, metrics.rerank_batch),
                 explainer=explainer,

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,16 @@ class AuditError(Exception):
     """The audit log cannot be written; the message names it."""
 
 
+@dataclass(frozen=True)
+class ItemEntry:
+    """What is written of one image of a batch: as of a request that would have brought it alone."""
+
+    action: str
+    status: int
+    image_id: str | None = None
+    matches: tuple[str, ...] = ()
+
+
 @dataclass
 class AuditEntry:
     """What is written of a request: the guard begins it, a route adds what it alone knows.
@@ -49,6 +59,7 @@ class AuditEntry:
         key: whose it is; None where no key is needed.
         image_id: the image that was enrolled, looked at, explained or deleted.
         matches: image ids that a query was answered with, best first.
+        items: of a batch; each has a line of its own behind the request's.
     """
 
     action: str
@@ -57,21 +68,33 @@ class AuditEntry:
     key: ApiKey | None = None
     image_id: str | None = None
     matches: tuple[str, ...] = ()
+    items: list[ItemEntry] = field(default_factory=list)
 
-    def line(self, status: int) -> dict[str, Any]:
-        """The entry with the status code it ended with."""
+    def lines(self, status: int) -> Iterator[dict[str, Any]]:
+        """The entry with the status code it ended with, and where it was answered, those of its items."""
+        line = self._line(self.action, status, self.image_id, self.matches)
+        if self.items:
+            line["images"] = len(self.items)
+        yield line
+        if status < 400:
+            for item in self.items:
+                yield self._line(item.action, item.status, item.image_id, item.matches)
+
+    def _line(
+        self, action: str, status: int, image_id: str | None, matches: tuple[str, ...]
+    ) -> dict[str, Any]:
         line: dict[str, Any] = {
             "request_id": self.request_id,
-            "action": self.action,
+            "action": action,
             "key_id": self.key.id if self.key else None,
             "key_name": self.key.name if self.key else "anonymous",
             "client": self.client[:MAX_CLIENT],
             "status": status,
         }
-        if self.image_id is not None:
-            line["image_id"] = self.image_id
-        if self.matches:
-            line["matches"] = list(self.matches[:MAX_MATCHES])
+        if image_id is not None:
+            line["image_id"] = image_id
+        if matches:
+            line["matches"] = list(matches[:MAX_MATCHES])
         return line
 
 
@@ -138,14 +161,14 @@ class AuditLog:
                 del self._pending[0]
 
     def record(self, entry: AuditEntry, status: int) -> None:
-        """Append a request's entry, or count it where its key has had its quota of such in this minute.
+        """Append a request's lines, or count those of which its key has had its quota in this minute.
 
         Raises:
             AuditError: as `write`.
         """
-        line = entry.line(status)
-        if self._quota.admits(line):
-            self.write(line)
+        for line in entry.lines(status):
+            if self._quota.admits(line):
+                self.write(line)
 
     def summarise(self, *, early: bool = False) -> None:
         """Append a summary of what was only counted in the minutes that have ended, or until now.

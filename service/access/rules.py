@@ -31,12 +31,14 @@ class Rule:
         path: the route's template.
         needs: a scope, or how open the route is.
         action: the word for it in the audit log; None where it is not written there.
+        is_batch: whether its body holds many images.
     """
 
     method: str
     path: str
     needs: KeyScope | Open
     action: str | None = None
+    is_batch: bool = False
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +58,8 @@ ONE_CAMERA = "/cameras/{camera_id:path}"
 # In the routers' order: the first that matches counts.
 RULES = (
     Rule("POST", "/query", KeyScope.QUERY, "query"),
+    Rule("POST", "/query/batch", KeyScope.QUERY, "query-batch", is_batch=True),
+    Rule("POST", "/gallery/batch", KeyScope.ENROLL, "enroll-batch", is_batch=True),
     Rule("POST", "/detect", KeyScope.QUERY, "detect"),
     Rule("POST", "/explain", KeyScope.QUERY, "explain"),
     Rule("POST", "/gallery", KeyScope.ENROLL, "enroll"),

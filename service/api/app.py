@@ -27,7 +27,7 @@ from service.api.middleware.prefix import PrefixMiddleware
 from service.api.middleware.request import REQUEST_ID, RequestMiddleware
 from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
-from service.api.routes import access, cameras, detect, explain, health, query, status, verdicts
+from service.api.routes import access, batches, cameras, detect, explain, health, query, status, verdicts
 from service.api.routes import gallery as gallery_routes
 from service.api.uploads import Uploads
 from service.console import routes as console
@@ -82,9 +82,11 @@ def create_app(
     """
     settings = settings or load_settings()
     metrics = Metrics()
+    held = max(settings.max_held_bytes, settings.max_body_bytes)
     # A batch in the embedder waits no more; the places for those that do are left to them.
     uploads = Uploads(
-        settings.max_queue + settings.max_batch, max(settings.max_held_bytes, settings.max_body_bytes)
+        settings.max_queue + settings.max_batch,
+        held,
     )
     metrics.watch_uploads(lambda: uploads.taken)
     keyring = Keyring(KeyFile(settings.keys_path))
@@ -139,8 +141,8 @@ def create_app(
     app.add_middleware(
         UploadMiddleware,
         uploads=uploads,
-        max_bytes=settings.max_body_bytes,
-        max_seconds=settings.request_deadline_s,
+        max_bytes=(settings.max_body_bytes, min(settings.max_batch_bytes, held)),
+        max_seconds=(settings.request_deadline_s, settings.batch_deadline_s),
     )
     app.add_middleware(ParametersMiddleware, describe=lambda: app.openapi())
     app.add_middleware(Guard, settings=settings, keyring=keyring, limits=Limits.of(settings), audit=audit)
@@ -161,6 +163,7 @@ def create_app(
     for router in (
         query.router,
         detect.router,
+        batches.router,
         explain.router,
         gallery_routes.router,
         verdicts.router,

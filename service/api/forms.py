@@ -18,7 +18,7 @@ from service.api.problems import invalid_fields
 # Files stay in memory: a form is bounded before it is read (`middleware.upload`), and a disk may be full.
 MultiPartParser.spool_max_size = 2**63
 
-FILES = ("image", "candidate_image")
+FILES = ("image", "candidate_image", "images")
 
 
 def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
@@ -45,7 +45,8 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
         faults += [
             FieldFault(name, f"is text; send it as a file part, as in curl -F {name}=@car.jpg")
             for name in FILES
-            if isinstance((await request.form()).get(name), str) and name in form.model_fields
+            if name in form.model_fields
+            and any(isinstance(value, str) for value in (await request.form()).getlist(name))
         ]
         if faults:
             raise invalid_fields(faults)

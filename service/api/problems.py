@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -19,6 +20,8 @@ from service.api.schemas import FieldError, Problem
 from service.api.vehicles import FoundVehicles
 from service.observability.errors import AnsweredErrors
 from service.observability.metrics import Metrics
+
+log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 32
@@ -51,7 +54,25 @@ def answer(error: ServiceError, path: str, request_id: str) -> JSONResponse:
     headers = dict(error.headers or {})
     if kind.retry_after_s is not None:
         headers.setdefault("Retry-After", str(kind.retry_after_s))
-    problem = Problem(
+    problem = document(error, path, request_id)
+    return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
+
+
+def of_item(request: Request, error: Exception) -> Problem:
+    """The problem of one item of a batch; it is counted under its kind, as that of a request is."""
+    known = translate(error)
+    if known.kind is INTERNAL:
+        log.error("item_failed", exc_info=error)
+    metrics: Metrics = request.app.state.metrics
+    metrics.rejected(known.kind.name)
+    path = request.scope.get("root_path", "") + path_of(request.scope)
+    return document(known, path, context_of(request).request_id)
+
+
+def document(error: ServiceError, path: str, request_id: str) -> Problem:
+    """An error as a problem document of the request of this path."""
+    kind = error.kind
+    return Problem(
         type=kind.type,
         title=kind.title,
         status=kind.status,
@@ -62,7 +83,6 @@ def answer(error: ServiceError, path: str, request_id: str) -> JSONResponse:
         differs=None if error.differs is None else list(error.differs),
         **({} if error.frame is None else FoundVehicles.of(error.frame).model_dump()),
     )
-    return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
 
 
 def is_foreseen(error: Exception) -> bool:

@@ -30,12 +30,9 @@ def _without_empty(tags: object) -> object:
 ImageFile = Annotated[UploadFile, WithJsonSchema({"type": "string", "format": "binary"})]
 
 
-class EnrollForm(BaseModel):
-    """An image to be remembered, and what is known of it."""
+class EnrollFields(BaseModel):
+    """What is known of an image that is to be remembered."""
 
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
-
-    image: ImageFile = Field(description=f"the image file: {ACCEPTED}; one vehicle filling most of it")
     image_id: ImageId | None = Field(
         default=None,
         description=f"{IMAGE_ID_RULE}. Made up, sorting by time, when not given",
@@ -58,6 +55,14 @@ class EnrollForm(BaseModel):
         default=[],
         description=f"repeat the field for several; each {LABEL_RULE}; empty ones count as not given",
     )
+
+
+class EnrollForm(EnrollFields):
+    """An image to be remembered, and what is known of it."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    image: ImageFile = Field(description=f"the image file: {ACCEPTED}; one vehicle filling most of it")
     box: BoxField = None
     detect: DetectField = None
 
@@ -72,12 +77,9 @@ ProbeCamera = Annotated[
 ]
 
 
-class QueryForm(FilterFields):
-    """A probe, how to search for it, and among which images."""
+class SearchFields(FilterFields):
+    """How to search for a probe, or for each of a batch, and among which images."""
 
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
-
-    image: ImageFile = Field(description=f"the probe's image file: {ACCEPTED}")
     top_k: int = Field(
         default=10,
         ge=1,
@@ -85,14 +87,22 @@ class QueryForm(FilterFields):
         description="matches wanted; fewer come where fewer images are searched",
     )
     rerank: bool = Field(default=True, description="whether the second stage re-orders the first matches")
-    camera_id: ProbeCamera = None
-    box: BoxField = None
-    detect: DetectField = None
     verdicts: bool = Field(
         default=True,
         description="whether verdicts on this probe count: images of another vehicle are left out, those of "
         "the same come first (`POST /verdicts`)",
     )
+
+
+class QueryForm(SearchFields):
+    """A probe, how to search for it, and among which images."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    image: ImageFile = Field(description=f"the probe's image file: {ACCEPTED}")
+    camera_id: ProbeCamera = None
+    box: BoxField = None
+    detect: DetectField = None
 
 
 class Listing(FilterFields):

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from models.decoding import ImageError, decode
 from models.intake.files import reason_of
-from service.client.errors import AbandonedError, ClientError, RefusedError, ServiceUnreachableError
 from service.client.http import ServiceClient
 from service.client.outcome import Fate, NotEnrolled, Outcome
+from service.client.sending import Sender, StopError
 from service.client.sources import Upload
 
-ALL_ALIKE = frozenset({401, 403, 507})
-"""Refusals that every further image would meet: no key, the wrong one, a disk that is full."""
-
+LOOK_S = 0.05
+"""s between two looks at what is done."""
+BATCH = 32
+"""Images in one request."""
 INTERRUPTED = "interrupted"
 
 Tell = Callable[[int], None]
 
 
 def upload_all(
-    client: ServiceClient, uploads: Sequence[Upload], workers: int, tell: Tell = lambda _count: None
+    client: ServiceClient,
+    uploads: Sequence[Upload],
+    workers: int,
+    tell: Tell = lambda _count: None,
+    batch: int = BATCH,
 ) -> Outcome:
     """Enroll every upload; one that fails does not keep the others.
 
@@ -31,17 +37,13 @@ def upload_all(
     Args:
         client: of the service.
         uploads: what to enroll.
-        workers: uploads at the same time.
-        tell: called with 1 after each.
+        workers: requests at the same time.
+        tell: called with the images that are done after each request.
+        batch: images in one request at most; a service that takes no batches gets them one by one.
     """
-
-    return _each(
-        lambda upload: NotEnrolled(upload.place, *_send(client, upload)),
-        uploads,
-        workers,
-        tell,
-        client.abandon,
-    )
+    sender = Sender(client)
+    groups = [uploads[start : start + batch] for start in range(0, len(uploads), batch)]
+    return _each(sender.send, groups, workers, tell, client.abandon)
 
 
 def check_all(uploads: Sequence[Upload], workers: int, tell: Tell = lambda _count: None) -> Outcome:
@@ -53,93 +55,78 @@ def check_all(uploads: Sequence[Upload], workers: int, tell: Tell = lambda _coun
         tell: called with 1 after each.
     """
 
-    def check(upload: Upload) -> NotEnrolled:
-        try:
-            decode(upload.path.read_bytes())
-        except OSError as error:
-            return NotEnrolled(upload.place, Fate.failed, reason_of(error))
-        except ImageError as error:
-            return NotEnrolled(upload.place, Fate.failed, str(error))
-        return NotEnrolled(upload.place, Fate.enrolled, "")
+    def check(group: Sequence[Upload]) -> list[NotEnrolled]:
+        [upload] = group
+        return [_checked(upload)]
 
-    return _each(check, uploads, workers, tell, lambda: None)
+    return _each(check, [[upload] for upload in uploads], workers, tell, lambda: None)
 
 
-class _StopError(Exception):
-    """What every further image would meet."""
-
-
-def _send(client: ServiceClient, upload: Upload) -> tuple[Fate, str]:
+def _checked(upload: Upload) -> NotEnrolled:
     try:
-        answer = client.enroll(upload.path, upload.fields)
+        decode(upload.path.read_bytes())
     except OSError as error:
-        return Fate.failed, reason_of(error)
-    except AbandonedError as error:
-        return Fate.not_tried, str(error)
-    except ServiceUnreachableError as error:
-        raise _StopError(str(error)) from error
-    except RefusedError as error:
-        if error.status in ALL_ALIKE:
-            raise _StopError(str(error)) from error
-        return Fate.failed, str(error)
-    except ClientError as error:
-        return Fate.failed, str(error)
-    if answer.new:
-        return Fate.enrolled, ""
-    if answer.differs is None:
-        return Fate.failed, "its id is enrolled already; whether with this image the service does not say"
-    if "image" in answer.differs:
-        return Fate.other_image, f"another image is enrolled as {upload.image_id!r}"
-    if answer.differs:
-        return Fate.other_fields, f"enrolled with another {', '.join(answer.differs)}"
-    return Fate.already, ""
+        return NotEnrolled(upload.place, Fate.failed, reason_of(error))
+    except ImageError as error:
+        return NotEnrolled(upload.place, Fate.failed, str(error))
+    return NotEnrolled(upload.place, Fate.enrolled, "")
 
 
 def _each(
-    work: Callable[[Upload], NotEnrolled],
-    uploads: Sequence[Upload],
+    work: Callable[[Sequence[Upload]], list[NotEnrolled]],
+    groups: Sequence[Sequence[Upload]],
     workers: int,
     tell: Tell,
     abandon: Callable[[], None],
 ) -> Outcome:
-    """Do some work with every upload, a few at a time, until one ends it all or the user does."""
+    """Do some work with every group, a few at a time, until one ends it all or the user does.
+
+    Threads take the groups and keep what became of them: an interruption finds nothing half told.
+    """
     outcome = Outcome()
-    waiting = iter(uploads)
-    running: dict[Future[NotEnrolled], Upload] = {}
+    waiting = iter(groups)
+    taking = threading.Lock()
+    done: list[list[NotEnrolled]] = []
 
     def stop(reason: str) -> None:
         outcome.stopped = outcome.stopped or reason
         abandon()
 
-    def step() -> bool:
-        """Start what there is room for and see to what is done; False where nothing is under way."""
-        while outcome.stopped is None and len(running) < workers:
-            upload = next(waiting, None)
-            if upload is None:
-                break
-            running[pool.submit(work, upload)] = upload
-        if not running:
-            return False
-        for done in wait(running, return_when=FIRST_COMPLETED).done:
-            upload = running.pop(done)
+    def serve() -> None:
+        while outcome.stopped is None:
+            with taking:
+                group = next(waiting, None)
+            if group is None:
+                return
             try:
-                outcome.extend([done.result()])
-            except _StopError as error:
-                outcome.add(upload.place, Fate.failed, str(error))
+                done.append(work(group))
+            except StopError as error:
+                done.append(error.done)
                 stop(str(error))
-            tell(1)
-        return True
 
+    told = 0
     with ThreadPoolExecutor(workers) as pool:
+        serving: list[Future[None]] = []
         while True:
             try:
-                if not step():
+                while len(serving) < workers:
+                    serving.append(pool.submit(serve))
+                is_over = not wait(serving, timeout=LOOK_S).not_done
+                while told < len(done):
+                    told += 1
+                    tell(len(done[told - 1]))
+                if is_over:
                     break
             except KeyboardInterrupt:
                 if outcome.stopped == INTERRUPTED:
                     raise
                 stop(INTERRUPTED)
                 outcome.stopped = INTERRUPTED
-    for upload in waiting:
-        outcome.add(upload.place, Fate.not_tried, "")
+    for future in serving:
+        future.result()
+    for entries in done:
+        outcome.extend(entries)
+    for group in waiting:
+        for upload in group:
+            outcome.add(upload.place, Fate.not_tried, "")
     return outcome

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from models.intake.files import reason_of, why_unreadable
 from models.intake.folder import find_images
-from service.client.bulk_enroll import ALL_ALIKE
 from service.client.errors import AbandonedError, ClientError, RefusedError, ServiceUnreachableError
 from service.client.http import ServiceClient
+from service.client.sending import ALL_ALIKE
 
 
 @dataclass

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +94,11 @@ class ServiceClient:
         """End all waits, in whatever thread, by AbandonedError; what is being answered is not disturbed."""
         self._abandoned.set()
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether `abandon` was called."""
+        return self._abandoned.is_set()
+
     def ready(self) -> dict[str, Any]:
         """What `GET /health/ready` says."""
         return self._document(self._send("GET", "/health/ready"), "status")
@@ -136,6 +142,40 @@ class ServiceClient:
                 return
             after = {"after": str(page["next"])}
             left = None if left is None else left - len(page["records"])
+
+    def enroll_many(
+        self, images: Sequence[bytes], fields: Sequence[Mapping[str, str | list[str]]]
+    ) -> list[Enrolled | RefusedError] | None:
+        """Enroll image files by one request; what became of each. None where the service takes no batches.
+
+        Without an answer it is sent again, too, as single images are.
+
+        Raises:
+            AbandonedError: see `abandon`.
+        """
+        files = [("images", ("image", image)) for image in images]
+        data = {"items": json.dumps([dict(each) for each in fields])}
+        answer = self._persist(
+            lambda: self._send("POST", "/gallery/batch", data=data, files=files), unanswered=True
+        )
+        if answer.status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+            return None
+        items = self._document(answer, "items")["items"]
+        if not isinstance(items, list) or len(items) != len(images):
+            raise RefusedError(answer.status, self._not_ours(answer.status))
+        return [self._item(item) for item in items]
+
+    def _item(self, item: object) -> Enrolled | RefusedError:
+        """What a batch's answer says of one image."""
+        status = item.get("status") if isinstance(item, dict) else None
+        if not isinstance(item, dict) or not isinstance(status, int):
+            raise RefusedError(200, self._not_ours(200))
+        if status < 300:
+            return Enrolled(new=True)
+        error = self._refusal(Answer(status, {}, json.dumps(item.get("problem")).encode()))
+        if status == httpx.codes.CONFLICT:
+            return Enrolled(new=False, differs=error.differs)
+        return error
 
     def cameras(self) -> dict[str, Any]:
         """What `GET /cameras` says."""

@@ -47,7 +47,10 @@ def enroll(
     outside: Annotated[
         bool, typer.Option("--outside", help="Let manifests name files that are not below their folder.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Uploads at the same time.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Requests at the same time.")] = 4,
+    batch: Annotated[
+        int, typer.Option(min=1, max=256, help="Images in a request, where the service takes several.")
+    ] = 32,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and decode everything, and send nothing.")
     ] = False,
@@ -76,7 +79,7 @@ def enroll(
     try:
         with err.status("Looking for images"):
             sources = find_uploads(paths, options)
-        outcome = _carry_out(sources.uploads, url, key, workers, dry_run=dry_run)
+        outcome = _carry_out(sources.uploads, url, key, workers, batch, dry_run=dry_run)
     except (SourceError, ClientError) as error:
         raise CommandError(str(error)) from None
     outcome.extend(sources.not_enrolled)
@@ -97,7 +100,9 @@ def enroll(
         raise typer.Exit(1)
 
 
-def _carry_out(uploads: list[Upload], url: str, key: str | None, workers: int, *, dry_run: bool) -> Outcome:
+def _carry_out(
+    uploads: list[Upload], url: str, key: str | None, workers: int, batch: int, *, dry_run: bool
+) -> Outcome:
     """Send or, in a dry run, check everything, under a progress bar."""
     from service.client.bulk_enroll import check_all, upload_all
     from service.client.http import ServiceClient
@@ -115,5 +120,7 @@ def _carry_out(uploads: list[Upload], url: str, key: str | None, workers: int, *
                 bar.advance(task, done)
 
             return (
-                check_all(uploads, workers, tell) if dry_run else upload_all(client, uploads, workers, tell)
+                check_all(uploads, workers, tell)
+                if dry_run
+                else upload_all(client, uploads, workers, tell, batch)
             )

@@ -106,8 +106,8 @@ class Batcher:
         on_batch: Callable[[int, float], None] = lambda _images, _seconds: None,
         on_lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
+        self.max_batch = max_batch
         self._forward = forward
-        self._max_batch = max_batch
         self._max_wait_s = max_wait_s
         self._max_queue = max_queue
         self._on_batch = on_batch
@@ -243,7 +243,7 @@ class Batcher:
                     self._changed.wait()
                 while self._waiting and not self._is_due():
                     self._changed.wait(self._waiting[0].queued_at + self._max_wait_s - time.monotonic())
-                taken = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
+                taken = [self._waiting.popleft() for _ in range(min(self.max_batch, len(self._waiting)))]
                 ended = not self._alive or (self._closing and self._expected == 0 and not taken)
             wanted = [item for item in taken if item.future.set_running_or_notify_cancel()]
             batch = [item for item in wanted if not item.drop_if_expired()]
@@ -253,7 +253,7 @@ class Batcher:
 
     def _is_due(self) -> bool:
         return (
-            len(self._waiting) >= self._max_batch
+            len(self._waiting) >= self.max_batch
             or self._expected == 0
             or time.monotonic() >= self._waiting[0].queued_at + self._max_wait_s
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,9 +17,11 @@ from models.inputspec import InputSpec
 from service.inference.batcher import Batcher
 from service.inference.fatal_errors import STALL_S
 from service.inference.forward import Features
-from service.inference.request import Expired
+from service.inference.request import Expired, Overloaded
 
 WATCH_S = 1.0
+ROOM_S = 0.01
+"""s after which an image of a batch looks again for a place."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class EmbeddedImage:
     decode_s: float
     queue_s: float
     embed_s: float
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Stage -> s."""
+        return {"decode": self.decode_s, "queue": self.queue_s, "embed": self.embed_s}
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,17 @@ class ImageEmbedder(Protocol):
             DeadLetterError: the image ends whatever worker takes it.
         """
 
+    async def embed_many(self, images: Sequence[bytes], deadline: float) -> list[EmbeddedImage | Exception]:
+        """Embed image files; what became of each, in their order. None of them harms another.
+
+        The exceptions are those that `embed` raises. Where there is no place an image waits for one: a batch
+        takes as many as are embedded at the same time and leaves the others to single images.
+
+        Args:
+            images: the image files, one or more.
+            deadline: as for `embed`; images that are embedded by then are answered.
+        """
+
     def state(self) -> EmbedderState:
         """What is known of it now; at once."""
 
@@ -104,6 +123,8 @@ class LocalEmbedder:
         self._spec = spec
         self._pool = pool
         self._runtime = runtime
+        # A batch in the embedder and one being decoded.
+        self._batches = asyncio.Semaphore(2 * batcher.max_batch)
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -128,6 +149,23 @@ class LocalEmbedder:
             except TimeoutError:
                 raise Expired("the deadline passed before the image was embedded") from None
         return EmbeddedImage(embedded.features, decode_s, embedded.queue_s, embedded.embed_s)
+
+    async def embed_many(self, images: Sequence[bytes], deadline: float) -> list[EmbeddedImage | Exception]:
+        """See `ImageEmbedder.embed_many`."""
+        return list(await asyncio.gather(*(self._outcome(data, deadline) for data in images)))
+
+    async def _outcome(self, data: bytes, deadline: float) -> EmbeddedImage | Exception:
+        """What becomes of an image that may wait for a place."""
+        async with self._batches:
+            while True:
+                try:
+                    return await self.embed(data, deadline)
+                except Overloaded as error:
+                    if time.monotonic() + ROOM_S >= deadline:
+                        return error
+                except Exception as error:
+                    return error
+                await asyncio.sleep(ROOM_S)
 
     def state(self) -> EmbedderState:
         """See `ImageEmbedder.state`."""

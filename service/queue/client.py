@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from typing import Any
 
@@ -13,13 +13,19 @@ import structlog
 from redis.asyncio import Redis
 
 from service.inference.embedder import EmbeddedImage, EmbedderState
+from service.inference.forward import EmbeddingError
 from service.inference.request import Expired, Overloaded, WorkerStoppedError
 from service.queue import codec, scripts
 from service.queue.connection import connect_as_set, failures_named
-from service.queue.errors import DeadLetterError, ForeignBundleError, QueueUnavailableError
+from service.queue.errors import (
+    DeadLetterError,
+    ForeignBundleError,
+    QueueUnavailableError,
+    SplitBatchError,
+)
 from service.queue.keys import GROUP, Keys
-from service.queue.overview import Overview, Watch
-from service.queue.stream import DEAD_LETTERS_KEPT, DEAD_LETTERS_MS
+from service.queue.overview import Overview, Watch, state_without_redis
+from service.queue.stream import BATCH, DEAD_LETTERS_KEPT, DEAD_LETTERS_MS, ONE
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,6 +35,8 @@ POLL_S = 0.5
 ANSWERS_AT_ONCE = 64
 GUILTY = 2
 """Workers that end over an image until its deadline, for it to be a dead letter: the second had it alone."""
+Outcome = EmbeddedImage | list[EmbeddedImage | Exception]
+"""What a request is answered with: an image's features, or what became of each of a batch."""
 UNWATCHED = QueueUnavailableError("Redis was not reached yet")
 
 
@@ -66,7 +74,7 @@ class QueueClient:
         self._watch = Watch(self._redis, self._keys, fingerprint)
 
         self._numbers = count()
-        self._waiting: dict[bytes, asyncio.Future[EmbeddedImage]] = {}
+        self._waiting: dict[bytes, asyncio.Future[Outcome]] = {}
         self._overview: Overview | QueueUnavailableError = UNWATCHED
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,14 +98,43 @@ class QueueClient:
 
     async def embed(self, data: bytes, deadline: float, trace: str) -> EmbeddedImage:
         """See `ImageEmbedder.embed`; `trace` is the HTTP request's id, for the worker's log."""
+        outcome = await self._ask(data, ONE, deadline, trace)
+        if isinstance(outcome, list):
+            raise EmbeddingError("a worker answered a batch to one image")
+        return outcome
+
+    async def embed_many(
+        self, images: Sequence[bytes], deadline: float, trace: str
+    ) -> list[EmbeddedImage | Exception]:
+        """See `ImageEmbedder.embed_many`: one entry and one answer.
+
+        Where a worker ended with the batch in hand, its images are sent one by one: the one that ended it
+        ends no other's answer.
+
+        Raises:
+            Exception: what `embed` raises, where it concerns all of them.
+        """
+        if not images:
+            return []
+        try:
+            outcome = await self._ask(codec.pack(images), BATCH, deadline, trace)
+        except (SplitBatchError, DeadLetterError):
+            singly = (self.embed(data, deadline, trace) for data in images)
+            found = await asyncio.gather(*singly, return_exceptions=True)
+            return [one if isinstance(one, EmbeddedImage) else _failure(one) for one in found]
+        if not isinstance(outcome, list) or len(outcome) != len(images):
+            raise EmbeddingError(f"a worker did not answer each of a batch of {len(images)} images")
+        return outcome
+
+    async def _ask(self, data: bytes, kind: bytes, deadline: float, trace: str) -> Outcome:
         self._check()
         if len(self._waiting) >= self._places:
             raise self._overloaded()
         request = b"%x" % next(self._numbers)
-        answer: asyncio.Future[EmbeddedImage] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[request] = answer
         # A task of its own: who hangs up now must still be able to take the request back.
-        admission = asyncio.create_task(self._put(request, data, deadline, trace))
+        admission = asyncio.create_task(self._put(request, data, kind, deadline, trace))
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 await asyncio.shield(admission)
@@ -116,27 +153,9 @@ class QueueClient:
         """See `ImageEmbedder.state`; at most a second or so old."""
         seen = self._overview
         if isinstance(seen, QueueUnavailableError):
-            return EmbedderState(
-                fault=str(seen),
-                runtime="redis",
-                workers=0,
-                depth=len(self._waiting),
-                oldest_s=0.0,
-                forward_age_s=None,
-                last_failed=False,
-                queue_up=False,
-            )
+            return state_without_redis(str(seen), len(self._waiting))
         fault = self._fault(seen)
-        return EmbedderState(
-            fault=None if fault is None else str(fault),
-            runtime=",".join(sorted({worker.runtime for worker in seen.workers})) or "redis",
-            workers=len(seen.workers),
-            depth=seen.depth,
-            oldest_s=seen.oldest_s,
-            forward_age_s=seen.forward_age_s,
-            last_failed=False,
-            dead_letters=seen.dead_letters,
-        )
+        return seen.state(None if fault is None else str(fault))
 
     def _check(self) -> None:
         """Refuse at once where nobody would answer.
@@ -170,7 +189,7 @@ class QueueClient:
     def _overloaded(self) -> Overloaded:
         return Overloaded(f"all {self._places} places for waiting images are taken")
 
-    async def _put(self, request: bytes, data: bytes, deadline: float, trace: str) -> bytes:
+    async def _put(self, request: bytes, data: bytes, kind: bytes, deadline: float, trace: str) -> bytes:
         """Take a place; the entry's id.
 
         Raises:
@@ -180,7 +199,10 @@ class QueueClient:
         with failures_named():
             outcome, *rest = await self._admit(
                 keys=[self._keys.requests, self._keys.bundle],
-                args=[self._fingerprint, self._places, request, self._answers, milliseconds, trace, data],
+                args=[
+                    *(self._fingerprint, self._places, request, self._answers),
+                    *(milliseconds, trace, data, kind),
+                ],
             )
         if outcome == b"full":
             raise self._overloaded()
@@ -281,6 +303,13 @@ class QueueClient:
         task = asyncio.create_task(work)
         self._tidying.add(task)
         task.add_done_callback(self._tidying.discard)
+
+
+def _failure(outcome: BaseException) -> Exception:
+    """A single image's exception; a cancellation is all of theirs."""
+    if isinstance(outcome, Exception):
+        return outcome
+    raise outcome
 
 
 def _client(redis: Redis) -> Any:

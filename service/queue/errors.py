@@ -26,5 +26,9 @@ class DeadLetterError(Exception):
         return cls(f"{workers} workers ended with this image in hand; it is dead letter {entry}")
 
 
+class SplitBatchError(Exception):
+    """A worker ended with a batch in hand: its images are to be sent one by one, so that one harms none."""
+
+
 class RedisUrlError(ValueError):
     """The URL of Redis does not read; the message does not repeat it, for its password's sake."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from service.inference.embedder import EmbedderState
 from service.queue import scripts
 from service.queue.connection import failures_named
 from service.queue.keys import Keys
@@ -65,6 +66,33 @@ class Overview:
     dead_letters: int
     workers: tuple[WorkerEntry, ...]
     forward_age_s: float | None
+
+    def state(self, fault: str | None) -> EmbedderState:
+        """As a service sees its embedder; `fault` says why none would answer it."""
+        return EmbedderState(
+            fault=fault,
+            runtime=",".join(sorted({worker.runtime for worker in self.workers})) or "redis",
+            workers=len(self.workers),
+            depth=self.depth,
+            oldest_s=self.oldest_s,
+            forward_age_s=self.forward_age_s,
+            last_failed=False,
+            dead_letters=self.dead_letters,
+        )
+
+
+def state_without_redis(fault: str, depth: int) -> EmbedderState:
+    """The state of an embedder whose Redis does not answer, with so many images that wait for it."""
+    return EmbedderState(
+        fault=fault,
+        runtime="redis",
+        workers=0,
+        depth=depth,
+        oldest_s=0.0,
+        forward_age_s=None,
+        last_failed=False,
+        queue_up=False,
+    )
 
 
 class Watch:

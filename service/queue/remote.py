@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -51,6 +51,12 @@ class RemoteEmbedder:
         """See `ImageEmbedder.embed`."""
         trace = str(structlog.contextvars.get_contextvars().get("request_id", ""))
         work = self._client.embed(data, deadline, trace)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def embed_many(self, images: Sequence[bytes], deadline: float) -> list[EmbeddedImage | Exception]:
+        """See `ImageEmbedder.embed_many`."""
+        trace = str(structlog.contextvars.get_contextvars().get("request_id", ""))
+        work = self._client.embed_many(images, deadline, trace)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def state(self) -> EmbedderState:

@@ -19,12 +19,13 @@ local function whole(number) return string.format('%.0f', number) end
 ADMIT = (
     NOW
     + """
--- KEYS requests, bundle; ARGV fingerprint, places, request, answers' key, ms until the deadline, trace, image
+-- KEYS requests, bundle; ARGV fingerprint, places, request, answers' key, ms until the deadline, trace,
+-- image or batch, which of them
 local bundle = redis.call('GET', KEYS[2])
 if bundle ~= ARGV[1] then return {'foreign', bundle} end
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then return {'full'} end
 local id = redis.call('XADD', KEYS[1], '*', 'request', ARGV[3], 'answers', ARGV[4], 'fingerprint', ARGV[1],
-  'deadline', whole(now() + tonumber(ARGV[5])), 'trace', ARGV[6], 'image', ARGV[7])
+  'deadline', whole(now() + tonumber(ARGV[5])), 'trace', ARGV[6], 'image', ARGV[7], 'kind', ARGV[8])
 return {'admitted', id}
 """
 )

@@ -13,6 +13,8 @@ from service.queue import scripts
 from service.queue.connection import failures_named
 from service.queue.keys import GROUP, Keys
 
+ONE, BATCH = b"one", b"batch"
+"""What an entry holds: an image, or several."""
 ANSWERS_KEPT_MS = 60_000
 """ms that answers wait for a service that has gone."""
 DEAD_LETTERS_KEPT = 20
@@ -32,8 +34,9 @@ class Delivery:
         fingerprint: of the bundle that is to embed it.
         deadline_ms: ms since 1970 by Redis' clock.
         trace: the id of the HTTP request, for the logs.
-        image: the image file.
+        image: the image file; of a batch, the files as `codec.pack` makes them.
         deliveries: how often it was handed to a worker, this time included.
+        is_batch: whether it is one.
     """
 
     entry: str
@@ -44,6 +47,7 @@ class Delivery:
     trace: str
     image: bytes
     deliveries: int
+    is_batch: bool = False
 
     @classmethod
     def of(cls, entry: bytes, fields: Mapping[bytes, bytes], deliveries: int) -> Delivery:
@@ -57,6 +61,7 @@ class Delivery:
             trace=fields[b"trace"].decode(),
             image=fields[b"image"],
             deliveries=deliveries,
+            is_batch=fields.get(b"kind") == BATCH,
         )
 
     @property

@@ -71,6 +71,26 @@ class BatchedReranker:
         """
         return self._coalescer(candidate_list)
 
+    def distances_many(self, lists: Sequence[CandidateList]) -> list[list[float] | Exception]:
+        """As `distances`, for the lists of a batch: a forward pass for each `MAX_BATCH` of them.
+
+        A list that the second stage fails on gets the error in its place.
+        """
+        found: list[list[float] | Exception] = []
+        for start in range(0, len(lists), MAX_BATCH):
+            group = lists[start : start + MAX_BATCH]
+            try:
+                found += self._distances(group)
+            except RerankError as error:
+                found += [error] if len(group) == 1 else [self._single(each) for each in group]
+        return found
+
+    def _single(self, candidate_list: CandidateList) -> list[float] | Exception:
+        try:
+            return self.distances(candidate_list)
+        except RerankError as error:
+            return error
+
     def _distances(self, lists: Sequence[CandidateList]) -> Sequence[list[float] | Exception]:
         try:
             rows = self._forward(lists)

@@ -9,8 +9,11 @@ from anyio import CapacityLimiter, to_thread
 
 from index import DuplicateImageError, Enrollment, Gallery, Record, UnknownImageError
 from models.decoding.formats import media_type
+from service.inference.coalescing import Coalescer
 from service.inference.embedder import EmbeddedImage, ImageEmbedder
 
+GROUP = 64
+"""Concurrent enrollments that share a transaction, and its wait for the disk, at most."""
 FIELDS = ("vehicle_id", "camera_id", "captured_at", "view", "vehicle_type", "tags")
 
 
@@ -48,6 +51,9 @@ class AlreadyEnrolledError(DuplicateImageError):
 class Enroller:
     """Puts images into a gallery.
 
+    An enrollment that comes alone gets a transaction of its own, at once; those that come during one share
+    the next. Where one of them cannot be made, each is tried alone.
+
     Args:
         embedder: images to features.
         gallery: where they go.
@@ -58,6 +64,7 @@ class Enroller:
         self._embedder = embedder
         self._gallery = gallery
         self._limiter = limiter
+        self._committed: Coalescer[Enrollment, Record] = Coalescer("enrollment", gallery.enroll_many, GROUP)
 
     async def enroll(
         self, data: bytes, description: Description, deadline: float
@@ -72,21 +79,9 @@ class Enroller:
         if differs is not None:
             raise AlreadyEnrolledError(description.image_id, differs)
         image = await self._embedder.embed(data, deadline)
-        enrollment = Enrollment(
-            image_id=description.image_id,
-            vehicle_id=description.vehicle_id,
-            camera_id=description.camera_id,
-            captured_at=description.captured_at,
-            view=description.view,
-            vehicle_type=description.vehicle_type,
-            tags=description.tags,
-            descriptor=image.features.descriptor,
-            strips=image.features.strips,
-            image=data,
-            media_type=media_type(data),
-        )
+        enrollment = enrollment_of(data, description, image)
         try:
-            record = await to_thread.run_sync(self._gallery.enroll, enrollment, limiter=self._limiter)
+            record = await to_thread.run_sync(self._committed, enrollment, limiter=self._limiter)
         except DuplicateImageError as error:
             # Another request was first.
             differs = await self.differences(data, description)
@@ -98,19 +93,38 @@ class Enroller:
 
         A field that was not sent does not differ.
         """
-        return await to_thread.run_sync(self._differences, data, description, limiter=self._limiter)
+        return await to_thread.run_sync(differences, self._gallery, data, description, limiter=self._limiter)
 
     async def record(self, image_id: str) -> Record:
         """What is known of an enrolled image. Raises UnknownImageError."""
         return await to_thread.run_sync(self._gallery.get, image_id, limiter=self._limiter)
 
-    def _differences(self, data: bytes, description: Description) -> tuple[str, ...] | None:
-        try:
-            record = self._gallery.get(description.image_id)
-            image, _ = self._gallery.image(description.image_id)
-        except UnknownImageError:
-            return None
-        fields = (
-            name for name in FIELDS if (sent := getattr(description, name)) and sent != getattr(record, name)
-        )
-        return (*(("image",) if image != data else ()), *fields)
+
+def differences(gallery: Gallery, data: bytes, description: Description) -> tuple[str, ...] | None:
+    """What of an enrollment is not as enrolled already; None where its id is not enrolled."""
+    try:
+        record = gallery.get(description.image_id)
+        image, _ = gallery.image(description.image_id)
+    except UnknownImageError:
+        return None
+    fields = (
+        name for name in FIELDS if (sent := getattr(description, name)) and sent != getattr(record, name)
+    )
+    return (*(("image",) if image != data else ()), *fields)
+
+
+def enrollment_of(data: bytes, description: Description, image: EmbeddedImage) -> Enrollment:
+    """An embedded image as the gallery takes it."""
+    return Enrollment(
+        image_id=description.image_id,
+        vehicle_id=description.vehicle_id,
+        camera_id=description.camera_id,
+        captured_at=description.captured_at,
+        view=description.view,
+        vehicle_type=description.vehicle_type,
+        tags=description.tags,
+        descriptor=image.features.descriptor,
+        strips=image.features.strips,
+        image=data,
+        media_type=media_type(data),
+    )

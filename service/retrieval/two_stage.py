@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 
-from index import ALL, Applied, Filter, Gallery, Match, Verdict, digest_of
+from index import ALL, Applied, Filter, Found, Gallery, Match, Verdict, digest_of
 from models.protocols import Reranker
-from service.inference.embedder import ImageEmbedder
+from service.inference.embedder import EmbeddedImage, ImageEmbedder
 from service.inference.forward import Features
 from service.retrieval.batched_reranker import BatchedReranker, CandidateList
-from service.retrieval.batched_search import BatchedSearch
+from service.retrieval.batched_search import MAX_BATCH, BatchedSearch
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,38 @@ class TwoStageSearch:
             verdicts,
             limiter=self._limiter,
         )
-        before = {"decode": image.decode_s, "queue": image.queue_s, "embed": image.embed_s}
-        return replace(ranking, seconds=before | ranking.seconds)
+        return replace(ranking, seconds=image.seconds | ranking.seconds)
+
+    async def query_many(
+        self,
+        probes: Sequence[tuple[bytes, str | None]],
+        *,
+        top_k: int,
+        rerank: bool,
+        deadline: float,
+        where: Filter = ALL,
+        verdicts: bool = True,
+    ) -> list[Ranking | Exception]:
+        """As `query`, for image files and their cameras; what became of each, in their order.
+
+        A pass over the gallery serves as many probes as `BatchedSearch` would let share one. No probe harms
+        another; the exceptions are those that `query` raises for one. `search` and `rerank` are the batch's
+        seconds divided by its probes.
+
+        Raises:
+            InvalidFilterError, GalleryDamagedError, GalleryClosedError: of all of them.
+        """
+        images = await self._embedder.embed_many([data for data, _ in probes], deadline)
+        embedded = [
+            _Probe(image.features, camera_id, digest_of(data))
+            for (data, camera_id), image in zip(probes, images, strict=True)
+            if isinstance(image, EmbeddedImage)
+        ]
+        ranked = await to_thread.run_sync(
+            self._rank_many, embedded, top_k, rerank, where, verdicts, limiter=self._limiter
+        )
+        left = iter(ranked)
+        return [_timed(next(left), image) if isinstance(image, EmbeddedImage) else image for image in images]
 
     def _rank(
         self,
@@ -134,54 +164,142 @@ class TwoStageSearch:
     ) -> Ranking:
         reranker = self._reranker if rerank and probe.strips is not None else None
         started = time.monotonic()
-        verdicts = self._gallery.verdicts.of(digest) if respects else ()
-        ruled_out = {verdict.record_id for verdict in verdicts if verdict.kind == "different"}
-        confirmed = {verdict.record_id for verdict in verdicts if verdict.kind == "same"}
+        judged = self._judged(digest, respects)
         candidates = 0 if reranker is None else reranker.candidates
         # The strips come with the matches, as of one moment: an image that is deleted, or deleted and
         # enrolled anew, between the stages is ranked as the one that was found.
         found = self._nearest(
             probe.descriptor,
-            max(top_k, candidates) + len(ruled_out),
+            max(top_k, candidates) + judged.spare,
             where=where,
-            strips=candidates + len(ruled_out) if candidates else 0,
+            strips=candidates + judged.spare if candidates else 0,
             camera_id=camera_id,
         )
         size = self._gallery.count()
         searched = time.monotonic()
-        left = [match for match in found if match.record_id not in ruled_out]
-        distances = [] if reranker is None else _distances(reranker, probe, left[:candidates])
+        candidate_list = None if reranker is None else _candidate_list(probe, judged.left(found)[:candidates])
+        scores = [] if reranker is None or candidate_list is None else reranker.distances(candidate_list)
+        ranking = judged.ranking(found, scores, candidates, top_k, size)
+        spent = {"search": searched - started, "rerank": time.monotonic() - searched if reranker else 0.0}
+        return replace(ranking, seconds=spent)
+
+    def _rank_many(
+        self, probes: Sequence[_Probe], top_k: int, rerank: bool, where: Filter, respects: bool
+    ) -> list[Ranking | Exception]:
+        if not probes:
+            return []
+        reranker = self._reranker if rerank and probes[0].features.strips is not None else None
+        started = time.monotonic()
+        candidates = 0 if reranker is None else reranker.candidates
+        judged = [self._judged(probe.digest, respects) for probe in probes]
+        spare = max(each.spare for each in judged)
+        found: list[Found] = []
+        for start in range(0, len(probes), MAX_BATCH):
+            part = probes[start : start + MAX_BATCH]
+            found += self._gallery.search(
+                np.stack([probe.features.descriptor for probe in part]),
+                max(top_k, candidates) + spare,
+                where=where,
+                strips=candidates + spare if candidates else 0,
+                cameras=[probe.camera_id for probe in part],
+            )
+        size = self._gallery.count()
+        searched = time.monotonic()
+        scores: list[list[float] | Exception] = [[] for _ in probes]
+        if reranker is not None:
+            lists = [
+                _candidate_list(probe.features, of.left(one)[:candidates])
+                for probe, of, one in zip(probes, judged, found, strict=True)
+            ]
+            rows = iter(reranker.distances_many([each for each in lists if each is not None]))
+            scores = [[] if each is None else next(rows) for each in lists]
+        reranked = time.monotonic() - searched if reranker else 0.0
+        seconds = {"search": (searched - started) / len(probes), "rerank": reranked / len(probes)}
+        return [
+            row
+            if isinstance(row, Exception)
+            else replace(of.ranking(one, row, candidates, top_k, size), seconds=seconds)
+            for of, one, row in zip(judged, found, scores, strict=True)
+        ]
+
+    def _judged(self, digest: str, respects: bool) -> _Judged:
+        return _Judged(digest, tuple(self._gallery.verdicts.of(digest)) if respects else ())
+
+
+def _timed(outcome: Ranking | Exception, image: EmbeddedImage) -> Ranking | Exception:
+    """A ranking with where the time went before it."""
+    if isinstance(outcome, Exception):
+        return outcome
+    return replace(outcome, seconds=image.seconds | outcome.seconds)
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """A probe that was embedded."""
+
+    features: Features
+    camera_id: str | None
+    digest: str
+
+
+class _Judged:
+    """A probe's verdicts, and what they make of its matches."""
+
+    def __init__(self, digest: str, verdicts: tuple[Verdict, ...]) -> None:
+        self._digest = digest
+        self._verdicts = verdicts
+        self._ruled_out = {verdict.record_id for verdict in verdicts if verdict.kind == "different"}
+        self._confirmed = {verdict.record_id for verdict in verdicts if verdict.kind == "same"}
+
+    @property
+    def spare(self) -> int:
+        """Matches that may have to be left out."""
+        return len(self._ruled_out)
+
+    def left(self, found: Found) -> list[Match]:
+        """The matches that are not left out."""
+        return [match for match in found if match.record_id not in self._ruled_out]
+
+    def ranking(
+        self, found: Found, scores: Sequence[float], candidates: int, top_k: int, size: int
+    ) -> Ranking:
+        """The matches in their final places; `scores` are of the first `candidates` that have strips."""
+        left = self.left(found)
+        distances = _placed(left[:candidates], scores)
         # Sorting keeps the order of those that are alike.
         ranked = sorted(
-            order_matches(left, distances), key=lambda each: each.match.record_id not in confirmed
+            order_matches(left, distances), key=lambda each: each.match.record_id not in self._confirmed
         )
-        ended = time.monotonic()
         return Ranking(
             ranked[:top_k],
-            reranked=any(distance is not None for distance in distances),
+            reranked=bool(scores),
             gallery_size=size,
             searched=found.searched,
             normalisation=found.normalisation,
-            probe=digest,
-            verdicts=verdicts,
-            seconds={"search": searched - started, "rerank": ended - searched if reranker else 0.0},
+            probe=self._digest,
+            verdicts=self._verdicts,
+            seconds={},
         )
 
 
-def _distances(reranker: BatchedReranker, probe: Features, candidates: list[Match]) -> list[float | None]:
-    """The second stage's distance of each candidate; None for one without strips."""
-    scored = [place for place, match in enumerate(candidates) if match.strips is not None]
-    distances: list[float | None] = [None] * len(candidates)
+def _candidate_list(probe: Features, candidates: Sequence[Match]) -> CandidateList | None:
+    """What the second stage compares; None where there is nothing."""
+    scored = [match for match in candidates if match.strips is not None]
     if not scored or probe.strips is None:
-        return distances
-    candidate_list = CandidateList(
+        return None
+    return CandidateList(
         probe.strips,
-        np.stack([match.strips for match in candidates if match.strips is not None]),
-        np.array([candidates[place].similarity for place in scored], dtype=np.float32),
+        np.stack([match.strips for match in scored if match.strips is not None]),
+        np.array([match.similarity for match in scored], dtype=np.float32),
     )
-    for place, distance in zip(scored, reranker.distances(candidate_list), strict=True):
-        distances[place] = distance
-    return distances
+
+
+def _placed(candidates: Sequence[Match], scores: Sequence[float]) -> list[float | None]:
+    """The second stage's distance of each candidate; None for one without strips."""
+    if not scores:
+        return [None] * len(candidates)
+    left = iter(scores)
+    return [None if match.strips is None else next(left) for match in candidates]
 
 
 def order_matches(found: Sequence[Match], distances: Sequence[float | None]) -> list[Ranked]:

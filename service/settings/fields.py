@@ -135,6 +135,12 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=10 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of an image that is accepted"
     )
+    max_batch_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="bytes of a whole request with a batch of images",
+    )
     max_held_bytes: int = Field(
         default=256 * 1024 * 1024,
         ge=1024,
@@ -176,6 +182,12 @@ class Settings(BaseSettings):
         le=3600,
         description="s from a request's arrival until it is embedded; then it is dropped. When not set, 30, "
         "and 5 with Redis",
+    )
+    batch_deadline_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="s from a batch's arrival until its images are embedded; those that are not are dropped",
     )
     ready_max_age_s: float = Field(
         default=30.0,

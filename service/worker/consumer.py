@@ -24,6 +24,7 @@ from service.queue.errors import (
     ForeignBundleError,
     MissingGroupError,
     QueueUnavailableError,
+    SplitBatchError,
 )
 from service.queue.stream import Delivery, Leftover, RequestStream
 from service.worker.metrics import WorkerMetrics
@@ -33,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 READ_WAIT_S = 0.5
 BACKOFF_S = 0.2
+BATCH_MARGIN_S = 0.5
+"""s before its deadline at which a batch is answered as far as it is embedded."""
+FORESEEN = (ImageError, Expired, EmbeddingError, ForeignBundleError)
 
 
 class WorkerFailedError(Exception):
@@ -195,17 +199,22 @@ class Consumer:
                 self._fail(error)
                 return
             outcome = error
-            if not isinstance(error, ImageError | Expired | EmbeddingError | ForeignBundleError):
+            if not isinstance(error, FORESEEN):
                 log.exception("request_failed", entry=delivery.entry)
                 outcome = EmbeddingError("the worker failed on this image")
-        if isinstance(outcome, EmbeddedImage):
+        if isinstance(outcome, list):
+            answer = codec.encode_batch(delivery.request, outcome)
+        elif isinstance(outcome, EmbeddedImage):
             answer = codec.encode_features(delivery.request, outcome)
         else:
             answer = codec.encode_error(delivery.request, outcome)
         if await self._deliver(delivery, answer):
-            self._count(outcome)
+            for one in outcome if isinstance(outcome, list) else [outcome]:
+                self._count(one)
 
-    async def _outcome(self, delivery: Delivery) -> EmbeddedImage | Exception:
+    async def _outcome(
+        self, delivery: Delivery
+    ) -> EmbeddedImage | Exception | list[EmbeddedImage | Exception]:
         if delivery.fingerprint != self._registration.fingerprint:
             return ForeignBundleError(
                 f"the image was meant for the bundle {delivery.fingerprint}, "
@@ -216,8 +225,18 @@ class Consumer:
         left_s = (delivery.deadline_ms - now_ms) / 1000
         if left_s <= 0:
             return Expired("the deadline passed while the image was waiting")
-        image = await self._embedder.embed(delivery.image, time.monotonic() + left_s)
-        return EmbeddedImage(image.features, image.decode_s, waited_s + image.queue_s, image.embed_s)
+        deadline = time.monotonic() + left_s
+        if not delivery.is_batch:
+            return _queued(await self._embedder.embed(delivery.image, deadline), waited_s)
+        if delivery.deliveries > 1:
+            return SplitBatchError("a worker ended with this batch in hand")
+        # What is done by then is to be with the client before its own patience ends.
+        deadline -= min(BATCH_MARGIN_S, left_s / 10)
+        outcomes = await self._embedder.embed_many(codec.unpack(delivery.image), deadline)
+        lost = next((one for one in outcomes if isinstance(one, WorkerStoppedError)), None)
+        if lost is not None:
+            raise lost
+        return [_queued(one, waited_s) if isinstance(one, EmbeddedImage) else one for one in outcomes]
 
     async def _deliver(self, delivery: Delivery, answer: bytes) -> bool:
         """Write an answer; while Redis is away, try until nobody waits for it any more."""
@@ -277,3 +296,8 @@ class Consumer:
             if entry in self._held:
                 self._metrics.withdrawn()
                 self._held[entry].cancel()
+
+
+def _queued(image: EmbeddedImage, waited_s: float) -> EmbeddedImage:
+    """The image with its wait in Redis."""
+    return EmbeddedImage(image.features, image.decode_s, waited_s + image.queue_s, image.embed_s)

@@ -27,11 +27,13 @@ class UploadMiddleware:
 
     Args:
         uploads: of all requests.
-        max_bytes: of one body.
-        max_seconds: from the request's arrival to the body's end.
+        max_bytes: of a body with one image, and of a batch's.
+        max_seconds: from the request's arrival to the body's end; the same of a batch's.
     """
 
-    def __init__(self, app: ASGIApp, uploads: Uploads, max_bytes: int, max_seconds: float) -> None:
+    def __init__(
+        self, app: ASGIApp, uploads: Uploads, max_bytes: tuple[int, int], max_seconds: tuple[float, float]
+    ) -> None:
         self._app = app
         self._uploads = uploads
         self._max_bytes = max_bytes
@@ -41,7 +43,9 @@ class UploadMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(scope, receive, self._uploads, self._max_bytes, self._max_seconds)
+        rule = scope["state"].get("rule")
+        kind = int(rule is not None and rule.is_batch)
+        body = _Body(scope, receive, self._uploads, self._max_bytes[kind], self._max_seconds[kind])
         try:
             await self._app(scope, body.receive, send)
         finally:

@@ -26,7 +26,15 @@ from service.api.errors import FieldFault
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import Shown, check_choice, look_at
 from service.api.problems import invalid_fields, responses
-from service.api.schemas import EnrolledFrame, EnrolledImage, EnrolledRecord, EnrollForm, Listing, RecordPage
+from service.api.schemas import (
+    EnrolledFrame,
+    EnrolledImage,
+    EnrolledRecord,
+    EnrollFields,
+    EnrollForm,
+    Listing,
+    RecordPage,
+)
 from service.identifiers import IMAGE_ID_RULE, MAX_IMAGE_ID, ImageId, new_image_id
 from service.retrieval.enrollment import Description
 from service.retrieval.filtering import filter_of
@@ -77,30 +85,22 @@ async def enroll(
         message = f"leaves no room for the vehicles' numbers; {MAX_IMAGE_ID - ROOM_FOR_NUMBERS} characters do"
         raise invalid_fields([FieldFault("image_id", message)])
     deadline = context.arrived + settings.request_deadline_s
-    described = Description(
-        image_id=image_id,
-        vehicle_id=form.vehicle_id,
-        camera_id=form.camera_id,
-        captured_at=form.captured_at,
-        view=form.view,
-        vehicle_type=form.vehicle_type,
-        tags=tuple(form.tags),
-    )
+    description = described(form, image_id)
     audit.image_id = image_id
 
     async def look_and_enroll() -> tuple[Shown, list[Enrolled]]:
         shown = await look_at(resources.frames, data, form.box, form.detect, deadline)
         if form.detect != "all":
-            return shown, [Enrolled(*await resources.enroller.enroll(shown.files[0], described, deadline))]
-        descriptions = of_each_vehicle(described, len(shown.files))
+            return shown, [Enrolled(*await resources.enroller.enroll(shown.files[0], description, deadline))]
+        descriptions = of_each_vehicle(description, len(shown.files))
         enrolling = FrameEnroller(resources.enroller, settings.max_batch)
         return shown, await enrolling.enroll(shown.files, descriptions, deadline)
 
     shown, enrolled = await while_connected(request, look_and_enroll())
     metrics.looked_at(shown.seconds, shown.frame)
     for image in (one.image for one in enrolled if one.image is not None):
-        for stage in ("decode", "queue", "embed"):
-            metrics.stage(stage, getattr(image, f"{stage}_s"))
+        for stage, seconds in image.seconds.items():
+            metrics.stage(stage, seconds)
     metrics.stage("total", time.monotonic() - context.arrived)
     if form.detect != "all" or shown.frame is None:
         response.headers["Location"] = f"{request.scope.get('root_path', '')}/gallery/{quote(image_id)}"
@@ -113,6 +113,19 @@ async def enroll(
             EnrolledImage.of(one.record).about(subject)
             for one, subject in zip(enrolled, shown.subjects, strict=True)
         ],
+    )
+
+
+def described(fields: EnrollFields, image_id: str) -> Description:
+    """What is known of an image, as it is enrolled."""
+    return Description(
+        image_id=image_id,
+        vehicle_id=fields.vehicle_id,
+        camera_id=fields.camera_id,
+        captured_at=fields.captured_at,
+        view=fields.view,
+        vehicle_type=fields.vehicle_type,
+        tags=tuple(fields.tags),
     )
 
 

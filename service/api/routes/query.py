@@ -85,7 +85,9 @@ async def query(
     )
     metrics.looked_at(shown.seconds, shown.frame)
     metrics.stage("total", time.monotonic() - context.arrived)
-    answers = [_answer(ranking, shown.seconds, resources, settings, metrics, context) for ranking in rankings]
+    answers = [
+        answered(ranking, shown.seconds, resources, settings, metrics, context) for ranking in rankings
+    ]
     if form.detect != "all" or shown.frame is None:
         return answers[0].about(shown.subjects[0]) if shown.subjects else answers[0]
     return FrameAnswer(
@@ -95,7 +97,7 @@ async def query(
     )
 
 
-def _answer(
+def answered(
     ranking: Ranking,
     detect_s: float | None,
     resources: Resources,

@@ -201,7 +201,7 @@ def test_an_entry_is_short_however_long_ids_and_names_are(tmp_path: Path) -> Non
     _, key = new_key(LONG * 64, {KeyScope.QUERY}, MADE)
     ids = tuple(LONG * 510 + f"{number:02}" for number in range(50))
     log = open_log(tmp_path / "audit.jsonl", 0)
-    log.write(AuditEntry("explain", "c" * 5000, "r" * 128, key, ids[0], ids).line(200))
+    log.write(*AuditEntry("explain", "c" * 5000, "r" * 128, key, ids[0], ids).lines(200))
     log.close()
     assert (tmp_path / "audit.jsonl").stat().st_size <= 1200
 

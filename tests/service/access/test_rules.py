@@ -26,6 +26,8 @@ EVERYBODY, KEYS = set(HOLDERS), {"query", "enroll", "admin"}
 LET_IN = {
     "POST /query": {"query", "admin"},
     "POST /detect": {"query", "admin"},
+    "POST /query/batch": {"query", "admin"},
+    "POST /gallery/batch": {"enroll", "admin"},
     "POST /explain": {"query", "admin"},
     "POST /gallery": {"enroll", "admin"},
     "GET /gallery": {"admin"},

@@ -49,6 +49,8 @@ def test_it_has_the_routes(schema: dict[str, Any]) -> None:
     assert {name for name, _ in operations(schema)} == {
         "POST /query",
         "POST /detect",
+        "POST /query/batch",
+        "POST /gallery/batch",
         "POST /explain",
         "POST /gallery",
         "GET /gallery",

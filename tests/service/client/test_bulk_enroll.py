@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from service.client import sending
 from service.client.bulk_enroll import INTERRUPTED, check_all, upload_all
 from service.client.errors import AbandonedError, RefusedError, ServiceUnreachableError
 from service.client.http import Enrolled, ServiceClient
@@ -22,17 +23,53 @@ NEW = Enrolled(new=True)
 
 
 class FakeClient(ServiceClient):
-    """Answers by a function of the path."""
+    """Answers by a function of the path, and takes no batches."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.abandoned = threading.Event()
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self.abandoned.is_set()
+
+    def enroll_many(
+        self,
+        images: Sequence[bytes],  # noqa: ARG002
+        fields: Sequence[Mapping[str, str | list[str]]],  # noqa: ARG002
+    ) -> list[Enrolled | RefusedError] | None:
+        return None
 
     def enroll(self, image: Path, fields: Mapping[str, str | list[str]]) -> Enrolled:  # noqa: ARG002
         return self.answer(image)
 
     def abandon(self) -> None:
         self.abandoned.set()
+
+
+class BatchClient(FakeClient):
+    """Answers batches by a function of the images' ids, and single images by another."""
+
+    def __init__(self, batch: Callable[[str], Enrolled | RefusedError], answer: Answer) -> None:
+        super().__init__(answer)
+        self.batch = batch
+        self.batches: list[int] = []
+        self.error: Exception | None = None
+
+    def enroll_many(
+        self, images: Sequence[bytes], fields: Sequence[Mapping[str, str | list[str]]]
+    ) -> list[Enrolled | RefusedError] | None:
+        self.batches.append(len(images))
+        if self.error is not None:
+            raise self.error
+        return [self.batch(str(each["image_id"])) for each in fields]
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(100):
+        Path(f"{number:03}.jpg").write_bytes(b"x" * 100)
 
 
 def uploads(count: int) -> list[Upload]:
@@ -87,6 +124,64 @@ def test_what_fails_keeps_no_other_and_each_is_reported_once() -> None:
     assert outcome.missing == 10
 
 
+def no_single(_path: Path) -> Enrolled:
+    raise AssertionError("sent by itself")
+
+
+def test_images_go_in_batches_and_each_has_its_fate() -> None:
+    def batch(image_id: str) -> Enrolled | RefusedError:
+        if image_id == "7":
+            return RefusedError(422, "no image")
+        return Enrolled(False, ()) if image_id == "8" else NEW
+
+    counted: list[int] = []
+    client = BatchClient(batch, no_single)
+    Path("050.jpg").unlink()
+    outcome = upload_all(client, uploads(80), 2, counted.append)
+    assert sorted(client.batches) == [16, 31, 32]
+    assert sorted(counted) == [16, 32, 32]
+    assert fates(outcome) == {"enrolled": 77, "already_enrolled": 1, "failed": 2}
+    assert {entry.place: entry.reason for entry in outcome.not_enrolled} == {
+        "007.jpg": "no image",
+        "050.jpg": "does not exist",
+    }
+
+
+def test_what_a_batch_is_asked_to_send_later_is_sent_again_by_itself() -> None:
+    sent: list[str] = []
+
+    def answer(path: Path) -> Enrolled:
+        sent.append(path.name)
+        return NEW
+
+    client = BatchClient(lambda image_id: RefusedError(504, "late") if image_id > "2" else NEW, answer)
+    assert fates(upload_all(client, uploads(5), 1)) == {"enrolled": 5}
+    assert sent == ["003.jpg", "004.jpg"]
+
+
+def test_a_batch_that_is_refused_as_a_request_is_sent_one_by_one() -> None:
+    client = BatchClient(lambda _: NEW, lambda _: NEW)
+    client.error = RefusedError(413, "a request's body may have 1 byte at most")
+    assert fates(upload_all(client, uploads(40), 1)) == {"enrolled": 40}
+
+
+@pytest.mark.parametrize("error", [ServiceUnreachableError("gone"), RefusedError(507, "disk full")])
+def test_what_every_batch_would_meet_ends_it(error: Exception) -> None:
+    client = BatchClient(lambda _: NEW, no_single)
+    client.error = error
+    outcome = upload_all(client, uploads(100), 1)
+    assert len(client.batches) == 1
+    assert fates(outcome) == {"failed": 32, "not_tried": 68}
+    assert outcome.stopped == str(error)
+
+
+def test_large_images_go_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "GROUP_BYTES", 250)
+    client = BatchClient(lambda _: NEW, lambda _: NEW)
+    assert fates(upload_all(client, uploads(7), 1)) == {"enrolled": 7}
+    assert client.batches == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     "error",
     [ServiceUnreachableError("gone"), RefusedError(401, "show a key"), RefusedError(507, "disk full")],
@@ -112,15 +207,15 @@ def test_an_interruption_finishes_what_is_under_way_and_counts_the_rest() -> Non
     def answer(path: Path) -> Enrolled:
         if path.stem == "003":
             os.kill(os.getpid(), signal.SIGINT)
+            client.abandoned.wait(20)
         return NEW
 
     client = FakeClient(answer)
-    outcome = upload_all(client, uploads(100), 2)
+    outcome = upload_all(client, uploads(100), 1)
     assert outcome.stopped == INTERRUPTED
     assert client.abandoned.is_set()
     counts = fates(outcome)
-    assert counts["enrolled"] >= 4
-    assert counts["enrolled"] + counts["not_tried"] == 100
+    assert counts == {"enrolled": 4, "not_tried": 96}
 
 
 def test_a_dry_run_reads_and_decodes_everything(tmp_path: Path) -> None:

@@ -43,6 +43,27 @@ def test_it_enrolls_once_and_queries(service: Running, image: Path) -> None:
     assert service.gallery.get("a").tags == ("x", "y")
 
 
+def test_it_enrolls_batches_and_tells_of_each_image(service: Running) -> None:
+    files = [image_file(), b"no image", image_file(GREEN)]
+    fields: list[dict[str, str | list[str]]] = [
+        {"image_id": "a", "tags": ["x", "y"]},
+        {"image_id": "b"},
+        {"image_id": "c", "captured_at": "2024-05-17T08:30:00Z"},
+    ]
+    with ServiceClient(service.url) as client:
+        answers = client.enroll_many(files, fields)
+        assert answers is not None
+        assert [answers[0], answers[2]] == [Enrolled(new=True), Enrolled(new=True)]
+        assert isinstance(answers[1], RefusedError)
+        assert answers[1].status == 422
+        assert "no image" in str(answers[1])
+        again = client.enroll_many(files[:1], [fields[0] | {"view": "rear"}])
+        assert again == [Enrolled(False, ("view",))]
+        with pytest.raises(RefusedError, match="objects for 1 images"):
+            client.enroll_many(files[:1], fields)
+    assert service.gallery.get("a").tags == ("x", "y")
+
+
 @pytest.mark.parametrize("name", ["caf\udce9.png", "new\nline.png", 'quo"te.png', "x" * 250])
 def test_the_name_of_the_file_makes_no_difference(service: Running, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(image_file())
@@ -336,3 +357,15 @@ def test_a_certificate_that_is_not_trusted_is_reported(answering: Answering) -> 
         ServiceUnreachableError, match=r"not trusted \(self-signed certificate\); .* SSL_CERT_FILE"
     ):
         answering([failure]).ready()
+
+
+def test_a_service_without_batches_is_told_apart(answering: Answering) -> None:
+    for status in (404, 405):
+        assert answering([httpx.Response(status)]).enroll_many([b"x"], [{"image_id": "a"}]) is None
+
+
+@pytest.mark.parametrize("items", [None, [], [{}, {}], [{"status": "201"}], [7]])
+def test_batches_of_another_form_are_not_believed(answering: Answering, items: object) -> None:
+    client = answering([httpx.Response(200, json={"items": items})])
+    with pytest.raises(RefusedError, match="not as this service does"):
+        client.enroll_many([b"x"], [{"image_id": "a"}])

@@ -154,7 +154,7 @@ def test_a_service_that_goes_away_is_reported_after_what_was_done(
         return enroll(client, image, fields)
 
     monkeypatch.setattr(ServiceClient, "enroll", until_it_is_gone)
-    outcome = command("enroll", images("images"), "--workers", 1, "--url", service.url)
+    outcome = command("enroll", images("images"), "--workers", 1, "--batch", 1, "--url", service.url)
     assert outcome.code == 1
     assert figures(outcome.out) == {
         "enrolled": 1,
@@ -186,7 +186,10 @@ def test_ctrl_c_gives_the_summary_of_what_was_done(service: Running) -> None:
 
     service.models.embedder.on_embed = slowly
     process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "enroll", Path("images").absolute(), "--url", service.url],
+        [
+            *(sys.executable, "-m", "service.cli", "enroll", Path("images").absolute()),
+            *("--batch", "4", "--workers", "2", "--url", service.url),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -91,6 +91,23 @@ def test_an_image_that_kills_its_workers_becomes_a_dead_letter_and_the_others_li
         assert it.depth() == it.pending() == 0
 
 
+def test_an_image_that_kills_its_workers_harms_no_other_of_its_batch(tmp_path: Path) -> None:
+    files = [image_file(RED), plain(255), image_file(GREEN), b"no image"]
+    with stack(tmp_path, request_deadline_s=LONG) as it:
+        service, worker = it.service(), it.worker("--processes", "2")
+        wait_for(service.ready, "the service")
+        wait_for(lambda: worker.metrics().get("lka_reid_worker_up") == 2, "both processes")
+        sent = [("images", ("x", file)) for file in files]
+        answer = service.client.post("/gallery/batch", files=sent)
+        assert answer.status_code == 200
+        assert [item["status"] for item in answer.json()["items"]] == [201, 422, 201, 422]
+        kinds = [item["problem"]["type"].rpartition(":")[2] for item in answer.json()["items"][1::2]]
+        assert kinds == ["image-breaks-worker", "not-an-image"]
+        assert it.depth() == it.pending() == 0
+        embedded = service.client.post("/query/batch", files=sent[:1] * 20)
+        assert embedded.json()["answered"] == 20
+
+
 def test_a_single_worker_s_end_is_reported_by_its_parent(tmp_path: Path) -> None:
     # Nobody would miss its signs of life within the test.
     with stack(tmp_path, request_deadline_s=LONG, claim_after_s=600) as it:
