@@ -14,10 +14,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --constraints constraints.txt
 
-.PHONY: help demo test fast lint types unit quick soak format bench locks clean
+.PHONY: help demo test fast lint types unit quick soak format bench locks check-gpu-install clean
 
 help: ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +74,9 @@ locks: $(VENV)/development.stamp ## make the locks anew from pyproject.toml and 
 	$(LOCK) --extra cpu --output-file locks/cpu.txt pyproject.toml
 	$(LOCK) --extra cpu --extra openvino --output-file locks/cpu-openvino.txt pyproject.toml
 	$(LOCK) --extra gpu --output-file locks/gpu.txt pyproject.toml
+
+check-gpu-install: ## install the extra [gpu] (2 GB) and see that it lacks nothing but the driver
+	$(PYTHON) .ci/gpu_install.py
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .demo

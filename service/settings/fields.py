@@ -100,6 +100,13 @@ class Settings(BaseSettings):
         default=0, ge=0, le=63, description="number of the GPU that the embedder runs on, of those it sees"
     )
 
+    gpus: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="GPUs that the processes of lka-reid worker are spread over, from LKA_REID_DEVICE_ID on",
+    )
+
     redis_url: SecretStr | None = Field(
         default=None,
         description="Redis between the service and its workers; when not set, the service embeds by itself",

@@ -7,13 +7,14 @@ waiting for signs of life.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, start_http_server
@@ -25,7 +26,7 @@ from service.queue.connection import connect_as_set
 from service.queue.errors import QueueUnavailableError
 from service.queue.keys import Keys
 from service.queue.stream import RequestStream
-from service.settings import Settings
+from service.settings import Settings, variable
 from service.startup import CommandError
 
 log = structlog.get_logger(__name__)
@@ -51,10 +52,11 @@ class Member:
         name: of the newest process on the queue; empty before it said so.
     """
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self.port: int | None = None
         self.name = ""
         self._command = command
+        self._environment = {**os.environ, **environment}
         self._backoff_s = FIRST_BACKOFF_S
         self._next_start = 0.0
         self._started = 0.0
@@ -99,7 +101,11 @@ class Member:
         self._started = time.monotonic()
         self.name = ""
         self._process = subprocess.Popen(  # noqa: S603 - our own command line
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self._environment,
         )
         threading.Thread(target=self._read_port, args=(self._process,), daemon=True).start()
 
@@ -162,7 +168,10 @@ class Supervisor:
     def __init__(self, settings: Settings, command: list[str] | None = None) -> None:
         own = command or [sys.executable, *sys.orig_argv[1:]]
         self._settings = settings
-        self._members = [Member([*own, "--member"]) for _ in range(settings.processes)]
+        self._members = [
+            Member([*own, "--member"], {variable("device_id"): str(device_of(settings, number))})
+            for number in range(settings.processes)
+        ]
         self._stopping = False
         self._registry = CollectorRegistry()
         self._restarts = Counter(
@@ -215,6 +224,11 @@ class Supervisor:
         except (QueueUnavailableError, OSError) as error:
             # Then it is missed by its signs of life.
             log.warning("queue_down", reason=str(error))
+
+
+def device_of(settings: Settings, number: int) -> int:
+    """The GPU of the process of this number: one after the other, and from the first again."""
+    return settings.device_id + number % settings.gpus
 
 
 async def _tell_of_the_end(settings: Settings, worker: str) -> None:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from service.queue.connection import connect_as_set, failures_named
 from service.queue.errors import QueueUnavailableError
 from service.settings import PREFIX, Settings, load_settings, variable
-from tests.docker.files import COMPOSE, DOCKERFILE, GPU, ROOT, read_yaml
+from tests.docker.files import COMPOSE, DOCKERFILE, GPU, GPU_SEARCH, ROOT, read_yaml
 from tests.service.redis_server import redis_server
 
 STACK = read_yaml(COMPOSE)
@@ -199,7 +199,7 @@ def interpolated(value: str) -> str:
 
 
 def test_every_variable_that_compose_reads_is_documented() -> None:
-    read = set(re.findall(r"\${(\w+)", COMPOSE.read_text() + GPU.read_text()))
+    read = set(re.findall(r"\${(\w+)", COMPOSE.read_text() + GPU.read_text() + GPU_SEARCH.read_text()))
     text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
     assert not {name for name in read if f"`{name}`" not in text}
 
@@ -208,13 +208,21 @@ def test_two_processes_embed_so_that_one_holds_while_the_other_starts() -> None:
     assert SERVICES["worker"]["environment"]["LKA_REID_PROCESSES"] == "${LKA_REID_WORKER_PROCESSES:-2}"
 
 
-def test_the_gpu_file_changes_the_worker_alone() -> None:
-    services = read_yaml(GPU)["services"]
-    assert list(services) == ["worker"]
-    [device] = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
+@pytest.mark.parametrize(("file", "name"), [(GPU, "worker"), (GPU_SEARCH, "api")])
+def test_a_gpu_file_changes_one_service_and_gives_it_gpus(file: Path, name: str) -> None:
+    services = read_yaml(file)["services"]
+    assert list(services) == [name]
+    [device] = services[name]["deploy"]["resources"]["reservations"]["devices"]
     assert device["driver"] == "nvidia"
     assert device["capabilities"] == ["gpu"]
-    assert services["worker"]["build"]["target"] == "gpu"
+    assert services[name]["image"] == "lka-reid:gpu"
+    assert services[name]["build"]["target"] == "gpu"
+
+
+def test_a_worker_has_as_many_gpus_as_its_processes_are_spread_over() -> None:
+    worker = read_yaml(GPU)["services"]["worker"]
+    [device] = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert device["count"] == worker["environment"]["LKA_REID_GPUS"] == "${LKA_REID_GPUS:-1}"
 
 
 @pytest.fixture
@@ -225,7 +233,9 @@ def compose() -> list[str]:
     return [docker, "compose"]
 
 
-@pytest.mark.parametrize("files", [[COMPOSE], [COMPOSE, GPU]], ids=["cpu", "gpu"])
+@pytest.mark.parametrize(
+    "files", [[COMPOSE], [COMPOSE, GPU], [COMPOSE, GPU, GPU_SEARCH]], ids=["cpu", "gpu", "gpu-search"]
+)
 def test_compose_accepts_the_file(compose: list[str], files: list[Any]) -> None:
     given = [part for file in files for part in ("--file", str(file))]
     environment = {

@@ -249,3 +249,14 @@ def test_items_that_fail_are_counted_by_kind(service: Running) -> None:
     text = service.client.get("/metrics").text
     assert 'lka_reid_rejected_total{reason="not-an-image"} 1.0' in text
     assert 'lka_reid_requests_total{method="POST",route="/gallery/batch",status="200"} 1.0' in text
+
+
+def test_a_batch_s_filter_says_which_images_are_searched(service: Running) -> None:
+    enroll(
+        service,
+        images(RED, GREEN),
+        [{"image_id": "a", "camera_id": "1"}, {"image_id": "b", "camera_id": "2"}],
+    )
+    answer = send(service, "/query/batch", images(RED, GREEN), only_camera_id="2")
+    for item in answer.json()["items"]:
+        assert [match["image_id"] for match in item["answer"]["matches"]] == ["b"]
