@@ -7,10 +7,13 @@ strips come in as arrays, matches go out.
 
 from index.amendment import Amendment
 from index.camera_report import CameraOverview, CameraState, Effect
+from index.collections import DEFAULT, Collections, LocalCollections
 from index.errors import (
     DamagedImageError,
+    DuplicateCollectionError,
     DuplicateImageError,
     FingerprintMismatchError,
+    FixedCollectionError,
     GalleryBackupError,
     GalleryClosedError,
     GalleryDamagedError,
@@ -22,12 +25,17 @@ from index.errors import (
     GalleryReplacementError,
     GallerySchemaError,
     GalleryShapeError,
+    InvalidCollectionError,
     InvalidEnrollmentError,
     InvalidFilterError,
     InvalidProbeError,
+    InvalidQuotaError,
     InvalidRetentionError,
     NotErasedError,
+    QuotaReachedError,
+    TooManyCollectionsError,
     UnknownCameraError,
+    UnknownCollectionError,
     UnknownImageError,
     UnknownVerdictError,
 )
@@ -36,6 +44,7 @@ from index.filter import ALL, Filter
 from index.gallery import Gallery, GalleryCameras, GalleryRetention, GalleryVerdicts
 from index.local import LocalGallery
 from index.normalisation import RAW, CameraUse, Estimate, Normalisation
+from index.quota import Quota, Usage
 from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
 from index.renewal import RenewalState
 from index.retention import RetentionState
@@ -43,20 +52,24 @@ from index.verdicts import Decision, Verdict, VerdictPage, digest_of
 
 __all__ = [
     "ALL",
+    "DEFAULT",
     "RAW",
     "Amendment",
     "Applied",
     "CameraOverview",
     "CameraState",
     "CameraUse",
+    "Collections",
     "DamagedImageError",
     "Decision",
+    "DuplicateCollectionError",
     "DuplicateImageError",
     "Effect",
     "Enrollment",
     "Estimate",
     "Filter",
     "FingerprintMismatchError",
+    "FixedCollectionError",
     "Found",
     "Gallery",
     "GalleryBackupError",
@@ -74,22 +87,30 @@ __all__ = [
     "GallerySchemaError",
     "GalleryShapeError",
     "GalleryVerdicts",
+    "InvalidCollectionError",
     "InvalidEnrollmentError",
     "InvalidFilterError",
     "InvalidProbeError",
+    "InvalidQuotaError",
     "InvalidRetentionError",
+    "LocalCollections",
     "LocalGallery",
     "Match",
     "Mode",
     "Normalisation",
     "NotErasedError",
     "Page",
+    "Quota",
+    "QuotaReachedError",
     "Record",
     "RenewalState",
     "RetentionState",
+    "TooManyCollectionsError",
     "UnknownCameraError",
+    "UnknownCollectionError",
     "UnknownImageError",
     "UnknownVerdictError",
+    "Usage",
     "Verdict",
     "VerdictPage",
     "digest_of",

@@ -218,3 +218,66 @@ class GalleryClosedError(GalleryError):
 
     def __init__(self) -> None:
         super().__init__("the gallery is closed")
+
+
+class UnknownCollectionError(GalleryError):
+    """There is no collection of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no collection {name!r}; `lka-reid collections list` shows them")
+        self.name = name
+
+
+class DuplicateCollectionError(GalleryError):
+    """There is a collection of this name; nothing was changed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is a collection {name!r} already; nothing was changed")
+        self.name = name
+
+
+class FixedCollectionError(GalleryError):
+    """The default collection cannot be dropped."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the collection {name!r} is always there; delete the images in it instead")
+        self.name = name
+
+
+class InvalidCollectionError(GalleryError):
+    """A collection cannot be called this."""
+
+    def __init__(self, value: str, rule: str) -> None:
+        super().__init__(f"a collection cannot be called {value!r}; a name has {rule}")
+        self.value = value
+        self.rule = rule
+
+
+class TooManyCollectionsError(GalleryError):
+    """There are as many collections as can be."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"there are {most} collections beside the default one, which is the most; drop one")
+
+
+class InvalidQuotaError(GalleryError):
+    """A limit of a quota is none."""
+
+    def __init__(self, field: Literal["images", "bytes"], value: int) -> None:
+        super().__init__(
+            f"a quota of {value} {field} is none; it takes 0 or more, or is left out for no limit"
+        )
+        self.field = field
+        self.value = value
+
+
+class QuotaReachedError(GalleryError):
+    """What was to be enrolled would be more than the collection may hold; nothing was changed."""
+
+    def __init__(self, unit: Literal["images", "bytes"], limit: int) -> None:
+        super().__init__(
+            f"the collection may hold {limit:,} {unit}, and would hold more; nothing was changed. Delete "
+            "images of it, or have its quota raised by `lka-reid collections set-quota`"
+        )
+        self.unit = unit
+        self.limit = limit

@@ -12,6 +12,7 @@ from index.amendment import Amendment
 from index.camera_report import CameraOverview, CameraState, Effect
 from index.filter import ALL, Filter
 from index.normalisation import Normalisation
+from index.quota import Quota, Usage
 from index.record import Enrollment, Found, Page, Record
 from index.renewal import RenewalState
 from index.retention import RetentionState
@@ -120,6 +121,24 @@ class GalleryVerdicts(Protocol):
         """
 
 
+class GalleryQuotas(Protocol):
+    """How much a gallery may hold."""
+
+    def quota(self) -> Quota:
+        """What is set."""
+
+    def usage(self) -> Usage:
+        """What it holds now."""
+
+    def set(self, quota: Quota) -> None:
+        """Set it, durably. What is enrolled stays, also where it is more.
+
+        Raises:
+            InvalidQuotaError: a limit is not 0 or more.
+            GalleryFullError: there is no room for it.
+        """
+
+
 class Gallery(Protocol):
     """Enrolled images of one model. All methods may be called from any thread, and may block.
 
@@ -140,6 +159,10 @@ class Gallery(Protocol):
     @property
     def verdicts(self) -> GalleryVerdicts:
         """What people decided of probes and enrolled images."""
+
+    @property
+    def quotas(self) -> GalleryQuotas:
+        """How much it may hold; an enrollment beyond it raises QuotaReachedError and changes nothing."""
 
     def enroll(self, enrollment: Enrollment) -> Record:
         """Add an image.

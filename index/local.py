@@ -28,6 +28,7 @@ from index.loss import check_loss
 from index.migration import remove_old_backups
 from index.mirror import Mirror
 from index.private import tighten_gallery
+from index.quotas import LocalQuotas
 from index.record import Enrollment, Found, GalleryHeader, Page, Record
 from index.recovery import recover
 from index.renewal import Renewal
@@ -72,6 +73,7 @@ class LocalGallery:
         self.retention = Retention(mirror, self._delete)
         self.cameras = LocalCameras(mirror, renewal, header, erasure.deleted)
         self.verdicts = LocalVerdicts(mirror, erasure.deleted)
+        self.quotas = LocalQuotas(mirror)
         self._lock = lock
         self._closing = threading.Lock()
 

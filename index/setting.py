@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from index.connections import transaction
-
 
 def read_setting(connection: sqlite3.Connection, name: str) -> int | None:
     """The value under this name; None where none was set."""
@@ -14,9 +12,8 @@ def read_setting(connection: sqlite3.Connection, name: str) -> int | None:
 
 
 def write_setting(writer: sqlite3.Connection, name: str, value: int | None) -> None:
-    """Commit a value, or that there is none."""
-    with transaction(writer):
-        if value is None:
-            writer.execute("DELETE FROM setting WHERE name = ?", (name,))
-        else:
-            writer.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
+    """Write a value, or that there is none, inside the caller's transaction."""
+    if value is None:
+        writer.execute("DELETE FROM setting WHERE name = ?", (name,))
+    else:
+        writer.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +36,7 @@ from index.failures import failures_named
 from index.filter import Filter
 from index.moment import Moment
 from index.normalisation import Normalisation
+from index.quota import require_quota
 from index.record import Enrollment, GalleryHeader, Page, Record
 from index.removal import Removal
 from index.rows import INSERT, INSERT_TAG, SELECT, read_record, to_record, to_row
@@ -106,7 +107,10 @@ class Store:
         self._acknowledged.close()
 
     def insert(self, enrollments: Sequence[Enrollment], now: datetime) -> Inserted:
-        """Commit checked enrollments, all or none. Raises DuplicateImageError or GalleryFullError."""
+        """Commit checked enrollments, all or none.
+
+        Raises DuplicateImageError, QuotaReachedError or GalleryFullError.
+        """
         cameras = len({enrollment.camera_id for enrollment in enrollments})
         self._make_room(sum(map(_size, enrollments)) + cameras * 16 * self._header.descriptor_dim)
         ids: list[int] = []
@@ -124,6 +128,7 @@ class Store:
                 [enrollment.camera_id for enrollment in enrollments],
                 list(as_stored(np.stack([enrollment.descriptor for enrollment in enrollments]))),
             )
+            require_quota(self._writer, self._images + len(ids))
         self._images += len(ids)
         self._acknowledged.note(sequence, self._images)
         return Inserted(np.array(ids, dtype=np.int64), records, sequence)
@@ -170,9 +175,14 @@ class Store:
 
     def set(self, name: str, value: int | None) -> None:
         """Commit a setting of the gallery, None for none."""
+        self.set_some({name: value})
+
+    def set_some(self, values: Mapping[str, int | None]) -> None:
+        """Commit settings of the gallery together, None for none."""
         self._make_room(OVERHEAD)
-        with self.failures_named():
-            write_setting(self._writer, name, value)
+        with self.failures_named(), transaction(self._writer):
+            for name, value in values.items():
+                write_setting(self._writer, name, value)
 
     def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
         """Commit an image of a calibration; False where it is counted already. Raises GalleryFullError."""

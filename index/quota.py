@@ -1,0 +1,71 @@
+"""How much a gallery may hold: images, and bytes of its database, set by its operator and kept in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+from index.errors import InvalidQuotaError, QuotaReachedError
+from index.setting import read_setting
+
+IMAGES: Final = "quota_images"
+BYTES: Final = "quota_bytes"
+MOST: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a gallery may hold at most; None for no limit.
+
+    Attributes:
+        images: enrolled.
+        bytes: of the database's pages in use: images, descriptors, strips, records and all that is derived.
+    """
+
+    images: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a gallery holds, counted as its quota is."""
+
+    images: int
+    bytes: int
+
+
+def check_quota(quota: Quota) -> None:
+    """Raises InvalidQuotaError where a limit is not 0 or more."""
+    for name in ("images", "bytes"):
+        limit = getattr(quota, name)
+        if limit is not None and not 0 <= limit <= MOST:
+            raise InvalidQuotaError(name, limit)
+
+
+def read_quota(connection: sqlite3.Connection) -> Quota:
+    """What is set in this database."""
+    return Quota(read_setting(connection, IMAGES), read_setting(connection, BYTES))
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Of the pages in use, as this connection sees them: inside a transaction, with what it has changed."""
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
+def require_quota(writer: sqlite3.Connection, images: int) -> None:
+    """Raises QuotaReachedError where the transaction under way leaves more than the quota.
+
+    Args:
+        writer: inside the transaction.
+        images: that are enrolled after it.
+    """
+    quota = read_quota(writer)
+    if quota.images is not None and images > quota.images:
+        raise QuotaReachedError("images", quota.images)
+    if quota.bytes is not None and used_bytes(writer) > quota.bytes:
+        raise QuotaReachedError("bytes", quota.bytes)
