@@ -10,6 +10,7 @@ import typer
 from models import terminal
 from training.commands import data as data_command
 from training.commands import train as train_command
+from training.commands import weights as weights_command
 from training.commands.ablation import ablation
 from training.commands.calibrate import calibrate
 from training.commands.calibrate_default import calibrate_default
@@ -38,6 +39,7 @@ app.command(rich_help_panel=OWN)(evaluate)
 app.command(rich_help_panel=OWN)(calibrate)
 app.command(rich_help_panel=OWN)(tune)
 app.add_typer(train_command.app, name="train", rich_help_panel=TRAINING)
+app.add_typer(weights_command.app, name="weights", rich_help_panel=TRAINING)
 app.command(rich_help_panel=TRAINING)(export)
 app.command(rich_help_panel=TRAINING)(exchange_reranker)
 app.command()(evaluate_shift)

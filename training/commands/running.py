@@ -162,6 +162,12 @@ def sources(data: Path, weights: Path | None, further: Path | None = None) -> So
     from training.embedder.experiment import Sources
     from training.reporting.provenance import command
 
+    if weights is None and os.environ.get("RANK", "0") == "0":
+        err.print(
+            "[bold yellow]Training starts from nothing:[/] without --weights accuracy stays far lower. "
+            "`lka-reid weights fetch` says how to get published ones; `lka-reid tune` starts from a bundle.",
+            soft_wrap=True,
+        )
     return Sources(data, weights, command(sys.argv[1:]), further)
 
 
