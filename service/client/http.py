@@ -195,6 +195,34 @@ class ServiceClient:
         path = f"{_camera_path(camera_id)}/calibration"
         return bool(self._post(path, image, {}, ("counted",), unanswered=True)["counted"])
 
+    def verdicts(self) -> Iterator[dict[str, Any]]:
+        """All verdicts, page by page, as `GET /verdicts` has them."""
+        after: int | None = None
+        while True:
+            query = "" if after is None else f"?after={after}"
+            page = self._document(self._send("GET", f"/verdicts{query}"), "verdicts", "next")
+            yield from page["verdicts"]
+            if (after := page["next"]) is None:
+                return
+
+    def probe_image(self, probe: str) -> tuple[bytes, str]:
+        """The file of a probe that has verdicts, and its media type."""
+        return self._file(f"/verdicts/{probe}/image")
+
+    def record(self, image_id: str) -> dict[str, Any]:
+        """What `GET /gallery/{image_id}` says."""
+        return self._document(self._send("GET", f"/gallery/{quote(image_id, safe='/')}"), "image_id")
+
+    def image(self, image_id: str) -> tuple[bytes, str]:
+        """The file of an enrolled image, and its media type."""
+        return self._file(f"/gallery/{quote(image_id, safe='/')}/image")
+
+    def _file(self, path: str) -> tuple[bytes, str]:
+        answer = self._send("GET", path)
+        if answer.status != httpx.codes.OK:
+            raise self._refusal(answer)
+        return answer.content, answer.headers.get("content-type", "")
+
     def forget_calibration(self, camera_id: str) -> bool:
         """Forget a camera's calibration; whether there was one."""
         answer = self._send("DELETE", f"{_camera_path(camera_id)}/calibration")

@@ -1,0 +1,105 @@
+"""`lka-reid verdicts`: what people decided of probes and matches of a running service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from models.terminal import err, out
+from service.commands.console import Waits, progress, table
+from service.commands.options import DEFAULT_URL, Key, Url
+from service.startup import CommandError
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+app = typer.Typer(
+    help="Look at what people decided of probes and matches, and export it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def verdicts() -> None:
+    """Look at what people decided of probes and matches, and export it."""
+
+
+@app.command("list")
+def list_verdicts(url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
+    """List all verdicts. It needs a key with scope `admin`, where the service has keys."""
+    from service.client.errors import ClientError
+    from service.client.http import ServiceClient
+
+    try:
+        with ServiceClient(url, key, on_wait=Waits()) as client:
+            found = list(client.verdicts())
+    except ClientError as error:
+        raise CommandError(str(error)) from None
+    if as_json:
+        out.print_json(data={"verdicts": found})
+        return
+    made = table("Verdicts", "probe", "image", "verdict", "decided", "by")
+    for verdict in found:
+        made.add_row(
+            verdict["probe"][:12],
+            escape(verdict["image_id"]),
+            verdict["verdict"],
+            verdict["decided_at"][:19].replace("T", " "),
+            verdict["decided_by"] or "",
+        )
+    out.print(made)
+
+
+@app.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(help="The folder to write; new or empty.", show_default=False)],
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Write all verdicts with their images, to learn and to calibrate from.
+
+    `verdicts.csv` has the pairs; `manifest.csv` the vehicles that they name, as `lka-reid train` and
+    `lka-reid calibrate` read it. It needs a key with scope `admin`, where the service has keys.
+    """
+    from service.client.errors import ClientError
+    from service.client.http import ServiceClient
+    from service.client.verdict_export import export as write
+
+    try:
+        with ServiceClient(url, key, on_wait=Waits()) as client, progress() as bar:
+            task = bar.add_task("Exporting verdicts", total=None)
+            done = write(client, folder, lambda pairs: bar.update(task, completed=pairs))
+    except ClientError as error:
+        raise CommandError(str(error)) from None
+    except FileExistsError as error:
+        raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"{folder}: {error.strerror or error}") from None
+    if done.without_camera:
+        err.print(
+            f"Not in the manifest: {done.without_camera:,} images without a camera; name the probe's camera "
+            "when you search",
+            soft_wrap=True,
+        )
+    for line in done.contradictions:
+        err.print(f"Not in the manifest: {line}", soft_wrap=True, markup=False)
+    if as_json:
+        out.print_json(
+            data={
+                "folder": str(folder),
+                "pairs": done.pairs,
+                "files": done.files,
+                "vehicles": done.vehicles,
+                "without_camera": done.without_camera,
+                "contradictions": done.contradictions,
+            }
+        )
+        return
+    out.print(
+        f"{done.pairs:,} verdicts on {done.files:,} images are in {folder}; its manifest has "
+        f"{done.vehicles:,} vehicles"
+    )
