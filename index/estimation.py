@@ -22,7 +22,7 @@ Mode = Literal["off", "on", "auto"]
 
 MEAN_WEIGHT: Final = 2.0
 """Images' worth of the overall mean in a camera's: with so many of its own it counts half."""
-VARIANCE_WEIGHT: Final = 20.0
+VARIANCE_WEIGHT: Final = 100.0
 """The same of the variance, for which more images are needed; the overall one is the same in all dimensions:
 the deviations of other cameras' images did harm to an unknown one's."""
 LEAST_DEVIATION: Final = 0.1

@@ -17,6 +17,7 @@ from models.head import Head, TrainingOutput
 from models.losses import losses_of
 from models.mixers import MIXERS
 from models.pooling import POOLINGS
+from models.projection import Projection
 from models.strips import PartHead, StripHead
 from models.trunk import EXPANSION, Bottleneck, Trunk
 from models.vit import VitConfig, VitTrunk
@@ -90,6 +91,7 @@ class NetworkConfig:
     pooling: Pooling = "average"
     parts: tuple[int, int] | None = None
     vit: VitConfig | None = None
+    projection: int = 0
 
     def __post_init__(self) -> None:
         if not self.branches:
@@ -185,6 +187,7 @@ class LKAReID(nn.Module):
             else None
         )
         self.strip_head = self._strip_head()
+        self.projection = Projection(config.descriptor_dim, config.projection) if config.projection else None
 
     def _strip_head(self) -> StripHead | None:
         config = self.config
@@ -226,6 +229,15 @@ class LKAReID(nn.Module):
         """
         config = replace(self.config, strips=0, parts=grid, strip_width=width)
         return self._with_config(config, keep_head=False)
+
+    def with_projection(self, directions: Tensor) -> LKAReID:
+        """A network with these weights that takes the columns `[d, r]` out of its descriptor."""
+        config = replace(self.config, projection=directions.shape[1])
+        viewpoints = 0 if self.side_information is None else self.side_information.shape[1]
+        network = LKAReID(config, viewpoints=viewpoints)
+        kept = {k: v for k, v in self.state_dict().items() if ".classifier." not in k}
+        network.load_state_dict(kept | {"projection.directions": directions}, strict=True)
+        return network.train(self.training)
 
     def _stage4(self, name: str) -> nn.Sequential:
         if self.config.vit is not None:
@@ -283,7 +295,8 @@ class LKAReID(nn.Module):
     def describe(self, pooled: list[Tensor]) -> Tensor:
         """Pooled features -> descriptor `[B, branches * F]`, L2-normalised."""
         normalised = [head(p)[0] for head, p in zip(self.heads, pooled, strict=True)]
-        return F.normalize(torch.cat(normalised, dim=1), dim=1)
+        descriptor = torch.cat(normalised, dim=1)
+        return F.normalize(descriptor if self.projection is None else self.projection(descriptor), dim=1)
 
     def learn(self, images: Tensor, viewpoint: Tensor | None = None) -> TrainingOutput:
         """The forward pass of training: `[B, 3, H, W]` and viewpoints `[B]` -> `TrainingOutput`."""

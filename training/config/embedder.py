@@ -51,7 +51,9 @@ class ScheduleConfig(Section):
     name: Literal["step", "cosine", "one-cycle", "constant"] = Field(
         default="step", description="shape after warm-up"
     )
-    epochs: Count = Field(default=130, description="length of the training")
+    epochs: Annotated[int, Field(ge=0)] = Field(
+        default=130, description="length of the training; 0 keeps the weights that it starts from"
+    )
     warm_up: NotNegative = Field(
         default=10,
         description="epochs before the peak; linear, but a cosine in one-cycle; parts of one count",
@@ -76,7 +78,7 @@ class ScheduleConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.warm_up >= self.epochs:
+        if self.epochs and self.warm_up >= self.epochs:
             raise ValueError(f"a warm_up of {self.warm_up:g} leaves nothing of {self.epochs} epochs")
         return self
 
@@ -163,6 +165,19 @@ class TrainingConfig(Section):
     run: RunConfig = RunConfig()
 
 
+class ProjectionConfig(Section):
+    """Directions in which images of one vehicle differ, taken out of the descriptor after the training."""
+
+    directions: Annotated[int, Field(ge=0)] = Field(default=0, description="how many at most; 0: none")
+    softness: NotNegative = Field(
+        default=0.2, description="what is left in each, by its variance; 0 takes them out whole"
+    )
+    views: Annotated[int, Field(ge=0)] = Field(
+        default=3, description="changed images of each one, beside itself, that it is estimated from"
+    )
+    images: Count = Field(default=1500, description="of each data set at most, of whole vehicles")
+
+
 class EvaluationConfig(Section):
     """Measuring while and after training."""
 
@@ -197,6 +212,7 @@ class ExperimentConfig(TrainingConfig):
     data: DataConfig = DataConfig()
     network: ShapeConfig = ShapeConfig()
     weights: WeightsConfig = WeightsConfig()
+    projection: ProjectionConfig = ProjectionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     bundle: BundleConfig = BundleConfig()
 

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from models.manifest import FIRST_STAGE
 from models.network import LKAReID
 from training.checkpoints.resume import Checkpoints
@@ -24,6 +26,7 @@ from training.datasets.readable import readable
 from training.datasets.requirements import require_trainable
 from training.datasets.viewpoints import Viewpoints
 from training.distributed import Process
+from training.embedder.projection import fitted_directions
 from training.embedder.run import embedder_trainer
 from training.evaluation.assessment import assess
 from training.evaluation.hardest import HardQuery, hardest
@@ -166,11 +169,21 @@ class Experiment:
         network = trainer.run()
         metrics: dict[str, Any] = {}
         if self.process.first:
-            save_embedder(self.folder.embedder, network, self.viewpoints)
+            save_embedder(self.folder.embedder, self._projected(network), self.viewpoints)
             metrics = self._conclude(trainer.history)
             checkpoints.remove()
         self.process.barrier()
         return metrics
+
+    def _projected(self, network: LKAReID) -> LKAReID:
+        """The trained network with its projection, where one is wanted: fitted at the size that is served."""
+        if not self.config.projection.directions:
+            return network
+        self.reporter.part("estimating the projection")
+        save_embedder(self.folder.embedder, network, self.viewpoints)
+        served = load_served(self.folder.embedder, self.config.served_size).to(self.process.device)
+        columns = fitted_directions(served, self.train, self.config, self.reporter.embedded)
+        return network.with_projection(torch.from_numpy(columns))
 
     def _measure(self, epoch: int, network: LKAReID) -> dict[str, float]:
         every = self.config.evaluation.every
@@ -236,7 +249,8 @@ class Experiment:
         folder = self.folder.report
         folder.mkdir(exist_ok=True)
         best = found.get(INFORMED) or found.get(SERVED)
-        draw_curves(history, _headline(best[0]) if best else {}, folder / "curves.png")
+        if history:
+            draw_curves(history, _headline(best[0]) if best else {}, folder / "curves.png")
         draw_watched(history, folder / "watched.png")
         if best:
             draw_cmc(found, folder / "cmc.png")

@@ -52,7 +52,7 @@ def make_schedule(optimiser: torch.optim.Optimizer, config: ScheduleConfig, an_e
         config: the shape.
         an_epoch: steps in an epoch.
     """
-    if config.name == "one-cycle":
+    if config.name == "one-cycle" and config.epochs:
         peaks = [group["lr"] for group in optimiser.param_groups]
         steps = an_epoch * config.epochs
         # It rises over at least two steps; with one, OneCycleLR divides by 0.

@@ -19,6 +19,7 @@ from models.bundle import EXPLAINER, RERANKER, replaced, write_manifest
 from models.inputspec import InputSpec
 from models.manifest import EMBEDDER, Accuracy, FileEntry, Manifest, RerankerEntry, Training
 from models.network import LKAReID
+from models.projection import Projection
 from models.reranker import CANDIDATES, StripReranker
 from models.runtimes.torch_cuda import WEIGHTS
 from models.trunk import Bottleneck, Trunk
@@ -56,13 +57,16 @@ def _fold(parent: nn.Module, conv_name: str, norm_name: str) -> None:
 
 
 def round_weights(network: nn.Module) -> None:
-    """Round every large convolution and linear weight in place to what 8 bits will hold."""
+    """Round every large convolution, linear weight and projection in place to what 8 bits will hold."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.numel() >= STORED_FROM:
             levels, scale = quantise(module.weight.detach().numpy())
             spread = scale.reshape(-1, *[1] * (levels.ndim - 1))
             with torch.no_grad():
                 module.weight.copy_(torch.from_numpy(levels * spread))
+        elif isinstance(module, Projection) and module.directions.numel() >= STORED_FROM:
+            levels, scale = quantise(module.directions.detach().numpy().T)
+            module.directions.copy_(torch.from_numpy(levels * scale[:, None]).T)
 
 
 def for_inference(network: LKAReID, precision: Precision) -> LKAReID:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from models.bundle import Bundle
@@ -16,6 +17,7 @@ from training.config.embedder import ExperimentConfig
 from training.config.files import load_config
 from training.datasets.image import DatasetError
 from training.embedder.experiment import Experiment, Sources
+from training.embedder.run import new_embedder
 from training.progress import Reporter
 from training.reporting.provenance import command
 from training.signals import StoppedError, StopRequest
@@ -164,6 +166,33 @@ def test_a_bundle_is_measured_and_served_at_the_size_that_is_asked_for(tree: Pat
     bundle = Bundle.load(tmp_path / "large" / "bundle")
     assert (bundle.manifest.input.height, bundle.manifest.input.width) == (48, 64)
     assert bundle.manifest.network["image_size"] == [48, 64]
+
+
+@pytest.mark.slow
+def test_a_projection_is_estimated_after_the_training_and_is_part_of_the_network(
+    tree: Path, tmp_path: Path
+) -> None:
+    shape = {"branches": [{"mixer": "lka", "loss": "triplet"}, {"mixer": "hca", "loss": "triplet"}]}
+    plain = {**CHANGES, "network": shape, "bundle": {"export": False}}
+    run(experiment(**plain), tree, tmp_path / "plain")
+    run(experiment(**plain, projection={"directions": 3, "views": 1}), tree, tmp_path / "projected")
+    before, after = (
+        load_embedder(tmp_path / name / "embedder.safetensors") for name in ("plain", "projected")
+    )
+    assert after.projection is not None
+    lengths = after.projection.directions.norm(dim=0)
+    assert lengths.shape == (3,)
+    assert ((lengths > 0) & (lengths < 1)).all()
+    kept = {key: value for key, value in after.state_dict().items() if key != "projection.directions"}
+    assert kept.keys() == before.state_dict().keys()
+    assert all(torch.equal(kept[key], value) for key, value in before.state_dict().items())
+
+
+def test_a_training_of_no_epochs_keeps_the_weights_that_it_starts_from(tree: Path, tmp_path: Path) -> None:
+    config = experiment(**{**CHANGES, "schedule": {"epochs": 0}, "bundle": {"export": False}})
+    run(config, tree, tmp_path / "run")
+    kept = load_embedder(tmp_path / "run" / "embedder.safetensors")
+    assert_same_weights(kept, new_embedder(config, 0, None))
 
 
 def test_a_served_size_is_in_multiples_of_16_px() -> None:

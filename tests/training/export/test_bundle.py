@@ -69,6 +69,21 @@ def test_8_bit_weights_make_the_file_smaller(bundle: Bundle) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_projection_is_served_as_torch_computes_it(tmp_path: Path, precision: export.Precision) -> None:
+    network = lively(SMALL)
+    columns = torch.linalg.qr(torch.randn(SMALL.descriptor_dim, 24))[0]
+    served = for_inference(network.with_projection(columns), precision)
+    path = tmp_path / "embedder.onnx"
+    export.export_embedder(served, path, precision)
+    images = torch.randn(2, 3, 64, 64)
+    found = open_session(path, "cpu", 1).run(["descriptor"], {"images": images.numpy()})[0]
+    with torch.inference_mode():
+        np.testing.assert_allclose(found, served(images)[0].numpy(), atol=1e-6)
+    assert np.abs(found @ columns.numpy()).max() < (1e-6 if precision == "fp32" else 2e-3)
+
+
+@pytest.mark.slow
 def test_a_rerankers_weights_in_16_bits_say_what_torch_says_with_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
     reranker = StripReranker(RerankerConfig(strip_width=64, heads=4))
