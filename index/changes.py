@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from index.checksums import checked
 from index.descriptors import unpack_bytes
+from index.errors import DamagedImageError
 
 CHUNK = 256  # descriptors in memory at a time while the index is filled; 8 MiB at d = 8192
 
@@ -20,6 +21,9 @@ DESCRIPTORS = (
     "LEFT JOIN descriptor ON descriptor.record_id = id LEFT JOIN checksum ON checksum.record_id = id"
 )
 COUNT = "SELECT count(*) FROM record NOT INDEXED"
+TOUCHED = "SELECT DISTINCT record_id FROM change WHERE sequence > ? ORDER BY record_id"
+
+OnDamage = Callable[[int, DamagedImageError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,6 @@ class Described:
     ids: NDArray[np.int64]
     descriptors: NDArray[np.float32]
     cameras: list[str | None]
-
-    def without(self, ids: NDArray[np.int64]) -> Described:
-        """Those that are not among the ids."""
-        kept = np.flatnonzero(~np.isin(self.ids, ids))
-        return Described(self.ids[kept], self.descriptors[kept], [self.cameras[row] for row in kept])
 
 
 class Changes:
@@ -88,26 +87,18 @@ class Changes:
             sequence,
         )
 
-    def deleted_after(self, sequence: int) -> NDArray[np.int64]:
-        """Ids [n] of the records deleted after that change."""
-        return self._ids("SELECT record_id FROM change WHERE sequence > ? AND kind = 'delete'", sequence)
-
     def has_deleted_after(self, sequence: int) -> bool:
         """Whether the log knows of a deletion after that change."""
         query = "SELECT EXISTS (SELECT 1 FROM change WHERE sequence > ? AND kind = 'delete')"
         return bool(self._number(query, sequence))
 
-    def enrolled_after(self, sequence: int) -> Iterator[Described]:
-        """What was enrolled after that change and still is, each once, in pieces."""
-        return self._descriptors(
-            f"{DESCRIPTORS} WHERE record.id IN "  # noqa: S608 - our own names
-            "(SELECT record_id FROM change WHERE sequence > ? AND kind = 'enroll') ORDER BY record.id",
-            sequence,
-        )
+    def touched_after(self, sequence: int) -> NDArray[np.int64]:
+        """Ids [n], ascending, of all records that came, went or were amended after that change."""
+        return self._ids(TOUCHED, sequence)
 
-    def everything(self) -> Iterator[Described]:
-        """The whole gallery, in pieces, in order of enrollment."""
-        return self._descriptors(f"{DESCRIPTORS} ORDER BY id")
+    def everything(self, on_damage: OnDamage | None = None) -> Iterator[Described]:
+        """The whole gallery, in pieces, in order of enrollment; see `described`."""
+        return described(self._writer, f"{DESCRIPTORS} ORDER BY id", on_damage=on_damage)
 
     def ids(self) -> NDArray[np.int64]:
         """Ids [n] of the whole gallery, ascending."""
@@ -129,14 +120,28 @@ class Changes:
     def _ids(self, query: str, *values: Any) -> NDArray[np.int64]:
         return np.array([row[0] for row in self._writer.execute(query, values)], dtype=np.int64)
 
-    def _descriptors(self, query: str, *values: Any) -> Iterator[Described]:
-        return described(self._writer, query, *values)
 
+def described(
+    connection: sqlite3.Connection,
+    query: str = DESCRIPTORS,
+    *values: Any,
+    on_damage: OnDamage | None = None,
+) -> Iterator[Described]:
+    """What a query that begins with DESCRIPTORS finds, in pieces.
 
-def described(connection: sqlite3.Connection, query: str = DESCRIPTORS, *values: Any) -> Iterator[Described]:
-    """What a query that begins with DESCRIPTORS finds, in pieces. Raises DamagedImageError."""
+    Raises DamagedImageError, or tells it to `on_damage`, with the record's number, and leaves the image out.
+    """
     cursor = connection.execute(query, values)
     while rows := cursor.fetchmany(CHUNK):
-        ids = np.array([row[0] for row in rows], dtype=np.int64)
-        data = [checked("descriptor", row[1], row[0], row[3], row[4]) for row in rows]
-        yield Described(ids, unpack_bytes(data), [row[2] for row in rows])
+        sound, data = [], []
+        for row in rows:
+            try:
+                data.append(checked("descriptor", row[1], row[0], row[3], row[4]))
+                sound.append(row)
+            except DamagedImageError as error:
+                if on_damage is None:
+                    raise
+                on_damage(row[0], error)
+        if sound:
+            ids = np.array([row[0] for row in sound], dtype=np.int64)
+            yield Described(ids, unpack_bytes(data), [row[2] for row in sound])

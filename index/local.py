@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.amendment import Amended, Amendment
+from index.builder import Builder
 from index.camera_report import LocalCameras
 from index.conditions import conditions
 from index.descriptors import as_stored
@@ -22,6 +23,7 @@ from index.erasure import Erasure
 from index.errors import DuplicateImageError, GalleryClosedError
 from index.estimation import Mode
 from index.filter import ALL, Filter
+from index.kind import IndexSetup
 from index.local_verdicts import LocalVerdicts
 from index.lock import FolderLock
 from index.loss import check_loss
@@ -31,19 +33,23 @@ from index.private import tighten_gallery
 from index.quotas import LocalQuotas
 from index.record import Enrollment, Found, GalleryHeader, Page, Record
 from index.recovery import recover
+from index.reindexing import IndexState, Reindexing
 from index.renewal import Renewal
 from index.retention import Retention
 from index.schema import describe
 from index.search import search
 from index.snapshot import SNAPSHOT, SnapshotFolder
 from index.snapshot_writer import SnapshotWriter
+from index.source import Source
 from index.space import fullness_named
 from index.store import Inserted, Store
+from index.successor import Successor
 from index.validation import check_amendment, check_enrollment, check_filter, check_probes
 from index.vectors import Vectors
 
 DELETED_AT_ONCE: Final = 256
 """Images that one transaction deletes."""
+SETUP: Final = IndexSetup()
 
 
 class LocalGallery:
@@ -61,6 +67,7 @@ class LocalGallery:
         mirror: Mirror,
         snapshots: SnapshotWriter,
         renewal: Renewal,
+        reindexing: Reindexing,
         erasure: Erasure,
         lock: FolderLock,
     ) -> None:
@@ -69,6 +76,7 @@ class LocalGallery:
         self._store = mirror.store
         self._snapshots = snapshots
         self._renewal = renewal
+        self._reindexing = reindexing
         self._erasure = erasure
         self.retention = Retention(mirror, self._delete)
         self.cameras = LocalCameras(mirror, renewal, header, erasure.deleted)
@@ -89,6 +97,7 @@ class LocalGallery:
         snapshot_every: int = 1000,
         use_snapshot: bool = True,
         normalisation: Mode | None = None,
+        index: IndexSetup = SETUP,
     ) -> LocalGallery:
         """Open the gallery in the folder `path`, which is created if absent.
 
@@ -98,7 +107,7 @@ class LocalGallery:
         gallery if that is more. Without `use_snapshot` the index is built from the database in any case.
 
         `normalisation` says whether cameras are taken out of descriptors (see `index.estimation`); None
-        leaves the version that is in force.
+        leaves the version that is in force. `index` says which kind of vector index is used.
 
         A gallery under one of the fingerprints in `supersedes` holds what this model would give, and belongs
         to it from then on. One that an earlier version wrote is brought to the present schema; a backup is
@@ -122,6 +131,7 @@ class LocalGallery:
             store = Store(path, header, supersedes)
             undo.callback(store.close)
             folder = SnapshotFolder(path / SNAPSHOT)
+            builder = Builder(Source(store.reading), descriptor_dim, index)
             with store.failures_named():
                 in_force = store.normalisation()
                 if normalisation == "off" and not in_force.is_raw:
@@ -130,6 +140,7 @@ class LocalGallery:
                     store.changes,
                     folder,
                     header,
+                    builder,
                     supersedes,
                     normalisation=in_force,
                     use_snapshot=use_snapshot,
@@ -138,12 +149,15 @@ class LocalGallery:
             snapshots = SnapshotWriter(
                 mirror, folder, header, recovered.manifest, every=snapshot_every, due=recovered.rejected
             )
-            renewal = Renewal(mirror, snapshots, descriptor_dim, normalisation)
+            successor = Successor(mirror, snapshots, builder)
+            renewal = Renewal(mirror, successor, normalisation)
+            reindexing = Reindexing(mirror, successor)
             erasure = Erasure(path, mirror, snapshots, renewal)
-            gallery = cls(header, mirror, snapshots, renewal, erasure, lock)
+            gallery = cls(header, mirror, snapshots, renewal, reindexing, erasure, lock)
             undo.pop_all()
         snapshots.write_if_due()
         renewal.opened()
+        reindexing.look()
         erasure.opened()
         gallery.retention.opened()
         remove_old_backups(path)
@@ -192,6 +206,7 @@ class LocalGallery:
         inserted = self._mirror.change(lambda: self._store.insert(enrollments, datetime.now(UTC)), follow)
         self._snapshots.write_if_due()
         self._renewal.changed(len(enrollments))
+        self._reindexing.look()
         return inserted.records
 
     def delete(self, image_id: str) -> None:
@@ -336,6 +351,14 @@ class LocalGallery:
         """Enrollments and deletions that the snapshot on disk does not hold, all where there is none."""
         return self._snapshots.changes_since()
 
+    def index_state(self) -> IndexState:
+        """The vector index: its kind, memory, and whether another one is being made."""
+        return self._reindexing.state
+
+    def wait_for_index(self) -> None:
+        """Wait until the kind of index that is wanted has been made, or has failed."""
+        self._reindexing.wait()
+
     def fault(self) -> str | None:
         """What keeps the gallery from taking or giving images, with the remedy; None where nothing does."""
         self._require_open()
@@ -348,6 +371,7 @@ class LocalGallery:
         when everything is closed and the next process is not let in yet; what it raises passes through.
         """
         self.retention.close()
+        self._reindexing.close()
         self._renewal.close()
         self._erasure.close()
         self._snapshots.close()
@@ -389,6 +413,7 @@ class LocalGallery:
         """So many images are gone, or are known otherwise: what follows from it is begun."""
         self._snapshots.write_if_due()
         self._renewal.changed(count)
+        self._reindexing.look()
         self._erasure.deleted()
 
     @property

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from index.errors import GalleryClosedError, GalleryError
 from index.normalisation import Normalisation
+from index.ranking import Ranking
 from index.recovery import rebuild
 from index.store import Store
-from index.vectors import Ranking, Vectors, VectorsUnusableError
+from index.vectors import Vectors, VectorsUnusableError
 
 log = logging.getLogger(__name__)
 

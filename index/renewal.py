@@ -15,14 +15,12 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from index.changes import CHUNK, DESCRIPTORS, described
 from index.errors import DamagedImageError, GalleryClosedError
 from index.estimation import DRIFT_LIMIT, Estimates, Mode, estimate, is_wanted
+from index.kind import Kind
 from index.mirror import Mirror
 from index.normalisation import Normalisation
-from index.snapshot_writer import SnapshotWriter
+from index.successor import Successor
 from index.vectors import Vectors
 
 CHECK_SHARE: Final = 20
@@ -55,17 +53,13 @@ class Renewal:
 
     Args:
         mirror: the index, and the database that it agrees with.
-        snapshots: of the index.
-        descriptor_dim: d.
+        successor: makes the index of a new version.
         mode: what is wanted; None leaves the version that is there.
     """
 
-    def __init__(
-        self, mirror: Mirror, snapshots: SnapshotWriter, descriptor_dim: int, mode: Mode | None
-    ) -> None:
+    def __init__(self, mirror: Mirror, successor: Successor, mode: Mode | None) -> None:
         self._mirror = mirror
-        self._snapshots = snapshots
-        self._dim = descriptor_dim
+        self._successor = successor
         self.mode = mode
         self._state = RenewalState(0.0, is_renewing=False, seconds=None)
         self._waking = threading.Condition()
@@ -166,22 +160,14 @@ class Renewal:
 
     def _renew(self, estimates: Estimates | None) -> None:
         started = time.monotonic()
-        changes = self._mirror.store.changes
-        with self._snapshots.held_off():
-            with self._mirror.settled():
-                since = changes.last()
-            vectors = Vectors(self._dim, _provisional(estimates))
-            self._fill(vectors)
-            with self._mirror.settled():
-                vectors.remove(np.intersect1d(changes.deleted_after(since), vectors.ids()), sequence=None)
-                held = vectors.ids()
-                for piece in changes.enrolled_after(since):
-                    vectors.add_described(piece.without(held))
-                vectors.reach(changes.last())
-                if not np.array_equal(vectors.ids(), self._mirror.vectors.ids()):
-                    raise RuntimeError("the descriptors in the database are not those of the vector index")
-                vectors.normalisation = self._mirror.store.renew(estimates)
-                self._mirror.vectors = vectors
+
+        def prepare(current: Vectors) -> tuple[Kind, Normalisation]:
+            return current.kind, _provisional(estimates)
+
+        def commit(vectors: Vectors) -> None:
+            vectors.normalisation = self._mirror.store.renew(estimates)
+
+        vectors = self._successor.switch(prepare, commit, self._stop_when_closing)
         seconds = time.monotonic() - started
         self._tell(drift=0.0, seconds=seconds)
         log.info(
@@ -191,23 +177,10 @@ class Renewal:
             vectors.count,
             seconds,
         )
-        self._snapshots.outdate()
 
-    def _fill(self, vectors: Vectors) -> None:
-        """Add all that is enrolled, in short reads: a long one would keep the write-ahead log growing."""
-        last = 0
-        while True:
-            with self._mirror.store.reading() as connection:
-                pieces = list(
-                    described(connection, f"{DESCRIPTORS} WHERE id > ? ORDER BY id LIMIT {CHUNK}", last)
-                )
-            if self._closing:
-                raise GalleryClosedError
-            if not pieces:
-                return
-            [piece] = pieces
-            vectors.add_described(piece)
-            last = int(piece.ids[-1])
+    def _stop_when_closing(self) -> None:
+        if self._closing:
+            raise GalleryClosedError
 
     def _tell(
         self, drift: float | None = None, is_renewing: bool | None = None, seconds: float | None = None

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from index.filter import Filter
 from index.mirror import Mirror
+from index.ranking import Ranking
 from index.record import Applied, Found, Match, Record
-from index.vectors import Ranking
 
 
 def search(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
+
+from index.faisslib import faiss
 
 BITMAP_BYTES = 1 << 20
 """That a selection may take however few ids it has."""
 BITMAP_SHARE = 32
 """Bytes for each id of a selection beyond, about what a hash set takes."""
-
-# Its constructors are made in Python and do not agree with its stubs.
-_faiss: Any = faiss
 
 
 def selection(among: NDArray[np.int64] | None) -> Any:
@@ -26,7 +24,7 @@ def selection(among: NDArray[np.int64] | None) -> Any:
     if among is None:
         return None
     if among[-1] // 8 > max(BITMAP_BYTES, BITMAP_SHARE * len(among)):
-        return _faiss.SearchParameters(sel=_faiss.IDSelectorBatch(among))
+        return faiss.SearchParameters(sel=faiss.IDSelectorBatch(among))
     bits = np.zeros(int(among[-1]) + 1, np.bool_)
     bits[among] = True
-    return _faiss.SearchParameters(sel=_faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little")))
+    return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little")))

@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from index.disk import sync
-from index.normalisation import RAW, RAW_TOKEN, Normalisation
+from index.normalisation import RAW_TOKEN
 from index.private import create_file, tighten
-from index.vectors import Vectors, row_size
+from index.vectorfile import Content, read
 
 SNAPSHOT = "snapshot"
 MANIFEST = "manifest.json"
 
 EARLIER = ".faiss"  # index files of schema version 1
-FORMAT = 2  # 1: vectors of descriptors that were not yet rounded to float16
+FORMAT = 2  # 1: all vectors, of descriptors that were not yet rounded to float16
 PIECE = 1 << 23  # bytes that are read and hashed at a time
 
 _SUFFIX = ".bin"
@@ -41,7 +41,7 @@ class EarlierSnapshotError(SnapshotError):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a snapshot is: the index `file`, its sha256, and the state of the gallery it holds.
+    """What a snapshot is: the index `file`, its sha256 and bytes, and the state of the gallery it is of.
 
     `sequence` and `token` name the last change in it, `normalisation` is the token of what made its vectors,
     `written_at` is in seconds since 1970, `history` is the id of the database that it was made of, "" where
@@ -52,7 +52,7 @@ class Manifest:
     sha256: str
     sequence: int
     token: int
-    count: int
+    size: int
     descriptor_dim: int
     fingerprint: str
     written_at: float
@@ -107,40 +107,43 @@ class SnapshotFolder:
             kind = EarlierSnapshotError if manifest.format < FORMAT else SnapshotError
             raise kind(self._path / MANIFEST, f"is of format {manifest.format}, this version's is {FORMAT}")
 
-    def vectors(self, manifest: Manifest, normalisation: Normalisation = RAW) -> Vectors:
-        """The index of the file that the manifest names, found to be what it says. Raises SnapshotError."""
+    def content(self, manifest: Manifest) -> Content:
+        """What is in the file that the manifest names, found to be what it says. Raises SnapshotError."""
         path = self._path / manifest.file
         if path.suffix == EARLIER:
             raise SnapshotError(path, "is of an earlier version")
         digest = hashlib.sha256()
-        expected = manifest.count * row_size(manifest.descriptor_dim)
         try:
             with path.open("rb", buffering=0) as file:
                 size = path.stat().st_size
-                if size != expected:
-                    of = f"{manifest.count} descriptors of {manifest.descriptor_dim} dimensions"
-                    raise SnapshotError(path, f"has {size:,} bytes, {of} have {expected:,}")
+                if size != manifest.size:
+                    raise SnapshotError(path, f"has {size:,} bytes, its manifest says {manifest.size:,}")
 
                 def fill(view: memoryview) -> None:
                     while view:
-                        read = file.readinto(view[:PIECE])
-                        if not read:
+                        got = file.readinto(view[:PIECE])
+                        if not got:
                             raise OSError("it ended while it was read")
-                        digest.update(view[:read])
-                        view = view[read:]
+                        digest.update(view[:got])
+                        view = view[got:]
 
-                vectors = Vectors.read(
-                    fill,
-                    descriptor_dim=manifest.descriptor_dim,
-                    count=manifest.count,
-                    sequence=manifest.sequence,
-                    normalisation=normalisation,
-                )
+                try:
+                    content: Content | str = read(fill, size)
+                except (ValueError, TypeError, KeyError) as error:
+                    content = f"is not an index: {error}"
+                    while rest := file.read(PIECE):
+                        digest.update(rest)
         except OSError as error:
             raise SnapshotError(path, f"cannot be read ({error})") from error
         if digest.hexdigest() != manifest.sha256:
             raise SnapshotError(path, "differs from the sha256 in its manifest")
-        return vectors
+        if isinstance(content, str):
+            raise SnapshotError(path, content)
+        return content
+
+    def file_error(self, manifest: Manifest, reason: str) -> SnapshotError:
+        """The error for a file that is what the manifest says, and no index all the same."""
+        return SnapshotError(self._path / manifest.file, reason)
 
     def stage(self, blocks: Iterable[bytes | memoryview]) -> Staged:
         """Write blocks to a temporary file, which does not count until it is published."""
@@ -175,7 +178,7 @@ class SnapshotFolder:
             sha256=staged.sha256,
             sequence=sequence,
             token=token,
-            count=staged.size // row_size(descriptor_dim),
+            size=staged.size,
             descriptor_dim=descriptor_dim,
             fingerprint=fingerprint,
             written_at=time.time(),
@@ -221,7 +224,7 @@ def _parsed(content: object) -> Manifest | None:
         "sha256": str,
         "sequence": int,
         "token": int,
-        "count": int,
+        "size": int,
         "descriptor_dim": int,
         "fingerprint": str,
         "written_at": float,
@@ -230,8 +233,10 @@ def _parsed(content: object) -> Manifest | None:
         "format": int,
     }
     if isinstance(content, dict):
-        # Earlier versions knew none.
+        # Earlier versions knew no normalisation, history and format, and counted vectors.
         content = {"normalisation": RAW_TOKEN, "history": "", "format": 1} | content
+        if content["format"] == 1:
+            content["size"] = content.pop("count", None)
     if not isinstance(content, dict) or set(content) != set(kinds):
         return None
     if not all(isinstance(content[name], kind) for name, kind in kinds.items()):

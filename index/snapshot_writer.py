@@ -9,14 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import numpy as np
-from numpy.typing import NDArray
-
 from index.errors import GalleryClosedError, GalleryFullError
 from index.mirror import Mirror
 from index.record import GalleryHeader
 from index.snapshot import Manifest, SnapshotFolder
-from index.vectors import VectorsUnusableError, row_size
+from index.vectors import Vectors, VectorsUnusableError
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +22,10 @@ class SnapshotWriter:
     """Keeps the snapshot on disk near to the index, so that the next opening need not build it.
 
     A snapshot is due after `every` changes, or after as many as make a tenth of the gallery if that is more:
-    it costs a write of all descriptors. It stands for the last change before it, and those go on while it is
-    written: it holds nothing that is enrolled meanwhile, and lacks or still holds what is deleted; whoever
-    opens it finds both in the log of changes. One that cannot be written is logged, and due again after as
-    many changes.
+    it costs a write of all codes. (That of a flat index holds none: its vectors are read from the database.)
+    It stands for the last change before it, and those go on while it is written: it need not hold what is
+    enrolled meanwhile, and may still hold what is deleted; whoever opens it goes by the database. One that
+    cannot be written is logged, and due again after as many changes.
 
     Args:
         mirror: the index, and the database that it agrees with.
@@ -93,12 +90,12 @@ class SnapshotWriter:
             while staged is None:
                 # Waits for an index that is being filled anew.
                 with self._mirror.settled():
-                    sequence, ids = changes.last(), self._mirror.vectors.ids()
+                    sequence, vectors = changes.last(), self._mirror.vectors
                     token, history = changes.token(sequence), changes.history()
                 self._counted_from = sequence
-                self._mirror.store.space.check(len(ids) * row_size(self._header.descriptor_dim))
+                self._mirror.store.space.check(vectors.file_bytes)
                 with suppress(VectorsUnusableError):
-                    staged = self._folder.stage(self._blocks(ids))
+                    staged = self._folder.stage(self._blocks(vectors))
             self._manifest = self._folder.publish(
                 staged,
                 sequence=sequence,
@@ -185,8 +182,8 @@ class SnapshotWriter:
             self._counted_from = self._mirror.vectors.sequence or 0
             log.exception("the snapshot of the vector index could not be written")
 
-    def _blocks(self, ids: NDArray[np.int64]) -> Iterator[memoryview]:
-        for block in self._mirror.vectors.blocks(ids):
+    def _blocks(self, vectors: Vectors) -> Iterator[bytes | memoryview]:
+        for block in vectors.blocks():
             if self._closing:
                 raise GalleryClosedError
             yield block

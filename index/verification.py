@@ -165,6 +165,6 @@ def _of_the_snapshot(folder: Path) -> Iterator[Finding]:
     try:
         manifest = snapshots.manifest()
         if manifest is not None:
-            snapshots.vectors(manifest)
+            snapshots.content(manifest)
     except SnapshotError as error:
         yield Finding(f"{error}; the next start builds the index from the database")

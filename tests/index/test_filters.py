@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from index import ALL, Filter, InvalidFilterError, LocalGallery, Record
 from index.connections import DATABASE
 from index.filter import SETS, TIMES
+from index.flat import Flat
 from index.mirror import Mirror
+from index.ranking import Ranking
 from index.repair import rebuild
-from index.vectors import Ranking, Vectors
+from index.vectors import Vectors
 from index.verification import verify
 from tests.index.samples import Open, enrollment
 
@@ -158,7 +160,7 @@ def test_many_copies_among_the_selected_are_ranked_as_brute_force_does(
     rows = np.repeat(np.stack(distinct), copies, axis=0)
     rows = random.permutation(rows / np.linalg.norm(rows, axis=1, keepdims=True))
     ids = random.permutation(4 * len(rows))[: len(rows)].astype(np.int64) * (1_000_003 if far else 1)
-    vectors = Vectors(257)
+    vectors = Vectors(Flat(257))
     descriptors: NDArray[np.float32] = rows.astype(np.float32)
     vectors.add(ids, descriptors, sequence=1)
     chosen = ids[random.random(len(ids)) < share]
@@ -231,7 +233,7 @@ def test_a_condition_that_is_none_is_refused_by_its_name(
 
 
 def test_an_empty_selection_finds_nothing_in_an_empty_index_and_in_a_full_one() -> None:
-    vectors, nothing = Vectors(8), np.empty(0, np.int64)
+    vectors, nothing = Vectors(Flat(8)), np.empty(0, np.int64)
     probe = enrollment("a").descriptor[np.newaxis]
     for _ in range(2):
         for among in (nothing, np.array([77], np.int64)):

@@ -81,10 +81,21 @@ def test_missing_strips_are_named(filled: Path, open_gallery: Open) -> None:
         open_gallery().search(enrollment("c").descriptor[np.newaxis], k=1, strips=1)
 
 
-def test_a_damaged_descriptor_is_named_when_the_index_is_built(filled: Path, open_gallery: Open) -> None:
+def test_a_damaged_descriptor_is_named_when_the_index_is_built_and_only_its_image_is_not_found(
+    filled: Path, open_gallery: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     _change(filled, _flip("descriptor"))
-    with pytest.raises(DamagedImageError, match="'c' is damaged: its descriptor"):
-        open_gallery()
+    gallery = open_gallery()
+    assert "image_id 'c' is damaged: its descriptor" in caplog.text
+    assert gallery.index_state().left_out == 1
+    assert gallery.count() == len(NAMES)
+    [matches] = gallery.search(enrollment("c").descriptor[np.newaxis], k=100)
+    assert {match.record.image_id for match in matches} == set(NAMES) - {"c"}
+    gallery.delete("c")
+    gallery.enroll(enrollment("c"))
+    assert gallery.index_state().left_out == 0
+    [[match]] = gallery.search(enrollment("c").descriptor[np.newaxis], k=1)
+    assert match.record.image_id == "c"
 
 
 def test_a_damaged_record_is_named(filled: Path, open_gallery: Open) -> None:

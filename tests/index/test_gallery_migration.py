@@ -392,8 +392,8 @@ def test_a_damaged_descriptor_stays_damaged_when_it_is_copied(
     with closing(sqlite3.connect(folder / DATABASE)) as connection:
         connection.execute("UPDATE descriptor SET data = zeroblob(32) WHERE record_id = 4")
         connection.commit()
-    with pytest.raises(DamagedImageError, match="'d' is damaged: its descriptor"):
-        open_gallery()
+    assert open_gallery().index_state().left_out == 1
+    assert "'d' is damaged: its descriptor" in caplog.text
     assert "the descriptor of record 4 is damaged and stays so" in caplog.text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from index.descriptors import as_stored
 from index.estimation import AUTO_IMAGES, estimate
 from index.normalisation import Normalisation
 from index.snapshot import MANIFEST
+from index.vectors import Vectors
 from tests.index.cameras import assert_statistics_are_recomputed_ones, sums_of
 from tests.index.samples import DIM, Open, enrollment
 
@@ -244,16 +246,16 @@ def test_a_change_during_a_renewal_is_in_the_new_index(
     gallery = open_gallery(normalisation="auto")
     fill(gallery, "gate-1", count=PER_CAMERA)
     gallery.cameras.wait()
-    renewal = gallery._renewal
-    filled = renewal._fill
+    successor = gallery._renewal._successor
+    filled = successor._fill
 
-    def fill_then_change(vectors: object) -> None:
-        filled(vectors)  # type: ignore[arg-type]
-        monkeypatch.setattr(renewal, "_fill", filled)
+    def fill_then_change(vectors: Vectors, on_piece: Callable[[], None]) -> None:
+        filled(vectors, on_piece)
+        monkeypatch.setattr(successor, "_fill", filled)
         gallery.delete("gate-1/3")
         fill(gallery, "gate-1", count=1, first=900)
 
-    monkeypatch.setattr(renewal, "_fill", fill_then_change)
+    monkeypatch.setattr(successor, "_fill", fill_then_change)
     fill(gallery, "gate-2")
     assert in_force(gallery).version == 1
     np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from index import ALL, Filter, InvalidFilterError, InvalidProbeError, LocalGallery
 from index.descriptors import as_stored
+from index.flat import Flat
 from index.moment import Moment
 from index.snapshot import MANIFEST
 from index.vectors import Vectors
@@ -206,7 +207,7 @@ def test_many_copies_and_near_copies_are_ranked_as_brute_force_does(
     rows.append(_unit(probe + 1e-7 * random.standard_normal((near, 257))))
     descriptors = random.permutation(np.concatenate(rows))
     ids = random.permutation(3 * len(descriptors))[: len(descriptors)].astype(np.int64)
-    vectors = Vectors(257)
+    vectors = Vectors(Flat(257))
     vectors.add(ids, descriptors, sequence=1)
     probes = _unit(np.stack([probe, random.standard_normal(257), probe + 1e-7]))
     for asked, ranking in zip(probes, vectors.search(probes, k), strict=True):
@@ -219,7 +220,7 @@ def test_many_copies_and_near_copies_are_ranked_as_brute_force_does(
 def test_copies_are_known_apart_after_some_are_removed_and_the_index_is_filled_anew() -> None:
     random = np.random.default_rng(7)
     probe, other = _unit(random.standard_normal((2, 257)))
-    vectors = Vectors(257)
+    vectors = Vectors(Flat(257))
     for round_ in range(3):
         ids = np.arange(100, dtype=np.int64)
         rows = np.stack([probe if number % 3 == round_ else other for number in range(100)])

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from index import GalleryClosedError, LocalGallery
 from index.snapshot import MANIFEST, SnapshotFolder, Staged
@@ -33,7 +32,7 @@ from tests.index.samples import DIM, STRIPS, enrollment
 
 writing = threading.Event()
 
-def write_for_ever(_vectors, _ids):
+def write_for_ever(_vectors):
     yield memoryview(b"some of it")
     writing.set()
     threading.Event().wait()
@@ -73,8 +72,8 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Held]:
         held = Held()
         blocks, publish = Vectors.blocks, SnapshotFolder.publish
 
-        def blocks_held(vectors: Vectors, ids: NDArray[np.int64]) -> Iterator[memoryview]:
-            for block in blocks(vectors, ids):
+        def blocks_held(vectors: Vectors) -> Iterator[bytes | memoryview]:
+            for block in blocks(vectors):
                 held.wait()
                 yield block
 

@@ -1,0 +1,159 @@
+"""Another kind of index when the gallery has grown out of its own, made in the background."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from index.errors import DamagedImageError, GalleryClosedError
+from index.kind import Kind
+from index.mirror import Mirror
+from index.normalisation import Normalisation
+from index.successor import Successor
+from index.vectors import Vectors
+
+WASTED: Final = 0.3
+"""Share of the codes whose images are gone from which on the index is made anew."""
+RETRY: Final = 1.1
+"""Times as many images as when it failed are waited for before it is tried again."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """The vector index of a gallery.
+
+    Attributes:
+        kind: in use.
+        is_building: whether another one is being made.
+        seconds: that making the last one took; None before the first.
+        memory_bytes: that it takes, about.
+        recent: images beside the codes, which are compared exactly; 0 for a flat kind.
+        left_out: images whose descriptor is damaged, which searches do not find.
+    """
+
+    kind: Kind
+    is_building: bool
+    seconds: float | None
+    memory_bytes: int
+    recent: int
+    left_out: int
+
+
+class Reindexing:
+    """Makes an index of the kind that is wanted, in a thread, when another one is in use."""
+
+    def __init__(self, mirror: Mirror, successor: Successor) -> None:
+        self._mirror = mirror
+        self._successor = successor
+        self._waking = threading.Condition()
+        self._wanted = False
+        self._busy = False
+        self._closing = False
+        self._least = 0.0
+        self._seconds: float | None = None
+        self._building = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def state(self) -> IndexState:
+        """As it is now."""
+        vectors = self._mirror.vectors
+        return IndexState(
+            vectors.kind,
+            self._building,
+            self._seconds,
+            vectors.memory_bytes,
+            vectors.recent,
+            vectors.left_out,
+        )
+
+    def look(self) -> None:
+        """Have the thread make another index where one is due; returns at once."""
+        if not self._is_due():
+            return
+        with self._waking:
+            if self._closing:
+                return
+            self._wanted = True
+            self._waking.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="gallery-index", daemon=True)
+                self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the thread has nothing to do."""
+        with self._waking:
+            self._waking.wait_for(lambda: not self._wanted and not self._busy)
+
+    def close(self) -> None:
+        """End the thread; an index that is not made yet is given up. Idempotent."""
+        with self._waking:
+            self._closing = True
+            self._wanted = False
+            self._waking.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _is_due(self) -> bool:
+        vectors = self._mirror.vectors
+        if vectors.count < self._least:
+            return False
+        outgrown = vectors.wasted > WASTED or vectors.outgrown
+        return outgrown or self._kind(vectors) != vectors.kind
+
+    def _kind(self, vectors: Vectors) -> Kind:
+        return self._successor.builder.setup.choose(vectors.count, vectors.kind)
+
+    def _run(self) -> None:
+        while self._awaited():
+            try:
+                if self._is_due():
+                    self._switch_or_log()
+            finally:
+                with self._waking:
+                    self._busy = False
+                    self._waking.notify_all()
+
+    def _awaited(self) -> bool:
+        with self._waking:
+            self._waking.wait_for(lambda: self._wanted or self._closing)
+            self._busy, self._wanted = self._wanted and not self._closing, False
+            return self._busy
+
+    def _switch_or_log(self) -> None:
+        started, count = time.monotonic(), self._mirror.vectors.count
+        self._building = True
+        try:
+            vectors = self._successor.switch(self._wanted_of, on_piece=self._stop_when_closing)
+        except GalleryClosedError:
+            return
+        except DamagedImageError as error:
+            self._least = RETRY * count
+            log.error("the vector index stays as it is: %s", error)
+        except Exception:
+            self._least = RETRY * count
+            log.exception("the vector index stays as it is: no other one could be made")
+        else:
+            self._least = 0.0
+            self._seconds = time.monotonic() - started
+            log.info(
+                "the vector index is of kind %s now: %d vectors, %.0f MB, made in %.1f s",
+                vectors.kind,
+                vectors.count,
+                vectors.memory_bytes / 1e6,
+                self._seconds,
+            )
+        finally:
+            self._building = False
+
+    def _wanted_of(self, current: Vectors) -> tuple[Kind, Normalisation]:
+        return self._kind(current), current.normalisation
+
+    def _stop_when_closing(self) -> None:
+        if self._closing:
+            raise GalleryClosedError
