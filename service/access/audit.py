@@ -57,9 +57,10 @@ class AuditEntry:
         client: address of whoever asked.
         request_id: as in the answer and in the ordinary log.
         key: whose it is; None where no key is needed.
-        image_id: the image that was enrolled, looked at, explained or deleted.
+        image_id: the image that was enrolled, looked at, explained, changed or deleted.
         matches: image ids that a query was answered with, best first.
         items: of a batch; each has a line of its own behind the request's.
+        deleted: how many images a filter deleted; their ids are not written.
     """
 
     action: str
@@ -69,12 +70,15 @@ class AuditEntry:
     image_id: str | None = None
     matches: tuple[str, ...] = ()
     items: list[ItemEntry] = field(default_factory=list)
+    deleted: int | None = None
 
     def lines(self, status: int) -> Iterator[dict[str, Any]]:
         """The entry with the status code it ended with, and where it was answered, those of its items."""
         line = self._line(self.action, status, self.image_id, self.matches)
         if self.items:
             line["images"] = len(self.items)
+        if self.deleted is not None:
+            line["deleted"] = self.deleted
         yield line
         if status < 400:
             for item in self.items:

@@ -63,11 +63,16 @@ RULES = (
     Rule("POST", "/detect", KeyScope.QUERY, "detect"),
     Rule("POST", "/explain", KeyScope.QUERY, "explain"),
     Rule("POST", "/gallery", KeyScope.ENROLL, "enroll"),
-    # Whoever queries sees the images that match; only an admin lists them all, or deletes one.
+    # Whoever queries sees the images that match; only an admin lists them all, changes or deletes them.
     Rule("GET", "/gallery", KeyScope.ADMIN, "list"),
+    Rule("DELETE", "/gallery", KeyScope.ADMIN, "delete-by-filter"),
     Rule("GET", f"{ONE_IMAGE}/image", KeyScope.QUERY, "image"),
     Rule("GET", ONE_IMAGE, KeyScope.QUERY, "record"),
     Rule("DELETE", ONE_IMAGE, KeyScope.ADMIN, "delete"),
+    Rule("PATCH", ONE_IMAGE, KeyScope.ADMIN, "change"),
+    Rule("GET", "/retention", KeyScope.ADMIN, "retention"),
+    Rule("PUT", "/retention", KeyScope.ADMIN, "set-retention"),
+    Rule("DELETE", "/retention", KeyScope.ADMIN, "forget-retention"),
     # Whoever sees matches says which are right; all verdicts together show what was searched for.
     Rule("POST", "/verdicts", KeyScope.QUERY, "verdict"),
     Rule("GET", "/verdicts", KeyScope.ADMIN, "verdicts"),

@@ -27,7 +27,18 @@ from service.api.middleware.prefix import PrefixMiddleware
 from service.api.middleware.request import REQUEST_ID, RequestMiddleware
 from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
-from service.api.routes import access, batches, cameras, detect, explain, health, query, status, verdicts
+from service.api.routes import (
+    access,
+    alterations,
+    batches,
+    cameras,
+    detect,
+    explain,
+    health,
+    query,
+    status,
+    verdicts,
+)
 from service.api.routes import gallery as gallery_routes
 from service.api.uploads import Uploads
 from service.console import routes as console
@@ -166,6 +177,7 @@ def create_app(
         batches.router,
         explain.router,
         gallery_routes.router,
+        alterations.router,
         verdicts.router,
         cameras.router,
         access.router,

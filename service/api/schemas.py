@@ -182,6 +182,13 @@ class EnrolledRecord(BaseModel):
 class EnrolledImage(EnrolledRecord, OfAFrame):
     """What was enrolled."""
 
+    same_image: list[str] = Field(
+        default=[],
+        exclude_if=lambda ids: not ids,
+        description="ids under which the very same bytes were enrolled before, the first 10; absent where "
+        "there are none",
+    )
+
 
 class RecordPage(BaseModel):
     """A stretch of the gallery in order of enrollment."""

@@ -177,6 +177,52 @@ class ServiceClient:
             return Enrolled(new=False, differs=error.differs)
         return error
 
+    def count(self, where: FilterFields) -> int:
+        """How many images meet conditions, of which there is one at least."""
+        parameters = {**where, "dry_run": "true"}
+        return int(self._document(self._send("DELETE", "/gallery", params=parameters), "left")["left"])
+
+    def delete_where(self, where: FilterFields) -> Iterator[tuple[int, int]]:
+        """Delete all images that meet conditions; images deleted by each request, and those that are left."""
+        while True:
+            answer = self._persist(
+                lambda: self._send("DELETE", "/gallery", params=dict(where)), unanswered=True
+            )
+            document = self._document(answer, "deleted", "left")
+            yield int(document["deleted"]), int(document["left"])
+            if not document["left"]:
+                return
+
+    def delete(self, image_id: str) -> bool:
+        """Delete an image; whether there was one."""
+        answer = self._send("DELETE", _image_path(image_id))
+        if answer.status not in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
+            raise self._refusal(answer)
+        return answer.status == httpx.codes.NO_CONTENT
+
+    def update(self, image_id: str, fields: Mapping[str, str | list[str]]) -> dict[str, Any]:
+        """What `PATCH /gallery/{image_id}` answers: the record with new values for fields; see there."""
+        parts = [
+            (name, (None, value))
+            for name, values in fields.items()
+            for value in ([values] if isinstance(values, str) else values)
+        ]
+        answer = self._persist(
+            lambda: self._send("PATCH", _image_path(image_id), files=parts), unanswered=True
+        )
+        return self._document(answer, "image_id", "camera_id")
+
+    def retention(self, days: int | None = None) -> dict[str, Any]:
+        """What `GET /retention` says; with days, how many images are older than that."""
+        parameters = {} if days is None else {"days": str(days)}
+        return self._document(self._send("GET", "/retention", params=parameters), "days", "expired")
+
+    def set_retention(self, days: int | None) -> dict[str, Any]:
+        """Keep images for so many days, None for ever; what the service says then."""
+        if days is None:
+            return self._document(self._send("DELETE", "/retention"), "days", "expired")
+        return self._document(self._send("PUT", "/retention", params={"days": str(days)}), "days", "expired")
+
     def cameras(self) -> dict[str, Any]:
         """What `GET /cameras` says."""
         return self._document(self._send("GET", "/cameras"), "cameras", "normalisation")
@@ -383,6 +429,10 @@ def _are_matches(matches: object) -> bool:
     return isinstance(matches, list) and all(
         isinstance(match, dict) and match.keys() >= MATCH_KEYS for match in matches
     )
+
+
+def _image_path(image_id: str) -> str:
+    return f"/gallery/{quote(image_id, safe='/')}"
 
 
 def _camera_path(camera_id: str) -> str:

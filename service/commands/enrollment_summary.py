@@ -25,7 +25,7 @@ LABELS = {
 REMEDIES = {
     Fate.other_image: "Another image has the id already: give these ids of their own with --id-prefix, or "
     "delete the enrolled ones.",
-    Fate.other_fields: "To change what is known of an enrolled image, delete it and enroll it again.",
+    Fate.other_fields: "`lka-reid gallery update` changes what is known of an enrolled image.",
     Fate.not_tried: "Run the same command again to go on.",
 }
 SHOWN_OF_A_KIND = 10

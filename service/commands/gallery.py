@@ -1,4 +1,4 @@
-"""`lka-reid gallery`: looking after a gallery in its folder."""
+"""`lka-reid gallery`: looking after a gallery, in its folder or in a running service."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import typer
 
 from models.intake.names import printable
 from models.terminal import err, out
-from service.commands import maintenance
+from service.commands import alterations, maintenance
 from service.commands.console import failures_table, progress
 from service.commands.maintenance import gallery_named, no_gallery
 from service.commands.options import BundleDir, DataDir, Runtime, Threads
 from service.startup import CommandError
 
 app = typer.Typer(
-    help="Look after a gallery in its folder.",
+    help="Look after a gallery, in its folder or in a running service.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 @app.callback()
 def gallery() -> None:
-    """Look after a gallery in its folder."""
+    """Look after a gallery, in its folder or in a running service."""
 
 
 @app.command("rebuild")
@@ -191,6 +191,9 @@ def re_embed(
 
 
 for name, command in (
+    ("delete", alterations.delete),
+    ("update", alterations.update),
+    ("retention", alterations.retention),
     ("stats", maintenance.stats),
     ("backup", maintenance.backup),
     ("restore", maintenance.restore),

@@ -168,6 +168,15 @@ class Metrics(ModelMetrics):
             "gallery_unerased_seconds",
             "Age of the first deletion that is still in a file; 0 for none.",
         )
+        self._retention = self._reading(
+            "gallery_retention_days", "Days that images are kept; NaN where they are kept for ever."
+        )
+        self._expired = self._reading(
+            "gallery_expired_images", "Images deleted for their age since the start."
+        )
+        self._retention_failed = self._reading(
+            "gallery_retention_failed", "1 where the last look for images that are too old came to no end."
+        )
         self._version = self._reading(
             "normalisation_version",
             "Version of the camera normalisation in force; 0 for none.",
@@ -260,6 +269,10 @@ class Metrics(ModelMetrics):
         self._snapshot_age.set_function(lambda: _or_nan(gallery.snapshot_age_seconds()))
         self._snapshot_behind.set_function(gallery.changes_since_snapshot)
         self._unerased.set_function(gallery.unerased_seconds)
+        retention = gallery.retention
+        self._retention.set_function(lambda: _or_nan(retention.state.days))
+        self._expired.set_function(lambda: retention.state.deleted)
+        self._retention_failed.set_function(lambda: retention.state.failed)
         cameras = gallery.cameras
         self._version.set_function(lambda: _version(cameras.normalisation()))
         self._known_cameras.set_function(lambda: len(cameras.normalisation().cameras))
@@ -282,5 +295,5 @@ def _version(normalisation: Normalisation) -> int:
     return 0 if normalisation.is_raw else normalisation.version
 
 
-def _or_nan(seconds: float | None) -> float:
-    return math.nan if seconds is None else seconds
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

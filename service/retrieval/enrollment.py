@@ -16,6 +16,9 @@ GROUP = 64
 """Concurrent enrollments that share a transaction, and its wait for the disk, at most."""
 FIELDS = ("vehicle_id", "camera_id", "captured_at", "view", "vehicle_type", "tags")
 
+SAME = 10
+"""Images with the same bytes that are named at most."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -94,6 +97,11 @@ class Enroller:
         A field that was not sent does not differ.
         """
         return await to_thread.run_sync(differences, self._gallery, data, description, limiter=self._limiter)
+
+    async def same_image(self, data: bytes, image_id: str) -> list[str]:
+        """Ids of other images with these very bytes, in order of enrollment, the first 10."""
+        found = await to_thread.run_sync(self._gallery.same_image, data, SAME + 1, limiter=self._limiter)
+        return [other for other in found if other != image_id][:SAME]
 
     async def record(self, image_id: str) -> Record:
         """What is known of an enrolled image. Raises UnknownImageError."""

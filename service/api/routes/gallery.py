@@ -36,6 +36,7 @@ from service.api.schemas import (
     RecordPage,
 )
 from service.identifiers import IMAGE_ID_RULE, MAX_IMAGE_ID, ImageId, new_image_id
+from service.resources import Resources
 from service.retrieval.enrollment import Description
 from service.retrieval.filtering import filter_of
 from service.retrieval.frame_enrollment import Enrolled, FrameEnroller, of_each_vehicle
@@ -76,7 +77,8 @@ async def enroll(
     `frame7/1`, and leaves those as they are that are enrolled already as they are sent.
 
     An image id that is enrolled already is answered by 409 and nothing changes, so that an upload whose
-    answer was lost can be sent again under the same id: `differs` is empty then.
+    answer was lost can be sent again under the same id: `differs` is empty then. The same bytes under another
+    id are enrolled, and `same_image` names the ids that have them already.
     """
     check_choice(form.box, form.detect)
     data = await read_image(form.image, settings.max_upload_bytes)
@@ -104,14 +106,14 @@ async def enroll(
     metrics.stage("total", time.monotonic() - context.arrived)
     if form.detect != "all" or shown.frame is None:
         response.headers["Location"] = f"{request.scope.get('root_path', '')}/gallery/{quote(image_id)}"
-        answer = EnrolledImage.of(enrolled[0].record)
+        answer = await _answer(resources, enrolled[0], shown.files[0])
         return answer.about(shown.subjects[0]) if shown.subjects else answer
     return EnrolledFrame(
         width=shown.frame.width,
         height=shown.frame.height,
         enrolled=[
-            EnrolledImage.of(one.record).about(subject)
-            for one, subject in zip(enrolled, shown.subjects, strict=True)
+            (await _answer(resources, one, file)).about(subject)
+            for one, file, subject in zip(enrolled, shown.files, shown.subjects, strict=True)
         ],
     )
 
@@ -192,3 +194,10 @@ async def record(image_id: ImageIdInPath, resources: OpenResources) -> EnrolledR
 async def delete(image_id: ImageIdInPath, resources: OpenResources) -> None:
     """Forget an image; it does not come back, and its id is free again."""
     await to_thread.run_sync(resources.gallery.delete, image_id, limiter=resources.gallery_limiter)
+
+
+async def _answer(resources: Resources, one: Enrolled, file: bytes) -> EnrolledImage:
+    """What was enrolled, and under which ids the same bytes were before."""
+    answer = EnrolledImage.of(one.record)
+    answer.same_image = await resources.enroller.same_image(file, one.record.image_id)
+    return answer

@@ -33,7 +33,12 @@ LET_IN = {
     "GET /gallery": {"admin"},
     "GET /gallery/{image_id:path}/image": {"query", "admin"},
     "GET /gallery/{image_id:path}": {"query", "admin"},
+    "DELETE /gallery": {"admin"},
     "DELETE /gallery/{image_id:path}": {"admin"},
+    "PATCH /gallery/{image_id:path}": {"admin"},
+    "GET /retention": {"admin"},
+    "PUT /retention": {"admin"},
+    "DELETE /retention": {"admin"},
     "POST /verdicts": {"query", "admin"},
     "GET /verdicts": {"admin"},
     "GET /verdicts/{probe}/image": {"admin"},
@@ -106,7 +111,7 @@ def test_a_route_without_a_rule_is_not_served(tmp_path: Path) -> None:
         assert response.json()["type"] == "urn:lka-reid:problem:no-such-route"
         response = it.service.client.put("/gallery/a", headers=it.headers("admin"))
         assert response.json()["type"] == "urn:lka-reid:problem:method-not-allowed"
-        assert response.headers["Allow"] == "DELETE, GET, HEAD"
+        assert response.headers["Allow"] == "DELETE, GET, HEAD, PATCH"
         assert it.service.client.get("/secrets").status_code == 401
 
 
