@@ -25,6 +25,7 @@ from training.commands.running import ending
 from training.commands.study import study
 from training.commands.tune import tune
 
+DEMO = Path(__file__).parents[1] / "service" / "demo" / "manifest.csv"
 OWN = "Your own cameras"
 TRAINING = "Training"
 """Panels of the help of `lka-reid`; what has none is listed by `lka-reid training --help` alone."""
@@ -54,7 +55,7 @@ app.command()(compare_embedders)
 @app.command()
 def demo_gallery(
     data: Annotated[Path, typer.Option(help="CSV manifest: path, vehicle_id, camera_id, vehicle_type.")],
-    folder: Annotated[Path, typer.Option(help="Gets images/ and manifest.csv.")] = Path("service/demo"),
+    folder: Annotated[Path, typer.Option(help="Gets images/ and manifest.csv.", show_default=False)],
     probe_camera: Annotated[str, typer.Option(help="Whose images are the probes.")] = "cam1",
     bundle: BundleFolder = BUNDLE,
 ) -> None:
@@ -69,22 +70,29 @@ def demo_gallery(
 
 @app.command()
 def answer_sheet(
-    bundle: Annotated[Path, typer.Option(help="The bundle that searches.")] = Path("models/bundles/default"),
-    manifest: Annotated[Path, typer.Option(help="CSV: path, vehicle_id, role (gallery or probe).")] = Path(
-        "service/demo/manifest.csv"
-    ),
+    bundle: Annotated[
+        Path, typer.Option(help="The bundle that searches.", show_default="the default one")
+    ] = BUNDLE,
+    manifest: Annotated[
+        Path,
+        typer.Option(
+            help="CSV: path, vehicle_id, role (gallery or probe); or a data set, whose images all query.",
+            show_default="the demo's",
+        ),
+    ] = DEMO,
     among: Annotated[
         Path | None,
         typer.Option(
             help="CSV of more images, also of the manifest's vehicles: search all of them, across cameras."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("docs/ranked-answer.png"),
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("ranked-answer.png"),
 ) -> None:
     """Draw the matches of probes, by the first stage and by both; correct ones are marked."""
     from training.reporting.answer_sheet import make_answer_sheet
 
-    counts = make_answer_sheet(bundle, manifest, out, among=among)
+    with ending():
+        counts = make_answer_sheet(bundle, manifest, out, among=among)
     terminal.out.print(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 

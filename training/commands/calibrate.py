@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FALSE_ALARMS = 0.1
 GALLERY = 100
+NOT_WRITTEN = "left as it is (--write, or --bundle with a copy of your own, to keep the threshold)"
 
 
 def calibrate(
@@ -47,8 +48,13 @@ def calibrate(
         "calibration.png"
     ),
     write: Annotated[
-        bool, typer.Option("--write/--no-write", help="Whether to put the threshold into the bundle.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--write/--no-write",
+            help="Whether to put the threshold into the bundle.",
+            show_default="into one that is named, not into the installed one",
+        ),
+    ] = None,
     runtime: Runtime = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -75,6 +81,7 @@ def calibrate(
     from training.evaluation.thresholds import both_thresholds, threshold_of
 
     question = Question(false_alarms, gallery, false_match_rate)
+    writes = bundle != BUNDLE if write is None else write
     try:
         models, dataset = open_both(bundle, data, layout, runtime)
         chosen = choose_task(dataset, task)
@@ -90,7 +97,7 @@ def calibrate(
             f"{vehicles:,} vehicles, {found.negative_pairs:,} pairs of two vehicles from two cameras"
         )
         plot_calibration(found, curves, f"{models.bundle.manifest.name} on {measured_on}", plot)
-        if write:
+        if writes:
             described_on = f"{measured_on}; {question}"
             write_thresholds(
                 bundle,
@@ -116,7 +123,7 @@ def calibrate(
                 "gallery": gallery,
                 "normalised": normalised and asdict(normalised),
                 "measured_on": measured_on,
-                "written": write,
+                "written": writes,
             }
         )
         return
@@ -128,7 +135,7 @@ def calibrate(
         out.print("With each camera's mean and deviation taken out of descriptors:")
         _print(normalised, gallery)
     out.print(f"Plot                {plot}")
-    out.print(f"Bundle              {'threshold written' if write else 'left as it is'}")
+    out.print(f"Bundle              {'threshold written' if writes else NOT_WRITTEN}", soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ def exchange_reranker(
         else:
             shape = load_as(RerankerExperimentConfig, config, []).shape
             torch.manual_seed(0)
-            model = StripReranker(shape.build((old.manifest.strips or (0, 0))[1])).eval()
+            grid = old.manifest.network.get("parts")
+            places = None if grid is None else (int(grid[0]), int(grid[1]))
+            model = StripReranker(shape.build((old.manifest.strips or (0, 0))[1], places)).eval()
         origin = RerankerTraining(
             configuration={"shape": model.config.to_dict()}, trained=reranker is not None
         )

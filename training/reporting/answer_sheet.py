@@ -18,6 +18,7 @@ from models.bundle import Bundle
 from models.decoding import decode
 from models.preprocessing import prepare
 from models.runtime import Embeddings, Models
+from training.datasets.layouts import open_dataset
 from training.evaluation.ranking import reorder_first
 
 SHOWN = 5
@@ -55,14 +56,22 @@ def rank_all(
 
     Args:
         models: with a re-ranker.
-        manifest: CSV with path, vehicle_id and role (gallery or probe).
+        manifest: CSV with path, vehicle_id and role (gallery or probe). Without roles, and for a folder or
+            another layout of a data set, each image is searched for among those of other cameras.
         among: a manifest whose vehicles join the gallery. Then every image of `manifest` is a probe, and is
             searched for among the images of other cameras (`camera_id`).
 
     Returns:
         The rankings, and the gallery's files by position.
     """
-    gallery, probes = (_rows(manifest, role) for role in ("gallery", "probe"))
+    if _has_roles(manifest):
+        gallery, probes = (_rows(manifest, role) for role in ("gallery", "probe"))
+    else:
+        gallery = probes = [
+            {"path": str(image.path), "vehicle_id": image.vehicle_id, "camera_id": image.camera_or_own}
+            for image in open_dataset(manifest).images()
+        ]
+    across = among is not None or not _has_roles(manifest)
     if among is not None:
         gallery = probes = [*gallery, *probes]
         known = {row["vehicle_id"] for row in probes}
@@ -74,12 +83,20 @@ def rank_all(
     for row in probes:
         probe = _embed(models, [Path(row["path"])])
         similarities = embedded.descriptors @ probe.descriptors[0]
-        allowed = np.arange(len(gallery)) if among is None else np.flatnonzero(cameras != row["camera_id"])
+        allowed = np.flatnonzero(cameras != row["camera_id"]) if across else np.arange(len(gallery))
         first = allowed[np.argsort(-similarities[allowed], kind="stable")]
         correct = np.intersect1d(allowed, np.flatnonzero(vehicles == row["vehicle_id"]))
         both = _rerank(models, probe, embedded, first, similarities)
         rankings.append(RankedProbe(Path(row["path"]), first, both, correct))
     return rankings, [Path(row["path"]) for row in gallery]
+
+
+def _has_roles(manifest: Path) -> bool:
+    """Whether this is a CSV with a column `role`."""
+    if not manifest.is_file():
+        return False
+    with manifest.open(newline="", encoding="utf-8") as file:
+        return "role" in (csv.DictReader(file).fieldnames or ())
 
 
 def _rows(manifest: Path, role: str | None = None) -> list[Row]:

@@ -96,3 +96,13 @@ def test_a_gallery_smaller_than_the_sheet_is_drawn(manifest: Path, tmp_path: Pat
     draw(rankings, gallery, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 100
+
+
+def test_a_data_set_without_roles_is_searched_across_its_cameras(tmp_path: Path) -> None:
+    own = write(tmp_path / "own", vehicles="abc")
+    rankings, gallery = rank_all(MODELS, own)
+    assert len(rankings) == len(gallery) == len(GREYS)
+    for ranking in rankings:
+        camera = ranking.probe.stem.split("_")[1]
+        assert all(gallery[place].stem.split("_")[1] != camera for place in ranking.both)
+    assert rank_all(MODELS, own.parent)[1] == gallery, "its folder is as good"
