@@ -57,8 +57,12 @@ def clear_errors() -> Iterator[None]:
         raise
 
 
-def load_detector(folder: Path | None, threads: int | None = None) -> tuple[Detector, float]:
-    """The detector in a folder, or the one that is set, and the margin that its crops have.
+def load_detector(folder: Path | None, least_score: float | None = None) -> tuple[Detector, float, float]:
+    """The detector in a folder, or the one that is set; its crops' margin; from which score on it is sure.
+
+    Args:
+        folder: None for the one that is set.
+        least_score: of the vehicles that it answers; None for that from which on it is sure.
 
     Raises:
         CommandError: there is none, or it cannot be loaded.
@@ -71,7 +75,9 @@ def load_detector(folder: Path | None, threads: int | None = None) -> tuple[Dete
         from models.detection.bundle import DetectorBundle
 
         bundle = DetectorBundle.load(settings.detector)
-        return loading.load_detector(bundle.described(), threads), bundle.manifest.margin
+        manifest = bundle.manifest
+        described = bundle.described() | {"score": least_score or manifest.score}
+        return loading.load_detector(described), manifest.margin, manifest.score
 
 
 def _is_expected(error: Exception) -> bool:

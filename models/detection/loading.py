@@ -41,6 +41,8 @@ def _yolox(described: Mapping[str, Any], threads: int | None) -> Detector:
         raise DetectorError(f"{file}: the file was changed, restore it")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Threads that wait for each other give their processors to whatever else there is.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = threads

@@ -64,6 +64,12 @@ class Outcome:
             if entry.fate not in (Fate.enrolled, Fate.already):
                 self.not_enrolled.append(entry)
 
+    def join(self, other: Outcome) -> None:
+        """Take over what became of others."""
+        self.counts += other.counts
+        self.not_enrolled += other.not_enrolled
+        self.stopped = self.stopped or other.stopped
+
     @property
     def missing(self) -> int:
         """Images that are not in the gallery as they were given."""

@@ -80,7 +80,7 @@ def _found_here(image: Path, folder: Path | None) -> dict[str, Any]:
     from service.startup import load_detector
 
     frame = _decoded(image)
-    detector, _ = load_detector(folder)
+    detector, _, _ = load_detector(folder)
     return {
         "width": frame.width,
         "height": frame.height,

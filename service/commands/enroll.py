@@ -10,7 +10,7 @@ import typer
 from models.intake.names import shown
 from models.terminal import err, out
 from service.commands.console import Waits, progress
-from service.commands.options import DEFAULT_URL, Key, Url
+from service.commands.options import DEFAULT_URL, DetectorDir, Key, Url
 from service.startup import CommandError
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def enroll(
         typer.Argument(
             metavar="PATH",
             help="Folders (all images below), image files, or CSV manifests (.csv, .tsv) with the column "
-            "path and, where known, image_id, vehicle_id, camera_id, captured_at, view, vehicle_type, tags.",
+            "path and, where known, image_id, vehicle_id, camera_id, captured_at, view, vehicle_type, tags. "
+            "With --detect also videos.",
             show_default=False,
         ),
     ],
@@ -54,6 +55,45 @@ def enroll(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and decode everything, and send nothing.")
     ] = False,
+    detect: Annotated[
+        bool,
+        typer.Option(
+            "--detect",
+            help="The images are frames of a whole scene: find the vehicles in them, here, and enroll a crop "
+            "of each. Of videos, follow each vehicle and enroll its best crop.",
+        ),
+    ] = False,
+    crops: Annotated[int, typer.Option(min=1, max=20, help="Of a video's vehicle, at most.")] = 1,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="When a video begins, such as 2026-05-17T08:30:00+02:00; or file, to believe its file. "
+            "Without it, crops have no time but that in the video, as a tag.",
+            show_default=False,
+        ),
+    ] = None,
+    looks: Annotated[
+        float, typer.Option(min=1, max=60, help="Frames of a second of video that are looked at, about.")
+    ] = 15.0,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=240,
+            help="Folders hold the frames of a video, so many a second, in the order of their names.",
+            show_default=False,
+        ),
+    ] = None,
+    motion: Annotated[
+        bool,
+        typer.Option(
+            help="Whether vehicles are followed by their motion, too. For cameras that stand still."
+        ),
+    ] = True,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Look at videos from their beginnings, not from where a run ended.")
+    ] = False,
+    detector: DetectorDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, every image.")] = False,
 ) -> None:
     """Enroll images in a running service.
@@ -64,9 +104,10 @@ def enroll(
     """
     from service.client.bulk_enroll import INTERRUPTED as BY_USER
     from service.client.errors import ClientError
-    from service.client.sources import Options, SourceError, find_uploads
+    from service.client.sources import Options, SourceError
     from service.commands.enrollment_summary import as_json as outcome_json
     from service.commands.enrollment_summary import counts, not_enrolled_table
+    from service.commands.frame_sources import enroll_detected, find_all_videos, find_stills, how_to_look
 
     given = {"vehicle_id": vehicle_id, "camera_id": camera_id, "vehicle_type": vehicle_type}
     options = Options(
@@ -76,10 +117,17 @@ def enroll(
         encoding=encoding,
         ignore_columns=ignore_columns,
     )
+    how = how_to_look(detector, crops, looks, start, frame_rate, motion=motion, anew=anew)
+    videos = find_all_videos(paths, how, detect=detect)
     try:
         with err.status("Looking for images"):
-            sources = find_uploads(paths, options)
-        outcome = _carry_out(sources.uploads, url, key, workers, batch, dry_run=dry_run)
+            sources = find_stills(paths, options, videos)
+        if detect:
+            outcome = enroll_detected(
+                videos, sources.uploads, how, options, url, key, workers, dry_run=dry_run
+            )
+        else:
+            outcome = _carry_out(sources.uploads, url, key, workers, batch, dry_run=dry_run)
     except (SourceError, ClientError) as error:
         raise CommandError(str(error)) from None
     outcome.extend(sources.not_enrolled)

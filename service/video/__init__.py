@@ -1,0 +1,1 @@
+"""From a video to the best crops of each vehicle: reading, motion, tracks. Needs the extra [video]."""
