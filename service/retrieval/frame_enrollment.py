@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from index import Record
 from service.inference.embedder import EmbeddedImage
 from service.retrieval.enrollment import AlreadyEnrolledError, Description, Enroller
+from service.retrieval.frames import Subject
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,16 @@ class FrameEnroller:
                 return Enrolled(await self._enroller.record(description.image_id), None)
 
 
-def of_each_vehicle(description: Description, count: int) -> list[Description]:
-    """What is known of each of so many vehicles: the same, under ids of their own below the frame's."""
-    return [replace(description, image_id=f"{description.image_id}/{number + 1}") for number in range(count)]
+def of_each_vehicle(description: Description, subjects: Sequence[Subject]) -> list[Description]:
+    """What is known of each vehicle of a frame: its own type, and an id of its own below the frame's."""
+    return [
+        replace(of_vehicle(description, subject), image_id=f"{description.image_id}/{number}")
+        for number, subject in enumerate(subjects, start=1)
+    ]
+
+
+def of_vehicle(description: Description, subject: Subject) -> Description:
+    """What is known of a vehicle: where nobody says its type, the detector's."""
+    if description.vehicle_type is not None or subject.vehicle is None:
+        return description
+    return replace(description, vehicle_type=subject.vehicle.type)

@@ -39,7 +39,7 @@ from service.identifiers import IMAGE_ID_RULE, MAX_IMAGE_ID, ImageId, new_image_
 from service.resources import Resources
 from service.retrieval.enrollment import Description
 from service.retrieval.filtering import filter_of
-from service.retrieval.frame_enrollment import Enrolled, FrameEnroller, of_each_vehicle
+from service.retrieval.frame_enrollment import Enrolled, FrameEnroller, of_each_vehicle, of_vehicle
 from service.retrieval.frames import MAX_VEHICLES
 
 ROOM_FOR_NUMBERS = len(f"/{MAX_VEHICLES}")
@@ -74,7 +74,8 @@ async def enroll(
 
     Of a frame, an image of a whole scene, name the vehicle by `box`, or have it found by `detect`: its crop
     is what is kept. `detect=all` enrolls each vehicle under a number of its own below the image id, as in
-    `frame7/1`, and leaves those as they are that are enrolled already as they are sent.
+    `frame7/1`, and leaves those as they are that are enrolled already as they are sent. Without
+    `vehicle_type` a vehicle is of the type that the detector takes it for.
 
     An image id that is enrolled already is answered by 409 and nothing changes, so that an upload whose
     answer was lost can be sent again under the same id: `differs` is empty then. The same bytes under another
@@ -93,8 +94,9 @@ async def enroll(
     async def look_and_enroll() -> tuple[Shown, list[Enrolled]]:
         shown = await look_at(resources.frames, data, form.box, form.detect, deadline)
         if form.detect != "all":
-            return shown, [Enrolled(*await resources.enroller.enroll(shown.files[0], description, deadline))]
-        descriptions = of_each_vehicle(description, len(shown.files))
+            of = of_vehicle(description, shown.subjects[0]) if shown.subjects else description
+            return shown, [Enrolled(*await resources.enroller.enroll(shown.files[0], of, deadline))]
+        descriptions = of_each_vehicle(description, shown.subjects)
         enrolling = FrameEnroller(resources.enroller, settings.max_batch)
         return shown, await enrolling.enroll(shown.files, descriptions, deadline)
 

@@ -55,6 +55,7 @@ def test_each_vehicle_of_a_video_is_enrolled_once_with_time_and_track(
     assert first["camera_id"] == "gate-3"
     assert first["captured_at"] < second["captured_at"]  # type: ignore[operator]
     assert str(first["captured_at"]).startswith("2026-05-17T06:30:0")
+    assert (first["vehicle_type"], second["vehicle_type"]) == ("car", "car")
     assert first["tags"][0] == "track=1"  # type: ignore[index]
     assert str(first["tags"][1]).startswith("time=00:00:0")  # type: ignore[index]
 

@@ -80,6 +80,14 @@ def test_what_is_kept_is_the_crop(service: Running) -> None:
     assert (answer["media_type"], answer["image_id"]) == ("image/jpeg", "red")
 
 
+def test_a_type_that_is_said_counts_before_the_detectors(service: Running) -> None:
+    said = service.enroll(FRAME.read_bytes(), detect="largest", vehicle_type="sedan").json()
+    assert said["vehicle_type"] == "sedan"
+    found = service.enroll(FRAME.read_bytes(), detect="largest").json()
+    assert found["vehicle_type"] == found["vehicle"]["type"]
+    assert service.enroll(FRAME.read_bytes(), box=RED).json()["vehicle_type"] is None
+
+
 def test_a_box_that_was_found_gives_the_crop_that_was_found(service: Running) -> None:
     found = service.enroll(FRAME.read_bytes(), image_id="a", detect="largest").json()
     box = ",".join(map(str, found["vehicle"]["box"]))
@@ -113,6 +121,7 @@ def test_all_gives_one_answer_a_vehicle(service: Running) -> None:
     records = enrolled.json()["enrolled"]
     assert [record["image_id"] for record in records] == ["frame7/1", "frame7/2", "frame7/3"]
     assert {record["camera_id"] for record in records} == {"c"}
+    assert [record["vehicle_type"] for record in records] == [record["vehicle"]["type"] for record in records]
     answer = service.query(STREET, detect="all", top_k=1).json()
     assert (answer["width"], answer["height"]) == SCENE_SIZE
     for one, record in zip(answer["answers"], records, strict=True):
@@ -135,7 +144,7 @@ def test_a_frame_that_is_sent_again_is_enrolled_once(service: Running) -> None:
 def test_a_frame_of_which_one_vehicle_has_a_taken_id_changes_nothing(service: Running) -> None:
     service.enroll(image_file(), image_id="frame7/3")
     problem = check(service.enroll(STREET, image_id="frame7", detect="all"), 409, "duplicate-image")
-    assert problem["differs"] == ["image"]
+    assert problem["differs"] == ["image", "vehicle_type"]
     assert service.gallery.count() == 1
 
 
