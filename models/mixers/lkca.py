@@ -13,17 +13,28 @@ from models.mixers import MIXERS, Mixer
 View = Callable[[Tensor, Tensor], Tensor]
 
 
-def places(height: int, width: int) -> Tensor:
-    """Which kernel weight joins each two places of a map: `[H*W, H*W]` numbers into the flat kernel.
+def offsets(side: int) -> Tensor:
+    """Where a kernel's axis has the weight that place i gives place r, for each i and r: `[side * side]`.
 
-    Row i*W+j is the H x W window of the (2H-1) x (2W-1) kernel whose first corner is (H-1-i, W-1-j), row by
-    row: the window that algorithm 1 slides up from the last corner.
+    It is side - 1 - i + r of 2 * side - 1: the window that algorithm 1 slides up from the last corner begins at side - 1 - i.
     """
-    row, column = torch.arange(height), torch.arange(width)
-    rows = height - 1 - row.unsqueeze(1) + row
-    columns = width - 1 - column.unsqueeze(1) + column
-    grid = rows[:, None, :, None] * (2 * width - 1) + columns[None, :, None, :]
-    return grid.reshape(height * width, height * width)
+    place = torch.arange(side)
+    return (side - 1 - place.unsqueeze(1) + place).flatten()
+
+
+def score_matrix(kernel: Tensor, rows: Tensor, columns: Tensor, size: tuple[int, int]) -> Tensor:
+    """A kernel's windows as rows of a matrix (algorithm 1): `[G, 2H-1, 2W-1]` -> `[G, N, N]`, N = H * W.
+
+    Args:
+        kernel: G of them.
+        rows: `offsets(H)`.
+        columns: `offsets(W)`.
+        size: (H, W).
+    """
+    height, width = size
+    windows = kernel.index_select(1, rows).index_select(2, columns)
+    windows = windows.view(-1, height, height, width, width).transpose(2, 3)
+    return windows.reshape(-1, height * width, height * width)
 
 
 def attend(values: Tensor, scores: Tensor) -> Tensor:
@@ -43,7 +54,8 @@ def by_attention(values: Tensor, kernel: Tensor) -> Tensor:
         `[B, C, H, W]`.
     """
     height, width = values.shape[2:]
-    return attend(values, kernel.flatten(1)[:, places(height, width).to(kernel.device)])
+    rows, columns = offsets(height).to(kernel.device), offsets(width).to(kernel.device)
+    return attend(values, score_matrix(kernel, rows, columns, (height, width)))
 
 
 def by_convolution(values: Tensor, kernel: Tensor) -> Tensor:
@@ -75,13 +87,16 @@ class LargeKernel(nn.Module):
         super().__init__()
         height, width = map_size
         self.kernel = nn.Parameter(torch.zeros(heads, 2 * height - 1, 2 * width - 1))
-        self.register_buffer("places", places(height, width), persistent=False)
+        self.map_size = map_size
+        self.register_buffer("rows", offsets(height), persistent=False)
+        self.register_buffer("columns", offsets(width), persistent=False)
 
-    places: Tensor
+    rows: Tensor
+    columns: Tensor
 
     def scores(self) -> Tensor:
         """What each place takes of each other one, `[heads, N, N]`: the attention matrix of every image."""
-        return self.kernel.flatten(1)[:, self.places]
+        return score_matrix(self.kernel, self.rows, self.columns, self.map_size)
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, C, H, W]` -> `[B, C, H, W]`; a map of another size than `map_size` is a RuntimeError."""

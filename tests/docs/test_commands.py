@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from service.cli import app
 from tests.docs.pages import PAGES, ROOT, commands
+from training.config.classifier import ClassifierConfig
 from training.config.embedder import ExperimentConfig
 from training.config.files import describe
 from training.config.reranker import RerankerExperimentConfig
@@ -48,7 +49,8 @@ def test_our_commands_exist_with_these_options(page: Path) -> None:
 
 @PAGE
 def test_keys_that_commands_set_exist(page: Path) -> None:
-    known = {key for kind in (ExperimentConfig, RerankerExperimentConfig) for key, *_ in describe(kind)}
+    kinds = (ExperimentConfig, RerankerExperimentConfig, ClassifierConfig)
+    known = {key for kind in kinds for key, *_ in describe(kind)}
     lines = commands(page.read_text(encoding="utf-8"), "lka-reid")
     named = {
         value for line in lines for option, value in pairwise(line) if option in ("--set", "--embedder-set")

@@ -129,6 +129,10 @@ def describe(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, st
             continue
         default = field.get_default(call_default_factory=True, validated_data={})
         yield f"{prefix}{name}", _kind(kind), _plain(default), field.description or ""
+        for inner in get_args(kind):
+            # A section that may be left out altogether.
+            if default is None and isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from describe(inner, f"{prefix}{name}.")
 
 
 def _ordered(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
