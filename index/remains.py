@@ -2,7 +2,8 @@
 
 A backup that a migration left loses the enrollments that the gallery does not have any more: they are known
 by image id and time of enrollment, which migration, re-embedding and import keep. What a repair has put aside
-cannot be taken apart: it goes as a whole, after `KEPT_DAYS`, or at once by `lka-reid gallery purge`.
+cannot be taken apart: it goes as a whole, after `KEPT_DAYS`, or at once by `lka-reid gallery purge`. So does
+a re-embedding that was interrupted, and as soon as it has an image that the gallery does not hold any more.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def erase_remains(folder: Path, *, at_once: bool = False) -> list[str]:
         _erase_from(saved, folder / DATABASE)
     removed = []
     for path in sorted(set(leftovers(folder))):
-        if at_once or _age_days(path) > KEPT_DAYS:
+        if at_once or _age_days(path) > KEPT_DAYS or _holds_the_gone(path, folder / DATABASE):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -64,6 +65,16 @@ def leftovers(folder: Path) -> Iterator[Path]:
     """What a repair put aside in a gallery's folder, or a process that was killed left there."""
     for pattern in LEFTOVERS:
         yield from folder.glob(pattern)
+
+
+def _holds_the_gone(path: Path, database: Path) -> bool:
+    """Whether a folder is a gallery that was begun, and has something that the gallery does not hold."""
+    begun = path / DATABASE
+    if not begun.is_file() or not begun.stat().st_size:
+        return False
+    with closing(sqlite3.connect(begun, isolation_level=None)) as connection:
+        connection.execute("ATTACH ? AS present", (str(database),))
+        return connection.execute(f"{GONE} LIMIT 1").fetchone() is not None
 
 
 def _erase_from(saved: Path, database: Path) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 from index.acknowledged import ACKNOWLEDGED
 from index.connections import DATABASE
 from index.disk import sync
-from index.errors import GalleryReplacementError
+from index.errors import GalleryError, GalleryReplacementError
 from index.local import LocalGallery
+from index.loss import check_loss
 from index.record import GalleryHeader
 from index.snapshot import MANIFEST, SNAPSHOT
 
@@ -27,10 +28,11 @@ STAGING = "re-embedding"
 
 @contextmanager
 def replacement(folder: Path, header: GalleryHeader) -> Iterator[tuple[LocalGallery, LocalGallery]]:
-    """The gallery in `folder`, and an empty one of this header, which takes its place after the block.
+    """The gallery in `folder`, and a new one of this header, which takes its place after the block.
 
-    Nobody else is let into the folder until then. Where the block raises, the old gallery stays as it is, and
-    the next replacement removes the new one.
+    Nobody else is let into the folder until then. Where the block raises, or the process ends, the old
+    gallery stays as it is, and the next replacement by this header goes on with the new one as it is then;
+    one by another header begins anew. What was set of the old gallery is set of the new one.
 
     Raises:
         FileNotFoundError: there is no gallery.
@@ -45,7 +47,8 @@ def replacement(folder: Path, header: GalleryHeader) -> Iterator[tuple[LocalGall
         strips_shape=found.strips_shape,
     )
     with old:
-        shutil.rmtree(staging, ignore_errors=True)
+        if not _is_begun(staging, header):
+            shutil.rmtree(staging, ignore_errors=True)
         with LocalGallery.open(
             staging,
             fingerprint=header.fingerprint,
@@ -54,8 +57,19 @@ def replacement(folder: Path, header: GalleryHeader) -> Iterator[tuple[LocalGall
         ) as new:
             yield old, new
             new.snapshot()
+            new.quotas.set(old.quotas.quota())
+            new.retention.set(old.retention.state.days)
         old.close(last=lambda: _take_place(folder, staging))
     shutil.rmtree(staging, ignore_errors=True)
+
+
+def _is_begun(staging: Path, header: GalleryHeader) -> bool:
+    """Whether a gallery of this header is there, whole as far as it goes."""
+    try:
+        check_loss(staging)
+        return LocalGallery.describe(staging) == header
+    except (OSError, GalleryError):
+        return False
 
 
 def _take_place(folder: Path, staging: Path) -> None:

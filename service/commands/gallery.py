@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from models.intake.names import printable
+from models.intake.names import printable, shown
 from models.terminal import err, out
 from service.commands import alterations, maintenance
 from service.commands.console import failures_table, progress
@@ -149,7 +149,8 @@ def re_embed(
     """Embed every stored image anew by the present bundle, as a new bundle needs it.
 
     Records keep their ids, their times and all else. Stop the service first. Until the end, when the new
-    gallery takes the old one's place in one step, the old one stays as it is.
+    gallery takes the old one's place in one step, the old one stays as it is: a run that was interrupted may
+    be put off, and goes on where it was. Calibrations of cameras are dropped and named.
     """
     from service.startup import clear_errors, settings_from
 
@@ -185,6 +186,15 @@ def re_embed(
             except reembedding.ReembeddingError as error:
                 raise CommandError(f"{error}; --leave-out-failed leaves such images out") from None
     out.print(f"{result.embedded:,} images embedded by {loaded.manifest.name} ({loaded.fingerprint[:12]})")
+    if result.resumed:
+        out.print(f"{result.resumed:,} of them by a run that was interrupted.")
+    if result.calibrated:
+        cameras = ", ".join(map(shown, result.calibrated))
+        out.print(
+            f"Dropped, since their images are not kept: the calibrations of {cameras}. Calibrate them again.",
+            markup=False,
+            soft_wrap=True,
+        )
     if result.left_out:
         err.print(failures_table(result.left_out))
         raise typer.Exit(1)

@@ -24,10 +24,20 @@ class ReembeddingError(Exception):
 
 @dataclass(frozen=True)
 class Reembedded:
-    """What became of a gallery: images embedded anew, and those that were left out, with the reason."""
+    """What became of a gallery.
+
+    Attributes:
+        embedded: images embedded anew, those of an interrupted run among them.
+        left_out: images that were not, each with the reason.
+        resumed: images that an interrupted run had embedded.
+        calibrated: cameras whose calibration is dropped: its images are not kept, and its sums are the old
+            model's.
+    """
 
     embedded: int
     left_out: list[tuple[str, str]]
+    resumed: int
+    calibrated: list[str]
 
 
 def re_embed(
@@ -40,6 +50,8 @@ def re_embed(
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Reembedded:
     """Embed every image of the gallery in `folder` by another bundle; records keep everything else.
+
+    Done again after an interruption, it goes on where that was; what was changed or deleted meanwhile is so.
 
     Args:
         folder: of the gallery; nothing else may have it open.
@@ -58,11 +70,14 @@ def re_embed(
     manifest = bundle.manifest
     header = GalleryHeader(bundle.fingerprint, manifest.descriptor_dim, manifest.strips)
     failed: list[tuple[str, str]] = []
-    done = 0
+    done = resumed = 0
     with replacement(folder, header) as (old, new):
         total = old.count()
+        calibrated = [state.camera_id for state in old.cameras.overview().cameras if state.calibrated]
         for records in _batches(old, batch):
-            enrollments, faults = _embed(old, records, forward, manifest.input)
+            missing = [record for record in records if not _is_carried(old, new, record)]
+            resumed += len(records) - len(missing)
+            enrollments, faults = _embed(old, missing, forward, manifest.input)
             if faults and not leave_out_failed:
                 image_id, reason = faults[0]
                 raise ReembeddingError(
@@ -72,8 +87,43 @@ def re_embed(
             failed += faults
             done += len(records)
             on_progress(done, total)
+        _drop_the_gone(old, new)
         _carry_verdicts(old, new)
-    return Reembedded(done - len(failed), failed)
+    return Reembedded(done - len(failed), failed, resumed, calibrated)
+
+
+def _is_carried(old: Gallery, new: Gallery, record: Record) -> bool:
+    """Whether an interrupted run has embedded an image; it is then made known as it is now."""
+    try:
+        held = new.get(record.image_id)
+    except UnknownImageError:
+        return False
+    if held.enrolled_at != record.enrolled_at or new.image(record.image_id) != old.image(record.image_id):
+        # Deleted meanwhile, and another one enrolled under its id.
+        new.delete(record.image_id)
+        return False
+    new.update(
+        record.image_id,
+        {
+            "vehicle_id": record.vehicle_id,
+            "camera_id": record.camera_id,
+            "captured_at": record.captured_at,
+            "view": record.view,
+            "vehicle_type": record.vehicle_type,
+            "tags": record.tags,
+        },
+    )
+    return True
+
+
+def _drop_the_gone(old: Gallery, new: Gallery) -> None:
+    """Delete what an interrupted run has embedded and is deleted since."""
+    for records in _batches(new, PAGE):
+        for record in records:
+            try:
+                old.get(record.image_id)
+            except UnknownImageError:
+                new.delete(record.image_id)
 
 
 def _batches(gallery: Gallery, size: int) -> Iterator[list[Record]]:

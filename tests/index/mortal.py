@@ -97,7 +97,9 @@ HISTORIES = {
 def replace(folder: Path, header: GalleryHeader) -> None:
     """Put a gallery with the same images in the place of the one in `folder`."""
     with replacement(folder, header) as (old, new):
-        new.enroll_many([enrollment(record.image_id) for record in old.page().records])
+        held = {record.image_id for record in new.page().records}
+        names = [record.image_id for record in old.page().records]
+        new.enroll_many([enrollment(name) for name in names if name not in held])
 
 
 def listings(history: History, before: str) -> list[list[str]]:

@@ -15,6 +15,7 @@ from index import (
     FingerprintMismatchError,
     GalleryLockedError,
     LocalGallery,
+    Quota,
     digest_of,
 )
 from index.replacement import STAGING
@@ -174,3 +175,50 @@ def test_an_empty_gallery_changes_hands_too(tmp_path: Path, bundle: Bundle) -> N
     assert re_embed(tmp_path, bundle, forward()).embedded == 0
     with open_gallery(tmp_path) as gallery:
         assert gallery.count() == 0
+
+
+def test_an_interrupted_run_is_gone_on_with_and_follows_what_changed_meanwhile(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    colours = {"a": RED, "b": GREEN, "c": BLUE, "d": (90, 80, 70)}
+    fill(tmp_path, {name: image_file(colour) for name, colour in colours.items()})
+
+    def interrupt(done: int, _total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        re_embed(tmp_path, bundle, forward(), batch=1, on_progress=interrupt)
+    assert still_old(tmp_path, 4)
+    with LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+        gallery.update("b", {"view": "rear"})
+        gallery.delete("c")
+        gallery.retention.set(36_500)
+        gallery.quotas.set(Quota(images=9, bytes=None))
+        gallery.cameras.calibrate("gate", np.array([0, 1], np.float32), b"x")
+    embedder = FakeEmbedder()
+    result = re_embed(tmp_path, bundle, forward(embedder), batch=1)
+    assert (result.embedded, result.resumed, result.calibrated) == (3, 2, ["gate"])
+    assert embedder.batches == [1]
+    with open_gallery(tmp_path) as gallery:
+        assert [record.image_id for record in gallery.page().records] == ["a", "b", "d"]
+        assert gallery.get("b").view == "rear"
+        assert gallery.retention.state.days == 36_500
+        assert gallery.quotas.quota() == Quota(images=9, bytes=None)
+
+
+def test_what_an_interrupted_run_has_of_a_deleted_image_is_erased(tmp_path: Path, bundle: Bundle) -> None:
+    secret = image_file(RED)
+    fill(tmp_path, {"a": secret, "b": image_file(GREEN)})
+
+    def interrupt(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        re_embed(tmp_path, bundle, forward(), batch=2, on_progress=interrupt)
+    with LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+        gallery.erase()
+        assert (tmp_path / STAGING).exists()
+        gallery.delete("a")
+        gallery.erase()
+    assert not any(secret in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
