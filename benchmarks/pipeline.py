@@ -1,0 +1,277 @@
+"""Each stage of the data path alone and all of them together, with an embedder that costs nothing.
+
+python -m benchmarks.pipeline [--seconds 3] [--gallery 2000] [--runtime none] [--json FILE]
+
+Images are made of the demo's, 2,000 different JPEG files of 120 px. The parts run in this process; the whole
+path is a service in a process of its own, without and with Redis and a worker (`benchmarks.free`), and its
+clients are threads of this one: all share the machine's cores. Everything is durable, with checksums.
+
+A rate stands beside that of the slowest part. The milliseconds of a processor that an image took, in all
+processes together and in each, say where they went; other programs on the machine change them little.
+`--runtime auto` measures the bundle's network as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.provenance import in_words, provenance, write_json
+from benchmarks.stack import Stack, post
+from index import Enrollment, LocalGallery, Record
+from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.decoding import decode
+from models.preprocessing import prepare
+from models.protocols import Reranker
+from models.runtime import Models, load_reranker
+from service.inference.coalescing import Coalescer
+from service.retrieval.enrollment import GROUP
+
+IMAGES = Path(__file__).parent.parent / "service" / "demo" / "images"
+SIDE, FILES = 120, 2000
+SIZES = (1, 64, 256)
+CLIENTS = {1: 16, 64: 3, 256: 2}
+"""Requests under way at the same time, by the images in each."""
+THREADS = 8
+"""That enroll at the same time: as many as a service lets into the gallery."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage, or the whole path, made of images.
+
+    Attributes:
+        name: of it.
+        batch: images at a time.
+        per_s: images a second.
+        cpu_ms: of a processor for an image, by process.
+    """
+
+    name: str
+    batch: int
+    per_s: float
+    cpu_ms: dict[str, float] = field(default_factory=dict)
+
+
+@lru_cache
+def files() -> list[bytes]:
+    """Small files, all different: of the demo's images, each moved by another number of px and back in."""
+    shown = [
+        np.asarray(Image.open(path).convert("RGB").resize((SIDE, SIDE))) for path in IMAGES.glob("*.jpg")
+    ]
+    made = []
+    for number in range(FILES):
+        stream = io.BytesIO()
+        moved = np.roll(shown[number % len(shown)], 3 * (number // len(shown)), axis=1)
+        Image.fromarray(moved).save(stream, "JPEG", quality=90)
+        made.append(stream.getvalue())
+    return made
+
+
+def measure(
+    name: str,
+    batch: int,
+    work: Callable[[], int],
+    seconds: float,
+    clients: int = 1,
+    cpu_s: Callable[[], dict[str, float]] = lambda: {"": time.process_time()},
+) -> Stage:
+    """Do a piece of work, which says how many images it was, for so long and by so many threads.
+
+    The first time does not count.
+    """
+    work()
+    done = [0] * clients
+    before, began = cpu_s(), time.perf_counter()
+
+    def serve(number: int) -> None:
+        while time.perf_counter() < began + seconds:
+            done[number] += work()
+
+    threads = [threading.Thread(target=serve, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    spent, after, images = time.perf_counter() - began, cpu_s(), max(1, sum(done))
+    cpu_ms = {name: 1000 * (after[name] - before.get(name, 0.0)) / images for name in after}
+    return Stage(name, batch, images / spent, cpu_ms)
+
+
+def of_images(bundle: Bundle, runtime: str, seconds: float) -> Iterator[Stage]:
+    """From a file to the network."""
+    given, spec = files()[:80], bundle.manifest.input
+    images = [decode(data) for data in given]
+    yield measure("decode", 1, lambda: len([decode(data) for data in given]), seconds)
+    yield measure("resize and normalise", 1, lambda: len([prepare(i, spec) for i in images]), seconds)
+    if runtime != "none":
+        embedder = Models.load(bundle, runtime).embedder
+        batch = np.stack([prepare(image, spec) for image in images[:8]])
+        yield measure(f"network ({runtime})", 8, lambda: len(embedder.embed(batch).descriptors), seconds)
+
+
+class Enrollments:
+    """Images that are embedded already, each with an id of its own."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        source = np.random.default_rng(0)
+        rows = source.normal(size=(256, bundle.manifest.descriptor_dim)).astype(np.float32)
+        self.descriptors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        shape = bundle.manifest.strips
+        self._strips = None if shape is None else source.normal(size=(256, *shape)).astype(np.float16)
+        self._files = files()
+        self._taking = threading.Lock()
+        self._made = 0
+
+    def take(self, count: int) -> list[Enrollment]:
+        """As many new ones."""
+        with self._taking:
+            numbers = range(self._made, self._made + count)
+            self._made += count
+        return [
+            Enrollment(
+                image_id=str(number),
+                descriptor=self.descriptors[number % 256],
+                strips=None if self._strips is None else self._strips[number % 256],
+                image=self._files[number % len(self._files)],
+                media_type="image/jpeg",
+            )
+            for number in numbers
+        ]
+
+
+def open_gallery(bundle: Bundle, folder: Path) -> LocalGallery:
+    """An empty gallery for the bundle."""
+    manifest = bundle.manifest
+    return LocalGallery.open(
+        folder,
+        fingerprint=bundle.fingerprint,
+        descriptor_dim=manifest.descriptor_dim,
+        strips_shape=manifest.strips,
+    )
+
+
+def of_the_gallery(bundle: Bundle, size: int, seconds: float, folder: Path) -> Iterator[Stage]:
+    """Enrolling and searching."""
+    source = Enrollments(bundle)
+    with open_gallery(bundle, folder / "enrolled") as gallery:
+        for batch in SIZES:
+
+            def enroll(batch: int = batch) -> int:
+                return len(gallery.enroll_many(source.take(batch)))
+
+            yield measure("enroll, durably", batch, enroll, seconds)
+        shared: Coalescer[Enrollment, Record] = Coalescer("enrollment", gallery.enroll_many, GROUP)
+        for name, single in (("each its own", gallery.enroll), ("shared", shared)):
+
+            def one(single: Callable[[Enrollment], Record] = single) -> int:
+                single(source.take(1)[0])
+                return 1
+
+            yield measure(f"enroll, {THREADS} threads, transactions {name}", 1, one, seconds, THREADS)
+    with open_gallery(bundle, folder / "searched") as gallery:
+        for start in range(0, size, 200):
+            gallery.enroll_many(source.take(min(200, size - start)))
+        for batch in (1, 64):
+
+            def search(batch: int = batch) -> int:
+                return len(gallery.search(source.descriptors[:batch], 10, strips=10))
+
+            yield measure(f"search of {size:,}", batch, search, seconds)
+
+
+def of_the_second_stage(bundle: Bundle, reranker: Reranker, seconds: float) -> Iterator[Stage]:
+    """Re-ranking."""
+    source = np.random.default_rng(0)
+    shape = bundle.manifest.strips or (1, 1)
+    for batch in (1, 16):
+        probes = source.normal(size=(batch, *shape)).astype(np.float16)
+        candidates = source.normal(size=(batch, reranker.candidates, *shape)).astype(np.float16)
+        similarities = np.ones((batch, reranker.candidates), np.float32)
+        given = (probes, candidates, similarities)
+        yield measure("re-rank", batch, lambda given=given: len(reranker.distances(*given)), seconds)  # type: ignore[misc]
+
+
+def whole(stack: Stack, name: str, seconds: float) -> Iterator[Stage]:
+    """Enrollments, then queries, through a service that runs."""
+    given = files()
+    taken = count()
+    for what, route in (("enroll", "/gallery"), ("query", "/query")):
+        for size in SIZES:
+            path = route if size == 1 else f"{route}/batch"
+
+            def work(path: str = path, size: int = size) -> int:
+                return post(stack.port, path, [given[next(taken) % len(given)] for _ in range(size)])
+
+            yield measure(f"{what}, {name}", size, work, seconds, CLIENTS[size], stack.cpu_s)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--gallery", type=int, default=2000, help="images in the gallery that is searched")
+    parser.add_argument("--runtime", default="none", help="of the network; none leaves it out")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    given = parser.parse_args()
+    bundle = Bundle.load(DEFAULT_BUNDLE)
+    together: list[Stage] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        alone = [*of_images(bundle, given.runtime, given.seconds)]
+        alone += of_the_gallery(bundle, given.gallery, given.seconds, folder)
+        reranker = load_reranker(bundle)
+        if reranker is not None:
+            alone += of_the_second_stage(bundle, reranker, given.seconds)
+        for with_redis in (False, True):
+            with Stack(folder / f"stack-{with_redis}", with_redis=with_redis) as stack:
+                label = "HTTP, Redis, worker" if with_redis else "HTTP"
+                together += whole(stack, label, given.seconds)
+    origin = provenance(["onnxruntime", "faiss-cpu", "numpy", "pillow", "redis"])
+    console = Console(width=150)
+    console.print(tabled(alone, together))
+    console.print(in_words(origin))
+    if given.json:
+        rows = {"alone": alone, "together": together}
+        figures = {part: [asdict(stage) for stage in stages] for part, stages in rows.items()}
+        write_json(given.json, {**figures, "provenance": origin})
+
+
+def tabled(alone: list[Stage], together: list[Stage]) -> Table:
+    """Rates beside the slowest part's, and where the milliseconds went."""
+    slowest = min(stage.per_s for stage in alone)
+    made = Table(title="Images a second", caption="ratio: rate / that of the slowest part alone")
+    for column in ("", "batch", "a second", "ratio", "CPU ms", "of these"):
+        made.add_column(column, justify="left" if column in ("", "of these") else "right")
+    for title, stages in (("alone", alone), ("together", together)):
+        made.add_section()
+        for stage in stages:
+            shares = {name: spent for name, spent in stage.cpu_ms.items() if name and spent >= 0.005}
+            made.add_row(
+                f"{title}: {stage.name}",
+                str(stage.batch),
+                f"{stage.per_s:,.0f}",
+                f"{stage.per_s / slowest:.2f}",
+                f"{sum(stage.cpu_ms.values()):.2f}",
+                ", ".join(f"{name} {spent:.2f}" for name, spent in shares.items()),
+            )
+    return made
+
+
+if __name__ == "__main__":
+    main()
