@@ -16,7 +16,7 @@ View = Callable[[Tensor, Tensor], Tensor]
 def offsets(side: int) -> Tensor:
     """Where a kernel's axis has the weight that place i gives place r, for each i and r: `[side * side]`.
 
-    It is side - 1 - i + r of 2 * side - 1: the window that algorithm 1 slides up from the last corner begins at side - 1 - i.
+    It is side - 1 - i + r of 2 * side - 1: the window that algorithm 1 slides up begins at side - 1 - i.
     """
     place = torch.arange(side)
     return (side - 1 - place.unsqueeze(1) + place).flatten()
