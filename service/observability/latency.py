@@ -29,7 +29,9 @@ class Latency:
     def of(cls, stage: str, total: float, buckets: Sequence[tuple[float, int]]) -> Latency:
         """From the sum of all times and their cumulative buckets, at least one of which is not empty."""
         count = buckets[-1][1]
-        return cls(stage, count, total / count, quantile(0.5, buckets), quantile(0.95, buckets))
+        # Nothing takes longer than all together.
+        median, p95 = (min(total, quantile(share, buckets)) for share in (0.5, 0.95))
+        return cls(stage, count, total / count, median, p95)
 
 
 def quantile(share: float, buckets: Sequence[tuple[float, int]]) -> float:

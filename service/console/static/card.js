@@ -22,7 +22,8 @@ export class MatchCard {
       this.face, this.box,
       scoreBar(match.similarity, answer.threshold),
       el("dl", { class: "facts" },
-        fact("Vehicle", match.vehicle_id ?? "–", "vehicle"),
+        fact("Vehicle", match.vehicle_id ?? match.vehicle_type ?? "–", "vehicle",
+          [match.vehicle_id, match.vehicle_type, match.view].filter(Boolean).join(", ")),
         fact("Camera", match.camera_id ?? "–", "camera"),
         fact("Time", moment(match.captured_at), "time", exactMoment(match.captured_at))),
       this.actions = el("div", { class: "card-actions" }));

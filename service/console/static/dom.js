@@ -51,6 +51,9 @@ export function field(label, control, hint = null) {
 }
 let numbered = 0;
 
+/** Whether the screen has a phone's width: what is long begins folded there. */
+export const isNarrow = () => matchMedia("(max-width: 760px)").matches;
+
 /** Say something to a screen reader. */
 export function announce(text) {
   const live = document.getElementById("announcer");

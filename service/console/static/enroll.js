@@ -1,6 +1,6 @@
 /** Enrolling: many files or a folder, a few at a time, with an account of each that was not enrolled. */
 
-import { announce, button, el, field } from "./dom.js";
+import { announce, button, el, field, isNarrow } from "./dom.js";
 import { emit } from "./events.js";
 import { askPatiently, Refused, Unreachable } from "./api.js";
 import { takes } from "./service.js";
@@ -68,7 +68,7 @@ export function enrollPanel(section) {
     el("label", { class: "drop small-drop", for: "enroll-files" }, el("span", { class: "drop-words" },
       el("strong", {}, "Drop images or folders here"), el("span", {}, "or ", el("u", {}, "choose files")))),
     button("Choose a folder", { class: "wide", on: { click: () => folder.click() } }),
-    el("details", { class: "filters", open: true }, el("summary", {}, "What is known of them"),
+    el("details", { class: "filters", open: !isNarrow() }, el("summary", {}, "What is known of them"),
       el("div", { class: "filter-fields" }, controls.map(([, label, control, hint]) => field(label, control, hint)),
         field("Time", time), has("detect") ? field("The images show", shows) : null, cameraChoices("enroll-cameras"))),
     report);

@@ -1,6 +1,6 @@
 /** The gallery: browse and filter what is enrolled, look at one image, edit, delete, enroll more. */
 
-import { button, el, icon as drawing } from "./dom.js";
+import { button, el, icon as drawing, isNarrow } from "./dom.js";
 import { on } from "./events.js";
 import { askJson } from "./api.js";
 import { can } from "./service.js";
@@ -37,7 +37,7 @@ class Listing {
   constructor() {
     this.filters = filterForm("GET", "/gallery", () => this.reload());
     if (this.filters.root) {
-      this.filters.root.open = true;
+      this.filters.root.open = !isNarrow();
       this.filters.root.classList.add("listing-filters");
     }
     this.tiles = el("ol", { class: "tiles", "aria-label": "Enrolled images, in order of enrollment" });

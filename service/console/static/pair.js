@@ -56,7 +56,7 @@ export function openPair(answer, at) {
           el("figcaption", {}, el("strong", {}, "Probe"), " ", answer.probe.file.name)),
         el("figure", {}, candidate,
           el("figcaption", {}, el("strong", {}, `Match ${match.rank}`), " ", match.image_id))),
-      el("div", { class: "pair-facts" },
+      el("div", { class: `pair-facts ${match.is_match ? "above" : ""}` },
         scoreBar(match.similarity, answer.threshold),
         el("dl", { class: "facts" }, facts(match, answer).map(([name, value]) =>
           el("div", {}, el("dt", {}, name), el("dd", {}, value))))),
@@ -95,7 +95,7 @@ function facts(match, answer) {
     ["Second stage", match.rerank_distance === null ? "did not look"
       : `distance ${match.rerank_distance.toFixed(3)}, ${match.first_stage_rank === match.rank ? "same place"
         : `from place ${match.first_stage_rank} to ${match.rank}`}`],
-    ["Vehicle", match.vehicle_id ?? "–"],
+    ["Vehicle", [match.vehicle_id ?? "–", match.vehicle_type, match.view].filter(Boolean).join(", ")],
     ["Camera", match.camera_id ?? "–"],
     ["Time", exactMoment(match.captured_at)],
   ];

@@ -6,6 +6,7 @@ import { can } from "./service.js";
 import { inWords } from "./problem.js";
 
 const WORDS = { same: "Same vehicle", different: "Not the same" };
+const SHORT = { same: "Same", different: "Not the same" };
 
 /** Whether verdicts can be given at all. */
 export const canDecide = () => can("POST", "/verdicts");
@@ -27,7 +28,7 @@ export function verdictTools(card, { words = false } = {}) {
   if (card.verdict) {
     return [
       el("span", { class: `verdict ${card.verdict}` }, icon(card.verdict === "same" ? "check" : "cross"),
-        WORDS[card.verdict]),
+        (words ? WORDS : SHORT)[card.verdict]),
       words ? button("Undo", { title: "Take the verdict back (U)", on: { click: () => card.judge(null) } }, icon("undo"))
         : iconButton("undo", "Undo: take the verdict back (U)", { class: "quiet", on: { click: () => card.judge(null) } }),
     ];

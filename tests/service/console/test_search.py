@@ -210,7 +210,7 @@ def test_a_verdict_is_kept_by_mouse_and_by_keyboard_respected_and_undone(
     answered.get_by_role("button", name="Search", exact=True).click()
     expect(answered.locator(".card")).to_have_count(3)
     assert ranking(answered)[0] == "yard/red 2.png"
-    expect(answered.locator(".card .verdict").first).to_have_text("Same vehicle")
+    expect(answered.locator(".card .verdict").first).to_have_text("Same")
     left_out = answered.locator(".left-out")
     expect(left_out).to_contain_text("1 left out by verdicts on this probe")
     left_out.locator("summary").click()

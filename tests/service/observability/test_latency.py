@@ -25,6 +25,7 @@ def test_beyond_the_last_finite_bound_it_is_that_bound() -> None:
 
 def test_empty_buckets_below_are_passed_over() -> None:
     assert quantile(0.5, ((0.1, 0), (0.2, 4), (math.inf, 4))) == pytest.approx(0.15)
+    assert Latency.of("explain", 10.5, ((10.0, 0), (30.0, 1), (math.inf, 1))).median == 10.5
     assert Latency.of("embed", 3.0, ((0.5, 0), (1.0, 4), (math.inf, 4))).mean == 0.75
 
 
