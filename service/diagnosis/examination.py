@@ -20,6 +20,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield inference.bundle(settings)
     yield inference.forward(settings)
     yield inference.search()
+    yield inference.detector(settings)
+    yield inference.videos()
     yield storage.redis(settings)
     yield machine.disk(settings.data_dir)
     yield storage.gallery(settings)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import numpy as np
+from PIL import Image
 
 from models.bundle import Bundle, BundleError
+from models.detection.bundle import DetectorBundle
+from models.detection.loading import DetectorError, load_detector
 from service.diagnosis.finding import Finding, absent, ok, wrong
 from service.resources import load_models
 from service.settings import Settings
@@ -69,6 +73,39 @@ def search() -> Finding:
     count = getattr(faiss, "get_num_gpus", lambda: 0)()
     built = "for GPUs" if hasattr(faiss, "StandardGpuResources") else "for CPUs"
     return ok("FAISS", f"{faiss.__version__} {built}, sees {count} GPU")
+
+
+def detector(settings: Settings) -> Finding:
+    """The detector of vehicles in frames, its file against its hash, and one look at an empty frame."""
+    what = "detector"
+    if settings.detector == "off":
+        return absent(what, "is switched off", needed=False)
+    try:
+        found = DetectorBundle.load(settings.detector)
+        loaded = load_detector(found.described(), settings.threads)
+        loaded.detect(Image.new("RGB", (640, 360)))
+        started = time.perf_counter()
+        loaded.detect(Image.new("RGB", (640, 360)))
+    except (BundleError, DetectorError, ImportError) as error:
+        reason, _, remedy = str(error).partition("; ")
+        return wrong(what, reason, remedy or "set LKA_REID_DETECTOR, or restore its folder")
+    milliseconds = 1000 * (time.perf_counter() - started)
+    return ok(what, f"{found.manifest.name}, {milliseconds:.0f} ms for one frame")
+
+
+def videos() -> Finding:
+    """What `lka-reid enroll --detect` needs for videos."""
+    what, remedy = "videos", "pip install 'lka-reid[video]'"
+    try:
+        import av
+        import cv2
+    except ImportError as error:
+        if "libGL" in str(error):
+            remedy = "pip install opencv-python-headless in the place of opencv-python"
+        return absent(what, f"cannot be read: {error}", remedy, needed=False)
+    if find_spec("trackers") is None:
+        return absent(what, "cannot be followed: trackers is not installed", remedy, needed=False)
+    return ok(what, f"PyAV {av.__version__}, OpenCV {cv2.__version__}")
 
 
 def bundle(settings: Settings) -> Finding:

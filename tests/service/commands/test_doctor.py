@@ -20,7 +20,7 @@ from tests.service.redis_server import redis_server
 CHECKS = {
     *("python", "driver", "ONNX Runtime", "CUDA", "cuDNN", "bundle", "FAISS", "Redis", "disk", "gallery"),
     *("runtime cuda", "runtime torch-cuda", "runtime openvino", "runtime cpu"),
-    "forward pass (auto)",
+    *("forward pass (auto)", "detector", "videos"),
 }
 
 
@@ -68,6 +68,20 @@ def test_the_table_has_a_line_for_each(command: Command) -> None:
     for name in CHECKS:
         assert any(line.strip().startswith(name) for line in outcome.out.splitlines()), name
     assert outcome.out.endswith("nothing is wrong\n")
+
+
+def test_the_detector_looks_at_a_frame_or_says_why_not(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_bundle(Path("bundle"))
+    found = findings(command("doctor", "--bundle", bundle, "--json").out)["detector"]
+    assert found["found"].startswith("yolox-nano-416, ")
+    monkeypatch.setenv("LKA_REID_DETECTOR", "gone")
+    found = findings(command("doctor", "--bundle", bundle, "--json").out)["detector"]
+    assert (found["state"], found["found"]) == ("wrong", "gone/manifest.json: No such file or directory")
+    monkeypatch.setenv("LKA_REID_DETECTOR", "off")
+    found = findings(command("doctor", "--bundle", bundle, "--json").out)["detector"]
+    assert (found["state"], found["found"]) == ("left out", "is switched off")
 
 
 def test_what_is_set_and_not_there_is_wrong(command: Command) -> None:

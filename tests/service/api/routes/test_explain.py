@@ -25,6 +25,7 @@ from service.explanation.figure import Pair
 from service.inference.request import Expired, Overloaded
 from service.retrieval.explainer import PLACES, PairExplainer, Upload
 from service.settings import Settings
+from tests.models.detection.scenes import FRAME, RED_CAR, file_of
 from tests.models.explainable import SmallBundle
 from tests.service.api.test_problems import check
 from tests.service.fakes import BLUE, GREEN, RED, Running, decode_pool, image_file, serving, wait_until_ready
@@ -132,6 +133,19 @@ def test_the_header_accept_decides(accept: str, as_json: bool) -> None:
 
 def test_caches_learn_what_the_answer_depends_on(service: Explaining) -> None:
     assert service.explain(image_file()).headers["Vary"] == "Accept"
+
+
+def test_of_a_frame_the_probes_vehicle_is_explained(service: Explaining) -> None:
+    frame, road = FRAME.read_bytes(), image_file(GREEN)
+    box = ",".join(map(str, RED_CAR))
+    by_box = service.explain(road, probe=frame, json=True, box=box).json()
+    whole = service.explain(road, probe=frame, json=True).json()
+    crop = file_of(Image.open(FRAME).crop((293, 0, 466, 247)), "PNG")
+    by_crop = service.explain(road, probe=crop, json=True).json()
+    assert by_box["similarity"] == pytest.approx(by_crop["similarity"], abs=0.01)
+    assert by_box["similarity"] != pytest.approx(whole["similarity"], abs=0.01)
+    check(service.explain(road, probe=frame, box="1,2,3"), 422, "invalid-fields", "box")
+    check(service.explain(road, probe=frame, detect="all"), 422, "invalid-fields", "detect")
 
 
 def test_one_candidate_is_needed(service: Explaining) -> None:
