@@ -25,6 +25,7 @@ from index.errors import (
     GalleryReplacementError,
     GallerySchemaError,
     GalleryShapeError,
+    IndexDeviceError,
     InvalidCollectionError,
     InvalidEnrollmentError,
     InvalidFilterError,
@@ -42,10 +43,12 @@ from index.errors import (
 from index.estimation import Mode
 from index.filter import ALL, Filter
 from index.gallery import Gallery, GalleryCameras, GalleryRetention, GalleryVerdicts
+from index.kind import IndexSetup, Kind
 from index.local import LocalGallery
 from index.normalisation import RAW, CameraUse, Estimate, Normalisation
 from index.quota import Quota, Usage
 from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
+from index.reindexing import IndexState
 from index.renewal import RenewalState
 from index.retention import RetentionState
 from index.verdicts import Decision, Verdict, VerdictPage, digest_of
@@ -87,12 +90,16 @@ __all__ = [
     "GallerySchemaError",
     "GalleryShapeError",
     "GalleryVerdicts",
+    "IndexDeviceError",
+    "IndexSetup",
+    "IndexState",
     "InvalidCollectionError",
     "InvalidEnrollmentError",
     "InvalidFilterError",
     "InvalidProbeError",
     "InvalidQuotaError",
     "InvalidRetentionError",
+    "Kind",
     "LocalCollections",
     "LocalGallery",
     "Match",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from index.changes import CHUNK, OnDamage
 from index.codes import Coded
+from index.device import CPU, Device
 from index.errors import DamagedImageError
 from index.flat import Flat
 from index.kind import CODED, IndexSetup, Kind
@@ -33,11 +34,13 @@ class Builder:
         source: of descriptors.
         descriptor_dim: d.
         setup: what is wanted of an index.
+        device: that searches it.
     """
 
-    def __init__(self, source: Source, descriptor_dim: int, setup: IndexSetup) -> None:
+    def __init__(self, source: Source, descriptor_dim: int, setup: IndexSetup, device: Device = CPU) -> None:
         self.source = source
         self.setup = setup
+        self.device = device
         self._dim = descriptor_dim
 
     def at_first(self, count: int) -> Kind:
@@ -52,19 +55,19 @@ class Builder:
     def empty(self, kind: Kind, ids: NDArray[np.int64], normalisation: Normalisation) -> Vectors:
         """An index of a kind for these ids [n], without them; a coded one has learned from some of them."""
         if kind not in CODED:
-            return Vectors(Flat(self._dim, float16=kind == "flat16"), normalisation)
+            return self._flat(kind, normalisation)
 
         def sample(size: int) -> Iterator[NDArray[np.float32]]:
             chosen = np.sort(np.random.default_rng(0).permutation(ids)[:size])
             return (vectors for _, vectors in self._pieces(chosen, normalisation, self.source.tell))
 
-        return self._vectors(Coded.learned(kind, self.setup, sample, len(ids)), normalisation)
+        return self._vectors(Coded.learned(kind, self.setup, sample, len(ids), self.device), normalisation)
 
     def of_file(self, content: Content, normalisation: Normalisation) -> Vectors:
         """The index of a file. Raises ValueError, TypeError or KeyError for what does not fit together."""
         if content.kind not in CODED:
-            return Vectors(Flat(self._dim, float16=content.kind == "flat16"), normalisation)
-        engine = Coded.read(content, self.setup)
+            return self._flat(content.kind, normalisation)
+        engine = Coded.read(content, self.setup, self.device)
         if engine.dim != self._dim:
             raise ValueError(f"its vectors have {engine.dim} dimensions, not {self._dim}")
         return self._vectors(engine, normalisation)
@@ -90,6 +93,9 @@ class Builder:
         for held, rows in self._pieces(ids, vectors.normalisation, None if strict else leave_out):
             on_piece()
             vectors.add(held, rows, sequence=None)
+
+    def _flat(self, kind: Kind, normalisation: Normalisation) -> Vectors:
+        return Vectors(Flat(self._dim, float16=kind == "flat16", device=self.device), normalisation)
 
     def _vectors(self, engine: Coded, normalisation: Normalisation) -> Vectors:
         return Vectors(engine, normalisation, self.source.vectors, self.setup.recent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from index import projection
 from index.codefile import Arrays, restored, sections_of
+from index.device import CPU, Device, GpuCopy
 from index.engine import Candidates, Section
 from index.faisslib import faiss
 from index.kind import IndexSetup, Kind
@@ -52,7 +54,13 @@ class Coded:
     """Codes under ids. Make one with `Coded.learned` or `Coded.read`."""
 
     def __init__(
-        self, kind: Kind, setup: IndexSetup, directions: NDArray[np.float32], index: Any, learned_for: int
+        self,
+        kind: Kind,
+        setup: IndexSetup,
+        directions: NDArray[np.float32],
+        index: Any,
+        learned_for: int,
+        device: Device,
     ) -> None:
         self._kind = kind
         self._learned_for = learned_for
@@ -60,26 +68,33 @@ class Coded:
         self._directions = directions
         self._index = index
         self._map = RowMap()
+        # Only an index of lists has a counterpart on a GPU.
+        self._device = device if _lists(index) else CPU
+        self._copy: GpuCopy | None = None
+        self._copying = threading.Lock()
 
     @classmethod
-    def learned(cls, kind: Kind, setup: IndexSetup, sample: Sample, count: int) -> Coded:
+    def learned(
+        cls, kind: Kind, setup: IndexSetup, sample: Sample, count: int, device: Device = CPU
+    ) -> Coded:
         """An empty one for `count` vectors; `sample` gives so many of them, in pieces `[n, d]`."""
         directions = projection.learn(np.concatenate(list(sample(SAMPLE))), setup.width)
-        lists = LISTS_PER_ROOT * math.isqrt(count) if kind == "compressed" and count >= setup.ivf_from else 0
+        is_listed = kind == "compressed" and (count >= setup.ivf_from or device.copied is not None)
+        lists = LISTS_PER_ROOT * math.isqrt(count) if is_listed else 0
         short = np.concatenate([piece @ directions.T for piece in sample(max(SAMPLE, LEARNED_FROM * lists))])
         index = _new_index(kind, short.shape[1], min(lists, len(short) // LEARNED_FROM))
         faiss.omp_set_num_threads(os.cpu_count() or 1)
         index.train(short)
-        return cls(kind, setup, directions, index, count)
+        return cls(kind, setup, directions, index, count, device)
 
     @classmethod
-    def read(cls, content: Content, setup: IndexSetup) -> Coded:
+    def read(cls, content: Content, setup: IndexSetup, device: Device = CPU) -> Coded:
         """What `sections` gave. Raises ValueError, TypeError or KeyError where it does not fit together."""
         kind, settings, arrays = content.kind, content.settings, Arrays(content.arrays)
         directions = arrays.get("directions", (None, None))
         index = _new_index(kind, len(directions), int(settings["lists"]))
         restored(index, settings, arrays)
-        read = cls(kind, setup, directions, index, int(settings["learned_for"]))
+        read = cls(kind, setup, directions, index, int(settings["learned_for"]), device)
         first = arrays.get("first", (None,))
         given, digests = (arrays.get(name, first.shape) for name in ("given", "digests"))
         read._map = RowMap(first, given, digests, arrays.get("others", (None, 2)))
@@ -131,7 +146,10 @@ class Coded:
         new = self._map.add(ids, vectors)
         if len(new):
             faiss.omp_set_num_threads(os.cpu_count() or 1)
+            first = self._index.ntotal
             self._index.add(np.ascontiguousarray(short[new]))
+            if self._copy is not None:
+                self._copy.add(np.arange(first, first + len(new)), short[new])
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Remove ids [n]. Raises RuntimeError where it does not hold one."""
@@ -140,6 +158,7 @@ class Coded:
     def clear(self) -> None:
         """Remove all; what was learned stays."""
         self._index.reset()
+        self._copy = None
         self._map = RowMap()
 
     def search(
@@ -157,6 +176,10 @@ class Coded:
             found = np.arange(searched) if rows is None else rows
             return [self._candidates(found, among)] * len(probes)
         short = np.ascontiguousarray(probes @ self._directions.T)
+        if among is None and self._device.copied is not None:
+            nearest = self._on_gpu(short, wanted)
+            if nearest is not None:
+                return [self._candidates(each, None) for each in nearest]
         return [self._candidates(each[each >= 0], among) for each in self._nearest(short, wanted, allowed)]
 
     def sections(self) -> tuple[dict[str, Any], list[Section]]:
@@ -173,6 +196,21 @@ class Coded:
         rows = self._map.rows_of(among)
         allowed[rows[rows != NONE]] = True
         return allowed
+
+    def _on_gpu(self, short: NDArray[np.float32], wanted: int) -> list[NDArray[np.int64]] | None:
+        """Rows by the copy on the GPU, without those whose images are gone; None where there are too few."""
+        with self._copying:
+            if self._copy is None:
+                self._copy = GpuCopy(self._device, self._index, np.arange(self._index.ntotal))
+            copy = self._copy
+        lists = _lists(self._index)
+        spare = min(self._map.dead, wanted)
+        found = copy.search(short, wanted + spare, max(LEAST_PROBED, math.ceil(PROBED * lists)))
+        if found is None:
+            return None
+        live = [row[row >= 0] for row in found[1]]
+        nearest = [row[self._map.first[row] != NONE][:wanted] for row in live]
+        return None if min(map(len, nearest)) < wanted else nearest
 
     def _nearest(
         self, short: NDArray[np.float32], wanted: int, allowed: NDArray[np.bool_] | None

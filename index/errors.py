@@ -281,3 +281,10 @@ class QuotaReachedError(GalleryError):
         )
         self.unit = unit
         self.limit = limit
+
+
+class IndexDeviceError(GalleryError):
+    """The GPU that a vector index is to be searched on cannot be used."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"the vector index is to be on a GPU, which cannot be used: {reason}; {remedy}")

@@ -14,6 +14,7 @@ from index.filter import ALL, Filter
 from index.normalisation import Normalisation
 from index.quota import Quota, Usage
 from index.record import Enrollment, Found, Page, Record
+from index.reindexing import IndexState
 from index.renewal import RenewalState
 from index.retention import RetentionState
 from index.verdicts import Decision, Verdict, VerdictPage
@@ -281,6 +282,9 @@ class Gallery(Protocol):
 
     def unerased_seconds(self) -> float:
         """s since the first deletion that still is in some file; 0 where everything deleted is erased."""
+
+    def index_state(self) -> IndexState:
+        """The vector index: its kind, where it is searched, its memory; costs nothing."""
 
     def fault(self) -> str | None:
         """What keeps the gallery from taking or giving images, with the remedy; None where nothing does."""

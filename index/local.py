@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from index.builder import Builder
 from index.camera_report import LocalCameras
 from index.conditions import conditions
 from index.descriptors import as_stored
+from index.device import start
 from index.disk import create_folder
 from index.erasure import Erasure
 from index.errors import DuplicateImageError, GalleryClosedError
@@ -50,6 +52,8 @@ from index.vectors import Vectors
 DELETED_AT_ONCE: Final = 256
 """Images that one transaction deletes."""
 SETUP: Final = IndexSetup()
+
+log = logging.getLogger(__name__)
 
 
 class LocalGallery:
@@ -122,6 +126,7 @@ class LocalGallery:
         header = GalleryHeader(
             fingerprint, descriptor_dim, None if strips_shape is None else (strips_shape[0], strips_shape[1])
         )
+        device = start(index.device)
         with fullness_named(path), ExitStack() as undo:
             create_folder(path)
             lock = FolderLock(path)
@@ -131,7 +136,7 @@ class LocalGallery:
             store = Store(path, header, supersedes)
             undo.callback(store.close)
             folder = SnapshotFolder(path / SNAPSHOT)
-            builder = Builder(Source(store.reading), descriptor_dim, index)
+            builder = Builder(Source(store.reading), descriptor_dim, index, device)
             with store.failures_named():
                 in_force = store.normalisation()
                 if normalisation == "off" and not in_force.is_raw:
@@ -158,6 +163,7 @@ class LocalGallery:
         snapshots.write_if_due()
         renewal.opened()
         reindexing.look()
+        _tell(gallery.index_state())
         erasure.opened()
         gallery.retention.opened()
         remove_old_backups(path)
@@ -423,3 +429,8 @@ class LocalGallery:
     def _require_open(self) -> None:
         if self._mirror.closed:
             raise GalleryClosedError
+
+
+def _tell(index: IndexState) -> None:
+    why = "" if index.gpu_left_out is None else f"; no GPU is used: {index.gpu_left_out}"
+    log.info("the vector index is of kind %s, searched on the %s%s", index.kind, index.device, why)

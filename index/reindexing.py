@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from index.errors import DamagedImageError, GalleryClosedError
 from index.kind import Kind
@@ -33,6 +33,8 @@ class IndexState:
         seconds: that making the last one took; None before the first.
         memory_bytes: that it takes, about.
         recent: images beside the codes, which are compared exactly; 0 for a flat kind.
+        device: that searches.
+        gpu_left_out: why no GPU is used, where one was looked for.
         left_out: images whose descriptor is damaged, which searches do not find.
     """
 
@@ -42,6 +44,8 @@ class IndexState:
     memory_bytes: int
     recent: int
     left_out: int
+    device: Literal["gpu", "cpu"]
+    gpu_left_out: str | None
 
 
 class Reindexing:
@@ -62,7 +66,7 @@ class Reindexing:
     @property
     def state(self) -> IndexState:
         """As it is now."""
-        vectors = self._mirror.vectors
+        vectors, device = self._mirror.vectors, self._successor.builder.device
         return IndexState(
             vectors.kind,
             self._building,
@@ -70,6 +74,8 @@ class Reindexing:
             vectors.memory_bytes,
             vectors.recent,
             vectors.left_out,
+            device.name,
+            device.left_out,
         )
 
     def look(self) -> None:

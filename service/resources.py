@@ -10,7 +10,7 @@ from typing import Self
 import structlog
 from anyio import CapacityLimiter
 
-from index import FingerprintMismatchError, Gallery, GalleryError, LocalGallery
+from index import FingerprintMismatchError, Gallery, GalleryError, IndexSetup, LocalGallery
 from models.bundle import Bundle
 from models.decoding.pool import DecodePool
 from models.detection.bundle import DetectorBundle
@@ -136,7 +136,8 @@ def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
     """The gallery in the data directory, for this bundle.
 
     Raises:
-        GalleryError: locked, damaged, embedded by another bundle, or of an earlier version and not to be
+        GalleryError: locked, damaged, embedded by another bundle, to be searched on a GPU that cannot be
+            used, or of an earlier version and not to be
             brought to the present one.
     """
     try:
@@ -147,6 +148,7 @@ def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
             descriptor_dim=bundle.manifest.descriptor_dim,
             strips_shape=bundle.manifest.strips,
             normalisation=settings.camera_normalisation,
+            index=IndexSetup(kind=settings.index_kind, device=settings.index_device),
         )
     except FingerprintMismatchError as error:
         remedy = command("gallery", "re-embed", settings=settings, options=("data_dir", "bundle"))

@@ -57,6 +57,7 @@ class Readiness:
         size = await to_thread.run_sync(_size, resources.gallery, limiter=resources.gallery_limiter)
         state = resources.embedder.state()
         in_force = resources.gallery.cameras.normalisation()
+        index = resources.gallery.index_state()
         threshold = resources.bundle.manifest.threshold_for("off" if in_force.is_raw else "known")
         return Ready(
             runtime=state.runtime,
@@ -66,6 +67,9 @@ class Readiness:
             match_threshold=None if threshold is None else threshold.similarity,
             workers=state.workers,
             gallery_size=size,
+            index_kind=index.kind,
+            index_device=index.device,
+            index_gpu_left_out=None if index.gpu_left_out is None else without_paths(index.gpu_left_out),
             queue_depth=state.depth,
             forward_age_s=round(forward_age_s, 3),
         )

@@ -406,6 +406,11 @@ class Ready(BaseModel):
     )
     workers: int = Field(description="living embedding workers; 1 where the service embeds by itself")
     gallery_size: int
+    index_kind: str = Field(description="kind of the vector index in use: flat, flat16, compressed or hnsw")
+    index_device: str = Field(description="what searches it: gpu or cpu")
+    index_gpu_left_out: str | None = Field(
+        description="why no GPU searches it, where one was looked for; null else"
+    )
     queue_depth: int = Field(description="images being decoded or waiting")
     forward_age_s: float = Field(description="s since a forward pass last succeeded")
 

@@ -6,8 +6,10 @@ import math
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from shutil import disk_usage
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,7 +22,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from index import Gallery, Normalisation
+from index import Gallery, Kind, Normalisation
 from models.decoding.tasks import FrameVehicles
 from models.detection.vehicle import VEHICLE_TYPES
 from service.inference.embedder import EmbedderState
@@ -34,6 +36,7 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # To the largest batch of the second stage, `service.retrieval.batched_reranker.MAX_BATCH`.
 RERANK_BUCKETS = (1, 2, 4, 8, 16)
 STAGES = ("detect", "decode", "queue", "embed", "search", "rerank", "explain", "total")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class ModelMetrics:
@@ -190,6 +193,22 @@ class Metrics(ModelMetrics):
             "normalisation_renewal_seconds",
             "Seconds that making the last version took.",
         )
+        self._index_kind = Gauge(
+            "lka_reid_index_kind",
+            "1 for the kind of vector index in use, 0 for the others.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self._index_gpu = self._reading("index_gpu", "1 where a GPU searches the vector index, else 0.")
+        self._index_memory = self._reading("index_memory_bytes", "Memory of the vector index, about.")
+        self._index_recent = self._reading("index_recent_images", "Images beside the codes of the index.")
+        self._index_left_out = self._reading(
+            "index_left_out_images", "Images with a damaged descriptor, which searches do not find."
+        )
+        self._index_building = self._reading("index_building", "1 while another vector index is made.")
+        self._index_seconds = self._reading(
+            "index_build_seconds", "Seconds that making the last vector index took; 0 before the first."
+        )
         self._data_free = self._reading("data_free_bytes", "Free bytes where the data directory lies.")
         self._data_size = self._reading("data_size_bytes", "All bytes where the data directory lies.")
         self._ready = self._gauge("ready", "1 when the last readiness check passed.")
@@ -278,6 +297,15 @@ class Metrics(ModelMetrics):
         self._known_cameras.set_function(lambda: len(cameras.normalisation().cameras))
         self._drift.set_function(lambda: cameras.renewal().drift)
         self._renewal_seconds.set_function(lambda: cameras.renewal().seconds or 0.0)
+        index = gallery.index_state
+        for kind in KINDS:
+            self._index_kind.labels(kind).set_function(partial(_is_of, gallery, kind))
+        self._index_gpu.set_function(lambda: index().device == "gpu")
+        self._index_memory.set_function(lambda: index().memory_bytes)
+        self._index_recent.set_function(lambda: index().recent)
+        self._index_left_out.set_function(lambda: index().left_out)
+        self._index_building.set_function(lambda: index().is_building)
+        self._index_seconds.set_function(lambda: index().seconds or 0.0)
         self._data_free.set_function(lambda: disk_usage(folder).free)
         self._data_size.set_function(lambda: disk_usage(folder).total)
 
@@ -289,6 +317,10 @@ class Metrics(ModelMetrics):
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
         return Gauge(f"lka_reid_{name}", meaning, registry=self.registry)
+
+
+def _is_of(gallery: Gallery, kind: Kind) -> bool:
+    return gallery.index_state().kind == kind
 
 
 def _version(normalisation: Normalisation) -> int:

@@ -182,6 +182,15 @@ class Settings(BaseSettings):
         description="whether each camera's mean and deviation are taken out of descriptors; auto does it "
         "once two cameras have enough images",
     )
+    index_kind: Literal["auto", "flat", "flat16", "compressed", "hnsw"] = Field(
+        default="auto",
+        description="kind of the vector index; auto goes by the number of images: flat, from 20,000 flat16, "
+        "from 50,000 compressed",
+    )
+    index_device: Literal["auto", "gpu", "cpu"] = Field(
+        default="auto",
+        description="what searches the vector index; auto takes a GPU where it can, or says why it does not",
+    )
     gallery_threads: int = Field(default=8, ge=1, le=256, description="gallery operations at the same time")
     request_deadline_s: float = Field(
         default_factory=lambda others: 5.0 if others.get("redis_url") else 30.0,

@@ -1,0 +1,54 @@
+"""A stand-in for FAISS on a GPU: the same calls, on the processor."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from index.faisslib import faiss
+
+
+class OnGpu:
+    """An index as a GPU has it: float16, no selectors, no removal, 2,048 results at most."""
+
+    def __init__(self, index: Any, calls: list[int]) -> None:
+        self._index = faiss.clone_index(index)
+        self._calls = calls
+        if not hasattr(index, "nlist"):
+            rows = (
+                index.reconstruct_n(0, index.ntotal) if index.ntotal else np.empty((0, index.d), np.float32)
+            )
+            self._index = faiss.IndexFlatIP(index.d)
+            self._index.add(_rounded(rows))
+
+    def add(self, rows: Any) -> None:
+        self._index.add(rows if hasattr(self._index, "nlist") else _rounded(rows))
+
+    def search(self, probes: Any, count: int, params: Any = None) -> Any:
+        assert count <= 2048
+        assert params is None or params.sel is None
+        self._calls.append(count)
+        return self._index.search(probes, count, params=params)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let FAISS have a GPU; what was searched on it is counted in the list."""
+    calls: list[int] = []
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", SimpleNamespace, raising=False)
+    monkeypatch.setattr(faiss, "GpuClonerOptions", SimpleNamespace, raising=False)
+
+    def copied(_resources: Any, number: int, index: Any, options: Any) -> OnGpu:
+        assert options.useFloat16
+        assert number == 0
+        return OnGpu(index, calls)
+
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", copied, raising=False)
+    return calls
+
+
+def _rounded(rows: Any) -> Any:
+    return np.asarray(rows, np.float16).astype(np.float32)
