@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from index.collections import FOLDER, collection_folders
 from index.connections import DATABASE
 from index.local import LocalGallery
 from index.remains import erase_remains
@@ -35,13 +37,27 @@ def open_found(folder: Path) -> LocalGallery:
 
 
 def purge(folder: Path) -> Purged:
-    """Leave nothing of what was deleted in any file of the folder; what repairs put aside goes as a whole.
+    """Leave nothing of what was deleted in any file of a data directory, its collections included.
+
+    What repairs put aside goes as a whole, and so do collections that were being made or dropped.
 
     Raises:
         NotErasedError: something is left, and why.
         FileNotFoundError, GalleryError: as `open_found`.
         OSError, sqlite3.Error: a file cannot be read or written.
     """
+    purged = _purge_one(folder)
+    for begun in sorted((folder / FOLDER).glob(".*")):
+        shutil.rmtree(begun)
+        purged = Purged(purged.images, [*purged.removed, f"{FOLDER}/{begun.name}"])
+    for name, path in collection_folders(folder).items():
+        one = _purge_one(path)
+        removed = [f"{FOLDER}/{name}/{each}" for each in one.removed]
+        purged = Purged(purged.images + one.images, [*purged.removed, *removed])
+    return purged
+
+
+def _purge_one(folder: Path) -> Purged:
     with open_found(folder) as gallery:
         removed = erase_remains(folder, at_once=True)
         gallery.erase(in_use=False)

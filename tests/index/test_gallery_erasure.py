@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from index.connections import DATABASE
 from index.descriptors import as_stored, pack
 from index.migration import KEPT_DAYS
 from index.slack import has_remnants, has_written_free_pages
+from index.upkeep import Purged, purge
 from index.verdicts import digest_of
 from tests.index.samples import DIM, STRIPS, Open, earlier_version, enrollment
 
@@ -181,6 +183,23 @@ def test_the_estimate_of_a_camera_whose_last_image_is_deleted_is_erased_too(
     assert set(gallery.cameras.normalisation().cameras) == {"camera-of-b", "camera-of-c", "camera-of-d"}
     gallery.close()
     assert not any(b"camera-of-a" in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_purge_sees_to_every_collection(open_gallery: Open, folder: Path) -> None:
+    with open_gallery() as gallery:
+        gallery.enroll(enrollment("a"))
+    with open_gallery(folder / "collections" / "south") as gallery:
+        gallery.enroll_many([enrollment("b"), enrollment("c")])
+        gallery.snapshot()
+        gallery.delete("b")
+    dropped = folder / "collections" / ".dropped-1"
+    shutil.copytree(folder / "collections" / "south", dropped)
+    assert purge(folder) == Purged(2, ["collections/.dropped-1"])
+    assert not dropped.exists()
+    given = enrollment("b")
+    files = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+    for part in (given.image, pack(given.descriptor).tobytes()):
+        assert not any(part in content for content in files)
 
 
 def test_a_verdict_that_is_undone_leaves_no_probe_behind(open_gallery: Open, folder: Path) -> None:
