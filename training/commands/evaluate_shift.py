@@ -56,7 +56,10 @@ def evaluate_shift(
     ] = None,
     only: Annotated[
         str | None,
-        typer.Option(help="Some of the conditions, joined by commas.", show_default="all that have data"),
+        typer.Option(
+            help="Some of the conditions, joined by commas.",
+            show_default="all that have data but occluded",
+        ),
     ] = None,
     limit: Annotated[
         int | None,
@@ -79,8 +82,9 @@ def evaluate_shift(
     Conditions: *seen* (the vehicles held out of the training, before its two cameras), *virtual* (the second
     camera's images as ten virtual cameras would have taken them), *mixed* (one gallery with some vehicles
     before a virtual camera), *degraded* (bad probes), *synthetic* (rendered vehicles before other cameras),
-    *classes* (class retrieval, R1 being Recall@1). Descriptors are kept: the same command goes on where it
-    was broken off, and measures another time without embedding.
+    *classes* (class retrieval, R1 being Recall@1); and, where --only names it, *occluded* (probes of which
+    20, 40, 60 or 80 % are hidden). Descriptors are kept: the same command goes on where it was broken off,
+    and measures another time without embedding.
     """
     from training.config.files import load_config
     from training.studies.shift_material import Paths
@@ -115,9 +119,9 @@ class _Asked:
 
 
 def _kinds(only: str | None) -> list[Kind]:
-    from training.evaluation.shift.conditions import Kind
+    from training.evaluation.shift.conditions import UNASKED, Kind
 
-    names = [name.strip() for name in only.split(",")] if only else list(Kind)
+    names = [name.strip() for name in only.split(",")] if only else list(UNASKED)
     unknown = [name for name in names if name not in list(Kind)]
     if unknown:
         raise typer.BadParameter(f"--only {unknown[0]}: there are {', '.join(Kind)}")

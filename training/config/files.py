@@ -129,10 +129,16 @@ def describe(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, st
             continue
         default = field.get_default(call_default_factory=True, validated_data={})
         yield f"{prefix}{name}", _kind(kind), _plain(default), field.description or ""
-        for inner in get_args(kind):
-            # A section that may be left out altogether.
-            if default is None and isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from describe(inner, f"{prefix}{name}.")
+        if (section := _left_out(field)) is not None:
+            yield from describe(section, f"{prefix}{name}.")
+
+
+def _left_out(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that a field may have, where it has none by default."""
+    if field.default is not None:
+        return None
+    kinds = (kind for kind in get_args(field.annotation) if isinstance(kind, type))
+    return next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
 
 
 def _ordered(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
@@ -199,3 +205,7 @@ def _lines(config: BaseModel, indent: str) -> Iterator[str]:
             yield f"{indent}{comment.strip()}"
             comment = ""
         yield text + comment
+        section = _left_out(field)
+        if value is None and section is not None:
+            # Its keys and their defaults, for whoever wants it.
+            yield from (f"{indent}#{line}" for line in _lines(section(), "   ") if line)

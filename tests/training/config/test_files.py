@@ -22,7 +22,7 @@ def test_what_is_written_is_read_back_the_same_and_explains_every_key(tmp_path: 
     for key, _, _, meaning in describe(ExperimentConfig):
         assert meaning, key
         assert meaning in text
-        assert re.search(rf"^ *{key.split('.')[-1]}:", text, re.MULTILINE)
+        assert re.search(rf"^[ #]*{key.split('.')[-1]}:", text, re.MULTILINE)
 
 
 def test_the_defaults_are_the_papers_recipe() -> None:
@@ -154,3 +154,21 @@ def test_a_configuration_of_rib_has_branches_that_learn_from_the_bound(path: Pat
     assert any("ibb" in branch.loss for branch in config.network.branches)
     assert config.losses.ibb == 1.0
     assert config.losses.ibb_warm_up < config.schedule.epochs
+
+
+@pytest.mark.parametrize("name", ["lkca-branches", "lkca-edge", "rib-dcs", "rib-hca", "rib-vehicle-2cam"])
+def test_a_configuration_of_the_companion_papers_makes_a_network_that_learns(name: str) -> None:
+    import torch
+
+    from models.network import LKAReID
+    from training.embedder.branch_losses import branch_statistics
+
+    config = load_config(CONFIGS / f"{name}.yaml")
+    with torch.device("meta"):
+        network = LKAReID(config.network.build(), 8)
+        statistics = branch_statistics(
+            network.config.branches, 8, network.config.features, network.trunk.channels, config.losses
+        )
+    assert len(statistics) == sum("ibb" in branch.loss for branch in config.network.branches)
+    mixers = {branch.mixer for branch in config.network.branches}
+    assert mixers & ({"lkca"} if name.startswith("lkca") else {"dcs", "hca"})

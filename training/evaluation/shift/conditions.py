@@ -15,7 +15,7 @@ from PIL import Image
 from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.evaluation.result import Indices
-from training.evaluation.shift.degradations import DEGRADATIONS, degraded
+from training.evaluation.shift.degradations import DEGRADATIONS, OCCLUSIONS, degraded
 from training.evaluation.shift.embedding import ImageSet
 from training.evaluation.shift.trial import Trial
 from training.evaluation.shift.virtual_cameras import VIRTUAL_CAMERAS
@@ -34,11 +34,14 @@ class Kind(StrEnum):
     virtual = "virtual"
     mixed = "mixed"
     degraded = "degraded"
+    occluded = "occluded"
     synthetic = "synthetic"
     classes = "classes"
 
 
-OF_TWO_CAMERAS = (Kind.seen, Kind.virtual, Kind.mixed, Kind.degraded)
+OF_TWO_CAMERAS = (Kind.seen, Kind.virtual, Kind.mixed, Kind.degraded, Kind.occluded)
+UNASKED = tuple(kind for kind in Kind if kind is not Kind.occluded)
+"""What is measured where nothing is said; the occlusions of `degraded` are enough then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +99,8 @@ class TwoCameras:
         if kind is Kind.seen:
             trial = Trial(f"{name}seen", (first, second), both_ways(first, second))
             yield Condition(("seen cameras",), trial)
-        elif kind is Kind.degraded:
-            for change in DEGRADATIONS:
+        elif kind in (Kind.degraded, Kind.occluded):
+            for change in DEGRADATIONS if kind is Kind.degraded else OCCLUSIONS:
                 bad = [embed(self._degraded(name, change, side)) for side in ("first", "second")]
                 yield _degraded_condition(f"{name}{change}", change, (first, second, *bad))
         else:

@@ -58,13 +58,18 @@ DEGRADATIONS: dict[str, Degradation] = {
     "bad crop": _bad_crop,
 }
 
+OCCLUSIONS: dict[str, Degradation] = {
+    f"occlusion {share} %": _occlusion(share / 100) for share in (20, 40, 60, 80)
+}
+"""How much of a probe may be hidden before it is not found any more."""
+
 
 def degraded(image: Image.Image, kind: str, name: str) -> Image.Image:
     """An RGB image degraded in one way.
 
     Args:
         image: of any size.
-        kind: a key of `DEGRADATIONS`.
+        kind: a key of `DEGRADATIONS` or of `OCCLUSIONS`.
         name: of its file, which decides what is drawn.
     """
-    return DEGRADATIONS[kind](image, random.Random(f"{kind}/{name}"))  # noqa: S311
+    return (DEGRADATIONS | OCCLUSIONS)[kind](image, random.Random(f"{kind}/{name}"))  # noqa: S311

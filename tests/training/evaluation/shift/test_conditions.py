@@ -11,12 +11,13 @@ from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.evaluation.shift.conditions import (
     MOVED,
+    UNASKED,
     Kind,
     TwoCameras,
     class_condition,
     cross_camera_condition,
 )
-from training.evaluation.shift.degradations import DEGRADATIONS
+from training.evaluation.shift.degradations import DEGRADATIONS, OCCLUSIONS
 from training.evaluation.shift.embedding import ImageSet
 from training.evaluation.shift.trial import Variant
 from training.evaluation.shift.virtual_cameras import VIRTUAL_CAMERAS
@@ -87,16 +88,24 @@ def test_the_seed_decides_which_vehicles_are_before_a_virtual_camera() -> None:
     assert len({tuple(each) for each in moved(0)}) > 1
 
 
-def test_degraded_images_are_queries_alone_and_stay_out_of_statistics() -> None:
+@pytest.mark.parametrize(("kind", "changes"), [(Kind.degraded, DEGRADATIONS), (Kind.occluded, OCCLUSIONS)])
+def test_degraded_images_are_queries_alone_and_stay_out_of_statistics(
+    kind: Kind, changes: dict[str, object]
+) -> None:
     embed = Recorder()
-    conditions = list(TwoCameras.of(images()).conditions(Kind.degraded, embed, 0))
-    assert len(conditions) == len(DEGRADATIONS)
+    conditions = list(TwoCameras.of(images()).conditions(kind, embed, 0))
+    assert [condition.names for condition in conditions] == [(f"degraded: {change}",) for change in changes]
     for condition in conditions:
         trial = condition.trial
         assert trial.known == 2
         for queries, gallery in trial.searches:
             assert queries.min() >= 2 * VEHICLES > gallery.max()
-    assert sum(each.change is not None for each in embed.sets.values()) == 2 * len(DEGRADATIONS)
+    assert sum(each.change is not None for each in embed.sets.values()) == 2 * len(changes)
+
+
+def test_occlusions_are_measured_only_where_they_are_asked_for() -> None:
+    assert set(Kind) - set(UNASKED) == {Kind.occluded}
+    assert list(OCCLUSIONS) == ["occlusion 20 %", "occlusion 40 %", "occlusion 60 %", "occlusion 80 %"]
 
 
 @pytest.mark.parametrize("cameras", [("cam1",), ("cam1", "cam2", "cam3"), ("", "cam1")])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from training.evaluation.shift import changes
-from training.evaluation.shift.degradations import DEGRADATIONS, degraded
+from training.evaluation.shift.degradations import DEGRADATIONS, OCCLUSIONS, degraded
 from training.evaluation.shift.virtual_cameras import VIRTUAL_CAMERAS, VirtualCamera
 
 
@@ -65,14 +65,14 @@ def test_tiny_and_narrow_images_pass(size: tuple[int, int]) -> None:
         assert min(degraded(image, kind, "a.jpg").size) >= 1
 
 
-@pytest.mark.parametrize("kind", list(DEGRADATIONS))
+@pytest.mark.parametrize("kind", list(DEGRADATIONS | OCCLUSIONS))
 def test_degradations_are_seeded_by_the_file(kind: str) -> None:
     first = degraded(scene(), kind, "a.jpg")
     assert first.tobytes() == degraded(scene(), kind, "a.jpg").tobytes()
     assert first.tobytes() != scene().tobytes()
 
 
-@pytest.mark.parametrize("share", [0.2, 0.4])
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
 @pytest.mark.parametrize("aspect", [0.01, 0.5, 1, 2, 100])
 def test_an_occlusion_hides_the_share_that_it_says(share: float, aspect: float) -> None:
     black = Image.new("RGB", (200, 160))
