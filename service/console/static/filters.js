@@ -30,8 +30,10 @@ export function filterForm(method, path, onChange) {
     const fill = async () => {
       const ids = await cameraIds();
       const chosen = new Set([...cameras.selectedOptions].map((one) => one.value));
-      cameras.replaceChildren(...ids.map((id) => el("option", { value: id, selected: chosen.has(id) }, id)));
-      cameras.closest(".field").hidden = ids.length === 0;
+      // One that is chosen stays a condition, though its last image was deleted.
+      const shown = [...new Set([...ids, ...chosen])].sort();
+      cameras.replaceChildren(...shown.map((id) => el("option", { value: id, selected: chosen.has(id) }, id)));
+      cameras.closest(".field").hidden = shown.length === 0;
     };
     add("only_camera_id", "Cameras", cameras, (control) => [...control.selectedOptions].map((one) => one.value),
       "none chosen: all; Ctrl for several");

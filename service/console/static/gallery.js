@@ -8,7 +8,7 @@ import { counted, moment } from "./format.js";
 import { showEnrolled } from "./images.js";
 import { problemBox } from "./problem.js";
 import { filterForm } from "./filters.js";
-import { deleteImages } from "./deletion.js";
+import { deleteImages, deleteWhere } from "./deletion.js";
 import { openRecord } from "./record.js";
 import { enrollPanel } from "./enroll.js";
 
@@ -45,8 +45,10 @@ class Listing {
     this.words = el("p", { class: "soft", "aria-live": "polite" });
     this.tools = el("div", { class: "selection", hidden: true });
     this.selected = new Map();
+    this.all = button("Delete all that pass", { class: "danger", hidden: true, on: { click: () => this.deleteAll() } },
+      drawing("trash"));
     this.root = el("div", { class: "listing" }, el("header", { class: "answer-head" }, el("div", { class: "summary" },
-      el("h2", {}, "Enrolled images"), this.words)), this.tools, this.tiles, el("div", { class: "more" }, this.more));
+      el("h2", {}, "Enrolled images"), this.words), this.all), this.tools, this.tiles, el("div", { class: "more" }, this.more));
     // The next page comes when the end is near; the button is for those who do not scroll.
     new IntersectionObserver((entries) => {
       if (entries.some((entry) => entry.isIntersecting) && !this.more.hidden) this.load();
@@ -75,6 +77,7 @@ class Listing {
       this.shown += page.records.length;
       this.next = page.next;
       this.more.hidden = page.next === null;
+      this.all.hidden = !can("DELETE", "/gallery") || this.filters.count() === 0 || this.shown === 0;
       this.words.textContent = this.shown === 0
         ? (this.filters.count() ? "No image passes the filters." : "Nothing is enrolled yet.")
         : `${counted(this.shown, "image")} shown${page.next === null ? "" : ", there are more"}`;
@@ -85,6 +88,14 @@ class Listing {
     } finally {
       if (generation === this.generation) this.loading = false;
       this.root.classList.add("loaded");
+    }
+  }
+
+  async deleteAll() {
+    try {
+      await deleteWhere(this.filters.values());
+    } catch (error) {
+      this.words.replaceChildren(problemBox(error));
     }
   }
 

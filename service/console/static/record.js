@@ -57,17 +57,17 @@ export function openRecord(record) {
         el("button", { type: "submit", class: "primary" }, "Save")));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const json = {};
+      const fields = { clear: [] };
       for (const [name, input] of inputs) {
         const text = input.value.trim();
         const before = name === "tags" ? now.tags.join(", ") : now[name] ?? "";
-        if (text !== before) {
-          json[name] = name === "tags" ? text.split(",").map((tag) => tag.trim()).filter(Boolean) : text || null;
-        }
+        if (text === before) continue;
+        if (text === "") fields.clear.push(name);
+        else fields[name] = name === "tags" ? text.split(",").map((tag) => tag.trim()).filter(Boolean) : text;
       }
       try {
-        const changed = Object.keys(json).length
-          ? await askJson("PATCH", pathOf("gallery", now.image_id), { json }) : now;
+        const isChanged = fields.clear.length > 0 || Object.keys(fields).length > 1;
+        const changed = isChanged ? await askJson("PATCH", pathOf("gallery", now.image_id), { fields }) : now;
         announce("Saved.");
         show(changed);
         emit("gallery-changed");

@@ -88,6 +88,43 @@ def test_a_record_is_looked_at_searched_with_and_deleted(service: Running, open_
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_what_is_known_of_an_image_is_changed_and_taken_away(service: Running, open_console: Open) -> None:
+    enroll(service)
+    page = open_console(service.url, "gallery")
+    page.locator(".tile .face").first.click()
+    record = page.get_by_role("dialog", name="gate/red 1.png")
+    record.get_by_role("button", name="Edit").click()
+    record.get_by_label("Time").fill("yesterday")
+    record.get_by_role("button", name="Save").click()
+    expect(record.get_by_role("alert")).to_contain_text("captured_at")
+    record.get_by_label("Time").fill("2026-05-06T07:08:09Z")
+    record.get_by_label("Vehicle").fill("")
+    record.get_by_label("Tags").fill("night, wet")
+    record.get_by_role("button", name="Save").click()
+    expect(record).to_contain_text("night, wet")
+    now = service.client.get("/gallery/gate/red 1.png").json()
+    assert (now["vehicle_id"], now["camera_id"], now["tags"]) == (None, "gate", ["night", "wet"])
+    assert now["captured_at"] == "2026-05-06T07:08:09Z"
+
+
+def test_all_that_pass_the_filters_are_deleted_after_the_service_counted_them(
+    service: Running, open_console: Open
+) -> None:
+    enroll(service)
+    page = open_console(service.url, "gallery")
+    remove = page.get_by_role("button", name="Delete all that pass")
+    expect(page.locator(".tile")).to_have_count(4)
+    expect(remove).to_be_hidden()
+    page.locator(".listing-filters").get_by_label("Cameras").select_option("gate")
+    remove.click()
+    asked = page.get_by_role("dialog", name="Delete 2 images?")
+    assert service.gallery.count() == 4
+    asked.get_by_role("button", name="Delete 2 images").click()
+    expect(page.locator(".listing .summary")).to_contain_text("No image passes the filters")
+    left = {record["image_id"] for record in service.client.get("/gallery").json()["records"]}
+    assert left == {"yard/red 2.png", "blue.png"}
+
+
 def test_more_than_a_page_is_shown_as_one_goes_on(service: Running, open_console: Open) -> None:
     for number in range(65):
         assert service.enroll(image_file((number, 99, 9)), image_id=f"{number:03}").status_code == 201
