@@ -53,16 +53,16 @@ class Threshold(Part):
     Attributes:
         similarity: of the first stage; a pair at or above it is a match.
         false_match_rate: share of pairs of different vehicles, from different cameras, that are matches.
-        false_match_interval: 95 % for that rate, low and high.
-        true_match_rate: share of pairs of one vehicle, from different cameras, that are matches.
+        false_match_interval: 95 % for that rate, low and high; None where no vehicle was known.
+        true_match_rate: share of pairs of one vehicle, from different cameras, that are matches; None likewise.
         measured_on: the images, in words.
         fingerprint: of the bundle that it was measured with.
     """
 
     similarity: float = Field(ge=-1, le=1)
     false_match_rate: float = Field(ge=0, le=1)
-    false_match_interval: tuple[float, float]
-    true_match_rate: float = Field(ge=0, le=1)
+    false_match_interval: tuple[float, float] | None
+    true_match_rate: float | None = Field(ge=0, le=1)
     measured_on: str = Field(min_length=1)
     fingerprint: str = Field(pattern=SHA256)
 

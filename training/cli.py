@@ -12,6 +12,7 @@ from training.commands import data as data_command
 from training.commands import train as train_command
 from training.commands import weights as weights_command
 from training.commands.ablation import ablation
+from training.commands.adapt import adapt, label
 from training.commands.calibrate import calibrate
 from training.commands.calibrate_default import calibrate_default
 from training.commands.comparison import compare_embedders, compare_rerankers
@@ -39,6 +40,8 @@ app.add_typer(data_command.app, name="data", rich_help_panel=OWN)
 app.command(rich_help_panel=OWN)(evaluate)
 app.command(rich_help_panel=OWN)(calibrate)
 app.command(rich_help_panel=OWN)(tune)
+app.command(rich_help_panel=OWN)(adapt)
+app.command(rich_help_panel=OWN)(label)
 app.add_typer(train_command.app, name="train", rich_help_panel=TRAINING)
 app.add_typer(weights_command.app, name="weights", rich_help_panel=TRAINING)
 app.command(rich_help_panel=TRAINING)(export)

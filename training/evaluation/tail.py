@@ -53,13 +53,13 @@ class Tail:
         reached, excess = self._fitted(weights)
         if not reached:
             return self.level
-        depth = _depth(self.level) + excess * max(0.0, np.log(reached / rate))
-        return float(np.sqrt(-np.expm1(-depth))) if depth > 0 else self.level
+        wanted = float(depth(self.level)) + excess * max(0.0, float(np.log(reached / rate)))
+        return similarity_at(wanted) if wanted > 0 else self.level
 
     def rate(self, similarity: float, weights: Floats | None = None) -> float:
         """The share of the pairs that reaches a similarity not below the level."""
         reached, excess = self._fitted(weights)
-        further = float(_depth(similarity) - _depth(self.level))
+        further = float(depth(similarity) - depth(self.level))
         return reached * float(np.exp(-further / excess)) if reached else 0.0
 
     def intervals(
@@ -84,15 +84,20 @@ class Tail:
         total = of_pairs.sum()
         if not total:
             return 0.0, 1.0
-        further = _depth(self.similarities) - _depth(self.level)
+        further = depth(self.similarities) - depth(self.level)
         excess = float((of_pairs * further).sum() / total)
         return float(total / pair_count(self.seen, each)), max(excess, 1e-9)
 
 
-def _depth(similarity: Floats | float) -> Floats:
+def depth(similarity: Floats | float) -> Floats:
     """-log(1 - s^2), negative for negative similarities."""
     s = np.minimum(similarity, ALMOST)
     return np.asarray(-np.sign(s) * np.log1p(-np.square(s)))
+
+
+def similarity_at(wanted: float) -> float:
+    """The similarity of a depth, 0 or more."""
+    return float(np.sqrt(-np.expm1(-max(0.0, wanted))))
 
 
 def tail_size(pairs: int) -> int:

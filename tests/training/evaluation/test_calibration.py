@@ -257,6 +257,7 @@ def test_the_command_answers_in_false_alarms_per_search(tmp_path: Path, command:
     threshold = Bundle.load(bundle).manifest.threshold
     assert threshold is not None
     assert threshold.measured_on.endswith("at most 0.5 false alarms per search in a gallery of 500")
+    assert threshold.false_match_interval is not None
     assert threshold.false_match_rate <= 1e-3 < threshold.false_match_interval[1]
 
 
