@@ -8,6 +8,9 @@ import { openPair } from "./pair.js";
 import { timeLine } from "./timeline.js";
 import { csvOf, saveFile, showReport } from "./report.js";
 import { emit } from "./events.js";
+import { can } from "./service.js";
+import { deleteImages } from "./deletion.js";
+import { canTag, tagImages } from "./tagging.js";
 
 const LAYOUTS = [["grid", "Ranking", "grid"], ["vehicles", "By vehicle", "vehicle"], ["time", "Time line", "clock"]];
 let layout = "grid";
@@ -18,6 +21,7 @@ export class Answer {
     this.probe = probe;
     this.answer = answer;
     this.fields = fields;
+    this.searchAgain = onSearchAgain;
     this.selected = new Set();
     this.threshold = answer.match_threshold ?? null;
     this.cards = answer.matches.map((match) => new MatchCard(match, this));
@@ -141,6 +145,10 @@ export class Answer {
     this.selection.replaceChildren(
       el("span", {}, `${counted(this.selected.size, "image")} selected`),
       button("Save as CSV", { on: { click: () => this.save() } }, icon("download")),
+      ...(canTag() ? [button("Tag", { on: { click: () => tagImages([...this.selected]) } }, icon("edit"))] : []),
+      ...(can("DELETE", "/gallery/{image_id}") ? [button("Delete", { class: "danger", on: { click: async () => {
+        if (await deleteImages([...this.selected])) this.searchAgain();
+      } } }, icon("trash"))] : []),
       button("Clear", { class: "quiet", on: { click: () => {
         for (const one of this.cards) one.setSelected(false);
       } } }));

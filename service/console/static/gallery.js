@@ -9,6 +9,7 @@ import { showEnrolled } from "./images.js";
 import { problemBox } from "./problem.js";
 import { filterForm } from "./filters.js";
 import { deleteImages, deleteWhere } from "./deletion.js";
+import { canTag, tagImages } from "./tagging.js";
 import { openRecord } from "./record.js";
 import { enrollPanel } from "./enroll.js";
 
@@ -120,6 +121,7 @@ class Listing {
     const number = this.selected.size;
     this.tools.hidden = number === 0;
     this.tools.replaceChildren(el("span", {}, `${counted(number, "image")} selected`),
+      ...(canTag() ? [button("Tag", { on: { click: () => tagImages([...this.selected.keys()]) } }, drawing("edit"))] : []),
       ...(can("DELETE", "/gallery/{image_id}")
         ? [button(`Delete ${number}`, { class: "danger", on: { click: () => deleteImages([...this.selected.keys()]) } }, drawing("trash"))] : []),
       button("Clear", { class: "quiet", on: { click: () => {

@@ -24,6 +24,7 @@ let result;
 let asking = null;
 let probe = null;
 let pending = null;
+let shownUrl = null;
 
 /** Build the view. */
 export function start(section) {
@@ -113,6 +114,9 @@ async function search() {
     if (asking !== controller) return;
     const shown = new Answer(own, answer, { onSearchAgain: search, fields: chosen });
     result.replaceChildren(shown.root);
+    // The answer before this one is gone, and so is its probe.
+    if (shownUrl !== null) URL.revokeObjectURL(shownUrl);
+    shownUrl = own.url;
     const words = `${answer.matches.length} ${answer.matches.length === 1 ? "match" : "matches"}`;
     announce(`${words} in ${milliseconds(performance.now() - began)}.`);
   } catch (error) {

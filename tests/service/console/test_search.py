@@ -152,6 +152,22 @@ def test_the_keyboard_goes_from_match_to_match_and_opens_the_pair(answered: Page
     expect(answered.locator(".card .face").nth(2)).to_be_focused()
 
 
+def test_selected_matches_are_tagged_and_deleted(service: Running, answered: Page) -> None:
+    for number in (0, 1):
+        answered.locator(".card .pick").nth(number).check()
+    chosen = answered.locator(".answer .selection")
+    chosen.get_by_role("button", name="Tag").click()
+    answered.get_by_label("Tags to add").fill("case 7, seen")
+    answered.get_by_role("button", name="Add", exact=True).click()
+    expect(answered.get_by_role("dialog")).to_have_count(0)
+    for image_id in ("gate/red 1.png", "yard/red 2.png"):
+        assert service.client.get(f"/gallery/{image_id}").json()["tags"] == ["case 7", "seen"]
+    chosen.get_by_role("button", name="Delete").click()
+    answered.get_by_role("dialog", name="Delete 2 images?").get_by_role("button", name="Delete 2").click()
+    expect(answered.locator(".card")).to_have_count(2)
+    assert service.gallery.count() == 2
+
+
 def test_a_match_becomes_the_probe(answered: Page) -> None:
     third = ranking(answered)[2] or ""
     answered.locator(".card").nth(2).get_by_role("button", name="Search with this one").click()
