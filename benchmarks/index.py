@@ -1,0 +1,209 @@
+"""Kinds of the vector index in a real gallery: what they find, how fast, and what they take.
+
+python -m benchmarks.index --size 10k --kinds flat flat16 compressed hnsw --manifest FOLDER/manifest.csv
+
+Descriptors of real images (of CSV manifests with columns path and vehicle_id) are embedded by the shipped
+bundle, which takes about 100 ms an image, and kept in `--cache`. The gallery's are drawn around them
+(`benchmarks.index_data`); both are described side by side. Each kind opens the same gallery, which is
+enrolled once, piece by piece; queries are images that it does not hold. 1M takes some 20 GB of disk.
+
+- recall@10: share of the ten nearest, by float32 in FAISS alone, that are found.
+- R1: share of the queries whose first match is of their vehicle.
+- p50, p95: ms of one probe's search in the index, candidates read from the database; records are not.
+- ratio: p50 beside that of FAISS's flat index alone, in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.index_data import Drawn, Floats, character, real
+from benchmarks.provenance import in_words, provenance
+from index import Enrollment, IndexSetup, Kind, LocalGallery
+from index.faisslib import faiss
+
+SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1M": 1_000_000, "10M": 10_000_000}
+CHUNK = 500
+SHOWN = 1_500
+"""Drawn images that are described beside the real ones."""
+TOP = 10
+
+
+def enroll(folder: Path, drawn: Drawn, count: int, exact: Exact) -> None:
+    """Fill a gallery in the folder, and the exact neighbours of the queries on the way."""
+    with _open(folder, exact.dim, IndexSetup(kind="flat16")) as gallery:
+        pieces = drawn.gallery(count, CHUNK)
+        number = 0
+        for vehicles, descriptors in track(pieces, f"enrolling {count:,}", total=-(-count // CHUNK)):
+            records = gallery.enroll_many(
+                [
+                    Enrollment(
+                        image_id=f"{number + row}",
+                        vehicle_id=f"{vehicle}",
+                        descriptor=descriptors[row],
+                        strips=None,
+                        image=b"x",
+                        media_type="image/png",
+                    )
+                    for row, vehicle in enumerate(vehicles)
+                ]
+            )
+            exact.add(descriptors, number)
+            number += len(records)
+
+
+class Exact:
+    """The nearest images of each query, kept up while images stream by."""
+
+    def __init__(self, queries: Floats) -> None:
+        self._queries = queries
+        self.dim = queries.shape[1]
+        self._scores = np.full((len(queries), TOP), -np.inf, np.float32)
+        self.nearest = np.zeros((len(queries), TOP), np.int64)
+
+    def add(self, descriptors: Floats, first: int) -> None:
+        """Images with numbers from `first` on."""
+        scores = np.concatenate([self._scores, self._queries @ descriptors.T], axis=1)
+        numbers = np.concatenate(
+            [
+                self.nearest,
+                np.broadcast_to(np.arange(len(descriptors)) + first, (len(scores), len(descriptors))),
+            ],
+            axis=1,
+        )
+        order = np.argsort(-scores, axis=1)[:, :TOP]
+        self._scores = np.take_along_axis(scores, order, 1)
+        self.nearest = np.take_along_axis(numbers, order, 1)
+
+
+def timed(searches: list[Callable[[], object]]) -> NDArray[np.float64]:
+    """ms of each, after a first one."""
+    searches[0]()
+    found = []
+    for search in searches:
+        started = time.perf_counter()
+        search()
+        found.append(1e3 * (time.perf_counter() - started))
+    return np.array(found)
+
+
+def bare(drawn: Drawn, count: int, queries: Floats) -> NDArray[np.float64]:
+    """ms of each query in FAISS's own flat index."""
+    flat = faiss.IndexFlatIP(queries.shape[1])
+    for _, descriptors in drawn.gallery(count, CHUNK):
+        flat.add(descriptors)
+    faiss.omp_set_num_threads(1)
+    return timed([lambda one=one: flat.search(one[np.newaxis], TOP) for one in queries])  # type: ignore[misc]
+
+
+def measured(
+    folder: Path, kind: Kind, queries: Floats, vehicles: NDArray[np.int64], exact: Exact
+) -> dict[str, float]:
+    """What a kind is in the gallery of this folder."""
+    started = time.monotonic()
+    with _open(folder, exact.dim, IndexSetup(kind=kind, train_from=500)) as gallery:
+        gallery.wait_for_index()
+        built = time.monotonic() - started
+        gallery.snapshot()
+        state = gallery.index_state()
+        if state.kind != kind:
+            raise RuntimeError(f"the index is of kind {state.kind}, not {kind}")
+        found = [gallery.search(one[np.newaxis], TOP)[0] for one in queries]
+        recall = [
+            len({int(match.record.image_id) for match in matches} & set(nearest.tolist())) / TOP
+            for matches, nearest in zip(found, exact.nearest, strict=True)
+        ]
+        first = [
+            matches[0].record.vehicle_id == f"{vehicle}"
+            for matches, vehicle in zip(found, vehicles, strict=True)
+        ]
+        vectors = gallery._mirror.vectors
+        times = timed([lambda one=one: vectors.search(one[np.newaxis], TOP) for one in queries])  # type: ignore[misc]
+        size, memory = gallery.count(), state.memory_bytes
+    started = time.monotonic()
+    with _open(folder, exact.dim, IndexSetup(kind=kind, train_from=500)) as gallery:
+        ready = time.monotonic() - started
+        if gallery.count() != size:
+            raise RuntimeError("the gallery lost images")
+    return {
+        "recall": float(np.mean(recall)),
+        "R1": float(np.mean(first)),
+        "p50": float(np.percentile(times, 50)),
+        "p95": float(np.percentile(times, 95)),
+        "bytes": memory / size,
+        "built": built,
+        "ready": ready,
+    }
+
+
+def _open(folder: Path, dim: int, setup: IndexSetup) -> LocalGallery:
+    return LocalGallery.open(
+        folder, fingerprint="f", descriptor_dim=dim, strips_shape=None, snapshot_every=10**9, index=setup
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", choices=SIZES, default="10k", help="images in the gallery")
+    parser.add_argument("--kinds", nargs="+", choices=get_args(Kind), default=list(get_args(Kind)))
+    parser.add_argument(
+        "--manifest", nargs="+", type=Path, required=True, help="CSV manifests of real images"
+    )
+    parser.add_argument("--most", type=int, default=5_000, help="images of each manifest at most")
+    parser.add_argument("--cache", type=Path, default=Path("index-descriptors.npz"))
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--folder", type=Path, help="for the gallery; a temporary one when not given")
+    arguments = parser.parse_args()
+    count = SIZES[arguments.size]
+    of = real(arguments.manifest, arguments.most, arguments.cache)
+    drawn = Drawn(of)
+    vehicles, queries = drawn.queries(count, arguments.queries)
+    console = Console(width=int(os.environ.get("COLUMNS", "120")))
+    like = list(drawn.gallery(min(count, SHOWN), CHUNK))
+    beside = character(np.concatenate([d for _, d in like]), np.concatenate([v for v, _ in like]))
+    table = Table("", f"real ({len(of.descriptors):,})", "drawn", title="descriptors")
+    for name, value in character(of.descriptors, of.vehicles).items():
+        table.add_row(name, f"{value:.3f}", f"{beside[name]:.3f}")
+    console.print(table)
+    exact = Exact(queries)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        enroll(Path(folder), drawn, count, exact)
+        alone = float(np.percentile(bare(drawn, count, queries), 50)) if "flat" in arguments.kinds else None
+        columns = ("recall@10", "R1", "p50 ms", "p95 ms", "ratio", "bytes an image", "built s", "ready s")
+        table = Table("kind", *columns, title=f"{count:,} images, {len(queries)} queries")
+        for kind in arguments.kinds:
+            row = measured(Path(folder), kind, queries, vehicles, exact)
+            table.add_row(
+                kind,
+                f"{row['recall']:.4f}",
+                f"{row['R1']:.3f}",
+                f"{row['p50']:.1f}",
+                f"{row['p95']:.1f}",
+                "" if alone is None else f"{row['p50'] / alone:.2f}",
+                f"{row['bytes']:,.0f}",
+                f"{row['built']:.1f}",
+                f"{row['ready']:.1f}",
+            )
+    console.print(table)
+    origin = in_words(provenance(["faiss-cpu", "numpy"]))
+    alone_words = "" if alone is None else f"FAISS's flat index alone: p50 {alone:.1f} ms. "
+    console.print(alone_words + origin, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
