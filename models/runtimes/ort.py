@@ -17,9 +17,10 @@ import numpy as np
 import onnxruntime
 
 from models.bundle import Bundle, BundleError
+from models.runtimes.binding import Bound
 from models.runtimes.forward import Floats, Forward, Loaded, RuntimeNotAvailableError, RuntimeOptions
 from models.runtimes.libraries import preload
-from models.runtimes.trial import PROVIDERS
+from models.runtimes.trial import PROVIDERS, cuda_options
 
 
 def open_session(
@@ -80,17 +81,14 @@ def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Loaded:
     Raises:
         BundleError, RuntimeNotAvailableError: see `open_session`.
     """
-    name, extra = runtime, None
-    if runtime == "cuda":
-        # TF32 keeps 10 bits of a factor's 23; ONNX Runtime takes it unless told otherwise.
-        name = f"{runtime}-{'f32' if options.precision == 'f32' else 'tf32'}"
-        extra = {"device_id": options.device, "use_tf32": int(options.precision != "f32")}
     outputs = ["descriptor"] + (["strips"] if bundle.manifest.strips else [])
-    session = open_session(bundle.embedder, runtime, options.threads, extra)
+    if runtime == "cuda":
+        return _on_cuda(bundle, options, outputs)
+    session = open_session(bundle.embedder, runtime, options.threads)
     together = _forward(session, outputs)
     threads = options.threads or os.cpu_count() or 1
-    if runtime != "cpu" or threads == 1 or max(options.batch_sizes) < threads:
-        return Loaded(name, together, nodes_of(session))
+    if threads == 1 or max(options.batch_sizes) < threads:
+        return Loaded(runtime, together, nodes_of(session))
     alone = _forward(open_session(bundle.embedder, runtime, 1), outputs)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="embedder-part")
 
@@ -100,7 +98,23 @@ def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Loaded:
         descriptors, strips = zip(*pool.map(alone, np.split(images, threads)), strict=True)
         return np.concatenate(descriptors), None if strips[0] is None else np.concatenate(strips)
 
-    return Loaded(name, forward, nodes_of(session))
+    return Loaded(runtime, forward, nodes_of(session))
+
+
+def _on_cuda(bundle: Bundle, options: RuntimeOptions, outputs: list[str]) -> Loaded:
+    manifest = bundle.manifest
+    precision = "f32" if options.precision == "f32" else "tf32"
+    provider_options = cuda_options(options.device, options.precision)
+    session = open_session(bundle.embedder, "cuda", options.threads, provider_options)
+    shapes = {"descriptor": (manifest.descriptor_dim,), "strips": manifest.strips or ()}
+    bound = Bound(
+        session,
+        {name: shapes[name] for name in outputs},
+        (3, manifest.input.height, manifest.input.width),
+        options.batch_sizes,
+        ("cuda", options.device),
+    )
+    return Loaded(f"cuda-{precision}", bound, nodes_of(session))
 
 
 def _forward(session: onnxruntime.InferenceSession, outputs: list[str]) -> Forward:

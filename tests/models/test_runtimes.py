@@ -17,8 +17,10 @@ from models.manifest import EMBEDDER, FileEntry, hash_file
 from models.network import LKAReID
 from models.runtime import Models
 from models.runtimes import choice, torch_cuda
+from models.runtimes.binding import Bound
 from models.runtimes.choice import Trial, choose_runtime
 from models.runtimes.forward import Floats, Precision, RuntimeNotAvailableError, RuntimeOptions
+from models.runtimes.ort import open_session
 from models.runtimes.trial import Lack
 from tests.models.explainable import SmallBundle, lively
 from tests.training.conftest import SMALL
@@ -244,3 +246,24 @@ def test_torch_needs_its_own_weights_and_says_so(bundle: Bundle, tmp_path: Path)
     foreign = with_torch_weights(bundle, tmp_path / "foreign", other)
     with pytest.raises(BundleError, match="does not fit the manifest's network"):
         torch_cuda.load(foreign, RuntimeOptions(), device="cpu")
+
+
+def test_memory_that_is_kept_gives_what_a_plain_run_gives(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert manifest.strips is not None
+    shapes = {"descriptor": (manifest.descriptor_dim,), "strips": manifest.strips}
+    shape = (3, manifest.input.height, manifest.input.width)
+    bound = Bound(open_session(bundle.embedder, "cpu", 1), shapes, shape, (1, 2), ("cpu", 0))
+    plain = Models.load(bundle, "cpu", RuntimeOptions(threads=1)).embedder
+    before: list[Floats] = []
+    for count in (2, 1, 2, 3):
+        descriptors, strips = bound(images(count))
+        wanted = plain.embed(images(count))
+        np.testing.assert_allclose(descriptors, wanted.descriptors, atol=1e-5)
+        assert strips is not None
+        assert wanted.strips is not None
+        np.testing.assert_allclose(strips.astype(np.float32), wanted.strips.astype(np.float32), atol=2e-3)
+        before.append(descriptors)
+    # What was answered is not written to by the next batch.
+    bound(images(2)[::-1].copy())
+    np.testing.assert_array_equal(before[0], before[2])
