@@ -37,11 +37,13 @@ from index.errors import (
     TooManyCollectionsError,
     UnknownCameraError,
     UnknownCollectionError,
+    UnknownFrameError,
     UnknownImageError,
     UnknownVerdictError,
 )
 from index.estimation import Mode
 from index.filter import ALL, Filter
+from index.frames import Frame
 from index.gallery import Gallery, GalleryCameras, GalleryRetention, GalleryVerdicts
 from index.kind import IndexSetup, Kind
 from index.local import LocalGallery
@@ -74,6 +76,7 @@ __all__ = [
     "FingerprintMismatchError",
     "FixedCollectionError",
     "Found",
+    "Frame",
     "Gallery",
     "GalleryBackupError",
     "GalleryCameras",
@@ -115,6 +118,7 @@ __all__ = [
     "TooManyCollectionsError",
     "UnknownCameraError",
     "UnknownCollectionError",
+    "UnknownFrameError",
     "UnknownImageError",
     "UnknownVerdictError",
     "Usage",

@@ -27,6 +27,15 @@ class UnknownImageError(GalleryError):
         self.image_id = image_id
 
 
+class UnknownFrameError(GalleryError):
+    """No frame of this image is kept."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(
+            f"no frame is kept of image_id {image_id!r}; one is where `keep_frame` is sent with a frame"
+        )
+
+
 class UnknownVerdictError(GalleryError):
     """There is no verdict on this pair, or on this probe where `image_id` is None."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from index.amendment import Amendment
 from index.camera_report import CameraOverview, CameraState, Effect
 from index.filter import ALL, Filter
+from index.frames import Frame
 from index.normalisation import Normalisation
 from index.quota import Quota, Usage
 from index.record import Enrollment, Found, Page, Record
@@ -140,6 +141,26 @@ class GalleryQuotas(Protocol):
         """
 
 
+class GalleryFrames(Protocol):
+    """The whole images of scenes of which records hold crops, where they are kept; see `index.frames`."""
+
+    def keep(self, image_ids: Sequence[str], frame: Frame) -> None:
+        """Keep the frame of these images; what has one already keeps that.
+
+        Raises:
+            UnknownImageError: one of them is not enrolled; nothing was changed.
+            GalleryFullError: there is no room for it.
+        """
+
+    def of(self, image_id: str) -> Frame:
+        """The frame that an image was cut out of.
+
+        Raises:
+            UnknownFrameError: none is kept.
+            DamagedImageError: it is not as it was kept.
+        """
+
+
 class Gallery(Protocol):
     """Enrolled images of one model. All methods may be called from any thread, and may block.
 
@@ -160,6 +181,10 @@ class Gallery(Protocol):
     @property
     def verdicts(self) -> GalleryVerdicts:
         """What people decided of probes and enrolled images."""
+
+    @property
+    def frames(self) -> GalleryFrames:
+        """The frames that are kept of its images."""
 
     @property
     def quotas(self) -> GalleryQuotas:

@@ -26,6 +26,7 @@ from index.errors import DuplicateImageError, GalleryClosedError
 from index.estimation import Mode
 from index.filter import ALL, Filter
 from index.kind import IndexSetup
+from index.local_frames import LocalFrames
 from index.local_verdicts import LocalVerdicts
 from index.lock import FolderLock
 from index.loss import check_loss
@@ -85,6 +86,7 @@ class LocalGallery:
         self.retention = Retention(mirror, self._delete)
         self.cameras = LocalCameras(mirror, renewal, header, erasure.deleted)
         self.verdicts = LocalVerdicts(mirror, erasure.deleted)
+        self.frames = LocalFrames(mirror)
         self.quotas = LocalQuotas(mirror)
         self._lock = lock
         self._closing = threading.Lock()

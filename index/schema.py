@@ -10,6 +10,8 @@ from urllib.parse import quote
 from index.connections import DATABASE, transaction
 from index.errors import FingerprintMismatchError, GalleryDamagedError, GallerySchemaError, GalleryShapeError
 from index.failures import failures_named
+from index.frames import create_tables as create_frames
+from index.frames import has_tables as has_frames
 from index.migration import SCHEMA_VERSION, migrate
 from index.record import GalleryHeader
 from index.verdicts import create_tables as create_verdicts
@@ -165,6 +167,9 @@ def prepare(
     if not has_verdicts(connection):
         with transaction(connection):
             create_verdicts(connection)
+    if not has_frames(connection):
+        with transaction(connection):
+            create_frames(connection)
 
 
 def _have_history(connection: sqlite3.Connection) -> None:
@@ -181,6 +186,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
     for table in TABLES:
         connection.execute(table)
     create_verdicts(connection)
+    create_frames(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

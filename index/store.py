@@ -25,15 +25,19 @@ from index.conditions import conditions
 from index.connections import DATABASE, Connections, transaction
 from index.descriptors import ITEM_BYTES, as_stored, pack
 from index.errors import (
+    DamagedImageError,
     DuplicateImageError,
     GalleryDamagedError,
     GalleryFullError,
+    UnknownFrameError,
     UnknownImageError,
     UnknownVerdictError,
 )
 from index.estimation import Estimates
 from index.failures import failures_named
 from index.filter import Filter
+from index.frames import SELECT_FRAME, Frame, keep
+from index.frames import digest_of as digest_of_frame
 from index.moment import Moment
 from index.normalisation import Normalisation
 from index.quota import require_quota
@@ -216,6 +220,22 @@ class Store:
             if digest_of(data) != probe:
                 raise GalleryDamagedError(self._database, f"the file of probe {probe} is not as it was kept")
         return data, media_type
+
+    def keep_frame(self, image_ids: Sequence[str], frame: Frame) -> None:
+        """Commit the frame of these images. Raises UnknownImageError and GalleryFullError."""
+        self._make_room(len(frame.data) + OVERHEAD)
+        with self.failures_named(), transaction(self._writer):
+            keep(self._writer, image_ids, frame)
+
+    def frame(self, image_id: str) -> Frame:
+        """The frame of an image. Raises UnknownFrameError and DamagedImageError."""
+        rows = self._read(SELECT_FRAME, image_id)
+        if not rows:
+            raise UnknownFrameError(image_id)
+        data, media_type, digest = rows[0]
+        if digest_of_frame(data) != digest:
+            raise DamagedImageError(image_id, "frame")
+        return Frame(data, media_type)
 
     def normalisation(self) -> Normalisation:
         """The version in force."""

@@ -12,6 +12,7 @@ from index import (
     GalleryFullError,
     InvalidEnrollmentError,
     UnknownCameraError,
+    UnknownFrameError,
     UnknownImageError,
     UnknownVerdictError,
 )
@@ -88,6 +89,13 @@ UNKNOWN_VERDICT = ErrorKind(
     "No such verdict",
     "Nobody has decided on this probe and image, or the verdict was taken back or went with its image.",
     causes=(UnknownVerdictError,),
+)
+UNKNOWN_FRAME = ErrorKind(
+    "unknown-frame",
+    404,
+    "No frame is kept of this image",
+    "A frame is kept where `keep_frame` is sent with it, and until the first of its images is deleted.",
+    causes=(UnknownFrameError,),
 )
 NO_ROUTE = ErrorKind("no-such-route", 404, "No such route", "Nothing is served at this path; see /docs.")
 METHOD = ErrorKind(
@@ -270,6 +278,7 @@ KINDS = (
     UNKNOWN_IMAGE,
     UNKNOWN_CAMERA,
     UNKNOWN_VERDICT,
+    UNKNOWN_FRAME,
     NO_ROUTE,
     METHOD,
     TIMEOUT,

@@ -63,6 +63,11 @@ class EnrollForm(EnrollFields):
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     image: ImageFile = Field(description=f"the image file: {ACCEPTED}; one vehicle filling most of it")
+    keep_frame: bool = Field(
+        default=False,
+        description="of a frame, with `box` or `detect`: whether the whole image is kept besides the crop, "
+        "until the first of its vehicles is deleted",
+    )
     box: BoxField = None
     detect: DetectField = None
 

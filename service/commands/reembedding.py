@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from index import Decision, Enrollment, Gallery, GalleryHeader, Record, UnknownImageError
+from index import Decision, Enrollment, Gallery, GalleryHeader, Record, UnknownFrameError, UnknownImageError
 from index.replacement import replacement
 from models.bundle import Bundle
 from models.decoding import ImageError, decode
@@ -89,6 +89,7 @@ def re_embed(
             on_progress(done, total)
         _drop_the_gone(old, new)
         _carry_verdicts(old, new)
+        _carry_frames(old, new)
     return Reembedded(done - len(failed), failed, resumed, calibrated)
 
 
@@ -134,6 +135,14 @@ def _batches(gallery: Gallery, size: int) -> Iterator[list[Record]]:
         if page.next is None:
             return
         after = page.next
+
+
+def _carry_frames(old: Gallery, new: Gallery) -> None:
+    """Keep the frames that are kept; those of images that were left out go with them."""
+    for records in _batches(old, PAGE):
+        for record in records:
+            with suppress(UnknownFrameError, UnknownImageError):
+                new.frames.keep([record.image_id], old.frames.of(record.image_id))
 
 
 def _carry_verdicts(old: Gallery, new: Gallery) -> None:

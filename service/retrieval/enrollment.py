@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from anyio import CapacityLimiter, to_thread
 
-from index import DuplicateImageError, Enrollment, Gallery, Record, UnknownImageError
+from index import DuplicateImageError, Enrollment, Frame, Gallery, Record, UnknownImageError
 from models.decoding.formats import media_type
 from service.inference.coalescing import Coalescer
 from service.inference.embedder import EmbeddedImage, ImageEmbedder
@@ -102,6 +103,11 @@ class Enroller:
         """Ids of other images with these very bytes, in order of enrollment, the first 10."""
         found = await to_thread.run_sync(self._gallery.same_image, data, SAME + 1, limiter=self._limiter)
         return [other for other in found if other != image_id][:SAME]
+
+    async def keep_frame(self, image_ids: Sequence[str], data: bytes) -> None:
+        """Keep the frame of enrolled images. Raises UnknownImageError and GalleryFullError."""
+        frame = Frame(data, media_type(data))
+        await to_thread.run_sync(self._gallery.frames.keep, image_ids, frame, limiter=self._limiter)
 
     async def record(self, image_id: str) -> Record:
         """What is known of an enrolled image. Raises UnknownImageError."""

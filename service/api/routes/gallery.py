@@ -20,6 +20,7 @@ from service.api.error_kinds import (
     NOT_READY,
     OF_A_CHOICE,
     OF_AN_UPLOAD,
+    UNKNOWN_FRAME,
     UNKNOWN_IMAGE,
 )
 from service.api.errors import FieldFault
@@ -37,7 +38,7 @@ from service.api.schemas import (
 )
 from service.identifiers import IMAGE_ID_RULE, MAX_IMAGE_ID, ImageId, new_image_id
 from service.resources import Resources
-from service.retrieval.enrollment import Description
+from service.retrieval.enrollment import AlreadyEnrolledError, Description
 from service.retrieval.filtering import filter_of
 from service.retrieval.frame_enrollment import Enrolled, FrameEnroller, of_each_vehicle, of_vehicle
 from service.retrieval.frames import MAX_VEHICLES
@@ -82,6 +83,9 @@ async def enroll(
     id are enrolled, and `same_image` names the ids that have them already.
     """
     check_choice(form.box, form.detect)
+    if form.keep_frame and form.box is None and form.detect is None:
+        message = "is for frames: send `box` or `detect` with it; a crop is kept as it is"
+        raise invalid_fields([FieldFault("keep_frame", message)])
     data = await read_image(form.image, settings.max_upload_bytes)
     image_id = form.image_id or new_image_id()
     if form.detect == "all" and len(image_id) > MAX_IMAGE_ID - ROOM_FOR_NUMBERS:
@@ -92,6 +96,18 @@ async def enroll(
     audit.image_id = image_id
 
     async def look_and_enroll() -> tuple[Shown, list[Enrolled]]:
+        try:
+            shown, enrolled = await look_and_enroll_crops()
+        except AlreadyEnrolledError as error:
+            if form.keep_frame and error.differs == ():
+                # An answer may have been lost between the two.
+                await resources.enroller.keep_frame([image_id], data)
+            raise
+        if form.keep_frame:
+            await resources.enroller.keep_frame([one.record.image_id for one in enrolled], data)
+        return shown, enrolled
+
+    async def look_and_enroll_crops() -> tuple[Shown, list[Enrolled]]:
         shown = await look_at(resources.frames, data, form.box, form.detect, deadline)
         if form.detect != "all":
             of = of_vehicle(description, shown.subjects[0]) if shown.subjects else description
@@ -159,15 +175,26 @@ async def page(
     summary="An enrolled image's file",
     response_class=Response,
     responses={
-        **of_one_image,
+        **responses(UNKNOWN_IMAGE, UNKNOWN_FRAME, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED),
         200: {
             "description": "The file as it was sent",
             "content": {"image/*": {"schema": {"type": "string"}}},
         },
     },
 )
-async def image(image_id: ImageIdInPath, resources: OpenResources) -> Response:
-    """The image file as it was sent, byte for byte."""
+async def image(
+    image_id: ImageIdInPath,
+    resources: OpenResources,
+    frame: Annotated[
+        bool, Query(description="the whole frame instead, of which the image is a crop; where it was kept")
+    ] = False,
+) -> Response:
+    """The image file as it was sent, byte for byte; of a frame, the crop that was cut out."""
+    if frame:
+        kept = await to_thread.run_sync(
+            resources.gallery.frames.of, image_id, limiter=resources.gallery_limiter
+        )
+        return Response(kept.data, media_type=kept.media_type)
     data, media_type = await to_thread.run_sync(
         resources.gallery.image, image_id, limiter=resources.gallery_limiter
     )

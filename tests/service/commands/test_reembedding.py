@@ -13,9 +13,11 @@ from index import (
     Decision,
     Enrollment,
     FingerprintMismatchError,
+    Frame,
     GalleryLockedError,
     LocalGallery,
     Quota,
+    UnknownFrameError,
     digest_of,
 )
 from index.replacement import STAGING
@@ -144,6 +146,19 @@ def test_verdicts_are_kept_but_for_images_that_were_left_out(tmp_path: Path, bun
         assert (verdict.image_id, verdict.kind, verdict.camera_id) == ("a", "different", "gate")
         assert (verdict.decided_at, verdict.decided_by) == (WHEN, "3f9a1c2e")
         assert gallery.verdicts.probe(verdict.probe) == (b"probe", "image/png")
+
+
+def test_frames_are_kept_but_for_images_that_were_left_out(tmp_path: Path, bundle: Bundle) -> None:
+    fill(tmp_path, {"a": image_file(RED), "b": b"no image", "c": image_file(RED)})
+    frame, other = Frame(b"a frame", "image/png"), Frame(b"another", "image/png")
+    with LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+        gallery.frames.keep(["a", "c"], frame)
+        gallery.frames.keep(["b"], other)
+    re_embed(tmp_path, bundle, forward(), batch=2, leave_out_failed=True)
+    with open_gallery(tmp_path) as gallery:
+        assert gallery.frames.of("a") == gallery.frames.of("c") == frame
+        with pytest.raises(UnknownFrameError):
+            gallery.frames.of("b")
 
 
 def test_after_an_interruption_the_old_gallery_stands_and_it_can_be_run_again(

@@ -80,6 +80,36 @@ def test_what_is_kept_is_the_crop(service: Running) -> None:
     assert (answer["media_type"], answer["image_id"]) == ("image/jpeg", "red")
 
 
+def kept_frame(service: Running, image_id: str) -> httpx.Response:
+    return service.client.get(f"/gallery/{image_id}/image", params={"frame": "true"})
+
+
+def test_a_frame_is_kept_on_request_alone(service: Running) -> None:
+    service.enroll(FRAME.read_bytes(), image_id="a", detect="largest")
+    check(kept_frame(service, "a"), 404, "unknown-frame")
+    service.enroll(FRAME.read_bytes(), image_id="b", detect="largest", keep_frame=True)
+    assert kept_frame(service, "b").content == FRAME.read_bytes()
+    assert kept_frame(service, "b").headers["Content-Type"] == "image/jpeg"
+    check(service.enroll(EMPTY, image_id="c", keep_frame=True), 422, "invalid-fields", "keep_frame")
+
+
+def test_a_frame_goes_with_the_first_of_its_vehicles(service: Running) -> None:
+    service.enroll(STREET, image_id="f", detect="all", keep_frame=True)
+    for number in (1, 2, 3):
+        assert kept_frame(service, f"f/{number}").content == STREET
+    service.client.delete("/gallery/f/2")
+    for number in (1, 2, 3):
+        check(kept_frame(service, f"f/{number}"), 404, "unknown-frame")
+    assert service.client.get("/gallery/f/1/image").status_code == 200
+
+
+def test_a_frame_whose_answer_was_lost_is_kept_when_it_is_sent_again(service: Running) -> None:
+    service.enroll(FRAME.read_bytes(), image_id="a", detect="largest")
+    again = service.enroll(FRAME.read_bytes(), image_id="a", detect="largest", keep_frame=True)
+    assert check(again, 409, "duplicate-image")["differs"] == []
+    assert kept_frame(service, "a").content == FRAME.read_bytes()
+
+
 def test_a_type_that_is_said_counts_before_the_detectors(service: Running) -> None:
     said = service.enroll(FRAME.read_bytes(), detect="largest", vehicle_type="sedan").json()
     assert said["vehicle_type"] == "sedan"
