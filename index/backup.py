@@ -90,7 +90,15 @@ def back_up(folder: Path, target: Path, on_bytes: OnBytes = lambda _done, _total
             def told(_status: int, left: int, pages: int) -> None:
                 on_bytes((pages - left) * size // max(1, pages), 2 * size)
 
-            connection.backup(copy, pages=PAGES, progress=told)
+            try:
+                connection.backup(copy, pages=PAGES, progress=told)
+            except sqlite3.OperationalError as error:
+                if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                    raise
+                shutil.rmtree(partial, ignore_errors=True)
+                raise GalleryBackupError(
+                    f"the backup cannot be written to {target.parent} ({error}); make room there"
+                ) from error
             # Not one that is to have a log: it is read as it is.
             copy.execute("PRAGMA journal_mode = DELETE")
         sync(saved)

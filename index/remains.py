@@ -73,6 +73,8 @@ def _holds_the_gone(path: Path, database: Path) -> bool:
     if not begun.is_file() or not begun.stat().st_size:
         return False
     with closing(sqlite3.connect(begun, isolation_level=None)) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'record'").fetchone() is None:
+            return False  # killed before it held anything
         connection.execute("ATTACH ? AS present", (str(database),))
         return connection.execute(f"{GONE} LIMIT 1").fetchone() is not None
 

@@ -14,6 +14,7 @@ from index.frames import create_tables as create_frames
 from index.frames import has_tables as has_frames
 from index.migration import SCHEMA_VERSION, migrate
 from index.record import GalleryHeader
+from index.space import Space
 from index.verdicts import create_tables as create_verdicts
 from index.verdicts import has_tables as has_verdicts
 
@@ -224,14 +225,15 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 def describe(folder: Path) -> GalleryHeader:
     """The header of the gallery in this folder, whoever has it open.
 
-    Raises FileNotFoundError, GallerySchemaError or GalleryDamagedError.
+    Raises FileNotFoundError, GallerySchemaError, GalleryDamagedError, or GalleryFullError where not even the
+    files that SQLite needs for reading find room.
     """
     database = folder / DATABASE
     if not database.is_file() or not database.stat().st_size:
         raise FileNotFoundError(f"there is no gallery in {folder}")
     connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
     try:
-        with failures_named(database):
+        with failures_named(database, Space(folder)):
             return read_header(connection, folder)
     finally:
         connection.close()
