@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from index import Enrollment, GalleryError
+from index.faisslib import faiss
 from models.bundle import Bundle
 from service.resources import open_gallery
 from service.settings import Settings
+from service.startup import CommandError, clear_errors
+from tests.index.gpu import stand_in
 from tests.service import fakes
 from tests.service.fakes import DIM, FINGERPRINT, STRIPS, make_models
 
@@ -51,3 +54,33 @@ def test_a_gallery_of_any_other_bundle_is_refused(tmp_path: Path, bundle: Bundle
     _enroll_under("d" * 64, tmp_path)
     with pytest.raises(GalleryError, match=f"embedded by the model with fingerprint {'d' * 64}.* re-embed "):
         open_gallery(Settings(data_dir=tmp_path), bundle)
+
+
+def test_the_kind_of_index_and_what_searches_it_are_those_that_are_set(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = stand_in(monkeypatch)
+    gallery = open_gallery(Settings(data_dir=tmp_path, index_kind="flat16", index_device="gpu"), bundle)
+    try:
+        state = gallery.index_state()
+        assert (state.kind, state.device) == ("flat16", "gpu")
+        assert calls == [1]
+    finally:
+        gallery.close()
+
+
+def test_a_gpu_that_is_set_and_cannot_be_used_ends_the_start_with_the_remedy(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    with (
+        pytest.raises(CommandError, match=r"FAISS finds no GPU.*lka-reid\[gpu\].*INDEX_DEVICE"),
+        clear_errors(),
+    ):
+        open_gallery(Settings(data_dir=tmp_path, index_device="gpu"), bundle)
+    gallery = open_gallery(Settings(data_dir=tmp_path), bundle)
+    try:
+        assert gallery.index_state().gpu_left_out == "FAISS finds no GPU"
+    finally:
+        gallery.close()

@@ -33,6 +33,9 @@ def test_ready_says_what_is_served(service: Running) -> None:
         "match_threshold": None,
         "workers": 1,
         "gallery_size": 1,
+        "index_kind": "flat",
+        "index_device": "cpu",
+        "index_gpu_left_out": None,
         "queue_depth": 0,
     }
 
