@@ -54,7 +54,7 @@ class Threshold(Part):
         similarity: of the first stage; a pair at or above it is a match.
         false_match_rate: share of pairs of different vehicles, from different cameras, that are matches.
         false_match_interval: 95 % for that rate, low and high; None where no vehicle was known.
-        true_match_rate: share of pairs of one vehicle, from different cameras, that are matches; None likewise.
+        true_match_rate: share of pairs of one vehicle, from different cameras, that are matches, or None.
         measured_on: the images, in words.
         fingerprint: of the bundle that it was measured with.
     """

@@ -79,6 +79,7 @@ def calibrate(
     from training.evaluation.descriptors import describe
     from training.evaluation.protocol import choose_task
     from training.evaluation.thresholds import both_thresholds, threshold_of
+    from training.reporting.plots import title_of
 
     question = Question(false_alarms, gallery, false_match_rate)
     writes = bundle != BUNDLE if write is None else write
@@ -96,7 +97,8 @@ def calibrate(
             f"{dataset.folder.resolve().name} ({dataset.layout}), {chosen.name}: {len(images):,} images of "
             f"{vehicles:,} vehicles, {found.negative_pairs:,} pairs of two vehicles from two cameras"
         )
-        plot_calibration(found, curves, f"{models.bundle.manifest.name} on {measured_on}", plot)
+        title = title_of(models.bundle.manifest.name, measured_on)
+        plot_calibration(found, curves, title, plot)
         if writes:
             described_on = f"{measured_on}; {question}"
             write_thresholds(

@@ -57,6 +57,7 @@ def evaluate(
     from training.datasets.image import DatasetError
     from training.evaluation.breakdown import breakdown, sentence
     from training.evaluation.protocol import describe_tasks, inapplicable, measure, measure_tasks
+    from training.reporting.plots import title_of
 
     ways = way or list(Way)
     try:
@@ -69,7 +70,7 @@ def evaluate(
             whole = measure(task, described, served, models.reranker, progress)
             shares = breakdown(task, described, served, models.reranker, progress)
             if sheet is not None:
-                title = f"{models.bundle.manifest.name} on {dataset.folder.resolve().name}, {task.name}"
+                title = title_of(models.bundle.manifest.name, f"{dataset.folder.resolve().name}, {task.name}")
                 wrong = _draw_sheet(task, described, sheet, title)
             rows = list(measure_tasks(dataset, models, described, ways, progress))
     except (DatasetError, BundleError, RuntimeNotAvailableError, ValueError, OSError) as error:

@@ -36,7 +36,7 @@ from training.export.run import export_run, manifest_record
 from training.export.viewpoint import load_served
 from training.features.extract import Features, extract
 from training.progress import EpochRow, Observer, Reporter
-from training.reporting.plots import draw_cmc, draw_curves, draw_hardest, draw_watched
+from training.reporting.plots import draw_cmc, draw_curves, draw_hardest, draw_watched, title_of
 from training.reporting.provenance import accuracy_record, environment, sources_of, training_record
 from training.reporting.tensorboard import EventLog
 from training.signals import StopRequest
@@ -249,13 +249,14 @@ class Experiment:
         folder = self.folder.report
         folder.mkdir(exist_ok=True)
         best = found.get(INFORMED) or found.get(SERVED)
+        title = title_of(self.config.name, self.settings["data"]["name"])
         if history:
-            draw_curves(history, _headline(best[0]) if best else {}, folder / "curves.png")
+            draw_curves(history, _headline(best[0]) if best else {}, folder / "curves.png", title)
         draw_watched(history, folder / "watched.png")
         if best:
-            draw_cmc(found, folder / "cmc.png")
+            draw_cmc(found, folder / "cmc.png", title)
             if worst:
-                draw_hardest(worst, folder / "hardest.png")
+                draw_hardest(worst, folder / "hardest.png", f"First match wrong: {title}")
 
 
 def run_record(

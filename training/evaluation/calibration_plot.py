@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,24 +15,35 @@ from training.evaluation.calibration import Calibration
 from training.evaluation.pairs import BINS, Curves, edge
 
 SAME, DIFFERENT, CHOSEN = "#1a9850", "#b2182b", "#2166ac"
-BARS = 80
+BARS, FEWEST = 80, 16
+BELOW: dict[str, Any] = {
+    "loc": "upper left",
+    "bbox_to_anchor": (-0.02, -0.14),
+    "fontsize": 8,
+    "frameon": False,
+}
+"""Legends stand where no curve can be."""
 Rates = NDArray[np.float64]
 
 
 def plot_calibration(calibration: Calibration, curves: Curves, title: str, out: Path) -> None:
     """Draw both kinds of pairs with the threshold, the ROC and the DET curve, and write a PNG."""
-    figure = Figure(figsize=(13.5, 4.4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(13.5, 4.8), dpi=120, layout="constrained")
     similarities, roc, det = figure.subplots(1, 3)
     _draw_similarities(similarities, calibration, curves)
     _draw_roc(roc, calibration, curves)
     _draw_det(det, calibration, curves)
     figure.suptitle(title, fontsize=11)
-    figure.savefig(out, facecolor="white")
+    figure.savefig(out, facecolor="white", bbox_inches="tight")
 
 
 def _draw_similarities(axes: Axes, calibration: Calibration, curves: Curves) -> None:
     seen = np.flatnonzero(curves.same + curves.different)
-    width = max(1, -(-(seen[-1] + 1 - seen[0]) // BARS))
+    # So few bars that those of few pairs have something in them.
+    bars = min(
+        BARS, max(FEWEST, 3 * round(min(calibration.negative_pairs, calibration.positive_pairs) ** 0.5))
+    )
+    width = max(1, -(-(seen[-1] + 1 - seen[0]) // bars))
     starts = np.arange(seen[0], seen[-1] + 1, width)
     left = edge(starts)
     for counts, colour, name, total in (
@@ -50,9 +62,7 @@ def _draw_similarities(axes: Axes, calibration: Calibration, curves: Curves) -> 
     axes.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set(xlabel="similarity", ylabel="share of pairs", title="Pairs from different cameras")
-    # Above the bars, whose place depends on the data.
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.35)
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    axes.legend(**BELOW)
     _tidy(axes)
 
 
@@ -62,11 +72,11 @@ def _draw_roc(axes: Axes, calibration: Calibration, curves: Curves) -> None:
     axes.plot(false[shown], true[shown], color="black", linewidth=1.5)
     _mark(axes, calibration, calibration.true_match_rate)
     axes.set_xscale("log")
-    axes.set_xlim(1 / calibration.negative_pairs, 1)
+    axes.set_xlim(_least(calibration), 1)
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set(xlabel="false-match rate", ylabel="true-match rate", title="ROC")
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    axes.legend(**BELOW)
     _tidy(axes)
 
 
@@ -78,14 +88,20 @@ def _draw_det(axes: Axes, calibration: Calibration, curves: Curves) -> None:
     if calibration.true_match_rate < 1:
         _mark(axes, calibration, 1 - calibration.true_match_rate)
     axes.plot([1e-9, 1], [1e-9, 1], color="grey", linewidth=0.8, linestyle=":", label="equal error")
-    axes.legend(loc="lower left", fontsize=8, frameon=False)
+    axes.legend(**BELOW)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(1 / calibration.negative_pairs, 1)
+    axes.set_xlim(_least(calibration), 1)
     axes.set_ylim(0.5 / calibration.positive_pairs, 1.3)
     axes.yaxis.set_major_locator(LogLocator(10))
     axes.set(xlabel="false-match rate", ylabel="false-non-match rate", title="DET")
     _tidy(axes)
+
+
+def _least(calibration: Calibration) -> float:
+    """The lowest false-match rate that is shown: a pair's, or that of a threshold too rare to be counted."""
+    rate = max(calibration.false_match_rate, 1e-9)
+    return min(1 / calibration.negative_pairs, rate / 3)
 
 
 def _corners(first: Rates, second: Rates) -> NDArray[np.bool_]:

@@ -1,9 +1,9 @@
 """A threshold from images of which no vehicle is known.
 
 Nearly all pairs of images from two cameras are of two vehicles: with V vehicles about one in V is not. Those
-few are the most similar ones, so the tail of the similarities is fitted below them, between two levels; what lies
-above the upper one counts as cut off there (an exponential of the depth, see `training.evaluation.tail`, with
-type-I censoring). It is then followed to the wanted rate.
+few are the most similar ones, so the tail of the similarities is fitted below them, between two levels; what
+lies above the upper one counts as cut off there (an exponential of the depth, see `training.evaluation.tail`,
+with type-I censoring). It is then followed to the wanted rate.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def show_image(axes: Axes, path: Path, title: str, colour: str, label: str) -> N
     for spine in axes.spines.values():
         spine.set(color=colour, linewidth=3)
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
-    axes.set_xlabel(label, fontsize=9, color=colour, labelpad=2)
+    axes.set_xlabel(label, fontsize=9, color="#555555" if colour == WRONG else colour, labelpad=2)
 
 
 def choose(rankings: Sequence[RankedProbe], count: int) -> list[RankedProbe]:

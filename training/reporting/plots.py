@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from training.datasets.image import VehicleImage
 from training.evaluation.hardest import HardQuery
@@ -28,13 +29,19 @@ WATCHED = {"bottleneck": "information bottleneck,\nnats", "channels": "share of 
 TICKS = (1, 5, 10, 20, 30, 40, 50)
 
 
-def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path) -> None:
+def title_of(name: str, data: str) -> str:
+    """What stands above the plots of a run: its name, its data and the day."""
+    return f"{name} on {data}, {datetime.now(UTC).date().isoformat()}"
+
+
+def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path, title: str = "") -> None:
     """Losses, learning rate and accuracy over the epochs, below each other.
 
     Args:
         history: all epochs.
         final: accuracy after the last one, by name.
         out: the PNG.
+        title: above it, see `title_of`.
     """
     epochs = [row.epoch for row in history]
     measured = {row.epoch: row.measured for row in history if row.measured}
@@ -54,7 +61,7 @@ def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path)
     axes[0].set_ylim(bottom=None if any(min(values) < 0 for values in lines.values()) else 0)
     axes[1].plot(epochs, [row.learning_rate for row in history], color="#444444", marker=_marker(epochs))
     axes[1].set_ylabel("learning rate")
-    axes[1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    axes[1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useOffset=False)
     axes[1].set_ylim(bottom=0)
     if measured:
         names = list(next(iter(measured.values())))
@@ -69,7 +76,7 @@ def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path)
             panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     axes[-1].set_xlabel("epoch")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.savefig(out, facecolor="white")
+    _save(figure, out, title)
 
 
 def draw_watched(history: Sequence[EpochRow], out: Path) -> None:
@@ -109,7 +116,11 @@ def draw_watched(history: Sequence[EpochRow], out: Path) -> None:
 
 
 def draw_ranking_curves(
-    history: Sequence[CheckRow], validation: Mapping[int, float], kept: int, out: Path
+    history: Sequence[CheckRow],
+    validation: Mapping[int, float],
+    kept: int,
+    out: Path,
+    title: str = "",
 ) -> None:
     """A re-ranker's losses and learning rate over its steps, below each other.
 
@@ -118,6 +129,7 @@ def draw_ranking_curves(
         validation: step -> ranking loss on the validation lists; may go beyond the steps that were trained.
         kept: the step whose weights are used.
         out: the PNG.
+        title: above it, see `title_of`.
     """
     steps = [row.step for row in history]
     lines = {
@@ -131,13 +143,14 @@ def draw_ranking_curves(
     for panel, (name, points), colour in zip(panels, shown.items(), COLOURS, strict=False):
         panel.plot(list(points), list(points.values()), color=colour, marker=_marker(list(points)))
         panel.set_ylabel(name)
+        panel.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     for panel in panels:
         panel.axvline(kept, color="#444444", linewidth=1, linestyle=":", label=f"kept: step {kept:,}")
         _plain(panel)
-    panels[0].legend(loc="upper right", frameon=False, fontsize=9)
+    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1.0), frameon=False, fontsize=9)
     panels[-1].set_xlabel("step")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.savefig(out, facecolor="white")
+    _save(figure, out, title)
 
 
 def _marker(epochs: Sequence[int]) -> str:
@@ -145,8 +158,8 @@ def _marker(epochs: Sequence[int]) -> str:
     return "o" if len(epochs) < 5 else ""
 
 
-def draw_cmc(found: Mapping[str, Sequence[Measurement]], out: Path) -> None:
-    """The cumulative matching characteristic, a line for each row of the results and each task."""
+def draw_cmc(found: Mapping[str, Sequence[Measurement]], out: Path, title: str = "") -> None:
+    """The cumulative matching characteristic as steps, a line for each row of the results and each task."""
     several = any(len(of_row) > 1 for of_row in found.values())
     measured = {
         f"{row}, {each.task.name}" if several else row: each
@@ -165,6 +178,7 @@ def draw_cmc(found: Mapping[str, Sequence[Measurement]], out: Path) -> None:
             [curve[rank] for rank in ranks],
             color=COLOURS[number % len(COLOURS)],
             linestyle=STYLES[number // len(COLOURS) % len(STYLES)],
+            drawstyle="steps-post",
             marker="o" if len(ranks) < 20 else "",
             ms=4,
             label=f"{name}: R1 {curve[1]:.1f}, mAP {each.figures()['mAP']:.1f}",
@@ -175,9 +189,10 @@ def draw_cmc(found: Mapping[str, Sequence[Measurement]], out: Path) -> None:
     axes.set_ylim(max(0, lowest - 10), 101)
     axes.set_xlim(left=1)
     axes.set_xticks([rank for rank in TICKS if rank <= longest])
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    # Below the axes: a curve may run anywhere inside.
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.14), frameon=False, fontsize=9)
     _plain(axes)
-    figure.savefig(out, facecolor="white")
+    _save(figure, out, title)
 
 
 def draw_hardest(queries: Sequence[HardQuery], out: Path, title: str = "") -> None:
@@ -228,6 +243,12 @@ def _below(image: VehicleImage, figures: str) -> str:
         name if len(name) <= NAME else f"{name[: NAME - 1]}…" for name in (image.vehicle_id, image.camera_id)
     ]
     return "\n".join([" · ".join(name for name in names if name), figures])
+
+
+def _save(figure: Figure, out: Path, title: str) -> None:
+    if title:
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    figure.savefig(out, facecolor="white", bbox_inches="tight")
 
 
 def _plain(axes: Axes) -> None:

@@ -24,7 +24,7 @@ from training.evaluation.measurement import Measurement, accuracy_row
 from training.export.run import export_run, manifest_record
 from training.features.extract import Features
 from training.progress import CheckRow, Reporter
-from training.reporting.plots import draw_cmc, draw_ranking_curves
+from training.reporting.plots import draw_cmc, draw_ranking_curves, title_of
 from training.reporting.provenance import accuracy_record, sources_of, training_record
 from training.reporting.tensorboard import EventLog
 from training.reranker.embedders import Frozen, Parts
@@ -226,9 +226,10 @@ class RerankerExperiment:
         )
         folder = self.folder.report
         folder.mkdir(exist_ok=True)
-        draw_ranking_curves(history, selection.losses, selection.step, folder / "curves.png")
+        title = title_of(self.config.name, self.settings["data"]["name"])
+        draw_ranking_curves(history, selection.losses, selection.step, folder / "curves.png", title)
         if found:
-            draw_cmc(found, folder / "cmc.png")
+            draw_cmc(found, folder / "cmc.png", title)
         if self.config.bundle.export:
             self.reporter.part("export")
             export_run(self.folder.path, metrics=metrics)

@@ -47,7 +47,7 @@ def read_crops(root: Path, camera_from: CameraFrom) -> list[VehicleImage]:
         raise DatasetError(f"{root}: holds no image")
     if len(cameras) < 2:
         raise DatasetError(
-            f"{root}: all {len(images):,} crops are from camera {images[0].camera_id}; a threshold takes two cameras"
+            f"{root}: all {len(images):,} crops are from camera {images[0].camera_id}; it takes two cameras"
         )
     return images
 

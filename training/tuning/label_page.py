@@ -40,7 +40,8 @@ document.getElementById("save").onclick = () => {{
   const data = new FormData(document.querySelector("form"));
   const lines = rows.map((row, n) => [...row, data.get("same" + n) ?? ""].map(quote).join(","));
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["{header}\\n" + lines.join("\\n") + "\\n"], {{type: "text/csv"}}));
+  const text = "{header}\\n" + lines.join("\\n") + "\\n";
+  link.href = URL.createObjectURL(new Blob([text], {{type: "text/csv"}}));
   link.download = {file};
   link.click();
   const labelled = rows.filter((_, n) => data.get("same" + n)).length;
