@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from service.api.schemas import EnrolledRecord, Problem, QueryAnswer
+from service.api.schemas import EnrolledImage, Problem, QueryAnswer
 
 STATUS = "as the route for one image would have answered it"
 
@@ -13,7 +13,7 @@ class EnrolledItem(BaseModel):
     """What became of one image."""
 
     status: int = Field(description=STATUS, examples=[201])
-    record: EnrolledRecord | None = Field(default=None, description="where it is enrolled by this")
+    record: EnrolledImage | None = Field(default=None, description="where it is enrolled by this")
     problem: Problem | None = Field(default=None, description="where it is not")
 
 

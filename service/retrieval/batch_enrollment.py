@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter, to_thread
 
 from index import DuplicateImageError, Enrollment, Gallery, InvalidEnrollmentError, Record
 from service.inference.embedder import EmbeddedImage, ImageEmbedder
-from service.retrieval.enrollment import AlreadyEnrolledError, Description, differences, enrollment_of
+from service.retrieval.enrollment import (
+    AlreadyEnrolledError,
+    Description,
+    differences,
+    enrollment_of,
+    same_image,
+)
 
 Item = tuple[bytes, Description]
 """An image file and what is known of it."""
@@ -17,10 +23,11 @@ Item = tuple[bytes, Description]
 
 @dataclass(frozen=True)
 class Enrolled:
-    """An image of a batch that was enrolled."""
+    """An image of a batch that was enrolled; other ids of the same bytes, in order of enrollment."""
 
     record: Record
     image: EmbeddedImage
+    same_image: list[str] = field(default_factory=list)
 
 
 class BatchEnroller:
@@ -94,12 +101,17 @@ class BatchEnroller:
         except (DuplicateImageError, InvalidEnrollmentError):
             # Another request was first with an id, or the model gave what no gallery takes.
             return {place: self._alone(items[place], of, images[place]) for place, of in enrollments.items()}
-        made = zip(images.items(), records, strict=True)
-        return {place: Enrolled(record, image) for (place, image), record in made}
+        return {
+            place: self._enrolled(items[place][0], record, image)
+            for (place, image), record in zip(images.items(), records, strict=True)
+        }
+
+    def _enrolled(self, data: bytes, record: Record, image: EmbeddedImage) -> Enrolled:
+        return Enrolled(record, image, same_image(self._gallery, data, record.image_id))
 
     def _alone(self, item: Item, enrollment: Enrollment, image: EmbeddedImage) -> Enrolled | Exception:
         try:
-            return Enrolled(self._gallery.enroll(enrollment), image)
+            return self._enrolled(item[0], self._gallery.enroll(enrollment), image)
         except DuplicateImageError as error:
             return self._known([item], [0]).get(0, error)
         except InvalidEnrollmentError as error:

@@ -101,8 +101,7 @@ class Enroller:
 
     async def same_image(self, data: bytes, image_id: str) -> list[str]:
         """Ids of other images with these very bytes, in order of enrollment, the first 10."""
-        found = await to_thread.run_sync(self._gallery.same_image, data, SAME + 1, limiter=self._limiter)
-        return [other for other in found if other != image_id][:SAME]
+        return await to_thread.run_sync(same_image, self._gallery, data, image_id, limiter=self._limiter)
 
     async def keep_frame(self, image_ids: Sequence[str], data: bytes) -> None:
         """Keep the frame of enrolled images. Raises UnknownImageError and GalleryFullError."""
@@ -125,6 +124,11 @@ def differences(gallery: Gallery, data: bytes, description: Description) -> tupl
         name for name in FIELDS if (sent := getattr(description, name)) and sent != getattr(record, name)
     )
     return (*(("image",) if image != data else ()), *fields)
+
+
+def same_image(gallery: Gallery, data: bytes, image_id: str) -> list[str]:
+    """Ids of other images with these very bytes, in order of enrollment, the first `SAME`."""
+    return [other for other in gallery.same_image(data, SAME + 1) if other != image_id][:SAME]
 
 
 def enrollment_of(data: bytes, description: Description, image: EmbeddedImage) -> Enrollment:

@@ -190,8 +190,11 @@ def test_every_variable_is_a_setting_with_an_accepted_value(
 
 
 def gpu_environment(name: str) -> dict[str, str]:
-    environment: dict[str, str] = read_yaml(GPU)["services"].get(name, {}).get("environment", {})
-    return environment
+    return {
+        key: value
+        for file in (GPU, GPU_SEARCH)
+        for key, value in read_yaml(file)["services"].get(name, {}).get("environment", {}).items()
+    }
 
 
 def interpolated(value: str) -> str:

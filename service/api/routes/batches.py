@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -26,7 +25,7 @@ from service.api.forms import only_fields_of
 from service.api.problems import responses
 from service.api.routes.gallery import described
 from service.api.routes.query import answered
-from service.api.schemas import EnrolledRecord
+from service.api.schemas import EnrolledImage
 from service.identifiers import new_image_id
 from service.retrieval.batch_enrollment import Enrolled
 from service.retrieval.filtering import filter_of
@@ -69,12 +68,13 @@ async def enroll_batch(
         if isinstance(outcome, Enrolled):
             for stage, seconds in outcome.image.seconds.items():
                 metrics.stage(stage, seconds)
-            answers.append(EnrolledItem(status=201, record=EnrolledRecord.of(outcome.record)))
+            record = EnrolledImage.of(outcome.record)
+            record.same_image = outcome.same_image
+            answers.append(EnrolledItem(status=201, record=record))
         else:
             problem = problems.of_item(request, outcome)
             answers.append(EnrolledItem(status=problem.status, problem=problem))
         audit.items.append(ItemEntry("enroll", answers[-1].status, image_id=description.image_id))
-    metrics.stage("total", time.monotonic() - context.arrived)
     return EnrollBatchAnswer(enrolled=sum(each.record is not None for each in answers), items=answers)
 
 
@@ -123,5 +123,4 @@ async def query_batch(
             answers.append(QueriedItem(status=problem.status, problem=problem))
             matches = ()
         audit.items.append(ItemEntry("query", answers[-1].status, matches=matches))
-    metrics.stage("total", time.monotonic() - context.arrived)
     return QueryBatchAnswer(answered=sum(each.answer is not None for each in answers), items=answers)

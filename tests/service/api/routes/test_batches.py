@@ -113,6 +113,15 @@ def test_an_id_that_stands_in_a_batch_twice_is_its_first_image_s(service: Runnin
     assert service.gallery.count() == 1
 
 
+def test_the_same_bytes_under_other_ids_are_named(service: Running) -> None:
+    service.enroll(image_file(RED), image_id="before")
+    answer = enroll(service, images(RED, GREEN, RED), ids("a", "b", "c"))
+    records = [item["record"] for item in answer.json()["items"]]
+    assert records[0]["same_image"] == ["before", "c"]
+    assert "same_image" not in records[1]
+    assert records[2]["same_image"] == ["before", "a"]
+
+
 def test_an_id_that_another_request_takes_meanwhile_is_that_item_s_alone(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +256,8 @@ def test_scopes_and_the_audit_log_are_those_of_the_single_routes(tmp_path: Path)
 def test_items_that_fail_are_counted_by_kind(service: Running) -> None:
     enroll(service, [NO_IMAGE, image_file(RED)])
     text = service.client.get("/metrics").text
+    assert 'lka_reid_stage_seconds_count{stage="embed"} 1.0' in text
+    assert 'lka_reid_stage_seconds_count{stage="total"} 0.0' in text
     assert 'lka_reid_rejected_total{reason="not-an-image"} 1.0' in text
     assert 'lka_reid_requests_total{method="POST",route="/gallery/batch",status="200"} 1.0' in text
 
