@@ -19,6 +19,8 @@ from pathlib import Path
 
 from index.connections import DATABASE, transaction
 from index.disk import sync
+from index.errors import GalleryLockedError, NotErasedError
+from index.lock import FolderLock
 from index.migration import BACKUPS, KEPT_DAYS
 from index.verdicts import forget_copies
 
@@ -43,13 +45,19 @@ def erase_remains(folder: Path, *, at_once: bool = False) -> list[str]:
         Names of what was removed.
 
     Raises:
+        NotErasedError: a re-embedding that is under way has what is gone.
         OSError, sqlite3.Error: a file cannot be read or written.
     """
     for saved in sorted(folder.glob(f"{BACKUPS}/{DATABASE}")):
         _erase_from(saved, folder / DATABASE)
     removed = []
     for path in sorted(set(leftovers(folder))):
-        if at_once or _age_days(path) > KEPT_DAYS or _holds_the_gone(path, folder / DATABASE):
+        holds_the_gone = _holds_the_gone(path, folder / DATABASE)
+        if path.is_dir() and _is_in_use(path):
+            if holds_the_gone:
+                raise NotErasedError(f"{path} holds images that are deleted, and is being worked on")
+            continue
+        if at_once or _age_days(path) > KEPT_DAYS or holds_the_gone:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -65,6 +73,14 @@ def leftovers(folder: Path) -> Iterator[Path]:
     """What a repair put aside in a gallery's folder, or a process that was killed left there."""
     for pattern in LEFTOVERS:
         yield from folder.glob(pattern)
+
+
+def _is_in_use(folder: Path) -> bool:
+    try:
+        FolderLock(folder).release()
+    except GalleryLockedError:
+        return True
+    return False
 
 
 def _holds_the_gone(path: Path, database: Path) -> bool:

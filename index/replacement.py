@@ -19,6 +19,7 @@ from index.connections import DATABASE
 from index.disk import sync
 from index.errors import GalleryError, GalleryReplacementError
 from index.local import LocalGallery
+from index.lock import FolderLock
 from index.loss import check_loss
 from index.record import GalleryHeader
 from index.snapshot import MANIFEST, SNAPSHOT
@@ -47,14 +48,7 @@ def replacement(folder: Path, header: GalleryHeader) -> Iterator[tuple[LocalGall
         strips_shape=found.strips_shape,
     )
     with old:
-        if not _is_begun(staging, header):
-            shutil.rmtree(staging, ignore_errors=True)
-        with LocalGallery.open(
-            staging,
-            fingerprint=header.fingerprint,
-            descriptor_dim=header.descriptor_dim,
-            strips_shape=header.strips_shape,
-        ) as new:
+        with begun(folder, header) as new:
             yield old, new
             new.snapshot()
             new.quotas.set(old.quotas.quota())
@@ -63,8 +57,31 @@ def replacement(folder: Path, header: GalleryHeader) -> Iterator[tuple[LocalGall
     shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextmanager
+def begun(folder: Path, header: GalleryHeader) -> Iterator[LocalGallery]:
+    """The gallery of this header that is to take the place of the one in `folder`, begun or gone on with.
+
+    The one in `folder` is left alone: a service may have it open.
+
+    Raises:
+        GalleryError: it cannot be opened, or another process is at work in it.
+    """
+    staging = folder / STAGING
+    if not _is_begun(staging, header):
+        shutil.rmtree(staging, ignore_errors=True)
+    with LocalGallery.open(
+        staging,
+        fingerprint=header.fingerprint,
+        descriptor_dim=header.descriptor_dim,
+        strips_shape=header.strips_shape,
+    ) as new:
+        yield new
+
+
 def _is_begun(staging: Path, header: GalleryHeader) -> bool:
-    """Whether a gallery of this header is there, whole as far as it goes."""
+    """Whether a gallery of this header is there, whole as far as it goes. Raises GalleryLockedError."""
+    if staging.is_dir():
+        FolderLock(staging).release()
     try:
         check_loss(staging)
         return LocalGallery.describe(staging) == header

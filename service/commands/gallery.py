@@ -145,6 +145,15 @@ def re_embed(
         bool,
         typer.Option("--leave-out-failed", help="Leave images out that cannot be embedded; they are listed."),
     ] = False,
+    ahead: Annotated[
+        bool,
+        typer.Option(
+            "--ahead",
+            help="Beside a running service: embed everything now, and leave the old gallery in its place. "
+            "Run it again without --ahead, the service stopped, to embed what came meanwhile and exchange "
+            "the two.",
+        ),
+    ] = False,
 ) -> None:
     """Embed every stored image anew by the present bundle, as a new bundle needs it.
 
@@ -175,7 +184,8 @@ def re_embed(
         with progress() as bar:
             task = bar.add_task("Re-embedding", total=None)
             try:
-                result = reembedding.re_embed(
+                run = reembedding.re_embed_ahead if ahead else reembedding.re_embed
+                result = run(
                     settings.data_dir,
                     loaded,
                     forward,
@@ -187,7 +197,9 @@ def re_embed(
                 raise CommandError(f"{error}; --leave-out-failed leaves such images out") from None
     out.print(f"{result.embedded:,} images embedded by {loaded.manifest.name} ({loaded.fingerprint[:12]})")
     if result.resumed:
-        out.print(f"{result.resumed:,} of them by a run that was interrupted.")
+        out.print(f"{result.resumed:,} of them by a former run.")
+    if ahead:
+        out.print("The service goes on with the old ones; stop it and run this again without --ahead.")
     if result.calibrated:
         cameras = ", ".join(map(shown, result.calibrated))
         out.print(

@@ -6,9 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from index import Decision, Enrollment, Gallery, GalleryHeader, Record, UnknownFrameError, UnknownImageError
-from index.replacement import replacement
+from index import (
+    Decision,
+    Enrollment,
+    Gallery,
+    GalleryHeader,
+    Page,
+    Record,
+    UnknownFrameError,
+    UnknownImageError,
+)
+from index.reader import GalleryReader
+from index.replacement import begun, replacement
 from models.bundle import Bundle
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec
@@ -69,37 +80,108 @@ def re_embed(
     """
     manifest = bundle.manifest
     header = GalleryHeader(bundle.fingerprint, manifest.descriptor_dim, manifest.strips)
-    failed: list[tuple[str, str]] = []
-    done = resumed = 0
     with replacement(folder, header) as (old, new):
-        total = old.count()
         calibrated = [state.camera_id for state in old.cameras.overview().cameras if state.calibrated]
-        for records in _batches(old, batch):
-            missing = [record for record in records if not _is_carried(old, new, record)]
-            resumed += len(records) - len(missing)
-            enrollments, faults = _embed(old, missing, forward, manifest.input)
-            if faults and not leave_out_failed:
+        run = _Run(old, new, forward, manifest.input, leave_out_failed, on_progress)
+        run.embed_all(batch)
+        _carry_verdicts(old, new)
+        _carry_frames(old, new)
+    return Reembedded(run.embedded, run.failed, run.resumed, calibrated)
+
+
+def re_embed_ahead(
+    folder: Path,
+    bundle: Bundle,
+    forward: ForwardPass,
+    *,
+    batch: int = 8,
+    leave_out_failed: bool = False,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Reembedded:
+    """As `re_embed`, beside a service that has the gallery open, and without the last step.
+
+    `re_embed` then embeds what came meanwhile, and puts the new gallery in the old one's place.
+    """
+    manifest = bundle.manifest
+    header = GalleryHeader(bundle.fingerprint, manifest.descriptor_dim, manifest.strips)
+    with begun(folder, header) as new:
+        run = _Run(GalleryReader(folder), new, forward, manifest.input, leave_out_failed, on_progress)
+        run.embed_all(batch)
+        new.erase(in_use=False)
+        new.snapshot()
+    return Reembedded(run.embedded, run.failed, run.resumed, [])
+
+
+class _Source(Protocol):
+    """Where images come from."""
+
+    def count(self) -> int:
+        """How many there are."""
+
+    def page(self, after: int | None = None, limit: int = 100) -> Page:
+        """See `Gallery`."""
+
+    def get(self, image_id: str) -> Record:
+        """See `Gallery`."""
+
+    def image(self, image_id: str) -> tuple[bytes, str]:
+        """See `Gallery`."""
+
+
+class _Run:
+    """Embeds what another gallery holds and this one does not."""
+
+    def __init__(
+        self,
+        old: _Source,
+        new: Gallery,
+        forward: ForwardPass,
+        spec: InputSpec,
+        leave_out_failed: bool,
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        self._old = old
+        self._new = new
+        self._forward = forward
+        self._spec = spec
+        self._leave_out_failed = leave_out_failed
+        self._on_progress = on_progress
+        self.failed: list[tuple[str, str]] = []
+        self.embedded = 0
+        self.resumed = 0
+
+    def embed_all(self, batch: int) -> None:
+        """Embed everything that is missing, and delete what is not there any more."""
+        total = self._old.count()
+        done = 0
+        for records in _batches(self._old, batch):
+            missing = [record for record in records if not _is_carried(self._old, self._new, record)]
+            self.resumed += len(records) - len(missing)
+            enrollments, faults = _embed(self._old, missing, self._forward, self._spec)
+            if faults and not self._leave_out_failed:
                 image_id, reason = faults[0]
                 raise ReembeddingError(
                     f"image {image_id!r} cannot be embedded ({reason}); nothing was changed"
                 )
-            new.enroll_many(enrollments)
-            failed += faults
+            self._new.enroll_many(enrollments)
+            self.failed += faults
+            self.embedded += len(records) - len(faults)
             done += len(records)
-            on_progress(done, total)
-        _drop_the_gone(old, new)
-        _carry_verdicts(old, new)
-        _carry_frames(old, new)
-    return Reembedded(done - len(failed), failed, resumed, calibrated)
+            self._on_progress(done, total)
+        _drop_the_gone(self._old, self._new)
 
 
-def _is_carried(old: Gallery, new: Gallery, record: Record) -> bool:
+def _is_carried(old: _Source, new: Gallery, record: Record) -> bool:
     """Whether an interrupted run has embedded an image; it is then made known as it is now."""
     try:
         held = new.get(record.image_id)
     except UnknownImageError:
         return False
-    if held.enrolled_at != record.enrolled_at or new.image(record.image_id) != old.image(record.image_id):
+    try:
+        is_same = new.image(record.image_id) == old.image(record.image_id)
+    except UnknownImageError:
+        return True  # deleted meanwhile, and seen to at the end
+    if held.enrolled_at != record.enrolled_at or not is_same:
         # Deleted meanwhile, and another one enrolled under its id.
         new.delete(record.image_id)
         return False
@@ -117,7 +199,7 @@ def _is_carried(old: Gallery, new: Gallery, record: Record) -> bool:
     return True
 
 
-def _drop_the_gone(old: Gallery, new: Gallery) -> None:
+def _drop_the_gone(old: _Source, new: Gallery) -> None:
     """Delete what an interrupted run has embedded and is deleted since."""
     for records in _batches(new, PAGE):
         for record in records:
@@ -127,7 +209,7 @@ def _drop_the_gone(old: Gallery, new: Gallery) -> None:
                 new.delete(record.image_id)
 
 
-def _batches(gallery: Gallery, size: int) -> Iterator[list[Record]]:
+def _batches(gallery: _Source, size: int) -> Iterator[list[Record]]:
     after: int | None = None
     while True:
         page = gallery.page(after, PAGE)
@@ -169,7 +251,7 @@ def _carry_verdicts(old: Gallery, new: Gallery) -> None:
 
 
 def _embed(
-    gallery: Gallery, records: list[Record], forward: ForwardPass, spec: InputSpec
+    gallery: _Source, records: list[Record], forward: ForwardPass, spec: InputSpec
 ) -> tuple[list[Enrollment], list[tuple[str, str]]]:
     enrollments: list[Enrollment] = []
     faults: list[tuple[str, str]] = []
@@ -197,12 +279,15 @@ def _embed(
 
 
 def _features(
-    gallery: Gallery, records: list[Record], forward: ForwardPass, spec: InputSpec
+    gallery: _Source, records: list[Record], forward: ForwardPass, spec: InputSpec
 ) -> Iterator[tuple[Record, bytes, Features | str]]:
     """Each record with its image file and its features, or the reason why there are none."""
     prepared = []
     for record in records:
-        data, _ = gallery.image(record.image_id)
+        try:
+            data, _ = gallery.image(record.image_id)
+        except UnknownImageError:
+            continue  # deleted meanwhile
         try:
             prepared.append((record, data, prepare(decode(data), spec)))
         except ImageError as error:

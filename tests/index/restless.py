@@ -213,6 +213,7 @@ class Restless:
         if kind == "import" and LocalGallery.describe(self._gallery).fingerprint != MODELS[0]:
             kind = "exchange"
         lives_s = self._chosen.uniform(0, LONGEST_S)
+        said: list[Any] = []
         if kind == "work":
             seed = self._chosen.getrandbits(32)
             said = self._run(lambda say: work(self._gallery, seed, say), lives_s)
@@ -240,7 +241,7 @@ class Restless:
             self.under_way["exchange"] += 1
         [found] = self._run(lambda say: look(self._gallery, say), None)
         if found not in allowed:
-            raise AssertionError(f"{kind}: holds {found}, allowed are {allowed}")
+            raise AssertionError(f"{kind}: holds {found}, allowed are {allowed}; said last {said[-8:]}")
         self.state = found
         if (self._target / "backup").exists():
             self._run(self._restore, None)

@@ -16,13 +16,14 @@ from index import (
     Frame,
     GalleryLockedError,
     LocalGallery,
+    NotErasedError,
     Quota,
     UnknownFrameError,
     digest_of,
 )
 from index.replacement import STAGING
 from models.bundle import Bundle
-from service.commands.reembedding import ReembeddingError, re_embed
+from service.commands.reembedding import ReembeddingError, re_embed, re_embed_ahead
 from service.inference.forward import ForwardPass
 from tests.service.fakes import (
     BLUE,
@@ -237,3 +238,44 @@ def test_what_an_interrupted_run_has_of_a_deleted_image_is_erased(tmp_path: Path
         gallery.delete("a")
         gallery.erase()
     assert not any(secret in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+
+
+def test_a_gallery_is_embedded_ahead_while_it_is_in_use_and_exchanged_later(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    fill(tmp_path, {"a": image_file(RED), "b": image_file(GREEN), "c": image_file(BLUE)})
+    with LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+        embedder = FakeEmbedder()
+        ahead = re_embed_ahead(tmp_path, bundle, forward(embedder), batch=2)
+        assert (ahead.embedded, ahead.resumed, embedder.batches) == (3, 0, [2, 1])
+        # Queries go on, and so do changes.
+        assert len(gallery.search(np.array([[1, 0]], np.float32), k=9)[0]) == 3
+        gallery.delete("a")
+        gallery.update("b", {"camera_id": "another"})
+    fill(tmp_path, {"d": image_file((1, 2, 3))})
+    embedder = FakeEmbedder()
+    result = re_embed(tmp_path, bundle, forward(embedder), batch=2)
+    assert (result.embedded, result.resumed, embedder.batches) == (3, 2, [1])
+    with open_gallery(tmp_path) as gallery:
+        assert [record.image_id for record in gallery.page().records] == ["b", "c", "d"]
+        assert gallery.get("b").camera_id == "another"
+
+
+def test_what_goes_while_it_is_embedded_ahead_is_waited_for_and_erased(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    fill(tmp_path, {"a": image_file(RED), "b": image_file(GREEN)})
+    with LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+
+        def delete(done: int, _total: int) -> None:
+            if done == 1:
+                gallery.delete("a")
+                with pytest.raises(NotErasedError, match="is being worked on"):
+                    gallery.erase()
+
+        re_embed_ahead(tmp_path, bundle, forward(), batch=1, on_progress=delete)
+        gallery.erase()
+        assert gallery.unerased_seconds() == 0
+    secret = image_file(RED)
+    assert not any(secret in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert re_embed(tmp_path, bundle, forward()).resumed == 1
