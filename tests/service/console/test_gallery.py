@@ -126,8 +126,8 @@ def test_all_that_pass_the_filters_are_deleted_after_the_service_counted_them(
 
 
 def test_more_than_a_page_is_shown_as_one_goes_on(service: Running, open_console: Open) -> None:
-    for number in range(65):
-        assert service.enroll(image_file((number, 99, 9)), image_id=f"{number:03}").status_code == 201
+    files = [("images", (f"{number:03}", image_file((number, 99, 9)))) for number in range(65)]
+    assert service.client.post("/gallery/batch", files=files).status_code == 200
     page = open_console(service.url, "gallery")
     expect(page.locator(".listing .summary")).to_contain_text("60 images shown, there are more")
     page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
