@@ -7,6 +7,18 @@ import { currentKey } from "./key.js";
 const BASE = new URL("./", document.URL);
 const LATER = new Set([408, 429, 502, 503, 504]);
 
+// Routes that are about one collection.
+const OF_A_COLLECTION = new Set(["query", "explain", "gallery", "cameras", "verdicts"]);
+let collection = null;
+
+/** The collection that is looked at; null for the default one. */
+export const currentCollection = () => collection;
+
+/** Look at another collection from now on; null for the default one. */
+export function useCollection(name) {
+  collection = name;
+}
+
 /** An answer of problem+json (RFC 9457), or another that is no success. */
 export class Refused extends Error {
   constructor(status, problem) {
@@ -42,6 +54,7 @@ export function pathOf(collection, id, ...rest) {
 export async function ask(method, path, { fields, json, parameters, accept = "application/json", signal } = {}) {
   const url = new URL(path, BASE);
   for (const [name, value] of pairs(parameters)) url.searchParams.append(name, value);
+  if (collection !== null && OF_A_COLLECTION.has(path.split("/")[0])) url.searchParams.append("collection", collection);
   const headers = { Accept: accept };
   if (currentKey() !== null) headers.Authorization = `Bearer ${currentKey()}`;
   let body;

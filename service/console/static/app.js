@@ -3,6 +3,7 @@
 import { icon, el, dialog, iconButton } from "./dom.js";
 import { emit, on } from "./events.js";
 import { gate, keyButton } from "./login.js";
+import { collectionChoice } from "./collections.js";
 import { watchConnection } from "./connection.js";
 import * as cameras from "./cameras.js";
 import * as gallery from "./gallery.js";
@@ -77,6 +78,7 @@ function help() {
 
 document.getElementById("skip").addEventListener("click", () => main.focus());
 document.getElementById("tools").append(
+  collectionChoice(),
   el("a", { id: "readiness", class: "readiness", href: "#status" }, el("span", { class: "dot" }),
     el("span", { id: "readiness-words" }, "asking")),
   iconButton("help", "Keys", { class: "quiet", on: { click: help } }), themeButton(), keyButton());

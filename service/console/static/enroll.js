@@ -21,7 +21,6 @@ export function enrollPanel(section) {
     ["vehicle_id", "Vehicle", text({}), null],
     ["vehicle_type", "Type", text({ placeholder: "such as car" }), null],
     ["tags", "Tags", text({}), "with commas between"],
-    ["collection", "Collection", text({}), null],
   ].filter(([name]) => has(name));
   const time = el("select", {}, el("option", { value: "" }, "unknown"),
     el("option", { value: "file" }, "when the file was changed"));

@@ -7,7 +7,8 @@ export function emit(name, detail = null) {
   target.dispatchEvent(new CustomEvent(name, { detail }));
 }
 
-/** Listen: `key-changed`, `key-refused`, `lost`, `found`, `gallery-changed`, `search-with`. */
+/** Listen: `access-learnt`, `key-changed`, `key-refused`, `lost`, `found`, `recovered`,
+ * `gallery-changed`, `collection-changed`, `search-with`. */
 export function on(name, listener) {
   target.addEventListener(name, (event) => listener(event.detail));
 }

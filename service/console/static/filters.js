@@ -1,7 +1,7 @@
 /** What is searched or listed: conditions that the service knows, as a form. */
 
 import { button, el, field } from "./dom.js";
-import { takes, valueOf } from "./service.js";
+import { takes } from "./service.js";
 import { cameraIds } from "./choices.js";
 import { on } from "./events.js";
 
@@ -46,11 +46,6 @@ export function filterForm(method, path, onChange) {
   if (has("only_vehicle_type")) add("only_vehicle_type", "Types", text("all, or car, bus"), list);
   if (has("only_view")) add("only_view", "Views", text("all"), list);
   if (has("all_tag")) add("all_tag", "Tags", text("any"), list, "with each of these");
-  if (has("collection")) {
-    const choices = valueOf(method, path, "collection").enum;
-    const control = choices ? el("select", {}, choices.map((one) => el("option", {}, one))) : text("default");
-    add("collection", "Collection", control, (one) => one.value.trim());
-  }
   if (parts.length === 0) return { root: null, values: () => ({}), count: () => 0, clear() {} };
 
   const clear = button("Clear", { class: "quiet", on: { click: () => { form.clear(); onChange(); } } });

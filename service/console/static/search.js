@@ -38,6 +38,8 @@ export function start(section) {
   if (pending) searchWith(pending);
 }
 
+on("collection-changed", () => { if (probe !== null) search(); });
+
 on("search-with", (imageId) => {
   if (picker) searchWith(imageId);
   else pending = imageId;
