@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +8,6 @@ import torch
 
 from models.reranker import CrossAttention, Distance, RerankerConfig, StripReranker, mixing, strip_distance
 from tests.models import reference
-from training.export.bundle import write_second_stage
-from training.export.parity import check_second_stage, random_strips
 
 WIDTH, STRIPS = 32, 6
 
@@ -263,15 +260,3 @@ def test_both_ways_to_the_distance_select_alike() -> None:
     probes, others, similarities = pairs()
     expected = strip_distance(*model.embed(probes, others))
     torch.testing.assert_close(model(probes, others, similarities), expected)
-
-
-@pytest.mark.slow
-def test_a_re_ranker_with_a_selection_exports_with_parity(tmp_path: Path) -> None:
-    torch.manual_seed(5)
-    model = StripReranker(RerankerConfig(strip_width=WIDTH, heads=4, selection=True)).eval()
-    torch.nn.init.normal_(mixing(model.probe_attention).output.weight, std=0.3)
-    write_second_stage(model, STRIPS, tmp_path, "fp32")
-    source = torch.Generator().manual_seed(0)
-    distance, attention = check_second_stage(model, random_strips((STRIPS, WIDTH), source), tmp_path, source)
-    assert distance < 1e-5
-    assert attention < 1e-5

@@ -15,8 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.classifier.test_trainer import config as classifier_config
+from tests.training.classifier.test_trainer import data as digits
 from tests.training.small import experiment, small_network
-from tests.training.two_processes import LOSSES, NETWORK, warm_statistics
+from tests.training.two_processes import ALIKE, LOSSES, NETWORK, warm_statistics
+from training.classifier.trainer import ClassifierTrainer
 from training.datasets.image import DatasetError
 from training.datasets.readers.manifest import read_manifest
 from training.distributed import Process, ProcessError, choose_device, emulates_bf16
@@ -75,6 +78,16 @@ def test_two_processes_train_alike_and_share_the_batches(tree: Path, tmp_path: P
     assert learned
     for name in learned:
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_classifier_as_one_does(tmp_path: Path) -> None:
+    together(ROOT / "tests" / "training" / "two_processes.py", "classify", str(tmp_path))
+    expected = ClassifierTrainer(digits(96), classifier_config(**ALIKE)).run().state_dict()
+    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    for name, value in expected.items():
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
+        torch.testing.assert_close(first[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_vehicles_that_cannot_be_shared_are_an_error(tree: Path) -> None:

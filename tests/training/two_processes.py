@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
 from models.losses.statistics import ClassStatistics
 from models.network import LKAReID
+from tests.training.classifier.test_trainer import config as classifier_config
+from tests.training.classifier.test_trainer import data as digits
 from tests.training.small import experiment, small_network
+from training.classifier.trainer import ClassifierTrainer
 from training.datasets.readers.manifest import read_manifest
 from training.distributed import Process, joined
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.trainer import Trainer
 
+# Stochastic depth draws for each process's images by itself.
+ALIKE: dict[str, Any] = {
+    "network": {"size": "0.5M", "patch": 2, "drop_path": 0},
+    "optimiser": {"epochs": 1, "warm_up": 0.5},
+}
 LOSSES = {"descriptor": 1.0, "strips": 1.0, "ibb_warm_up": 1}
 NETWORK = {
     "branches": [
@@ -74,10 +83,18 @@ def train(process: Process, folder: Path, manifest: Path) -> None:
     save_file(found | {"positions": torch.tensor(positions)}, folder / f"{process.rank}.safetensors")
 
 
+def classify(process: Process, folder: Path) -> None:
+    made = ClassifierTrainer(digits(96), classifier_config(**ALIKE), process=process)
+    found = {name: value.contiguous() for name, value in made.run().state_dict().items()}
+    save_file(found, folder / f"{process.rank}.safetensors")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with joined("cpu") as process:
         if sys.argv[1] == "loss":
             loss(process, Path(sys.argv[2]))
+        elif sys.argv[1] == "classify":
+            classify(process, Path(sys.argv[2]))
         else:
             train(process, Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,17 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 
 from models.mixers.dcs import DCS
-from models.mixers.lkca import LargeKernel
-from models.network import Branch, LKAReID, NetworkConfig
 from tests.models import reference
-from training.export.bundle import export_embedder, for_inference
-from training.export.parity import check_parity
 
 
 def test_dcs_scores_the_selected_channels_alone() -> None:
@@ -45,17 +38,3 @@ def test_dcs_is_the_same_every_time_in_evaluation() -> None:
     mixer = DCS(8).eval()
     x = torch.randn(2, 8, 4, 4)
     torch.testing.assert_close(mixer(x), mixer(x), rtol=0, atol=0)
-
-
-@pytest.mark.slow
-def test_a_network_of_lkca_and_dcs_exports_with_parity(tmp_path: Path) -> None:
-    torch.manual_seed(4)
-    branches = tuple(Branch(mixer, "triplet") for mixer in ("lkca", "dcs"))
-    shape = NetworkConfig(branches, width=4, depth=(1, 1, 1, 1), image_size=(48, 64))
-    network = LKAReID(shape).eval()
-    kernel = network.get_submodule("branches.0.0.conv2.mix")
-    assert isinstance(kernel, LargeKernel)
-    torch.nn.init.normal_(kernel.kernel)
-    served = for_inference(network, "fp32")
-    export_embedder(served, tmp_path / "embedder.onnx", "fp32")
-    assert check_parity(served, None, tmp_path).cosine > 0.99999

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from models.bundle import Bundle
 from models.network import Branch, LKAReID, NetworkConfig
 from tests.training.small import Diary, assert_same_weights, small_network, trainer, training
+from training.cli import app
 from training.config.embedder import TrainingConfig
 from training.datasets.readers.manifest import read_manifest
 from training.reporting.plots import draw_watched
 from training.signals import StoppedError
 
+CONFIG = Path(__file__).parents[3] / "configs" / "rib-vehicle-2cam.yaml"
 BRANCHES = (
     Branch("dcs", "cross_entropy+triplet+ibb"),
     Branch("hca", "triplet+ibb"),
@@ -77,3 +82,31 @@ def test_a_resumed_run_has_the_same_centroids_and_numbers(
     assert [row.figures for row in rest.epochs] == [
         row.figures for row in straight.epochs[-len(rest.epochs) :]
     ]
+
+
+@pytest.mark.slow
+def test_the_configuration_for_cpus_trains_reports_and_exports(tree: Path, tmp_path: Path) -> None:
+    small = {
+        "data.validation_vehicles": "4",
+        "network.width": "4",
+        "network.depth": "[1, 1, 1, 1]",
+        "network.image_size": "[32, 32]",
+        "network.strip_width": "16",
+        "batch.vehicles": "4",
+        "schedule.epochs": "3",
+        "schedule.warm_up": "1",
+        "losses.ibb_warm_up": "1",
+    }
+    run = tmp_path / "run"
+    words = ["train", "embedder", "--config", str(CONFIG), "--data", str(tree), "--out", str(run)]
+    found = CliRunner().invoke(app, [*words, *(f"--set={key}={value}" for key, value in small.items())])
+    assert found.exit_code == 0, found.output
+    report = run / "report"
+    assert (report / "watched.png").is_file()
+    history = json.loads((report / "metrics.json").read_text(encoding="utf-8"))["history"]
+    assert "ibb" not in history[0]["losses"]
+    assert "ibb" in history[1]["losses"]
+    assert {"channels 2", "bottleneck bound 1", "bottleneck estimate 2"} <= history[2]["figures"].keys()
+    assert "channels 2 0." in found.output
+    network = Bundle.load(run / "bundle").manifest.network
+    assert [branch["mixer"] for branch in network["branches"]] == ["hca", "dcs"]
