@@ -21,7 +21,17 @@ WORDS = (
     *(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 0\r\n", b"Content-Length: 99999999\r\n"),
     *(b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\nConnection: Upgrade\r\n", b"Host: evil.example\r\n"),
     *(b"X-Request-ID: \xff\r\n", b"Range: bytes=0-1\r\n", b"If-None-Match: *\r\n", b"Accept: */*;q=x\r\n"),
-    *(b"?limit=1", b"?after=-1", b"&a=b", b"\xf0\x9f\x9a\x97", b"\xc3", b"a" * 1000, b"9" * 50, b"-1"),
+    *(
+        b"?limit=1",
+        b"?after=-1",
+        b"&a=b",
+        b"1e308,-1,nan,0",
+        b"\xf0\x9f\x9a\x97",
+        b"\xc3",
+        b"a" * 1000,
+        b"9" * 50,
+        b"-1",
+    ),
     *(b'name="image_id"\r\n\r\nx', b'name="top_k"\r\n\r\n0', b'name="tags"\r\n\r\n', b'filename="x"'),
     *(b"//", b"0\r\n\r\n", b"1e9", b"=", b"\xe2\x80\xae", b"\xed\xa0\x80"),
 )
@@ -62,6 +72,9 @@ def usual_requests() -> list[bytes]:
     ]
     for image in images:
         found.append(request("POST", "/query", ("image", image), ("top_k", b"5"), ("rerank", b"true")))
+        found.append(request("POST", "/query", ("image", image), ("box", b"2,2,20,20")))
+        found.append(request("POST", "/detect", ("image", image)))
+        found.append(request("POST", "/gallery", ("image", image), ("detect", b"all"), ("keep_frame", b"1")))
         found.append(request("POST", "/gallery", ("image", image), ("image_id", b"kept/a"), *described))
         found.append(request("POST", "/explain", ("image", image), ("candidate_id", b"kept/a")))
         found.append(request("POST", "/explain", ("image", image), ("candidate_image", image)))
