@@ -104,6 +104,8 @@ def test_an_image_that_kills_its_workers_harms_no_other_of_its_batch(tmp_path: P
         kinds = [item["problem"]["type"].rpartition(":")[2] for item in answer.json()["items"][1::2]]
         assert kinds == ["image-breaks-worker", "not-an-image"]
         assert it.depth() == it.pending() == 0
+        wait_for(lambda: worker.metrics().get("lka_reid_worker_up") == 2, "both processes")
+        wait_for(service.ready, "the service")
         embedded = service.client.post("/query/batch", files=sent[:1] * 20)
         assert embedded.json()["answered"] == 20
 
