@@ -105,7 +105,7 @@ def draw_watched(history: Sequence[EpochRow], out: Path) -> None:
                 color=COLOURS[branches.index(name.split(" ")[-1]) % len(COLOURS)],
                 linestyle="--" if name.startswith("estimate") else "-",
                 marker=_marker(list(points)),
-                label=name,
+                label=f"branch {name}" if name.isdecimal() else name,
             )
         panel.set_ylabel(WATCHED.get(kind, kind))
         _plain(panel)
