@@ -39,7 +39,7 @@ MOST: Final = 64
 """Collections beside the default one; each has files, connections and memory of its own."""
 NAME_RULE: Final = "1 .. 63 of a-z, 0-9, - and _, of which the first is a letter or a digit"
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,9 @@ class Collections(Protocol):
 
     def names(self) -> list[str]:
         """Of all, in order; the default one first."""
+
+    def items(self) -> list[tuple[str, Gallery]]:
+        """All, by name, in order; one that is dropped meanwhile is closed."""
 
     def get(self, name: str) -> Gallery:
         """The gallery of a collection. Raises UnknownCollectionError."""
@@ -100,7 +103,11 @@ class LocalCollections:
 
     def names(self) -> list[str]:
         """Of all, in order; the default one first."""
-        return [DEFAULT, *sorted(self._galleries.keys() - {DEFAULT})]
+        return [name for name, _ in self.items()]
+
+    def items(self) -> list[tuple[str, Gallery]]:
+        """All, by name, in order; the default one first."""
+        return sorted(self._galleries.copy().items(), key=lambda item: (item[0] != DEFAULT, item[0]))
 
     def get(self, name: str) -> Gallery:
         """The gallery of a collection. Raises UnknownCollectionError."""
@@ -111,7 +118,7 @@ class LocalCollections:
 
     def create(self, name: str, quota: Quota) -> Gallery:
         """Make an empty collection; see `Collections.create`."""
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise InvalidCollectionError(name, NAME_RULE)
         check_quota(quota)
         with self._changing():
@@ -181,7 +188,7 @@ def collection_folders(folder: Path) -> dict[str, Path]:
     """The folders of all collections of a data directory but the default one, by name, in order."""
     found = {}
     for path in sorted((folder / FOLDER).glob("[!.]*")):
-        if path.is_dir() and _NAME.fullmatch(path.name):
+        if path.is_dir() and NAME.fullmatch(path.name):
             found[path.name] = path
         else:
             log.warning("%s is no collection and left alone", path)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 import structlog
 from anyio import CapacityLimiter
 
-from index import FingerprintMismatchError, Gallery, GalleryError, IndexSetup, LocalGallery
+from index import (
+    Collections,
+    FingerprintMismatchError,
+    Gallery,
+    GalleryError,
+    IndexSetup,
+    LocalCollections,
+    LocalGallery,
+)
 from models.bundle import Bundle
 from models.decoding.pool import DecodePool
 from models.detection.bundle import DetectorBundle
@@ -34,7 +43,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Resources:
-    """Everything that is open while the service answers."""
+    """Everything that is open while the service answers, as requests to one collection need it.
+
+    What is opened is that of the default collection; `of` gives it for another one.
+    """
 
     bundle: Bundle
     reranker: Reranker | None
@@ -47,6 +59,8 @@ class Resources:
     explainer: PairExplainer
     frames: FrameReader
     gallery_limiter: CapacityLimiter
+    collections: Collections
+    _views: dict[str, Self]
     _closing: ExitStack
 
     @classmethod
@@ -81,8 +95,12 @@ class Resources:
                 undo.callback(pool.close)
             if gallery is None:
                 on_step("opening the gallery")
-                gallery = open_gallery(settings, bundle)
+                gallery = open_gallery(settings, bundle, settings.data_dir)
                 undo.callback(gallery.close)
+            collections = LocalCollections(
+                settings.data_dir, gallery, lambda folder: open_gallery(settings, bundle, folder)
+            )
+            undo.callback(collections.close)
             on_step("loading the models")
             embedder: ImageEmbedder
             if settings.redis_url is not None and models is None:
@@ -104,6 +122,7 @@ class Resources:
             metrics.bundle(bundle.manifest.name, bundle.fingerprint, runtime)
             metrics.watch_embedder(embedder.state, settings.max_queue)
             metrics.watch_gallery(gallery, settings.data_dir)
+            metrics.watch_collections(collections)
             limiter = CapacityLimiter(settings.gallery_threads)
             explainer = PairExplainer(bundle, settings.threads, pool)
             undo.callback(explainer.close)
@@ -119,8 +138,39 @@ class Resources:
                 explainer=explainer,
                 frames=FrameReader(pool, detector),
                 gallery_limiter=limiter,
+                collections=collections,
+                _views={},
                 _closing=undo.pop_all(),
             )
+
+    def of(self, name: str) -> Self:
+        """The same for another collection: what it has in common is shared.
+
+        Raises:
+            UnknownCollectionError: there is none of this name.
+        """
+        gallery = self.collections.get(name)
+        if gallery is self.gallery:
+            return self
+        view = self._views.get(name)
+        if view is None or view.gallery is not gallery:
+            limiter = self.gallery_limiter
+            view = self._views[name] = replace(
+                self,
+                gallery=gallery,
+                enroller=Enroller(self.embedder, gallery, limiter),
+                batch_enroller=BatchEnroller(self.embedder, gallery, limiter),
+                cameras=CameraLearner(self.embedder, gallery, limiter),
+                search=self.search.over(gallery),
+            )
+        return view
+
+    def drop(self, name: str) -> None:
+        """Drop a collection, and all that was held for it; see `Collections.drop`."""
+        try:
+            self.collections.drop(name)
+        finally:
+            self._views.pop(name, None)
 
     def close(self) -> None:
         """Answer whoever is still waiting, then close what `open` opened."""
@@ -132,8 +182,8 @@ def open_decode_pool(settings: Settings) -> DecodePool:
     return DecodePool(settings.decode_processes, lambda reason: log.warning("decoder_ended", reason=reason))
 
 
-def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
-    """The gallery in the data directory, for this bundle.
+def open_gallery(settings: Settings, bundle: Bundle, folder: Path) -> Gallery:
+    """The gallery in a folder, for this bundle.
 
     Raises:
         GalleryError: locked, damaged, embedded by another bundle, to be searched on a GPU that cannot be
@@ -142,7 +192,7 @@ def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
     """
     try:
         return LocalGallery.open(
-            settings.data_dir,
+            folder,
             fingerprint=bundle.fingerprint,
             supersedes=bundle.supersedes,
             descriptor_dim=bundle.manifest.descriptor_dim,
@@ -151,7 +201,12 @@ def open_gallery(settings: Settings, bundle: Bundle) -> Gallery:
             index=IndexSetup(kind=settings.index_kind, device=settings.index_device),
         )
     except FingerprintMismatchError as error:
-        remedy = command("gallery", "re-embed", settings=settings, options=("data_dir", "bundle"))
+        remedy = command(
+            "gallery",
+            "re-embed",
+            settings=settings.model_copy(update={"data_dir": folder}),
+            options=("data_dir", "bundle"),
+        )
         raise GalleryError(
             f"the gallery in {error.path} was embedded by the model with fingerprint "
             f"{error.gallery_fingerprint}, the bundle in {settings.bundle} has fingerprint "

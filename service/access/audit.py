@@ -61,6 +61,7 @@ class AuditEntry:
         matches: image ids that a query was answered with, best first.
         items: of a batch; each has a line of its own behind the request's.
         deleted: how many images a filter deleted; their ids are not written.
+        collection: that it was about, where it named one.
     """
 
     action: str
@@ -71,6 +72,7 @@ class AuditEntry:
     matches: tuple[str, ...] = ()
     items: list[ItemEntry] = field(default_factory=list)
     deleted: int | None = None
+    collection: str | None = None
 
     def lines(self, status: int) -> Iterator[dict[str, Any]]:
         """The entry with the status code it ended with, and where it was answered, those of its items."""
@@ -95,6 +97,8 @@ class AuditEntry:
             "client": self.client[:MAX_CLIENT],
             "status": status,
         }
+        if self.collection is not None:
+            line["collection"] = self.collection
         if image_id is not None:
             line["image_id"] = image_id
         if matches:
@@ -117,6 +121,7 @@ class KeyChange:
             "changed_key_id": self.key.id,
             "changed_key_name": self.key.name,
             "scopes": list(self.key.scopes),
+            **({} if self.key.collections is None else {"collections": list(self.key.collections)}),
         }
 
 

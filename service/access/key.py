@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -45,6 +46,7 @@ class ApiKey(BaseModel):
         last4: the key's last four characters, by which its holder knows it.
         sha256: of the whole key.
         expires: from when on the key is refused; None for never.
+        collections: names of those that it reaches; None for all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,10 +58,16 @@ class ApiKey(BaseModel):
     last4: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
     expires: AwareDatetime | None = None
+    # A file that limits a key cannot be read by software that knows no limits: nobody gets in by it.
+    collections: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
     def permits(self, scope: KeyScope) -> bool:
         """Whether the key's holder may do what needs this scope."""
         return scope in self.scopes or KeyScope.ADMIN in self.scopes
+
+    def reaches(self, collection: str) -> bool:
+        """Whether the key's holder may do anything in this collection."""
+        return self.collections is None or collection in self.collections
 
     def is_expired(self, now: datetime) -> bool:
         """Whether its time is over."""
@@ -67,7 +75,11 @@ class ApiKey(BaseModel):
 
 
 def new_key(
-    name: str, scopes: set[KeyScope], created: datetime, expires: datetime | None = None
+    name: str,
+    scopes: set[KeyScope],
+    created: datetime,
+    expires: datetime | None = None,
+    collections: Sequence[str] | None = None,
 ) -> tuple[str, ApiKey]:
     """Make a key; the first of the two is the secret, shown once and kept nowhere.
 
@@ -85,6 +97,7 @@ def new_key(
         last4=secret[-4:],
         sha256=digest(secret),
         expires=expires,
+        collections=None if collections is None else tuple(dict.fromkeys(collections)),
     )
 
 

@@ -22,6 +22,19 @@ class Open(Enum):
     DOCS = "docs_public"
 
 
+class Reach(Enum):
+    """The collections that a route is about.
+
+    One, which the URL's parameter `collection` names, else the default one; none; those that the key reaches,
+    which the route sees to; or all, so that a key which is limited to some may not do it.
+    """
+
+    ONE = "one"
+    NONE = "none"
+    OWN = "own"
+    ALL = "all"
+
+
 @dataclass(frozen=True)
 class Rule:
     """What a route needs.
@@ -32,6 +45,7 @@ class Rule:
         needs: a scope, or how open the route is.
         action: the word for it in the audit log; None where it is not written there.
         is_batch: whether its body holds many images.
+        reach: the collections that it is about.
     """
 
     method: str
@@ -39,10 +53,16 @@ class Rule:
     needs: KeyScope | Open
     action: str | None = None
     is_batch: bool = False
+    reach: Reach = Reach.ONE
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pattern", compile_path(self.path)[0])
+
+    def named(self, path: str) -> str | None:
+        """The collection that a path of this route names; None where it names none."""
+        found = self.pattern.match(path)
+        return found.groupdict().get("name") if found and self.path.startswith("/collections/") else None
 
     def image_id(self, path: str) -> str | None:
         """The image that a path of this route names, no longer than ids are; None where it names none."""
@@ -60,7 +80,7 @@ RULES = (
     Rule("POST", "/query", KeyScope.QUERY, "query"),
     Rule("POST", "/query/batch", KeyScope.QUERY, "query-batch", is_batch=True),
     Rule("POST", "/gallery/batch", KeyScope.ENROLL, "enroll-batch", is_batch=True),
-    Rule("POST", "/detect", KeyScope.QUERY, "detect"),
+    Rule("POST", "/detect", KeyScope.QUERY, "detect", reach=Reach.NONE),
     Rule("POST", "/explain", KeyScope.QUERY, "explain"),
     Rule("POST", "/gallery", KeyScope.ENROLL, "enroll"),
     # Whoever queries sees the images that match; only an admin lists them all, changes or deletes them.
@@ -84,6 +104,11 @@ RULES = (
     Rule("POST", f"{ONE_CAMERA}/calibration", KeyScope.ENROLL, "calibrate"),
     Rule("DELETE", f"{ONE_CAMERA}/calibration", KeyScope.ENROLL, "forget-calibration"),
     Rule("GET", ONE_CAMERA, KeyScope.ENROLL, "camera"),
+    Rule("GET", "/collections", KeyScope.QUERY, "collections", reach=Reach.OWN),
+    Rule("POST", "/collections", KeyScope.ADMIN, "create-collection", reach=Reach.ALL),
+    Rule("GET", "/collections/{name}", KeyScope.QUERY, "collection", reach=Reach.OWN),
+    Rule("PUT", "/collections/{name}/quota", KeyScope.ADMIN, "set-quota", reach=Reach.ALL),
+    Rule("DELETE", "/collections/{name}", KeyScope.ADMIN, "drop-collection", reach=Reach.ALL),
     Rule("GET", "/access", Open.ANY_KEY),
     # No id of an image or vehicle stands in it.
     Rule("GET", "/status", Open.ANY_KEY),

@@ -32,6 +32,7 @@ from service.api.routes import (
     alterations,
     batches,
     cameras,
+    collections,
     detect,
     explain,
     health,
@@ -162,7 +163,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", REQUEST_ID],
             expose_headers=[REQUEST_ID, "Location", "Retry-After"],
         )
@@ -180,6 +181,7 @@ def create_app(
         alterations.router,
         verdicts.router,
         cameras.router,
+        collections.router,
         access.router,
         status.router,
         health.router,

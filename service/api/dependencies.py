@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
+from index import DEFAULT
 from service.access.audit import AuditEntry
 from service.api.context import RequestContext, context_of
 from service.api.lifecycle import Lifecycle
@@ -24,9 +25,19 @@ async def _metrics(request: Request) -> Metrics:
     return metrics
 
 
-async def _resources(request: Request) -> Resources:
+async def _shared(request: Request) -> Resources:
     lifecycle: Lifecycle = request.app.state.lifecycle
     return lifecycle.resources
+
+
+async def _resources(
+    resources: Annotated[Resources, Depends(_shared)],
+    collection: Annotated[
+        str, Query(max_length=63, description="the collection that this is about", examples=["north"])
+    ] = DEFAULT,
+) -> Resources:
+    # Whether the key may reach it, the guard has seen to.
+    return resources.of(collection)
 
 
 async def _context(request: Request) -> RequestContext:
@@ -41,5 +52,8 @@ async def _audit(request: Request) -> AuditEntry:
 SettingsInUse = Annotated[Settings, Depends(_settings)]
 MetricsInUse = Annotated[Metrics, Depends(_metrics)]
 OpenResources = Annotated[Resources, Depends(_resources)]
+"""Of the collection that the request names."""
+SharedResources = Annotated[Resources, Depends(_shared)]
+"""For what is about no collection, or about all."""
 Context = Annotated[RequestContext, Depends(_context)]
 Audit = Annotated[AuditEntry, Depends(_audit)]

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 
 from index import (
     DamagedImageError,
+    DuplicateCollectionError,
     DuplicateImageError,
+    FixedCollectionError,
     GalleryClosedError,
     GalleryDamagedError,
     GalleryFullError,
+    InvalidCollectionError,
     InvalidEnrollmentError,
+    QuotaReachedError,
+    TooManyCollectionsError,
     UnknownCameraError,
+    UnknownCollectionError,
     UnknownFrameError,
     UnknownImageError,
     UnknownVerdictError,
@@ -66,6 +72,13 @@ KEY_REQUIRED = ErrorKind(
 SCOPE_MISSING = ErrorKind(
     "scope-missing", 403, "The API key does not permit this", "The detail names the scope that is needed."
 )
+COLLECTION_OUT_OF_REACH = ErrorKind(
+    "collection-out-of-reach",
+    403,
+    "The API key does not reach this collection",
+    "The key is limited to some collections; the detail names them. `collection` in the URL names "
+    "the one that a request is about, which is `default` when not given.",
+)
 FOREIGN_SITE = ErrorKind(
     "foreign-site",
     403,
@@ -75,6 +88,13 @@ FOREIGN_SITE = ErrorKind(
 )
 UNKNOWN_IMAGE = ErrorKind(
     "unknown-image", 404, "No such image", "No image of this id is enrolled.", causes=(UnknownImageError,)
+)
+UNKNOWN_COLLECTION = ErrorKind(
+    "unknown-collection",
+    404,
+    "No such collection",
+    "There is no collection of this name.",
+    causes=(UnknownCollectionError,),
 )
 UNKNOWN_CAMERA = ErrorKind(
     "unknown-camera",
@@ -115,6 +135,14 @@ DUPLICATE = ErrorKind(
     "is there as it was sent. To replace it, delete the enrolled image first, or choose another id.",
     causes=(DuplicateImageError,),
 )
+COLLECTION_CONFLICT = ErrorKind(
+    "collection-conflict",
+    409,
+    "The collections do not allow this",
+    "There is one of this name already, there are as many as can be, or it is the default one, which stays. "
+    "Nothing was changed.",
+    causes=(DuplicateCollectionError, FixedCollectionError, TooManyCollectionsError),
+)
 TOO_LARGE = ErrorKind("upload-too-large", 413, "The upload is too large", "The detail names the limit.")
 NOT_AN_IMAGE = ErrorKind(
     "not-an-image",
@@ -136,7 +164,7 @@ INVALID_FIELDS = ErrorKind(
     422,
     "Fields of the request are wrong",
     "`errors` names each field, what is wrong with it and what it takes.",
-    causes=(InvalidEnrollmentError, BoxError),
+    causes=(InvalidEnrollmentError, InvalidCollectionError, BoxError),
 )
 NO_VEHICLE = ErrorKind(
     "no-vehicle",
@@ -261,6 +289,14 @@ DISK_FULL = ErrorKind(
     "once there is room. Tell the operator.",
     causes=(GalleryFullError,),
 )
+QUOTA_REACHED = ErrorKind(
+    "quota-reached",
+    507,
+    "The collection's quota is reached",
+    "The collection would hold more images, or more bytes, than its operator lets it; nothing was changed. "
+    "Delete images of it, or have the quota raised.",
+    causes=(QuotaReachedError,),
+)
 DEADLINE = ErrorKind(
     "deadline-exceeded",
     504,
@@ -274,8 +310,10 @@ KINDS = (
     MALFORMED,
     KEY_REQUIRED,
     SCOPE_MISSING,
+    COLLECTION_OUT_OF_REACH,
     FOREIGN_SITE,
     UNKNOWN_IMAGE,
+    UNKNOWN_COLLECTION,
     UNKNOWN_CAMERA,
     UNKNOWN_VERDICT,
     UNKNOWN_FRAME,
@@ -283,6 +321,7 @@ KINDS = (
     METHOD,
     TIMEOUT,
     DUPLICATE,
+    COLLECTION_CONFLICT,
     TOO_LARGE,
     NOT_AN_IMAGE,
     BREAKS_WORKER,
@@ -304,6 +343,7 @@ KINDS = (
     KEYS_UNREADABLE,
     DEADLINE,
     DISK_FULL,
+    QUOTA_REACHED,
     GALLERY_DAMAGED,
 )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from index import InvalidEnrollmentError
+from index import InvalidCollectionError, InvalidEnrollmentError
 from models.decoding import BoxError, ImageError
 from models.decoding.tasks import FrameVehicles
 from service.api.error_kinds import AUDIT_FAILED, INTERNAL, KEYS_UNREADABLE, KINDS, ErrorKind
@@ -84,6 +84,9 @@ def as_service_error(error: Exception) -> ServiceError | None:
         return ServiceError(
             kind, detail, [FieldFault(error.field, f"is {error.value}, expected {error.expectation}")]
         )
+    if isinstance(error, InvalidCollectionError):
+        fault = f"is {error.value!r}, which is no name; it takes {error.rule}"
+        return ServiceError(kind, detail, [FieldFault("name", fault)])
     return ServiceError(kind, detail)
 
 

@@ -18,6 +18,7 @@ from service.api.problems import invalid_fields
 # Files stay in memory: a form is bounded before it is read (`middleware.upload`), and a disk may be full.
 MultiPartParser.spool_max_size = 2**63
 
+IN_THE_URL = {"collection": "; send it as a parameter of the URL"}
 FILES = ("image", "candidate_image", "images")
 
 
@@ -33,7 +34,7 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
         counts = Counter(name for name, _ in (await request.form()).multi_items())
         takes = ", ".join(form.model_fields)
         faults = [
-            FieldFault(name, f"is not a field of this form; it takes {takes}")
+            FieldFault(name, f"is not a field of this form; it takes {takes}{IN_THE_URL.get(name, '')}")
             for name in counts
             if name not in form.model_fields
         ]

@@ -9,16 +9,19 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.access.key import KeyScope
-from service.access.rules import RULES, Open, Rule
+from service.access.rules import RULES, Open, Reach, Rule
 from service.api.error_kinds import (
     AUDIT_FAILED,
+    COLLECTION_OUT_OF_REACH,
     FOREIGN_SITE,
     HEAD_TOO_LARGE,
     INTERNAL,
+    INVALID_FIELDS,
     KEY_REQUIRED,
     KEYS_UNREADABLE,
     RATE_LIMITED,
     SCOPE_MISSING,
+    UNKNOWN_COLLECTION,
     ErrorKind,
 )
 from service.api.problems import MEDIA_TYPE, responses
@@ -27,6 +30,7 @@ TAGS = [
     {"name": "query", "description": "Find the images most similar to a probe."},
     {"name": "verdicts", "description": "What people decided of probes and matches."},
     {"name": "gallery", "description": "What is enrolled."},
+    {"name": "collections", "description": "Galleries apart, each with a quota of its own."},
     {"name": "cameras", "description": "What is known of the cameras, and taken out of descriptors."},
     {"name": "health", "description": "Whether the service lives, is ready, and how it fares."},
 ]
@@ -39,6 +43,7 @@ SCHEMES = {
         "description": "The same keys, for clients that cannot send `Authorization`.",
     },
 }
+VALIDATION_ERROR = "Validation Error"
 _FOR_A_KEY = (KEY_REQUIRED, FOREIGN_SITE, HEAD_TOO_LARGE, RATE_LIMITED, KEYS_UNREADABLE)
 _FOR_A_SCOPE = (*_FOR_A_KEY, SCOPE_MISSING, AUDIT_FAILED)
 
@@ -51,6 +56,8 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = generate()
             schema["components"]["securitySchemes"] = SCHEMES
+            for name in ("HTTPValidationError", "ValidationError"):  # the framework's; ours is Problem
+                schema["components"]["schemas"].pop(name, None)
             for rule in RULES:
                 operation = schema["paths"].get(_format(rule.path), {}).get(rule.method.lower())
                 if operation is not None:
@@ -78,6 +85,14 @@ def _describe_access(operation: dict[str, Any], rule: Rule) -> None:
         operation["security"] = [{name: [rule.needs.value]} for name in SCHEMES]
         operation["description"] += f"\n\nNeeds a key with scope `{rule.needs}`, where the service has keys."
         kinds = _FOR_A_SCOPE
+        if rule.reach in (Reach.ONE, Reach.ALL):
+            kinds = (*kinds, COLLECTION_OUT_OF_REACH)
+        if rule.reach is Reach.ONE:
+            kinds = (*kinds, UNKNOWN_COLLECTION)
+            if operation["responses"].get("422", {}).get("description") == VALIDATION_ERROR:
+                # The framework's, of the parameter `collection`; other routes say what is wrong with theirs.
+                del operation["responses"]["422"]
+                kinds = (*kinds, INVALID_FIELDS)
     else:
         # The empty one: a setting may open it to everybody.
         anybody: list[dict[str, list[str]]] = [] if rule.needs is Open.ANY_KEY else [{}]

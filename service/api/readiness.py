@@ -9,7 +9,7 @@ import time
 from anyio import to_thread
 from PIL import Image
 
-from index import Gallery
+from index import DEFAULT, Collections, GalleryClosedError
 from models.inputspec import InputSpec
 from service.api.error_kinds import NOT_READY
 from service.api.errors import ServiceError, without_paths
@@ -54,7 +54,7 @@ class Readiness:
             if forward_age_s is None:
                 await self._prove(resources)
                 forward_age_s = 0.0
-        size = await to_thread.run_sync(_size, resources.gallery, limiter=resources.gallery_limiter)
+        size = await to_thread.run_sync(_size, resources.collections, limiter=resources.gallery_limiter)
         state = resources.embedder.state()
         in_force = resources.gallery.cameras.normalisation()
         index = resources.gallery.index_state()
@@ -91,12 +91,20 @@ class Readiness:
             raise ServiceError(NOT_READY, f"the embedder does not answer: {reason}") from error
 
 
-def _size(gallery: Gallery) -> int:
-    """How many images it holds. Raises ServiceError where something keeps it from taking or giving them."""
-    fault = gallery.fault()
-    if fault is not None:
-        raise ServiceError(NOT_READY, without_paths(fault))
-    return gallery.count()
+def _size(collections: Collections) -> int:
+    """How many images all hold. Raises ServiceError where something keeps one from taking or giving them."""
+    size = 0
+    for name, gallery in collections.items():
+        try:
+            fault = gallery.fault()
+            size += gallery.count()
+        except GalleryClosedError:
+            if name == DEFAULT:
+                raise
+            continue  # it is being dropped
+        if fault is not None:
+            raise ServiceError(NOT_READY, without_paths(fault))
+    return size
 
 
 def blank(spec: InputSpec) -> bytes:

@@ -30,6 +30,8 @@ LATER = frozenset({408, 429, 502, 503, 504})
 
 MAX_ANSWER = 16 * 1024 * 1024
 LARGEST_PAGE = 1000
+ABOUT_NONE = ("/health", "/collections", "/detect")
+"""What is about no collection, or names it in its path."""
 MATCH_KEYS = frozenset(
     ("rank", "first_stage_rank", "image_id", "vehicle_id", "camera_id", "similarity", "rerank_distance")
 )
@@ -64,6 +66,7 @@ class ServiceClient:
         key: API key, where the service has keys.
         timeout_s: s for one answer.
         on_wait: called before every wait with its length in s and the answer's reason.
+        collection: what requests are about; None for the default one.
 
     Raises:
         ServiceUnreachableError: no URL, no key, or a proxy that cannot be used.
@@ -75,8 +78,10 @@ class ServiceClient:
         key: str | None = None,
         timeout_s: float = 60.0,
         on_wait: OnWait = lambda _seconds, _reason: None,
+        collection: str | None = None,
     ) -> None:
         self._timeout_s = timeout_s
+        self._collection = {} if collection is None else {"collection": collection}
         self._on_wait = on_wait
         self._abandoned = threading.Event()
         self.url = without_password(url)
@@ -222,6 +227,26 @@ class ServiceClient:
         if days is None:
             return self._document(self._send("DELETE", "/retention"), "days", "expired")
         return self._document(self._send("PUT", "/retention", params={"days": str(days)}), "days", "expired")
+
+    def collections(self) -> list[dict[str, Any]]:
+        """What `GET /collections` lists."""
+        return list(self._document(self._send("GET", "/collections"), "collections")["collections"])
+
+    def create_collection(self, name: str, quota: Mapping[str, int]) -> dict[str, Any]:
+        """Make a collection, with `max_images` and `max_bytes` where they are given; what is answered."""
+        form = {"name": (None, name), **_quota_form(quota)}
+        return self._document(self._send("POST", "/collections", files=form), "name")
+
+    def set_quota(self, name: str, quota: Mapping[str, int]) -> dict[str, Any]:
+        """Set a collection's quota; a limit that is not given is none. What is answered."""
+        path = f"{_collection_path(name)}/quota"
+        return self._document(self._send("PUT", path, files=_quota_form(quota)), "name")
+
+    def drop_collection(self, name: str) -> None:
+        """Drop a collection and all that is in it."""
+        answer = self._send("DELETE", _collection_path(name))
+        if answer.status != httpx.codes.NO_CONTENT:
+            raise self._refusal(answer)
 
     def cameras(self) -> dict[str, Any]:
         """What `GET /cameras` says."""
@@ -381,6 +406,8 @@ class ServiceClient:
         until = time.monotonic() + 2 * self._timeout_s
         content = bytearray()
         try:
+            if not path.startswith(ABOUT_NONE):
+                body["params"] = {**body.get("params", {}), **self._collection}
             with self._http.stream(method, path, **body) as response:
                 for piece in response.iter_bytes():
                     content += piece
@@ -433,6 +460,15 @@ def _are_matches(matches: object) -> bool:
 
 def _image_path(image_id: str) -> str:
     return f"/gallery/{quote(image_id, safe='/')}"
+
+
+def _collection_path(name: str) -> str:
+    return f"/collections/{quote(name, safe='')}"
+
+
+def _quota_form(quota: Mapping[str, int]) -> dict[str, tuple[None, str]]:
+    """Parts of a multipart form; one that is empty counts as not given."""
+    return {name: (None, str(quota.get(name, ""))) for name in ("max_images", "max_bytes")}
 
 
 def _camera_path(camera_id: str) -> str:

@@ -21,7 +21,7 @@ from service.commands.filter_options import (
     OnlyView,
     checked_filter,
 )
-from service.commands.options import DEFAULT_URL, Key, Url
+from service.commands.options import DEFAULT_URL, Collection, Key, Url
 from service.startup import CommandError
 
 MOST_DAYS = 36_500
@@ -37,6 +37,7 @@ def delete(
     ] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    collection: Collection = None,
     only_camera_id: OnlyCamera = None,
     not_camera_id: NotCamera = None,
     captured_from: CapturedFrom = None,
@@ -73,7 +74,7 @@ def delete(
             "name images by their ids, or give conditions such as --only-vehicle-id; one of both"
         )
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             if image_ids:
                 _delete_named(client, image_ids, dry_run=dry_run, yes=yes)
             else:
@@ -116,6 +117,7 @@ def update(
     image_id: Annotated[str, typer.Argument(help="Of the image.", show_default=False)],
     url: Url = DEFAULT_URL,
     key: Key = None,
+    collection: Collection = None,
     vehicle_id: Annotated[str | None, typer.Option(help="The vehicle.", show_default=False)] = None,
     camera_id: Annotated[str | None, typer.Option(help="The camera.", show_default=False)] = None,
     captured_at: Annotated[
@@ -157,7 +159,7 @@ def update(
     if not fields:
         raise CommandError("nothing is to be changed: give a field a value, or take one away by --clear")
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             out.print_json(data=client.update(image_id, fields))
     except ClientError as error:
         raise CommandError(str(error)) from None
@@ -170,6 +172,7 @@ def retention(
     ] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    collection: Collection = None,
     off: Annotated[bool, typer.Option("--off", help="Keep images for ever.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count the images that are older, and set nothing.")
@@ -187,7 +190,7 @@ def retention(
     if off and days is not None:
         raise CommandError("give a number of days, or --off; one of both")
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             if off and not dry_run:
                 answer = client.set_retention(None)
             elif days is None or dry_run:

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from models.terminal import err, out
 from service.commands.console import Waits, failures_table, progress, table
-from service.commands.options import DEFAULT_URL, Key, Url
+from service.commands.options import DEFAULT_URL, Collection, Key, Url
 from service.startup import CommandError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
@@ -36,13 +36,15 @@ def cameras() -> None:
 
 
 @app.command("list")
-def list_cameras(url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
+def list_cameras(
+    url: Url = DEFAULT_URL, key: Key = None, collection: Collection = None, as_json: Json = False
+) -> None:
     """List the cameras, how many images each is known by, and the normalisation in force."""
     from service.client.errors import ClientError
     from service.client.http import ServiceClient
 
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             answer = client.cameras()
     except ClientError as error:
         raise CommandError(str(error)) from None
@@ -65,13 +67,19 @@ def list_cameras(url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False)
 
 
 @app.command("show")
-def show(camera: CameraId, url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
+def show(
+    camera: CameraId,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    collection: Collection = None,
+    as_json: Json = False,
+) -> None:
     """Show a camera: its images, its distance from the others, what normalising does to it."""
     from service.client.errors import ClientError
     from service.client.http import ServiceClient
 
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             answer = client.camera(camera)
     except ClientError as error:
         raise CommandError(str(error)) from None
@@ -95,6 +103,7 @@ def calibrate(
     ],
     url: Url = DEFAULT_URL,
     key: Key = None,
+    collection: Collection = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Uploads at the same time.")] = 4,
     anew: Annotated[
         bool, typer.Option("--anew", help="Forget the camera's former calibration first.")
@@ -116,7 +125,7 @@ def calibrate(
             paths, unreadable = images_of(images)
         if not paths and not unreadable:
             raise CommandError(f"no image was found in {', '.join(map(str, images))}")
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             client.await_ready()
             if anew:
                 client.forget_calibration(camera)

@@ -10,7 +10,7 @@ import typer
 from models.intake.names import shown
 from models.terminal import err, out
 from service.commands.console import Waits, progress
-from service.commands.options import DEFAULT_URL, DetectorDir, Key, Url
+from service.commands.options import DEFAULT_URL, Collection, DetectorDir, Key, Url
 from service.startup import CommandError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def enroll(
     ],
     url: Url = DEFAULT_URL,
     key: Key = None,
+    collection: Collection = None,
     vehicle_id: Annotated[str | None, typer.Option(help="Vehicle of all images that name none.")] = None,
     camera_id: Annotated[str | None, typer.Option(help="Camera of all images that name none.")] = None,
     vehicle_type: Annotated[str | None, typer.Option(help="Type of all vehicles that have none.")] = None,
@@ -124,10 +125,10 @@ def enroll(
             sources = find_stills(paths, options, videos)
         if detect:
             outcome = enroll_detected(
-                videos, sources.uploads, how, options, url, key, workers, dry_run=dry_run
+                videos, sources.uploads, how, options, url, key, collection, workers, dry_run=dry_run
             )
         else:
-            outcome = _carry_out(sources.uploads, url, key, workers, batch, dry_run=dry_run)
+            outcome = _carry_out(sources.uploads, url, key, collection, workers, batch, dry_run=dry_run)
     except (SourceError, ClientError) as error:
         raise CommandError(str(error)) from None
     outcome.extend(sources.not_enrolled)
@@ -149,7 +150,14 @@ def enroll(
 
 
 def _carry_out(
-    uploads: list[Upload], url: str, key: str | None, workers: int, batch: int, *, dry_run: bool
+    uploads: list[Upload],
+    url: str,
+    key: str | None,
+    collection: str | None,
+    workers: int,
+    batch: int,
+    *,
+    dry_run: bool,
 ) -> Outcome:
     """Send or, in a dry run, check everything, under a progress bar."""
     from service.client.bulk_enroll import check_all, upload_all
@@ -158,7 +166,7 @@ def _carry_out(
 
     if not uploads:
         return Outcome()
-    with ServiceClient(url, key, on_wait=Waits()) as client:
+    with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
         if not dry_run:
             client.await_ready()
         with progress() as bar:

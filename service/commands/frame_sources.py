@@ -96,12 +96,13 @@ def enroll_detected(
     options: Options,
     url: str,
     key: str | None,
+    collection: str | None,
     workers: int,
     *,
     dry_run: bool,
 ) -> Outcome:
     """Find the vehicles of videos and frames, and send or, in a dry run, count their crops."""
-    with ServiceClient(url, key, on_wait=Waits()) as client:
+    with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
         if not dry_run:
             client.await_ready()
         with spool(None if dry_run else client, workers) as into:

@@ -48,6 +48,13 @@ def create(
             metavar="SPAN|DATE", help=f"When the key is refused: {EXPIRY_RULE}. Never if not given."
         ),
     ] = None,
+    collection: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A collection that the key reaches. Several may be given; all if none is.",
+            show_default=False,
+        ),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept.
@@ -58,6 +65,8 @@ def create(
 
     from pydantic import ValidationError
 
+    from index.collections import NAME
+    from index.collections import NAME_RULE as COLLECTION_RULE
     from service.access.audit import AuditError, KeyChange
     from service.access.key import new_key
     from service.startup import clear_errors
@@ -67,8 +76,11 @@ def create(
         until = None if expires is None else parse_expiry(expires, now)
     except ValueError as error:
         raise CommandError(f"--expires {expires!r} is not accepted: {error}") from None
+    for one in collection or ():
+        if not NAME.fullmatch(one):
+            raise CommandError(f"--collection {one!r} is not accepted: a name has {COLLECTION_RULE}")
     try:
-        secret, key = new_key(name, set(scope), now, until)
+        secret, key = new_key(name, set(scope), now, until, collection or None)
     except ValidationError:
         raise CommandError(f"--name {name!r} is not accepted; it takes {NAME_RULE}") from None
     with clear_errors(), _files(data_dir) as (file, audit):
@@ -98,13 +110,16 @@ def list_(data_dir: DataDir = None) -> None:
     if not found:
         out.print(f"There are no keys in {escape(str(file.path))}: see [bold]lka-reid keys create --help[/]")
         return
-    shown = table("API keys", "id!", "name", "scopes", "made", "expires", "ends in!")
+    shown = table("API keys", "id!", "name", "scopes", "collections", "made", "expires", "ends in!")
     now = datetime.now(UTC)
     for key in found:
         ends = "never" if key.expires is None else _minute(key.expires)
         ends = f"{ends} (expired)" if key.is_expired(now) else ends
         made = _minute(key.created)
-        shown.add_row(key.id, escape(key.name), ", ".join(key.scopes), made, ends, escape(key.last4))
+        reach = "all" if key.collections is None else ", ".join(key.collections)
+        shown.add_row(
+            *(key.id, escape(key.name), ", ".join(key.scopes), escape(reach), made, ends, escape(key.last4))
+        )
     out.print(shown)
 
 

@@ -24,7 +24,7 @@ from service.commands.filter_options import (
     OnlyView,
     checked_filter,
 )
-from service.commands.options import DEFAULT_URL, Key, Url
+from service.commands.options import DEFAULT_URL, Collection, Key, Url
 from service.startup import CommandError
 
 COLUMNS = ("image id", "vehicle", "type", "camera", "captured", "view", "tags")
@@ -33,6 +33,7 @@ COLUMNS = ("image id", "vehicle", "type", "camera", "captured", "view", "tags")
 def list_(
     url: Url = DEFAULT_URL,
     key: Key = None,
+    collection: Collection = None,
     only_camera_id: OnlyCamera = None,
     not_camera_id: NotCamera = None,
     captured_from: CapturedFrom = None,
@@ -63,7 +64,7 @@ def list_(
         all_tag=all_tag,
     )
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             records = client.records(where, limit)
             # Of a service that refuses, nothing is printed but the error.
             first = next(records, None)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.settings import CLIENT_KEY, CLIENT_URL
+from service.settings import CLIENT_COLLECTION, CLIENT_KEY, CLIENT_URL
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the gallery. Default: lka-reid-data.")]
 BundleDir = Annotated[
@@ -47,6 +47,15 @@ Box = Annotated[
     typer.Option(
         help="Of a frame, an image of a whole scene: the vehicle's box as left,top,width,height in px.",
         show_default=False,
+    ),
+]
+Collection = Annotated[
+    str | None,
+    typer.Option(
+        "--collection",
+        envvar=CLIENT_COLLECTION,
+        show_default=False,
+        help="The collection that this is about. Default: the default one.",
     ),
 ]
 DEFAULT_URL = "http://127.0.0.1:8000"

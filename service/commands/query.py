@@ -26,7 +26,7 @@ from service.commands.filter_options import (
     OnlyView,
     checked_filter,
 )
-from service.commands.options import DEFAULT_URL, Box, Key, Url
+from service.commands.options import DEFAULT_URL, Box, Collection, Key, Url
 from service.commands.vehicles import vehicles_table
 from service.startup import CommandError
 
@@ -43,6 +43,7 @@ def query(
     image: Annotated[Path, typer.Argument(help="The probe's image file.", show_default=False)],
     url: Url = DEFAULT_URL,
     key: Key = None,
+    collection: Collection = None,
     top_k: Annotated[int, typer.Option(min=1, max=100, help="Matches wanted.")] = 10,
     rerank: Annotated[
         bool, typer.Option(help="Whether the second stage re-orders the first matches.")
@@ -84,7 +85,7 @@ def query(
         all_tag=all_tag,
     )
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             answer = (
                 client.query_all(image, top_k=top_k, rerank=rerank, camera_id=camera_id, where=where)
                 if detect is Choice.all and box is None

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from models.terminal import err, out
 from service.commands.console import Waits, progress, table
-from service.commands.options import DEFAULT_URL, Key, Url
+from service.commands.options import DEFAULT_URL, Collection, Key, Url
 from service.startup import CommandError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -28,13 +28,15 @@ def verdicts() -> None:
 
 
 @app.command("list")
-def list_verdicts(url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
+def list_verdicts(
+    url: Url = DEFAULT_URL, key: Key = None, collection: Collection = None, as_json: Json = False
+) -> None:
     """List all verdicts. It needs a key with scope `admin`, where the service has keys."""
     from service.client.errors import ClientError
     from service.client.http import ServiceClient
 
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             found = list(client.verdicts())
     except ClientError as error:
         raise CommandError(str(error)) from None
@@ -58,6 +60,7 @@ def export(
     folder: Annotated[Path, typer.Argument(help="The folder to write; new or empty.", show_default=False)],
     url: Url = DEFAULT_URL,
     key: Key = None,
+    collection: Collection = None,
     as_json: Json = False,
 ) -> None:
     """Write all verdicts with their images, to learn and to calibrate from.
@@ -70,7 +73,7 @@ def export(
     from service.client.verdict_export import export as write
 
     try:
-        with ServiceClient(url, key, on_wait=Waits()) as client, progress() as bar:
+        with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client, progress() as bar:
             task = bar.add_task("Exporting verdicts", total=None)
             done = write(client, folder, lambda pairs: bar.update(task, completed=pairs))
     except ClientError as error:

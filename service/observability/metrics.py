@@ -22,10 +22,11 @@ from prometheus_client import (
     generate_latest,
 )
 
-from index import Gallery, Kind, Normalisation
+from index import Collections, Gallery, Kind, Normalisation
 from models.decoding.tasks import FrameVehicles
 from models.detection.vehicle import VEHICLE_TYPES
 from service.inference.embedder import EmbedderState
+from service.observability.collections import CollectionsCollector
 from service.observability.gpu import GpuCollector
 from service.observability.latency import Latency
 from service.version import VERSION
@@ -213,6 +214,8 @@ class Metrics(ModelMetrics):
         self._data_size = self._reading("data_size_bytes", "All bytes where the data directory lies.")
         self._ready = self._gauge("ready", "1 when the last readiness check passed.")
         self._uploads: Callable[[], int] = lambda: 0
+        self._collections = CollectionsCollector()
+        self.registry.register(self._collections)
 
     def stage(self, name: str, seconds: float) -> None:
         """A request spent this long in a stage of `STAGES`."""
@@ -308,6 +311,19 @@ class Metrics(ModelMetrics):
         self._index_seconds.set_function(lambda: index().seconds or 0.0)
         self._data_free.set_function(lambda: disk_usage(folder).free)
         self._data_size.set_function(lambda: disk_usage(folder).total)
+
+    def watch_collections(self, collections: Collections) -> None:
+        """Read what all collections hold whenever the metrics are asked for; before, `watch_gallery`."""
+
+        def of_all(read: Callable[[Gallery], float]) -> list[float]:
+            return [read(gallery) for _, gallery in collections.items()]
+
+        self._gallery_size.set_function(lambda: sum(of_all(lambda gallery: gallery.count())))
+        self._snapshot_behind.set_function(
+            lambda: sum(of_all(lambda gallery: gallery.changes_since_snapshot()))
+        )
+        self._unerased.set_function(lambda: max(of_all(lambda gallery: gallery.unerased_seconds())))
+        self._collections.watch(collections)
 
     def _reading(self, name: str, meaning: str) -> Gauge:
         """A gauge that is read when the metrics are asked for; NaN until there is something to read."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter, to_thread
 
-from index import DuplicateImageError, Enrollment, Gallery, InvalidEnrollmentError, Record
+from index import DuplicateImageError, Enrollment, Gallery, InvalidEnrollmentError, QuotaReachedError, Record
 from service.inference.embedder import EmbeddedImage, ImageEmbedder
 from service.retrieval.enrollment import (
     AlreadyEnrolledError,
@@ -98,8 +98,9 @@ class BatchEnroller:
         enrollments = {place: enrollment_of(*items[place], image) for place, image in images.items()}
         try:
             records = self._gallery.enroll_many(list(enrollments.values()))
-        except (DuplicateImageError, InvalidEnrollmentError):
-            # Another request was first with an id, or the model gave what no gallery takes.
+        except (DuplicateImageError, InvalidEnrollmentError, QuotaReachedError):
+            # Another request was first with an id, the model gave what no gallery takes, or there is room for
+            # some alone.
             return {place: self._alone(items[place], of, images[place]) for place, of in enrollments.items()}
         return {
             place: self._enrolled(items[place][0], record, image)
@@ -114,5 +115,5 @@ class BatchEnroller:
             return self._enrolled(item[0], self._gallery.enroll(enrollment), image)
         except DuplicateImageError as error:
             return self._known([item], [0]).get(0, error)
-        except InvalidEnrollmentError as error:
+        except (InvalidEnrollmentError, QuotaReachedError) as error:
             return error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
@@ -84,6 +86,13 @@ class TwoStageSearch:
         self._nearest = BatchedSearch(gallery)
         self._reranker = None if reranker is None else BatchedReranker(reranker, on_rerank)
         self._limiter = limiter
+
+    def over(self, gallery: Gallery) -> Self:
+        """The same search of another gallery; the second stage is shared."""
+        other = copy.copy(self)
+        other._gallery = gallery
+        other._nearest = BatchedSearch(gallery)
+        return other
 
     async def query(
         self,

@@ -5,6 +5,7 @@
 
 from service.settings.fields import PATH_PREFIX, PREFIX, Settings
 from service.settings.loading import (
+    CLIENT_COLLECTION,
     CLIENT_KEY,
     CLIENT_URL,
     SettingsError,
@@ -15,6 +16,7 @@ from service.settings.loading import (
 from service.settings.words import accepted, variable
 
 __all__ = [
+    "CLIENT_COLLECTION",
     "CLIENT_KEY",
     "CLIENT_URL",
     "PATH_PREFIX",

@@ -15,6 +15,8 @@ CLIENT_URL = "LKA_REID_URL"
 """Not a setting of the service: where its command-line clients look for it."""
 CLIENT_KEY = "LKA_REID_KEY"
 """Not a setting of the service: the API key that its command-line clients show."""
+CLIENT_COLLECTION = "LKA_REID_COLLECTION"
+"""Not a setting of the service: the collection that its command-line clients mean."""
 
 
 class SettingsError(ValueError):
@@ -46,7 +48,7 @@ def _complaint(item: Any, given: Mapping[str, Any]) -> str:
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Variables with our prefix that no setting reads: most likely misspelt."""
-    known = {variable(name) for name in Settings.model_fields} | {CLIENT_URL, CLIENT_KEY}
+    known = {variable(name) for name in Settings.model_fields} | {CLIENT_URL, CLIENT_KEY, CLIENT_COLLECTION}
     return sorted(name for name in environment if name.startswith(PREFIX) and name.upper() not in known)
 
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from index import DEFAULT
 from service.access import rules
 from service.access.audit import AuditEntry, AuditError, AuditLog
 from service.access.hosts import AllowedHosts
@@ -20,16 +21,24 @@ from service.access.keyfile import KeyFileError
 from service.access.keyring import Keyring
 from service.access.loopback import is_address, is_loopback
 from service.access.ratelimit import RateLimiter, address_group
-from service.access.rules import Open, Rule
+from service.access.rules import Open, Reach, Rule
 from service.access.sites import is_foreign
 from service.api import problems
 from service.api.context import context_of, path_of
-from service.api.error_kinds import FOREIGN_SITE, KEY_REQUIRED, RATE_LIMITED, SCOPE_MISSING
+from service.api.error_kinds import (
+    COLLECTION_OUT_OF_REACH,
+    FOREIGN_SITE,
+    KEY_REQUIRED,
+    RATE_LIMITED,
+    SCOPE_MISSING,
+)
 from service.api.errors import ServiceError
 from service.settings import Settings
 
 REALM = 'Bearer realm="lka-reid"'
 DEFAULT_PER_S = 100.0
+COLLECTION = "collection"
+MAX_COLLECTION = 63
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +98,9 @@ class Guard:
             request_id = context_of(connection).request_id
             image_id = rule.image_id(path)
             entry = AuditEntry(rule.action, _address(connection), request_id, key, image_id)
-            await self._record(entry, rule, scope, receive, send)
+            named = rule.named(path) or connection.query_params.get(COLLECTION)
+            entry.collection = named and named[:MAX_COLLECTION]
+            await self._record(entry, rule, connection, receive, send)
 
     def _admit(self, connection: HTTPConnection, rule: Rule | None) -> ApiKey | None:
         """Whoever asks, where they may ask at all; None where no key is needed."""
@@ -145,8 +156,9 @@ class Guard:
             )
 
     async def _record(
-        self, entry: AuditEntry, rule: Rule, scope: Scope, receive: Receive, send: Send
+        self, entry: AuditEntry, rule: Rule, connection: HTTPConnection, receive: Receive, send: Send
     ) -> None:
+        scope = connection.scope
         scope["state"]["audit"] = entry
         answered = failed = False
 
@@ -165,6 +177,7 @@ class Guard:
         try:
             try:
                 _permit(entry.key, rule)
+                _require_reach(entry.key, rule, connection)
                 self._audit.check()
             except Exception as error:
                 await _refuse(error, scope, receive, recorded_send)
@@ -211,6 +224,21 @@ def _permit(key: ApiKey | None, rule: Rule) -> None:
         f"this needs a key with scope {rule.needs}; this one has {', '.join(key.scopes)}",
         headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{rule.needs}"'},
     )
+
+
+def _require_reach(key: ApiKey | None, rule: Rule, connection: HTTPConnection) -> None:
+    """Raise COLLECTION_OUT_OF_REACH where the key is limited to other collections than this is about."""
+    if key is None or key.collections is None or rule.reach in (Reach.NONE, Reach.OWN):
+        return
+    if rule.reach is Reach.ALL:
+        detail = "this needs a key that is not limited to some collections"
+    else:
+        # Each, should there be several: what refuses that comes later.
+        named = connection.query_params.getlist(COLLECTION) or [DEFAULT]
+        if all(map(key.reaches, named)):
+            return
+        detail = f"this key does not reach the collection; it reaches {', '.join(key.collections)}"
+    raise ServiceError(COLLECTION_OUT_OF_REACH, detail)
 
 
 def _not_served(path: str) -> Rule:

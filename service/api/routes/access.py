@@ -20,11 +20,20 @@ class KeyInUse(BaseModel):
     name: str
     scopes: list[KeyScope]
     expires: datetime | None = Field(description="from when on it is refused, UTC; null for never")
+    collections: list[str] | None = Field(
+        default=None, description="the collections that it reaches; null for all"
+    )
 
     @classmethod
     def of(cls, key: ApiKey) -> Self:
         """The key as it goes over the wire."""
-        return cls(id=key.id, name=key.name, scopes=list(key.scopes), expires=key.expires)
+        return cls(
+            id=key.id,
+            name=key.name,
+            scopes=list(key.scopes),
+            expires=key.expires,
+            collections=None if key.collections is None else list(key.collections),
+        )
 
 
 class AccessAnswer(BaseModel):
@@ -34,7 +43,13 @@ class AccessAnswer(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "key": {"id": "3f9a1c2e", "name": "Ada", "scopes": ["query"], "expires": None},
+                    "key": {
+                        "id": "3f9a1c2e",
+                        "name": "Ada",
+                        "scopes": ["query"],
+                        "expires": None,
+                        "collections": ["north"],
+                    },
                     "scopes": ["query"],
                 }
             ]

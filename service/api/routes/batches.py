@@ -20,7 +20,7 @@ from service.api.batch_forms import (
 )
 from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
-from service.api.error_kinds import DISK_FULL, OF_AN_UPLOAD
+from service.api.error_kinds import DISK_FULL, OF_AN_UPLOAD, QUOTA_REACHED
 from service.api.forms import only_fields_of
 from service.api.problems import responses
 from service.api.routes.gallery import described
@@ -39,7 +39,7 @@ router = APIRouter()
     tags=["gallery"],
     summary="Enroll many images",
     response_description="What became of each image; also where none could be enrolled",
-    responses=responses(*OF_AN_UPLOAD, DISK_FULL),
+    responses=responses(*OF_AN_UPLOAD, DISK_FULL, QUOTA_REACHED),
     dependencies=[Depends(only_fields_of(EnrollBatchForm))],
 )
 async def enroll_batch(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
 
-from service.api.dependencies import Context, MetricsInUse, OpenResources, SettingsInUse
+from service.api.dependencies import Context, MetricsInUse, SettingsInUse, SharedResources
 from service.api.disconnect import while_connected
 from service.api.error_kinds import OF_A_FRAME
 from service.api.forms import only_fields_of, read_image
@@ -28,7 +28,7 @@ router = APIRouter(tags=["query"])
 async def detect(
     request: Request,
     form: Annotated[DetectForm, Form(media_type="multipart/form-data")],
-    resources: OpenResources,
+    resources: SharedResources,
     settings: SettingsInUse,
     metrics: MetricsInUse,
     context: Context,

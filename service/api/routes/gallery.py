@@ -20,6 +20,7 @@ from service.api.error_kinds import (
     NOT_READY,
     OF_A_CHOICE,
     OF_AN_UPLOAD,
+    QUOTA_REACHED,
     UNKNOWN_FRAME,
     UNKNOWN_IMAGE,
 )
@@ -58,7 +59,7 @@ of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY, GALLERY_DAMAG
     status_code=201,
     summary="Enroll an image",
     response_description="Enrolled, durably; `Location` is the record's path, where there is one",
-    responses=responses(*OF_AN_UPLOAD, *OF_A_CHOICE, DUPLICATE, DISK_FULL),
+    responses=responses(*OF_AN_UPLOAD, *OF_A_CHOICE, DUPLICATE, DISK_FULL, QUOTA_REACHED),
     dependencies=[Depends(only_fields_of(EnrollForm))],
 )
 async def enroll(
@@ -123,7 +124,8 @@ async def enroll(
             metrics.stage(stage, seconds)
     metrics.stage("total", time.monotonic() - context.arrived)
     if form.detect != "all" or shown.frame is None:
-        response.headers["Location"] = f"{request.scope.get('root_path', '')}/gallery/{quote(image_id)}"
+        of = f"?{request.url.query}" if "collection" in request.query_params else ""
+        response.headers["Location"] = f"{request.scope.get('root_path', '')}/gallery/{quote(image_id)}{of}"
         answer = await _answer(resources, enrolled[0], shown.files[0])
         return answer.about(shown.subjects[0]) if shown.subjects else answer
     return EnrolledFrame(

@@ -1,0 +1,54 @@
+"""`lka-reid collections`, `--collection` of other commands, and keys that are limited."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.service.command_line import Command, command_runner
+from tests.service.fakes import Running, image_file
+
+
+@pytest.fixture
+def lka_reid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+def test_collections_are_made_used_and_dropped(service: Running, lka_reid: Command, tmp_path: Path) -> None:
+    url = ("--url", service.url)
+    image = tmp_path / "car.png"
+    image.write_bytes(image_file())
+    made = lka_reid("collections", "create", "north", "--max-images", 5, *url)
+    assert made.out.strip() == "Made the collection north (at most 5 images)."
+    assert lka_reid("enroll", image, "--collection", "north", *url).code == 0
+    answer = json.loads(lka_reid("query", image, "--collection", "north", "--json", *url).out)
+    assert [match["image_id"] for match in answer["matches"]] == ["car.png"]
+    assert json.loads(lka_reid("query", image, "--json", *url).out)["matches"] == []
+    assert "car.png" in lka_reid("list", "--collection", "north", *url).out
+    listed = json.loads(lka_reid("collections", "list", "--json", *url).out)
+    assert [(one["name"], one["images"]) for one in listed] == [("default", 0), ("north", 1)]
+    assert "(no limit)" in lka_reid("collections", "set-quota", "north", *url).out
+    assert lka_reid("collections", "drop", "north", "--yes", *url).code == 0
+    gone = lka_reid("list", "--collection", "north", *url)
+    assert gone.code == 2
+    assert "there is no collection 'north'" in gone.err
+
+
+def test_a_refusal_is_told(service: Running, lka_reid: Command) -> None:
+    refused = lka_reid("collections", "create", "North", "--url", service.url)
+    assert refused.code == 2
+    assert "name is 'North', which is no name" in refused.err
+
+
+def test_a_key_is_limited_to_collections_and_says_so(lka_reid: Command, tmp_path: Path) -> None:
+    made = ("keys", "create", "--scope", "query", "--name", "x", "--data-dir", tmp_path)
+    assert lka_reid(*made, "--collection", "north", "--collection", "south").code == 0
+    assert lka_reid(*made).code == 0
+    shown = lka_reid("keys", "list", "--data-dir", tmp_path).out
+    assert "north, south" in shown
+    assert "all" in shown
+    refused = lka_reid(*made, "--collection", "North")
+    assert refused.code == 2
+    assert "--collection 'North' is not accepted: a name has 1 .. 63" in refused.err
