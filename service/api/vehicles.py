@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from models.decoding.tasks import FrameVehicles
@@ -89,6 +89,18 @@ class FoundVehicle(BaseModel):
 
 class FoundVehicles(BaseModel):
     """What a frame shows."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "width": 768,
+                    "height": 432,
+                    "vehicles": [{"box": [309, 5, 148, 227], "type": "car", "score": 0.7674}],
+                }
+            ]
+        }
+    )
 
     width: int = Field(description="of the image as it is looked at, px")
     height: int = Field(description="px")
