@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from models.manifest import EMBEDDER, FORMAT, FileEntry, Manifest, Threshold, hash_file
+from models.shift import Shift
 from models.superseded import SupersededError, check_superseded
 
 MANIFEST = "manifest.json"
@@ -199,6 +200,23 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest beside its files, whole or not at all: the last step of making a bundle."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
     write_file(folder / MANIFEST, f"{text}\n".encode())
+
+
+def write_shift(folder: Path, shift: Shift, fingerprint: str) -> None:
+    """Put results before other cameras into a bundle's manifest, in place of any others.
+
+    Args:
+        folder: of the bundle.
+        shift: the results.
+        fingerprint: of the bundle that was measured.
+
+    Raises:
+        BundleError: no bundle that can be used, or another one was measured.
+    """
+    manifest = _read_manifest(folder / MANIFEST)
+    if manifest.fingerprint() != fingerprint:
+        raise BundleError(f"{folder}: the results are of another bundle")
+    write_manifest(folder, manifest.model_copy(update={"shift": shift}))
 
 
 def write_thresholds(folder: Path, threshold: Threshold | None, normalised: Threshold | None = None) -> None:

@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from models.inputspec import InputSpec
+from models.part import Part
+from models.shift import Shift
 
 FORMAT: Final = 2
 EMBEDDER = "embedder.onnx"
@@ -20,12 +22,6 @@ BOTH_STAGES = "both stages"
 SHA256 = "^[0-9a-f]{64}$"
 
 Protocol = Literal["standard", "cross-camera", "drawn gallery", "class retrieval"]
-
-
-class Part(BaseModel):
-    """A part of a manifest: frozen, and a key that is not known is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FileEntry(Part):
@@ -213,6 +209,7 @@ class Manifest(Part):
         network: the embedder's configuration.
         training: where the model comes from, or None where that is not known.
         accuracy: measured results, or None where nothing was measured.
+        shift: results before other cameras, or None where they were not measured.
         files: name -> size and hash.
         threshold: from which similarity on a match is called one, or None before calibration. It names the
             fingerprint that it was measured with, and a bundle with another one is refused.
@@ -231,6 +228,7 @@ class Manifest(Part):
     network: dict[str, Any]
     training: Training | None = None
     accuracy: Accuracy | None = None
+    shift: Shift | None = None
     files: dict[str, FileEntry]
     threshold: Threshold | None = None
     normalised_threshold: Threshold | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,6 +76,10 @@ def evaluate_shift(
         Path | None,
         typer.Option(help="Where descriptors and strips are kept.", show_default="OUT/features"),
     ] = None,
+    write: Annotated[
+        bool,
+        typer.Option("--write/--no-write", help="Whether to put figures into the bundle's manifest."),
+    ] = False,
 ) -> None:
     """Measure a bundle before cameras that nothing was trained on, each remedy beside the plain first stage.
 
@@ -99,11 +103,15 @@ def evaluate_shift(
             seed,
         )
         chosen = load_config(config, changes or [])
+        if write and (folds is not None or limit is not None):
+            raise typer.BadParameter("--write is for a whole measurement, without --folds and --limit")
         if folds is None:
             rows, notes = _of_bundle(bundle, runtime, chosen, asked)
         else:
             rows, notes = _of_folds(folds, chosen, load_config(config), folder, asked)
         _publish(folder, rows, [*notes, *_common_notes(asked)], seed)
+        if write:
+            _write(bundle, rows, seed)
 
 
 @dataclass(frozen=True)
@@ -213,3 +221,28 @@ def _publish(folder: Path, rows: list[Row], notes: list[str], seed: int) -> None
     for note in notes:
         out.print(note, markup=False)
     out.print(f"tables   {text}   {figures}", soft_wrap=True, markup=False)
+
+
+def _write(bundle: Path, rows: list[Row], seed: int) -> None:
+    """Put the bundle's own rows into its manifest."""
+    from models.bundle import Bundle, write_shift
+    from models.shift import Share, Shift, ShiftRow
+    from training.studies.shift import BUNDLE
+
+    own = [row for row in rows if row.embedder == BUNDLE]
+    found = Shift(
+        measured_on=f"lka-reid evaluate-shift, seed {seed}; intervals over vehicles",
+        rows=tuple(
+            ShiftRow(
+                condition=row.condition,
+                variant=row.variant,
+                queries=row.queries,
+                vehicles=row.vehicles,
+                gallery=row.gallery,
+                **{name: Share(**asdict(share)) for name, share in row.figures.items()},
+            )
+            for row in own
+        ),
+    )
+    write_shift(bundle, found, Bundle.load(bundle).fingerprint)
+    out.print(f"bundle   {bundle}   figures written", soft_wrap=True, markup=False)

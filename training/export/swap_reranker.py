@@ -104,6 +104,7 @@ def exchange_reranker(
                 "reranker": reranker_entry(rounded),
                 "training": training,
                 "accuracy": _measured(bundle, rounded, tasks, images),
+                "shift": None,
                 "files": {**manifest.files, **written},
             }
         )

@@ -205,3 +205,28 @@ def test_folds_need_vehicles_before_two_cameras(tmp_path: Path) -> None:
     found = run("--folds", "2", "--out", tmp_path / "out")
     assert found.exit_code == 2
     assert "give them as --data" in found.output
+
+
+def test_figures_are_written_into_the_manifest_and_the_bundle_stays_the_same(
+    bundle: Path, config: Path, tree: Path, tmp_path: Path
+) -> None:
+    before = Bundle.load(bundle)
+    asked = ("--data", tree, "--bundle", bundle, "--config", config, "--runtime", "cpu", "--only", "seen")
+    found = run(*asked, "--out", tmp_path / "out", "--write")
+    assert found.exit_code == 0, found.output
+    after = Bundle.load(bundle)
+    assert after.fingerprint == before.fingerprint
+    assert after.manifest.shift is not None
+    wanted = [row for row in values(tmp_path / "out")["rows"] if row["embedder"] == "bundle"]
+    rows = after.manifest.shift.rows
+    assert [(row.condition, row.variant, row.R1.mean) for row in rows] == [
+        (row["condition"], row["variant"], row["figures"]["R1"]["mean"]) for row in wanted
+    ]
+    assert after.manifest.accuracy == before.manifest.accuracy
+
+
+def test_a_quick_look_is_not_written_into_a_manifest(bundle: Path, tree: Path, tmp_path: Path) -> None:
+    found = run("--data", tree, "--bundle", bundle, "--limit", "2", "--write", "--out", tmp_path / "out")
+    assert found.exit_code == 2
+    assert "--write is for a whole" in found.output
+    assert Bundle.load(bundle).manifest.shift is None
