@@ -13,7 +13,7 @@ from rich.markup import escape
 from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
 from models.terminal import err, out
-from service.commands.console import Waits, matches_table, normalisation_line, timings_line
+from service.commands.console import Waits, matches_table, normalisation_line, timings_line, verdict_line
 from service.commands.filter_options import (
     AllTag,
     AnyTag,
@@ -119,6 +119,8 @@ def _print(answer: Mapping[str, Any], image: Path) -> None:
         of = f", {found['type']} at {','.join(map(str, found['box']))}"
     if answer["matches"]:
         out.print(matches_table(answer, f"Most similar to {escape(shown(image) + of)}"))
+        if said := verdict_line(answer):
+            out.print(said)
     elif answer["gallery_size"]:
         out.print("No enrolled image meets the filter")
     else:
