@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError, field_validator
 
 from models.bundle import MANIFEST, BundleError, check_files
 from models.detection.vehicle import VehicleType
-from models.manifest import FileEntry, Part
+from models.manifest import FileEntry
+from models.part import Part
 
 DETECTOR = "detector.onnx"
 DEFAULT_DETECTOR = Path(__file__).parents[1] / "bundles" / "detector"
