@@ -76,6 +76,15 @@ def test_an_archive_is_imported_and_an_image_that_is_not_as_given_is_told(
     assert (clean.code, "enrolled                 3" in clean.out) == (0, True)
 
 
+def test_a_part_is_exported_by_conditions(command: Command, folder: Path, tmp_path: Path) -> None:
+    with open_gallery(folder) as gallery:
+        gallery.update("image-1", {"view": "rear"})
+    words = ("gallery", "export", tmp_path / "part.zip", "--data-dir", folder)
+    assert "1 images are in" in command(*words, "--only-view", "rear").out
+    refused = command(*words, "--captured-from", "yesterday")
+    assert (refused.code, "--captured-from" in refused.err) == (2, True)
+
+
 def test_an_archive_of_another_model_is_refused_with_the_way_on(
     command: Command, folder: Path, tmp_path: Path
 ) -> None:
