@@ -52,12 +52,13 @@ def erase_remains(folder: Path, *, at_once: bool = False) -> list[str]:
         _erase_from(saved, folder / DATABASE)
     removed = []
     for path in sorted(set(leftovers(folder))):
+        is_old = _age_days(path) > KEPT_DAYS
         holds_the_gone = _holds_the_gone(path, folder / DATABASE)
-        if path.is_dir() and _is_in_use(path):
+        if (path / DATABASE).exists() and _is_in_use(path):
             if holds_the_gone:
                 raise NotErasedError(f"{path} holds images that are deleted, and is being worked on")
             continue
-        if at_once or _age_days(path) > KEPT_DAYS or holds_the_gone:
+        if at_once or is_old or holds_the_gone:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
