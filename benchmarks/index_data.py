@@ -82,7 +82,7 @@ class Drawn:
         self._length = float(np.linalg.norm(of.descriptors - self._mean, axis=1).mean())
         within = np.square(self._differences).sum(axis=1).mean()
         # What differs between vehicles: less than between images, which differ within a vehicle too.
-        self._between = float(np.sqrt(max(self._length**2 - within / 2, 1e-6)))
+        self._between = float(np.sqrt(max(self._length**2 - within, 1e-6)))
         self._seed = seed
 
     def images(self, vehicles: NDArray[np.int64], shot: int) -> Floats:
@@ -96,7 +96,7 @@ class Drawn:
             random = np.random.default_rng((self._seed, vehicle, shot))
             pairs = random.integers(0, len(self._differences), MIXED)
             moved = random.standard_normal(MIXED) @ self._differences[pairs] / np.sqrt(MIXED)
-            rows.append(self._mean + centre + moved / np.sqrt(2))
+            rows.append(self._mean + centre + moved)
         return unit(np.asarray(rows, np.float32))
 
     def gallery(self, count: int, chunk: int) -> Iterator[tuple[NDArray[np.int64], Floats]]:

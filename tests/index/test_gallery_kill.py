@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from index import Filter, LocalGallery
-from index.descriptors import pack
+from index.descriptors import as_stored, pack
 from index.migration import SCHEMA_VERSION
 from index.verification import verify
 from tests.index.cameras import assert_statistics_are_recomputed_ones
@@ -118,7 +118,9 @@ def test_a_renewal_that_kill_9_ends_leaves_the_old_version_or_the_new_one(tmp_pa
             versions.add(in_force.version)
             assert _assert_whole(gallery) in expected[acknowledged : acknowledged + 2], f"point {name}"
             rows = in_force.apply(
-                np.stack([enrollment(record.image_id).descriptor for record in gallery.page().records]),
+                as_stored(
+                    np.stack([enrollment(record.image_id).descriptor for record in gallery.page().records])
+                ),
                 [record.camera_id for record in gallery.page().records],
             ).astype(np.float64)
             [found] = gallery.search(enrollment("a").descriptor[np.newaxis], k=100, cameras=["camera-7"])
