@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from models.bundle import Bundle
 from models.manifest import EMBEDDER
 from models.network import NetworkConfig
 from tests.terminal import widen
-from tests.training.conftest import pretend, write_tree
-from training.cli import app
+from tests.training.conftest import pretend
+from tests.training.tuning.conftest import lka_reid
 from training.config.embedder import ExperimentConfig
 from training.datasets.dataset import Dataset
 from training.datasets.layouts import open_dataset
@@ -26,48 +25,8 @@ from training.tuning.plan import make_plan
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 FILES = (CONFIGS / "own.yaml", CONFIGS / "reranker-new-cameras.yaml")
-TINY = """
-name: tiny
-data: {validation_vehicles: 4}
-network: {width: 4, depth: [1, 1, 1, 1], image_size: [32, 32], strips: 2, strip_width: 16}
-batch: {vehicles: 4, images: 2, epoch: vehicles}
-schedule: {epochs: 2, warm_up: 1, freeze: 0}
-losses: {strips: 1.0}
-run: {device: cpu, precision: fp32, workers: 0}
-bundle: {export: false}
-evaluation: {every: 0, hardest: 0}
-"""
-SECOND = """
-name: tiny bundle
-head: {steps: 4, vehicles: 4, views: 1, parts: [2, 2], width: 16}
-lists: {mining: augmented, candidates: 3, views: 1}
-training: {steps: 4, check_every: 2, batch: 4, learning_rate: 1e-3}
-shape: {heads: 4, distance: attention, weighted: true, fusion: 1.0}
-checkpoint: {by: last}
-run: {device: cpu}
-"""
 QUICK = ("schedule.epochs=3", "schedule.warm_up=2")
 QUICK_SECOND = ("training.steps=4", "training.check_every=2", "training.batch=4")
-
-
-def lka_reid(*words: str | Path, status: int = 0) -> str:
-    found = CliRunner().invoke(app, [str(word) for word in words])
-    assert found.exit_code == status, found.output
-    return found.output
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny bundle of both stages, by the ordinary commands."""
-    folder = tmp_path_factory.mktemp("start")
-    tree = write_tree(folder)
-    for name, text in (("first", TINY), ("second", SECOND)):
-        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
-    of = ("--data", tree, "--out")
-    lka_reid("train", "embedder", "--config", folder / "first.yaml", *of, folder / "embedder")
-    more = ("--embedder", folder / "embedder", "--config", folder / "second.yaml")
-    lka_reid("train", "reranker", *more, *of, folder / "reranker")
-    return folder / "reranker" / "bundle"
 
 
 def quickly() -> list[str]:

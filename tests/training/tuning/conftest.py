@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.training.conftest import write_tree
+from training.cli import app
+
+TINY = """
+name: tiny
+data: {validation_vehicles: 4}
+network: {width: 4, depth: [1, 1, 1, 1], image_size: [32, 32], strips: 2, strip_width: 16}
+batch: {vehicles: 4, images: 2, epoch: vehicles}
+schedule: {epochs: 2, warm_up: 1, freeze: 0}
+losses: {strips: 1.0}
+run: {device: cpu, precision: fp32, workers: 0}
+bundle: {export: false}
+evaluation: {every: 0, hardest: 0}
+"""
+SECOND = """
+name: tiny bundle
+head: {steps: 4, vehicles: 4, views: 1, parts: [2, 2], width: 16}
+lists: {mining: augmented, candidates: 3, views: 1}
+training: {steps: 4, check_every: 2, batch: 4, learning_rate: 1e-3}
+shape: {heads: 4, distance: attention, weighted: true, fusion: 1.0}
+checkpoint: {by: last}
+run: {device: cpu}
+"""
+
+
+def lka_reid(*words: str | Path, status: int = 0) -> str:
+    found = CliRunner().invoke(app, [str(word) for word in words])
+    assert found.exit_code == status, found.output
+    return found.output
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle of both stages, by the ordinary commands."""
+    folder = tmp_path_factory.mktemp("start")
+    tree = write_tree(folder)
+    for name, text in (("first", TINY), ("second", SECOND)):
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    of = ("--data", tree, "--out")
+    lka_reid("train", "embedder", "--config", folder / "first.yaml", *of, folder / "embedder")
+    more = ("--embedder", folder / "embedder", "--config", folder / "second.yaml")
+    lka_reid("train", "reranker", *more, *of, folder / "reranker")
+    return folder / "reranker" / "bundle"
