@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -165,6 +166,14 @@ def forget_copies(connection: sqlite3.Connection, record_id: int) -> None:
         return
     for [data] in connection.execute("SELECT data FROM image WHERE record_id = ?", (record_id,)).fetchall():
         connection.execute("DELETE FROM probe WHERE digest = ?", (hashlib.sha256(data).digest(),))
+
+
+def damaged_probes(connection: sqlite3.Connection) -> Iterator[str]:
+    """The probes whose files are not as they were kept; none where the tables are not there yet."""
+    if has_tables(connection):
+        for digest, data in connection.execute("SELECT digest, data FROM probe"):
+            if hashlib.sha256(data).digest() != digest:
+                yield digest.hex()
 
 
 def stored_digest(probe: str) -> bytes:

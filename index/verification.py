@@ -19,6 +19,7 @@ from index.record import GalleryHeader
 from index.rows import SELECT, read_record
 from index.schema import read_header
 from index.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
+from index.verdicts import damaged_probes
 
 PARTS = ("descriptor", "strips", "image")
 REBUILD = "`lka-reid gallery rebuild` mends that"
@@ -68,6 +69,7 @@ def verify(folder: Path, on_image: Callable[[int, int], None] = lambda _done, _t
                 images, damaged = _of_the_images(connection, on_image)
                 if not damaged:
                     damaged += _of_the_cameras(connection, read_header(connection, folder))
+                damaged += _of_the_probes(connection)
         return Verified(images, [*findings, *damaged, *_of_the_snapshot(folder)])
     finally:
         lock.release()
@@ -156,6 +158,14 @@ def _of_the_cameras(connection: sqlite3.Connection, header: GalleryHeader) -> It
             yield Finding(f"{text}; {REBUILD}")
     except (GalleryError, sqlite3.Error, UnicodeDecodeError) as error:
         yield Finding(f"{DATABASE}: what is known of cameras cannot be read: {error}")
+
+
+def _of_the_probes(connection: sqlite3.Connection) -> Iterator[Finding]:
+    try:
+        for probe in damaged_probes(connection):
+            yield Finding(f"probe {probe}: its file is not as it was kept; take the verdicts on it back")
+    except sqlite3.Error as error:
+        yield Finding(f"{DATABASE}: the probes with verdicts cannot be read: {error}")
 
 
 def _of_the_snapshot(folder: Path) -> Iterator[Finding]:

@@ -174,3 +174,5 @@ def test_a_probes_file_that_is_not_as_it_was_kept_is_not_given(gallery: LocalGal
     with pytest.raises(GalleryDamagedError, match="probe"):
         gallery.verdicts.probe(NAME)
     assert kept(gallery) == {"a": "same"}
+    gallery.close()
+    assert [finding.text.partition(":")[0] for finding in verify(folder).findings] == [f"probe {NAME}"]
