@@ -36,7 +36,8 @@ RETRY_S: Final = 60.0
 ANEW_S: Final = 3600.0
 """s between two times that the database is written anew, for which changes wait."""
 ANEW_BYTES: Final = 1 << 30
-"""A larger database is not written anew while it is in use; `lka-reid gallery purge` does it."""
+"""A larger database is not looked through, nor written anew, while it is in use; `lka-reid gallery purge` is
+for that."""
 READERS_S: Final = 10.0
 """s that a pass waits for searches that still read the write-ahead log."""
 
@@ -63,6 +64,7 @@ class Erasure:
         self._waking = threading.Condition()
         self._passing = threading.Lock()
         self._since: float | None = None  # of the first deletion that no pass has seen to
+        self._last = -1.0  # deletion
         self._due = 0.0
         self._written_anew = -ANEW_S
         self._file: int | None = None
@@ -81,8 +83,9 @@ class Erasure:
     def deleted(self) -> None:
         """Something was deleted: have a pass made after `DELAY_S`; returns at once."""
         with self._waking:
+            self._last = time.monotonic()
             if self._since is None:
-                self._since = time.monotonic()
+                self._since = self._last
                 self._due = self._since + DELAY_S
             if self._thread is None and not self._closing:
                 self._thread = threading.Thread(target=self._run, name="gallery-erasure", daemon=True)
@@ -119,8 +122,8 @@ class Erasure:
             self._clear_pages(in_use=in_use)
             self._empty_log()
             with self._waking:
-                if self._since is not None and self._since <= begun:
-                    self._since = None
+                # What was deleted meanwhile is for the next pass.
+                self._since = begun if self._last > begun else None
 
     def close(self) -> None:
         """End the thread; what is under way is finished. Idempotent."""
@@ -150,16 +153,18 @@ class Erasure:
 
     def _clear_pages(self, *, in_use: bool) -> None:
         """Write the database anew, or its indexes, where a copy of a row may be left on its pages."""
+        size = (self._folder / DATABASE).stat().st_size
+        if in_use and size > ANEW_BYTES:
+            log.info(
+                "%s has %d bytes and is not looked through for parts of deleted rows while it is in use; "
+                "with the service stopped, `lka-reid gallery purge` does it",
+                self._folder / DATABASE,
+                size,
+            )
+            return
         tables, indexes = self._remnants()
         if not tables and not indexes:
             return
-        size = (self._folder / DATABASE).stat().st_size
-        if tables and in_use and size > ANEW_BYTES:
-            raise NotErasedError(
-                f"{self._folder / DATABASE} may hold parts of rows that are deleted, and has {size:,} "
-                "bytes: too many to be written anew while the gallery is in use; stop the service and run "
-                "`lka-reid gallery purge`"
-            )
         if in_use and time.monotonic() - self._written_anew < ANEW_S:
             raise NotErasedError(
                 f"{self._folder / DATABASE} may hold parts of rows that are deleted; it was written anew a "

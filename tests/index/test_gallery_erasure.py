@@ -18,6 +18,7 @@ from index import Decision, Enrollment, LocalGallery, NotErasedError
 from index.connections import DATABASE
 from index.descriptors import as_stored, pack
 from index.migration import KEPT_DAYS
+from index.remains import erase_remains
 from index.slack import has_remnants, has_written_free_pages
 from index.upkeep import Purged, purge
 from index.verdicts import digest_of
@@ -183,6 +184,40 @@ def test_the_estimate_of_a_camera_whose_last_image_is_deleted_is_erased_too(
     assert set(gallery.cameras.normalisation().cameras) == {"camera-of-b", "camera-of-c", "camera-of-d"}
     gallery.close()
     assert not any(b"camera-of-a" in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_what_is_deleted_during_a_pass_is_for_the_next_one(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery()
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
+    gallery.delete("a")
+
+    def meanwhile(folder: Path) -> list[str]:
+        gallery.delete("b")
+        return erase_remains(folder)
+
+    monkeypatch.setattr("index.erasure.erase_remains", meanwhile)
+    gallery.erase()
+    assert gallery.unerased_seconds() > 0
+    monkeypatch.undo()
+    gallery.erase()
+    assert gallery.unerased_seconds() == 0
+
+
+def test_a_large_database_is_written_anew_when_it_is_not_in_use(
+    open_gallery: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.erasure.ANEW_BYTES", 1)
+    gallery = open_gallery()
+    gallery.enroll_many([enrollment(f"{number}") for number in range(30)])
+    gallery._store._writer.execute("PRAGMA secure_delete = OFF")
+    gallery.delete("7")
+    given = enrollment("7").image
+    gallery.erase()
+    assert given in _copied(folder, folder.parent / "in use").joinpath(DATABASE).read_bytes()
+    gallery.erase(in_use=False)
+    assert given not in _copied(folder, folder.parent / "purged").joinpath(DATABASE).read_bytes()
 
 
 def test_a_purge_sees_to_every_collection(open_gallery: Open, folder: Path) -> None:
