@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests.service.fakes import Running, running
 
 CHROMIUM = shutil.which("chromium")
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 EXPECTED = ("the server responded with a status of", "net::ERR_CONNECTION_REFUSED")
 """What Chromium says of an answer that is no success, and of no answer; tests look for these themselves."""
 
