@@ -81,6 +81,7 @@ class ServiceClient:
         collection: str | None = None,
     ) -> None:
         self._timeout_s = timeout_s
+        self.collection = collection
         self._collection = {} if collection is None else {"collection": collection}
         self._on_wait = on_wait
         self._abandoned = threading.Event()

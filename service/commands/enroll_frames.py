@@ -174,9 +174,10 @@ def _enroll_video(path: Path, name: str, how: HowToLook, fields: Fields, into: S
     detector, margin, sure = load_detector(how.detector, least_score=UNSURE)
     start = video.begun if how.start_in_file else how.start
     step = step_for(video.rate, how.looks_per_s)
-    url = "" if into.client is None else into.client.url
+    where = None if into.client is None else [into.client.url, into.client.collection]
     decides = {"detector": str(how.detector), "crops": how.crops, "step": step, "motion": how.motion}
-    kept = PositionFile.of(path, {**decides, "name": name, "url": url, "start": str(start)})
+    said = {"name": name, "where": where, "start": str(start), "fields": dict(fields)}
+    kept = PositionFile.of(path, decides | said)
     begin = Position() if how.anew or into.client is None else kept.read()
     if begin.done:
         err.print(

@@ -61,6 +61,8 @@ def test_each_vehicle_of_a_video_is_enrolled_once_with_time_and_track(
 
     # Done again there is nothing to do; from the beginning everything is there as it was.
     assert "looked at before, 2 vehicles" in run("enroll", video, *options, "--url", service.url).err
+    other = counts(run, video, "--detect", "--camera-id", "gate-4", "--url", service.url)
+    assert other == {"other_fields_enrolled": 2}
     assert counts(run, video, *options, "--anew", "--url", service.url) == {"already_enrolled": 2}
 
 
