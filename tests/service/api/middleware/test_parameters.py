@@ -45,10 +45,10 @@ def test_it_says_what_the_url_takes_and_where_a_field_belongs(shared_service: Ru
     problem = check(shared_service.client.get("/gallery?camera_id=cam2"), 422, "invalid-fields", "camera_id")
     message = problem["errors"][0]["message"]
     assert message.startswith("is not a parameter of this URL; it takes only_camera_id, ")
-    assert message.endswith(", limit, after")
+    assert message.endswith(", limit, after, collection")
     asked = shared_service.client.post("/query?top_k=1", files={"image": ("x", image_file())})
     message = check(asked, 422, "invalid-fields", "top_k")["errors"][0]["message"]
-    assert message == "is not a parameter of this URL; it takes none; send it as a field of the form"
+    assert message == "is not a parameter of this URL; it takes collection; send it as a field of the form"
 
 
 def test_one_that_comes_twice_is_refused(shared_service: Running) -> None:
