@@ -16,7 +16,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from models.network import LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import NetworkConfig
 from training.config.files import load_config
 from training.distributed import choose_device
 from training.embedder.branch_losses import embedder_loss

@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.bundle import Bundle, BundleError
-from models.network import LKAReID, NetworkConfig
+from models.network import LKAReID
 from models.runtimes.forward import Floats, Loaded, RuntimeNotAvailableError, RuntimeOptions
+from models.shape import NetworkConfig
 
 WEIGHTS = "embedder.safetensors"
 

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from models.bundle import Bundle
-from models.network import LKAReID, NetworkConfig
+from models.network import LKAReID
 from models.reranker import RerankerConfig, StripReranker, mixing
+from models.shape import NetworkConfig
 from tests.training.conftest import SMALL
 from training.export.bundle import Precision, export_bundle, for_inference
 

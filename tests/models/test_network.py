@@ -7,16 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.network import (
-    BASELINE,
-    LKA_HCA,
-    PLAIN,
-    Branch,
-    LKAReID,
-    NetworkConfig,
-    branches,
-    count_parameters,
-)
+from models.network import LKAReID, count_parameters
+from models.shape import BASELINE, LKA_HCA, PLAIN, Branch, NetworkConfig, branches
 from models.trunk import IBN
 
 SMALL = NetworkConfig(width=4, depth=(1, 1, 1, 2), image_size=(64, 96), strips=2, strip_width=8)

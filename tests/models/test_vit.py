@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from models.mixers.lkca import LargeKernel, by_convolution
-from models.network import Branch, LKAReID, NetworkConfig, count_parameters
+from models.network import LKAReID, count_parameters
+from models.shape import Branch, NetworkConfig
 from models.vit import ATTENTIONS, TokenLKCA, VitAttention, VitClassifier, VitConfig, VitTrunk
 from models.vit_sizes import SIZES, sized
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.network import NetworkConfig
+from models.shape import NetworkConfig
 from training.datasets.image import VehicleImage
 
 SMALL = NetworkConfig(

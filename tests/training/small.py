@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from models.network import LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import NetworkConfig
 from training.checkpoints.resume import Checkpoints
 from training.config.embedder import ExperimentConfig, TrainingConfig
 from training.datasets.image import VehicleImage

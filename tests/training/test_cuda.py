@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.network import NetworkConfig
 from models.runtimes.torch_cuda import Graph
+from models.shape import NetworkConfig
 from tests.training.small import Diary, small_network, trainer, training
 from training.checkpoints.resume import Checkpoints
 from training.datasets.readers.manifest import read_manifest

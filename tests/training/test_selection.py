@@ -10,8 +10,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from models.network import Branch, NetworkConfig
 from models.selection import ChannelSelection
+from models.shape import Branch, NetworkConfig
 from tests.training.reranker.test_trainer import SHAPE, TRAINING, features
 from tests.training.small import Diary, small_network, trainer, training
 from training.datasets.readers.manifest import read_manifest

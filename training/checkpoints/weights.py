@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.network import LKAReID, NetworkConfig
+from models.network import LKAReID
 from models.reranker import RerankerConfig, StripReranker
+from models.shape import NetworkConfig
 from training.datasets.viewpoints import Viewpoints
 
 

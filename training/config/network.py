@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from models.losses import LOSSES
 from models.mixers import MIXERS
-from models.network import LKA_HCA, Branch, NetworkConfig, Pooling
+from models.shape import LKA_HCA, Branch, NetworkConfig, Pooling
 from models.vit import VitAttention, VitConfig
 from training.config.section import Count, Probability, Section
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from models.head import TrainingOutput
 from models.losses import BranchBatch, BranchLoss, Statistics, losses_of
-from models.network import Branch
+from models.shape import Branch
 from training.config.losses import LossConfig
 from training.distributed import Process
 from training.embedder.losses import contrastive

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.inputspec import InputSpec
-from models.network import PLAIN, LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import PLAIN, NetworkConfig
 from training.checkpoints.pretrained import load_imagenet
 
 IMAGENET_SIDE = 224

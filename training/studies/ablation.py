@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from models.network import NetworkConfig
+from models.shape import NetworkConfig
 from training.checkpoints.resume import Checkpoints, kept
 from training.config.embedder import ExperimentConfig
 from training.config.network import BranchConfig

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.network import LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import NetworkConfig
 
 
 def multiply_accumulates(config: NetworkConfig) -> int:

@@ -9,7 +9,8 @@ import torch
 from rich import box
 from rich.table import Table
 
-from models.network import BASELINE, LKA_HCA, Branch, LKAReID, NetworkConfig, branches, count_parameters
+from models.network import LKAReID, count_parameters
+from models.shape import BASELINE, LKA_HCA, Branch, NetworkConfig, branches
 from training.studies.complexity import multiply_accumulates
 
 # Of VeRi-776, as in the paper's table: the two classifiers count too.

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from models.losses import LOSSES, BranchBatch, BranchLoss, LossSettings, losses_of
-from models.network import Branch, LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import Branch, NetworkConfig
 
 SMALL = {"width": 4, "depth": (1, 1, 1, 1), "image_size": (32, 32)}
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from models.mixers import MIXERS, Mixer
-from models.network import Branch, LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import Branch, NetworkConfig
 
 
 @pytest.mark.parametrize("name", MIXERS)

@@ -10,8 +10,9 @@ import torch
 
 from models.bundle import Bundle
 from models.manifest import EMBEDDER
-from models.network import LKAReID, NetworkConfig, branches
+from models.network import LKAReID
 from models.runtimes.ort import open_session
+from models.shape import NetworkConfig, branches
 from tests.training.conftest import SMALL
 from tests.training.small import experiment
 from training.checkpoints.bundle_weights import load_bundle_weights

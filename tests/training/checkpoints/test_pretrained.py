@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.manifest import hash_file
-from models.network import PLAIN, LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import PLAIN, NetworkConfig
 from models.trunk import IBN
 from training.checkpoints.pretrained import Layout, load_imagenet
 from training.checkpoints.weights import WeightsError

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models.network import NetworkConfig, count_parameters
+from models.network import count_parameters
+from models.shape import NetworkConfig
 from training.config.embedder import ExperimentConfig
 from training.config.files import ConfigError, describe, load_config, write_config
 from training.config.network import ShapeConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.network import NetworkConfig
+from models.shape import NetworkConfig
 from tests.training.small import small_network
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.viewpoints import Viewpoints

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from models.head import TrainingOutput
 from models.losses import LOSSES, BranchBatch, BranchLoss, LossSettings
-from models.network import Branch, LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import Branch, NetworkConfig
 from training.config.losses import LossConfig
 from training.embedder.branch_losses import embedder_loss
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.network import NetworkConfig, branches
+from models.shape import NetworkConfig, branches
 from tests.training.small import small_network
 from training.config.embedder import OptimiserConfig, ScheduleConfig
 from training.embedder.optimiser import factor, make_optimiser, make_schedule

@@ -12,7 +12,8 @@ from torch import nn
 
 from models.decoding import decode
 from models.inputspec import InputSpec
-from models.network import LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import NetworkConfig
 from tests.training.small import Diary, assert_same_weights
 from training.config.embedder import ExperimentConfig, TrainingConfig
 from training.config.files import load_config

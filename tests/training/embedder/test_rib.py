@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from models.bundle import Bundle
-from models.network import Branch, LKAReID, NetworkConfig
+from models.network import LKAReID
+from models.shape import Branch, NetworkConfig
 from tests.training.small import Diary, assert_same_weights, small_network, trainer, training
 from training.cli import app
 from training.config.embedder import TrainingConfig

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.network import NetworkConfig, branches
+from models.shape import NetworkConfig, branches
 from tests.training.small import Diary, assert_same_weights, small_network, trainer, training
 from training.checkpoints.resume import ResumeError
 from training.datasets.readers.manifest import read_manifest

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from models.mixers.lkca import LargeKernel
-from models.network import Branch, LKAReID, NetworkConfig
+from models.network import LKAReID
 from models.reranker import RerankerConfig, StripReranker, mixing
+from models.shape import Branch, NetworkConfig
 from training.export.bundle import export_bundle, for_inference
 
 

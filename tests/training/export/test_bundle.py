@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from models.bundle import Bundle, BundleError
-from models.network import LKAReID, NetworkConfig
+from models.network import LKAReID
 from models.reranker import RerankerConfig, StripReranker, mixing
 from models.runtime import Models
 from models.runtimes.ort import open_session
+from models.shape import NetworkConfig
 from tests.models.explainable import SmallBundle, lively, opinionated_reranker
 from tests.training.conftest import SMALL
 from training.export import bundle as export

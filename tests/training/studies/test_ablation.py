@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.network import NetworkConfig
+from models.shape import NetworkConfig
 from tests.training.small import Diary, experiment
 from training.checkpoints.resume import ResumeError
 from training.datasets.layouts import open_dataset

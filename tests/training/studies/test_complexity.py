@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.network import LKA_HCA, Branch, NetworkConfig, branches
+from models.shape import LKA_HCA, Branch, NetworkConfig, branches
 from training.studies.complexity import multiply_accumulates
 
 

@@ -10,7 +10,7 @@ import torch
 
 from models.bundle import Bundle
 from models.manifest import EMBEDDER
-from models.network import NetworkConfig
+from models.shape import NetworkConfig
 from tests.terminal import widen
 from tests.training.conftest import pretend
 from tests.training.tuning.conftest import lka_reid
