@@ -97,7 +97,8 @@ class RowMap:
             self._elsewhere[int(record_id)] = int(row)
         misled = np.flatnonzero((self.first != NONE) & (self._lookup(self.first) != np.arange(self.rows)))
         self._elsewhere |= {int(self.first[row]): int(row) for row in misled}
-        self._count = int(np.count_nonzero(self.first != NONE)) + sum(map(len, self._others.values()))
+        self._dead = int(np.count_nonzero(self.first == NONE))
+        self._count = self.rows - self._dead + sum(map(len, self._others.values()))
 
     @property
     def rows(self) -> int:
@@ -117,7 +118,7 @@ class RowMap:
     @property
     def dead(self) -> int:
         """Rows without ids."""
-        return int(np.count_nonzero(self.first == NONE))
+        return self._dead
 
     @property
     def memory_bytes(self) -> int:
@@ -153,6 +154,7 @@ class RowMap:
                     self._others.setdefault(row, []).append(record_id)
                 else:
                     self.first[row] = record_id
+                    self._dead -= 1
         before = self.rows
         positions = np.array(new, np.int64)
         self._first.extend(ids[positions])
@@ -174,6 +176,7 @@ class RowMap:
             others = self._others.get(row, [])
             if self.first[row] == record_id:
                 self.first[row] = others.pop(0) if others else NONE
+                self._dead += int(self.first[row] == NONE)
             else:
                 others.remove(record_id)
             if not others:

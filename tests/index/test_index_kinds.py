@@ -423,6 +423,7 @@ def test_rows_know_their_ids_through_copies_deletions_and_numbers_out_of_order()
     def check(rows: RowMap) -> None:
         assert rows.ids().tolist() == sorted(held)
         assert rows.count == len(held)
+        assert rows.dead == np.count_nonzero(rows.first == -1)
         ids = np.array([*held, 999], np.int64)
         of = rows.rows_of(ids)
         assert of[-1] == -1
