@@ -163,7 +163,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", REQUEST_ID],
             expose_headers=[REQUEST_ID, "Location", "Retry-After"],
         )
