@@ -64,7 +64,7 @@ class EpochRow:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
-        return asdict(self)
+        return {**asdict(self), "warnings": list(self.warnings)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class CheckRow:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
-        return asdict(self)
+        return {**asdict(self), "warnings": list(self.warnings)}
 
 
 class Observer:

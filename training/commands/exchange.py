@@ -63,6 +63,9 @@ def exchange_reranker(
             shape = load_as(RerankerExperimentConfig, config, []).shape
             torch.manual_seed(0)
             grid = old.manifest.network.get("parts")
+            # Only attention knows of places on a grid.
+            if shape.distance != "attention":
+                grid = None
             places = None if grid is None else (int(grid[0]), int(grid[1]))
             model = StripReranker(shape.build((old.manifest.strips or (0, 0))[1], places)).eval()
         origin = RerankerTraining(

@@ -225,6 +225,18 @@ def _bundle_choices(bundle: Bundle, device: str) -> list[Choice]:
         Choice("input.mean", list(manifest.input.mean), ""),
         Choice("input.std", list(manifest.input.std), ""),
         Choice("losses.strips", 1.0 if network.get("strips") else 0.0, ""),
+        *_projection_choices(int(manifest.network.get("projection", 0)), device),
+    ]
+
+
+def _projection_choices(directions: int, device: str) -> list[Choice]:
+    """A bundle with a projection gets one of one's own cameras: it belongs to the weights before it."""
+    if not directions:
+        return []
+    return [
+        Choice("projection.directions", directions, "as many as the bundle's, estimated from your images"),
+        Choice("projection.views", 1 if device == "cpu" else 3, ""),
+        Choice("projection.images", 800 if device == "cpu" else 1500, ""),
     ]
 
 

@@ -82,8 +82,12 @@ def test_the_configuration_follows_from_data_bundle_and_machine(tree: Path) -> N
     dataset, bundle = open_dataset(tree), Bundle.load(DEFAULT_BUNDLE)
     on_cpu, on_gpu = (make_plan(dataset, bundle, device, FILES) for device in ("cpu", "cuda"))
     assert on_cpu.embedder.network.build().to_dict() == {
-        **NetworkConfig.from_dict(bundle.manifest.network).to_dict(), "image_size": (128, 128),
-    }  # fmt: skip
+        **NetworkConfig.from_dict(bundle.manifest.network).to_dict(),
+        "image_size": (128, 128),
+        "projection": 0,
+    }
+    directions = bundle.manifest.network.get("projection", 0)
+    assert on_cpu.embedder.projection.directions == directions, "estimated anew after the training"
     assert on_cpu.embedder.served_size == (160, 160)
     assert (on_cpu.embedder.schedule.frozen_stages, on_gpu.embedder.schedule.frozen_stages) == (3, 1)
     assert on_gpu.embedder.network.image_size == (160, 160)
