@@ -109,19 +109,20 @@ RULES = (
     Rule("GET", "/collections/{name}", KeyScope.QUERY, "collection", reach=Reach.OWN),
     Rule("PUT", "/collections/{name}/quota", KeyScope.ADMIN, "set-quota", reach=Reach.ALL),
     Rule("DELETE", "/collections/{name}", KeyScope.ADMIN, "drop-collection", reach=Reach.ALL),
-    Rule("GET", "/access", Open.ANY_KEY),
+    Rule("GET", "/access", Open.ANY_KEY, reach=Reach.NONE),
     # No id of an image or vehicle stands in it.
-    Rule("GET", "/status", Open.ANY_KEY),
+    Rule("GET", "/status", Open.ANY_KEY, reach=Reach.OWN),
     # Whoever restarts or balances the service has no key; the answers hold nothing of the images.
-    Rule("GET", "/health/live", Open.ALWAYS),
-    Rule("GET", "/health/ready", Open.ALWAYS),
-    Rule("GET", "/metrics", Open.METRICS),
+    Rule("GET", "/health/live", Open.ALWAYS, reach=Reach.NONE),
+    Rule("GET", "/health/ready", Open.ALWAYS, reach=Reach.NONE),
+    # It names every collection, with what it holds.
+    Rule("GET", "/metrics", Open.METRICS, reach=Reach.ALL),
     # The console asks for a key itself; its files are the same for everybody.
-    Rule("GET", "/", Open.ALWAYS),
-    Rule("GET", "/console/{name}", Open.ALWAYS),
-    Rule("GET", "/docs", Open.DOCS),
-    Rule("GET", "/docs/{name}", Open.DOCS),
-    Rule("GET", "/openapi.json", Open.DOCS),
+    Rule("GET", "/", Open.ALWAYS, reach=Reach.NONE),
+    Rule("GET", "/console/{name}", Open.ALWAYS, reach=Reach.NONE),
+    Rule("GET", "/docs", Open.DOCS, reach=Reach.NONE),
+    Rule("GET", "/docs/{name}", Open.DOCS, reach=Reach.NONE),
+    Rule("GET", "/openapi.json", Open.DOCS, reach=Reach.NONE),
 )
 
 

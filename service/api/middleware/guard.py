@@ -93,6 +93,12 @@ class Guard:
         scope["state"]["key"] = key
         scope["state"]["caller"] = key.id if key is not None else address_group(_address(connection))
         if rule.action is None:
+            try:
+                _permit(key, rule)
+                _require_reach(key, rule, connection)
+            except ServiceError as error:
+                await _refuse(error, scope, receive, send)
+                return
             await self._app(scope, receive, send)
         else:
             request_id = context_of(connection).request_id

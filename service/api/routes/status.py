@@ -10,9 +10,10 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from index import Gallery
+from index import DEFAULT, Gallery
 from models.bundle import Bundle
 from models.manifest import BOTH_STAGES, FIRST_STAGE
+from service.access.key import ApiKey
 from service.api.dependencies import MetricsInUse, SettingsInUse
 from service.api.error_kinds import KINDS
 from service.api.errors import ServiceError, without_paths
@@ -170,7 +171,9 @@ class StatusAnswer(BaseModel):
     reason: str | None = Field(description="why it is not ready")
     bundle: BundleStatus | None = None
     queue: QueueStatus | None = None
-    gallery: GalleryStatus | None = None
+    gallery: GalleryStatus | None = Field(
+        default=None, description="the default collection; null for a key that does not reach it"
+    )
     stages: list[StageLatency] = Field(description="of this process; none before the first request")
     errors: list[LastError] = Field(description="answered by this process, the newest kind first")
 
@@ -202,9 +205,12 @@ async def status(
         answer = answer.model_copy(update={"ready": await readiness.check(resources)})
     except ServiceError as error:
         answer = answer.model_copy(update={"reason": error.detail})
-    gallery = await to_thread.run_sync(
-        GalleryStatus.of, resources.gallery, settings, limiter=resources.gallery_limiter
-    )
+    key: ApiKey | None = request.scope["state"]["key"]
+    gallery = None
+    if key is None or key.reaches(DEFAULT):
+        gallery = await to_thread.run_sync(
+            GalleryStatus.of, resources.gallery, settings, limiter=resources.gallery_limiter
+        )
     return answer.model_copy(
         update={
             "bundle": BundleStatus.of(resources.bundle),

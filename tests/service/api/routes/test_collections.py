@@ -172,3 +172,22 @@ def test_the_audit_log_names_the_collection(limited: Guarded, tmp_path: Any) -> 
     lines = (tmp_path / "audit.jsonl").read_text().splitlines()[-3:]
     assert ['"collection":"north"' in line.replace(": ", ":") for line in lines] == [True, False, False]
     assert '"collection":"south"' in lines[1].replace(": ", ":")
+
+
+def test_a_key_that_is_limited_learns_of_no_other_collection_by_status_and_metrics(limited: Guarded) -> None:
+    client, unlimited = limited.service.client, limited.headers("admin")
+    enroll(limited.service, "a", headers=unlimited)
+    for scope in KeyScope:
+        headers = limited.headers(f"north {scope}")
+        check(client.get("/metrics", headers=headers), 403, "collection-out-of-reach")
+        status = client.get("/status", headers=headers)
+        assert (status.status_code, status.json()["gallery"]) == (200, None)
+    assert 'collection="south"' in client.get("/metrics", headers=unlimited).text
+    assert client.get("/status", headers=unlimited).json()["gallery"]["images"] == 1
+
+
+def test_a_key_that_is_limited_to_the_default_collection_sees_it_in_the_status(limited: Guarded) -> None:
+    secret, key = new_key("default", {KeyScope.QUERY}, MADE, collections=["default"])
+    limited.file.add(key)
+    status = limited.service.client.get("/status", headers=showing(secret)).json()
+    assert status["gallery"]["images"] == 0
