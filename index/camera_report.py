@@ -156,7 +156,7 @@ class LocalCameras:
     def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
         """Count an image for a camera's calibration; False where it is counted already.
 
-        Raises InvalidEnrollmentError and GalleryFullError.
+        Raises InvalidEnrollmentError, QuotaReachedError and GalleryFullError.
         """
         check_calibration(camera_id, descriptor, self._header)
         with self._mirror.settled():

@@ -53,6 +53,7 @@ class GalleryCameras(Protocol):
 
         Raises:
             InvalidEnrollmentError: the camera has no name, or the descriptor is not of this gallery's model.
+            QuotaReachedError: the bytes would be more than the quota.
             GalleryFullError: there is no room for it.
         """
 
@@ -95,6 +96,7 @@ class GalleryVerdicts(Protocol):
 
         Raises:
             UnknownImageError: the image is not enrolled.
+            QuotaReachedError: the bytes would be more than the quota.
             GalleryFullError: there is no room for it.
         """
 
@@ -149,6 +151,7 @@ class GalleryFrames(Protocol):
 
         Raises:
             UnknownImageError: one of them is not enrolled; nothing was changed.
+            QuotaReachedError: the bytes would be more than the quota.
             GalleryFullError: there is no room for it.
         """
 
@@ -232,6 +235,7 @@ class Gallery(Protocol):
             InvalidEnrollmentError: a field cannot have that value, or cannot be changed.
             UnknownImageError: it is not enrolled.
             DamagedImageError: its record is not what was written.
+            QuotaReachedError: the bytes would be more than the quota.
             GalleryFullError: there is no room for it.
         """
 

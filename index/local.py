@@ -237,7 +237,8 @@ class LocalGallery:
     def update(self, image_id: str, amendment: Amendment) -> Record:
         """Change what is known of an image; its record as it is now.
 
-        Raises InvalidEnrollmentError, UnknownImageError, DamagedImageError or GalleryFullError.
+        Raises InvalidEnrollmentError, UnknownImageError, DamagedImageError, QuotaReachedError or
+        GalleryFullError.
         """
         self._require_open()
         check_amendment(amendment)

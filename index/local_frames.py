@@ -17,7 +17,7 @@ class LocalFrames:
         self._mirror = mirror
 
     def keep(self, image_ids: Sequence[str], frame: Frame) -> None:
-        """Keep the frame of these images. Raises UnknownImageError and GalleryFullError."""
+        """Keep the frame of these images. Raises UnknownImageError, QuotaReachedError, GalleryFullError."""
         for image_id in image_ids:
             if not storable(image_id):
                 raise UnknownImageError(image_id)

@@ -69,3 +69,15 @@ def require_quota(writer: sqlite3.Connection, images: int) -> None:
         raise QuotaReachedError("images", quota.images)
     if quota.bytes is not None and used_bytes(writer) > quota.bytes:
         raise QuotaReachedError("bytes", quota.bytes)
+
+
+def require_bytes(writer: sqlite3.Connection, before: int) -> None:
+    """Raises QuotaReachedError where the transaction under way takes more bytes, and more than the quota.
+
+    Args:
+        writer: inside the transaction.
+        before: `used_bytes` at its begin. What takes no more is let through, also where the quota is passed.
+    """
+    limit, used = read_quota(writer).bytes, used_bytes(writer)
+    if limit is not None and before < used > limit:
+        raise QuotaReachedError("bytes", limit)

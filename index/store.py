@@ -40,7 +40,7 @@ from index.frames import SELECT_FRAME, Frame, keep
 from index.frames import digest_of as digest_of_frame
 from index.moment import Moment
 from index.normalisation import Normalisation
-from index.quota import require_quota
+from index.quota import require_bytes, require_quota, used_bytes
 from index.record import Enrollment, GalleryHeader, Page, Record
 from index.removal import Removal
 from index.rows import INSERT, INSERT_TAG, SELECT, read_record, to_record, to_row
@@ -165,10 +165,13 @@ class Store:
                     return self._remove(condition, values, 1)
 
     def amend(self, image_id: str, amendment: Amendment) -> Amended:
-        """Commit new values of a record. Raises UnknownImageError, DamagedImageError or GalleryFullError."""
+        """Commit new values of a record.
+
+        Raises UnknownImageError, DamagedImageError, QuotaReachedError or GalleryFullError.
+        """
         _check_known(image_id)
         self._make_room(2 * 16 * self._header.descriptor_dim + OVERHEAD)
-        with self.failures_named(), transaction(self._writer):
+        with self._within_quota():
             done = amend(
                 *(self._writer, self.changes, self.cameras),
                 *(image_id, amendment, self._header.fingerprint),
@@ -189,9 +192,12 @@ class Store:
                 write_setting(self._writer, name, value)
 
     def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
-        """Commit an image of a calibration; False where it is counted already. Raises GalleryFullError."""
+        """Commit an image of a calibration; False where it is counted already.
+
+        Raises QuotaReachedError or GalleryFullError.
+        """
         self._make_room(16 * self._header.descriptor_dim + OVERHEAD)
-        with self.failures_named(), transaction(self._writer):
+        with self._within_quota():
             return self.cameras.calibrate(camera_id, descriptor, digest)
 
     def forget_calibration(self, camera_id: str) -> bool:
@@ -200,9 +206,9 @@ class Store:
             return self.cameras.forget_calibration(camera_id)
 
     def decide(self, decision: Decision) -> Verdict:
-        """Commit a verdict. Raises UnknownImageError and GalleryFullError."""
+        """Commit a verdict. Raises UnknownImageError, QuotaReachedError and GalleryFullError."""
         self._make_room(size_of(decision) + OVERHEAD)
-        with self.failures_named(), transaction(self._writer):
+        with self._within_quota():
             return decide(self._writer, decision)
 
     def undo_verdict(self, probe: str, image_id: str) -> bool:
@@ -222,9 +228,9 @@ class Store:
         return data, media_type
 
     def keep_frame(self, image_ids: Sequence[str], frame: Frame) -> None:
-        """Commit the frame of these images. Raises UnknownImageError and GalleryFullError."""
+        """Commit the frame of these images. Raises UnknownImageError, QuotaReachedError, GalleryFullError."""
         self._make_room(len(frame.data) + OVERHEAD)
-        with self.failures_named(), transaction(self._writer):
+        with self._within_quota():
             keep(self._writer, image_ids, frame)
 
     def frame(self, image_id: str) -> Frame:
@@ -248,6 +254,14 @@ class Store:
         self._make_room(size + OVERHEAD)
         with self.failures_named():
             return write_version(self._writer, estimates)
+
+    @contextmanager
+    def _within_quota(self) -> Iterator[None]:
+        """A transaction that adds bytes only as far as the quota has room for them, but no image."""
+        with self.failures_named(), transaction(self._writer):
+            before = used_bytes(self._writer)
+            yield
+            require_bytes(self._writer, before)
 
     @contextmanager
     def _few_pages(self) -> Iterator[None]:

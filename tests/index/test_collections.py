@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,8 +18,10 @@ import pytest
 
 from index import (
     DEFAULT,
+    Decision,
     DuplicateCollectionError,
     FixedCollectionError,
+    Frame,
     Gallery,
     GalleryClosedError,
     GalleryError,
@@ -192,6 +196,29 @@ def test_a_quota_of_bytes_is_never_exceeded_and_deletions_make_room(folder: Path
         assert limit - 40_000 < gallery.quotas.usage().bytes <= limit
         gallery.delete("0")
         gallery.enroll(enrollment("again", image=bytes(20_000)))
+
+
+def test_a_quota_of_bytes_holds_for_what_is_kept_besides_images(folder: Path) -> None:
+    """Whoever may only search keeps probes by verdicts."""
+    with opened(folder) as gallery:
+        gallery.enroll(enrollment("a"))
+        small = Decision(b"small", "image/png", "a", "same")
+        gallery.verdicts.decide(small)
+        limit = gallery.quotas.usage().bytes + 50_000
+        gallery.quotas.set(Quota(bytes=limit))
+        with pytest.raises(QuotaReachedError):
+            gallery.verdicts.decide(Decision(bytes(100_000), "image/png", "a", "same"))
+        with pytest.raises(QuotaReachedError):
+            gallery.frames.keep(["a"], Frame(bytes(100_000), "image/png"))
+        assert gallery.quotas.usage().bytes <= limit
+        assert len(gallery.verdicts.page().verdicts) == 1
+        gallery.quotas.set(Quota(bytes=0))
+        for number in range(100):
+            with suppress(QuotaReachedError):
+                gallery.cameras.calibrate(f"camera-{number}", enrollment("b").descriptor, bytes([number]))
+        assert gallery.quotas.usage().bytes <= limit
+        kept = gallery.verdicts.decide(replace(small, kind="different"))
+        assert kept.kind == "different", "what takes no more bytes is let through"
 
 
 def test_enrolling_while_a_collection_is_dropped_is_acknowledged_before_or_refused(folder: Path) -> None:

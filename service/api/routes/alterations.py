@@ -20,6 +20,7 @@ from service.api.error_kinds import (
     INVALID_FIELDS,
     MALFORMED,
     NOT_READY,
+    QUOTA_REACHED,
     UNKNOWN_IMAGE,
 )
 from service.api.errors import FieldFault
@@ -158,7 +159,9 @@ async def delete_where(
     "/gallery/{image_id:path}",
     summary="Change what is known of an image",
     response_description="The record as it is now",
-    responses=responses(MALFORMED, UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, DISK_FULL),
+    responses=responses(
+        MALFORMED, UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, DISK_FULL, QUOTA_REACHED
+    ),
     dependencies=[Depends(only_fields_of(PatchForm))],
 )
 async def patch(

@@ -23,6 +23,7 @@ from service.api.error_kinds import (
     INVALID_FIELDS,
     NOT_READY,
     OF_AN_UPLOAD,
+    QUOTA_REACHED,
     UNKNOWN_CAMERA,
 )
 from service.api.forms import only_fields_of, read_image
@@ -55,7 +56,7 @@ async def cameras(resources: OpenResources) -> CamerasAnswer:
     summary="Show an image of a camera",
     response_description="Counted, durably; 200 where this image was counted already",
     responses={
-        **responses(*OF_AN_UPLOAD, DISK_FULL),
+        **responses(*OF_AN_UPLOAD, DISK_FULL, QUOTA_REACHED),
         200: {"model": CalibrationCount, "description": "This image was counted already"},
     },
     dependencies=[Depends(only_fields_of(CalibrationForm))],

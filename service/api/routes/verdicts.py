@@ -22,6 +22,7 @@ from service.api.error_kinds import (
     NOT_AN_IMAGE,
     NOT_READY,
     OVERLOADED,
+    QUOTA_REACHED,
     TIMEOUT,
     TOO_LARGE,
     UNKNOWN_IMAGE,
@@ -90,6 +91,7 @@ class VerdictsAnswer(BaseModel):
         DEADLINE,
         GALLERY_DAMAGED,
         DISK_FULL,
+        QUOTA_REACHED,
     ),
     dependencies=[Depends(only_fields_of(VerdictForm))],
 )
