@@ -139,7 +139,9 @@ def test_the_shipped_bundle_was_made_with_the_settings_of_the_configurations() -
     training = Bundle.load(DEFAULT_BUNDLE).manifest.training
     assert training is not None
     assert training.reranker is not None
-    embedder = load_config(CONFIGS / "new-cameras.yaml")
+    # Its projection was estimated for trained weights that had parts in place of strips (docs/training.md).
+    later = ["schedule.epochs=0", "network.strips=0", "network.parts=[4,4]", "network.strip_width=128"]
+    embedder = load_config(CONFIGS / "new-cameras.yaml", later)
     # Keys that were added since have their defaults.
     assert ExperimentConfig.model_validate(training.embedder) == embedder
     assert len(training.held_out_vehicles) == embedder.data.validation_vehicles
