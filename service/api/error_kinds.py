@@ -61,7 +61,8 @@ MALFORMED = ErrorKind(
     "malformed-request",
     400,
     "The request cannot be read",
-    "The body is not the multipart form that its content type says, or what came is no valid HTTP/1.1.",
+    "The body is no multipart form, or not the one that its content type says, or what came is no valid "
+    "HTTP/1.1.",
 )
 KEY_REQUIRED = ErrorKind(
     "key-required",

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
-from service.api.error_kinds import TOO_LARGE
+from service.api.error_kinds import MALFORMED, TOO_LARGE
 from service.api.errors import FieldFault, ServiceError
+from service.api.middleware.upload import is_form
 from service.api.problems import invalid_fields
 
 # Files stay in memory: a form is bounded before it is read (`middleware.upload`), and a disk may be full.
@@ -25,12 +26,23 @@ FILES = ("image", "candidate_image", "images")
 def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
     """A dependency that refuses fields the form does not have, and a second value for one that takes one.
 
+    Where the form has no file whose absence would tell of it, a body that is no multipart form is refused:
+    it reads as an empty one, and an empty quota takes the limits away.
+
     Raises:
-        ServiceError: INVALID_FIELDS, naming each.
+        ServiceError: INVALID_FIELDS, naming each; MALFORMED.
     """
+    has_files = any(name in form.model_fields for name in FILES)
     repeatable = {name for name, field in form.model_fields.items() if get_origin(field.annotation) is list}
 
     async def check(request: Request) -> None:
+        if not has_files and _has_body(request) and not is_form(request.headers):
+            kind = request.headers.get("content-type", "of no content type")[:64]
+            raise ServiceError(
+                MALFORMED,
+                f"the body is {kind}; this takes multipart/form-data, which curl sends by -F FIELD=VALUE. "
+                "Nothing was changed",
+            )
         counts = Counter(name for name, _ in (await request.form()).multi_items())
         takes = ", ".join(form.model_fields)
         faults = [
@@ -53,6 +65,10 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
             raise invalid_fields(faults)
 
     return check
+
+
+def _has_body(request: Request) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 async def read_image(upload: UploadFile, max_bytes: int) -> bytes:

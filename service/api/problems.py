@@ -131,6 +131,7 @@ def _fault(item: Mapping[str, Any]) -> FieldFault:
     where = [str(part) for part in item["loc"][1:]]
     field = ".".join(where) or str(item["loc"][0])
     if item["type"] == "missing":
-        return FieldFault(field, IMAGE_MISSING if field == "image" else "is required")
+        where_to = ", as a parameter of the URL" if item["loc"][0] == "query" else ""
+        return FieldFault(field, IMAGE_MISSING if field == "image" else f"is required{where_to}")
     message = str(item["msg"])
     return FieldFault(field, message[:1].lower() + message[1:])

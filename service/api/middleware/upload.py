@@ -20,10 +20,16 @@ LATE_S = 0.25
 FORM = "multipart/form-data"
 
 
+def is_form(headers: Headers) -> bool:
+    """Whether a request's body is said to be a multipart form."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+
+
 class UploadMiddleware:
     """Reads a body for its route no further, and no longer, than is allowed.
 
-    A body that is no multipart form reads as an empty one: no route takes any other.
+    A body that is no multipart form reads as an empty one: no route takes any other, and `only_fields_of`
+    says so.
 
     Args:
         uploads: of all requests.
@@ -61,7 +67,7 @@ class _Body:
         headers = Headers(scope=scope)
         announced = headers.get("content-length", "0")
         self._caller: str = scope["state"].get("caller", "")
-        self._is_form = headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+        self._is_form = is_form(headers)
         self._announced = int(announced) if announced.isdecimal() else 0
         self._receive = receive
         self._uploads = uploads

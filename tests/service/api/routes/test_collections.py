@@ -44,6 +44,20 @@ def test_collections_are_made_listed_and_dropped(service: Running) -> None:
     check(service.client.delete("/collections/default"), 409, "collection-conflict")
 
 
+@pytest.mark.parametrize(
+    "body", [{"json": {"max_images": 5}}, {"data": {"max_images": 5}}, {"content": b"max_images=5"}]
+)
+def test_a_quota_that_comes_as_no_multipart_form_takes_no_limit_away(
+    service: Running, body: dict[str, Any]
+) -> None:
+    service.client.post("/collections", files=form(name="north", max_images=2))
+    refused = service.client.put("/collections/north/quota", **body)
+    assert "multipart/form-data" in check(refused, 400, "malformed-request")["detail"]
+    assert service.client.get("/collections/north").json()["max_images"] == 2
+    check(service.client.post("/collections", **body), 400, "malformed-request")
+    assert service.client.put("/collections/north/quota").json()["max_images"] is None
+
+
 def test_what_is_enrolled_in_one_is_in_no_other(service: Running) -> None:
     service.client.post("/collections", files=form(name="north"))
     assert enroll(service, "a", params=NORTH).headers["Location"] == "/gallery/a?collection=north"
