@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.markup import escape
@@ -28,6 +28,43 @@ MaxBytes = Annotated[
     int | None,
     typer.Option(
         min=0, help="Bytes of its database that it may use. No limit if not given.", show_default=False
+    ),
+]
+
+NONE = "none"
+
+
+class Limit(NamedTuple):
+    """A limit as `set-quota` takes it; None takes it away."""
+
+    most: int | None
+
+    @classmethod
+    def parse(cls, given: str) -> Limit:
+        """Raises typer.BadParameter."""
+        if given == NONE:
+            return cls(None)
+        if given.isdecimal():
+            return cls(int(given))
+        raise typer.BadParameter(f"{given!r} is no limit; it takes a whole number of 0 or more, or {NONE}")
+
+
+NewMaxImages = Annotated[
+    Limit | None,
+    typer.Option(
+        parser=Limit.parse,
+        metavar="N|none",
+        help="Images it may hold. As it was if not given.",
+        show_default=False,
+    ),
+]
+NewMaxBytes = Annotated[
+    Limit | None,
+    typer.Option(
+        parser=Limit.parse,
+        metavar="N|none",
+        help="Bytes of its database that it may use. As it was if not given.",
+        show_default=False,
     ),
 ]
 
@@ -77,14 +114,20 @@ def create(
 @app.command("set-quota")
 def set_quota(
     name: Name,
-    max_images: MaxImages = None,
-    max_bytes: MaxBytes = None,
+    max_images: NewMaxImages = None,
+    max_bytes: NewMaxBytes = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Set both limits of a collection; what is enrolled stays, also where it is more."""
+    """Set one limit of a collection, or both; what is enrolled stays, also where it is more."""
+    given = {"max_images": max_images, "max_bytes": max_bytes}
+    new = {what: to for what, to in given.items() if to is not None}
+    if not new:
+        raise CommandError(f"give --max-images or --max-bytes, a number or {NONE}; nothing was changed")
     with _client(url, key) as client:
-        made = client.set_quota(name, _quota(max_images, max_bytes))
+        found = next((one for one in client.collections() if one["name"] == name), {})
+        limits = {what: new[what].most if what in new else found.get(what) for what in given}
+        made = client.set_quota(name, {what: to for what, to in limits.items() if to is not None})
     out.print(f"The collection {escape(made['name'])} has {made['images']:,} images{_limits(made)}.")
 
 

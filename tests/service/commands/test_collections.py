@@ -29,11 +29,29 @@ def test_collections_are_made_used_and_dropped(service: Running, lka_reid: Comma
     assert "car.png" in lka_reid("list", "--collection", "north", *url).out
     listed = json.loads(lka_reid("collections", "list", "--json", *url).out)
     assert [(one["name"], one["images"]) for one in listed] == [("default", 0), ("north", 1)]
-    assert "(no limit)" in lka_reid("collections", "set-quota", "north", *url).out
     assert lka_reid("collections", "drop", "north", "--yes", *url).code == 0
     gone = lka_reid("list", "--collection", "north", *url)
     assert gone.code == 2
     assert "there is no collection 'north'" in gone.err
+
+
+def test_a_limit_that_is_not_given_stays(service: Running, lka_reid: Command) -> None:
+    url = ("--url", service.url)
+    lka_reid("collections", "create", "north", "--max-images", 5, "--max-bytes", 2_000_000, *url)
+    for words, limits in (
+        (("--max-images", 7), "at most 7 images and 2,000,000 bytes"),
+        (("--max-images", "none"), "at most 2,000,000 bytes"),
+        (("--max-images", 0), "at most 0 images and 2,000,000 bytes"),
+        (("--max-images", "none", "--max-bytes", "none"), "no limit"),
+    ):
+        said = lka_reid("collections", "set-quota", "north", *words, *url)
+        assert said.out.strip() == f"The collection north has 0 images ({limits})."
+    assert "give --max-images or --max-bytes" in lka_reid("collections", "set-quota", "north", *url).err
+    for wrong in ("-1", "x", "1.5"):
+        refused = lka_reid("collections", "set-quota", "north", f"--max-bytes={wrong}", *url)
+        assert refused.code == 2
+        assert f"'{wrong}' is no limit" in refused.err
+    assert "there is no collection 'so'" in lka_reid("collections", "set-quota", "so", *words, *url).err
 
 
 def test_a_refusal_is_told(service: Running, lka_reid: Command) -> None:
