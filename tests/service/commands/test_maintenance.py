@@ -76,6 +76,21 @@ def test_an_archive_is_imported_and_an_image_that_is_not_as_given_is_told(
     assert (clean.code, "enrolled                 3" in clean.out) == (0, True)
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [(("stats",), "these figures"), (("backup", "b"), "the backup"), (("export", "e.zip"), "the archive")],
+)
+def test_collections_that_are_left_out_are_named(
+    command: Command, folder: Path, tmp_path: Path, words: tuple[str, ...], what: str
+) -> None:
+    given = ("gallery", words[0], *(tmp_path / word for word in words[1:]), "--data-dir")
+    with open_gallery(folder / "collections" / "north") as north:
+        north.enroll_many([enrollment(1)])
+    told = command(*given, folder)
+    assert (told.code, f"Not in {what}: the other collections" in told.err) == (0, True)
+    assert str(folder / "collections" / "north") in told.err
+
+
 def test_a_part_is_exported_by_conditions(command: Command, folder: Path, tmp_path: Path) -> None:
     with open_gallery(folder) as gallery:
         gallery.update("image-1", {"view": "rear"})
