@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import re
+import tokenize
 import zipfile
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -34,6 +35,8 @@ MOST_IMAGE: Final = 256 << 20
 MOST_ROW: Final = 1 << 20
 MOST_NUMBERS: Final = 1 << 20
 """Of a descriptor, or of the strips of an image."""
+_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, MemoryError, RecursionError)
+"""What NumPy and Python raise for the header of an array that is none."""
 _IMAGE = re.compile(r"images/\d{1,12}")
 _PIECE = 1 << 20
 
@@ -70,6 +73,7 @@ class ArchiveReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._manifest: dict[str, Any] = {"files": {}}
+        self._taken: set[int] = set()  # where the images of earlier rows begin
         try:
             self._archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
@@ -108,6 +112,7 @@ class ArchiveReader:
     def entries(self) -> Iterator[Entry]:
         """All of them, in order. Raises as the constructor."""
         header, count = self.header, 0
+        self._taken.clear()
         strips_rows = 0
         with (
             closing(self._open(RECORDS)) as file,
@@ -180,6 +185,10 @@ class ArchiveReader:
             raise ValueError(f"{path} is missing") from None
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
             raise ValueError(f"{path} is compressed or encrypted")
+        if member.header_offset in self._taken:
+            # A small archive would fill any disk.
+            raise ValueError(f"{path} is another row's image already")
+        self._taken.add(member.header_offset)
         if not 0 < member.file_size <= MOST_IMAGE or str(member.file_size) != row["bytes"]:
             raise ValueError(f"{path} has {member.file_size:,} bytes, {row['bytes'][:20]} expected")
         try:
@@ -202,9 +211,9 @@ class ArchiveReader:
             try:
                 if npy.read_magic(file) != (1, 0):
                     raise ValueError("it is of another version of the format")
-                found, fortran, kind = npy.read_array_header_1_0(file, max_header_size=10_000)
-            except ValueError as error:
-                raise self._refused(f"has a damaged {name}: {error}") from None
+                found, fortran, kind = npy.read_array_header_1_0(file, max_header_size=1000)
+            except _HEADER_ERRORS as error:
+                raise self._refused(f"has a damaged {name}: {error or type(error).__name__}") from None
             fits = len(found) == len(shape) and all(b in (None, a) for a, b in zip(found, shape, strict=True))
             if kind != np.dtype("<f2") or fortran or not fits:
                 raise self._refused(f"has {kind} {list(found)} in {name}, float16 {list(shape)} expected")

@@ -3,7 +3,7 @@ ended."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -42,11 +42,18 @@ Told = tuple[str, Became, str]
 """An image id, what became of it, and why; "" where there is nothing to say."""
 
 
-def import_archive(reader: ArchiveReader, folder: Path) -> Iterator[Told]:
+def import_archive(
+    reader: ArchiveReader, folder: Path, fault_of: Callable[[Enrollment], str | None] = lambda _: None
+) -> Iterator[Told]:
     """Enroll every image of an archive in the gallery in `folder`, which is made where there is none.
 
     Images keep the times of their enrollment. One that is enrolled already as the archive has it is left as
     it is; one that cannot be enrolled does not keep the others. What was told as enrolled is durable.
+
+    Args:
+        reader: of the archive.
+        folder: of the gallery.
+        fault_of: why an image is not to be enrolled, in words; None where it may be.
 
     Raises:
         FingerprintMismatchError, GalleryShapeError: the gallery is of another model.
@@ -73,6 +80,10 @@ def import_archive(reader: ArchiveReader, folder: Path) -> Iterator[Told]:
         for entry in reader.entries():
             if entry.enrollment is None:
                 yield entry.image_id, Became.failed, entry.fault
+                continue
+            fault = fault_of(entry.enrollment)
+            if fault is not None:
+                yield entry.image_id, Became.failed, fault
                 continue
             waiting.append(entry.enrollment)
             size += len(entry.enrollment.image)

@@ -42,13 +42,18 @@ def _printable(text: str, limit: int) -> bool:
     return 0 < len(text) <= limit and text.isprintable() and text == text.strip()
 
 
-def _check_image_id(text: str) -> str:
+def is_image_id(text: str) -> bool:
+    """Whether a text may name an image."""
     segments = text.split("/")
-    if (
-        not _printable(text, MAX_IMAGE_ID)
-        or any(segment in ("", ".", "..") for segment in segments)
-        or (len(segments) > 1 and segments[-1] == "image")
-    ):
+    return (
+        _printable(text, MAX_IMAGE_ID)
+        and not any(segment in ("", ".", "..") for segment in segments)
+        and not (len(segments) > 1 and segments[-1] == "image")
+    )
+
+
+def _check_image_id(text: str) -> str:
+    if not is_image_id(text):
         raise PydanticCustomError(
             "image_id", "is not a legal image id; it takes {rule}", {"rule": IMAGE_ID_RULE}
         )

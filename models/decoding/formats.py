@@ -30,6 +30,7 @@ HEIC = Format("HEIC", "image/heic")
 AVIF = Format("AVIF", "image/avif")
 
 FORMATS = (JPEG, PNG, WEBP, BMP, GIF, TIFF, HEIC, AVIF)
+MEDIA_TYPES = frozenset(each.media_type for each in FORMATS)
 ACCEPTED = f"{', '.join(each.name for each in FORMATS[:-1])} or {FORMATS[-1].name}"
 
 _SIGNATURES: tuple[tuple[bytes, Format], ...] = (

@@ -49,7 +49,7 @@ def not_enrolled_table(outcome: Outcome) -> Table:
         for entry in shown:
             last = f" and {more:,} more" if skipped and more else ""
             why = "" if entry.reason == previous else escape(printable(entry.reason))
-            made.add_row(word, escape(entry.place) + last, why)
+            made.add_row(word, escape(printable(entry.place)) + last, why)
             previous = entry.reason
         if more and not skipped:
             made.add_row(word, f"and {more:,} more (--json lists all)", "")

@@ -12,6 +12,7 @@ import typer
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.decoding.formats import MEDIA_TYPES
 from models.intake.names import printable
 from models.terminal import err, out
 from service.commands.console import progress, table
@@ -28,9 +29,11 @@ from service.commands.filter_options import (
     checked_filter,
 )
 from service.commands.options import DataDir
+from service.identifiers import IMAGE_ID_RULE, LABEL_RULE, MAX_TAGS, is_image_id, is_label
 from service.startup import CommandError, clear_errors, settings_from
 
 if TYPE_CHECKING:
+    from index import Enrollment
     from service.client.outcome import Outcome
 
 
@@ -222,7 +225,7 @@ def _import(source: Path, folder: Path, outcome: Outcome) -> None:
     with ArchiveReader(source) as reader, progress() as bar:
         task = bar.add_task("Importing", total=reader.images)
         try:
-            for image_id, became, reason in import_archive(reader, folder):
+            for image_id, became, reason in import_archive(reader, folder, _fault_of):
                 outcome.add(image_id, fates[became], reason)
                 bar.advance(task)
         except FingerprintMismatchError as error:
@@ -231,6 +234,22 @@ def _import(source: Path, folder: Path, outcome: Outcome) -> None:
                 f"{error.bundle_fingerprint}; unpack the archive, start the service, and enroll its images "
                 "with `lka-reid enroll records.csv --ignore-columns`"
             ) from None
+
+
+def _fault_of(enrollment: Enrollment) -> str | None:
+    """What of an archive's image no request could have enrolled, in words: the service would show it to
+    browsers, or never find it again."""
+    if not is_image_id(enrollment.image_id):
+        return f"its image_id is not legal; it takes {IMAGE_ID_RULE}"
+    for name in ("vehicle_id", "camera_id", "view", "vehicle_type"):
+        value = getattr(enrollment, name)
+        if value is not None and not is_label(value):
+            return f"its {name} is not a legal label; it takes {LABEL_RULE}"
+    if len(enrollment.tags) > MAX_TAGS or not all(map(is_label, enrollment.tags)):
+        return f"its tags are not legal; there are {MAX_TAGS} at most, each {LABEL_RULE}"
+    if enrollment.media_type not in MEDIA_TYPES:
+        return f"its media_type is none of {', '.join(sorted(MEDIA_TYPES))}"
+    return None
 
 
 @contextmanager

@@ -193,6 +193,11 @@ def _with(name: str, data: bytes) -> Change:
     return change
 
 
+def _headed(header: str) -> bytes:
+    """An array of this header and nothing else."""
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
+
+
 def _array(array: np.ndarray[Any, Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, array, allow_pickle=True)
@@ -219,6 +224,10 @@ def _array(array: np.ndarray[Any, Any]) -> bytes:
         (_with(RECORDS, b"\xff\xfe"), "damaged records.csv|other columns"),
         (_with(DESCRIPTORS, b"no array"), "has a damaged descriptors.npy"),
         (_with(DESCRIPTORS, _array(np.zeros((4, DIM), np.float32))), "float32"),
+        *(
+            (_with(DESCRIPTORS, _headed(header)), "has a damaged descriptors.npy")
+            for header in ("{'shape': (", "  a\n b\n", "-" * 900 + "1", "{[]: 1}", "'" * 3)
+        ),
         (_with(DESCRIPTORS, _array(np.array([{"a": 1}] * 4))), "object"),
         (_with(DESCRIPTORS, _array(np.zeros((4, DIM), np.float16))[:-1]), "ends within descriptors.npy"),
         (_with(STRIPS, _array(np.zeros((2, *SHAPE), np.float16))), "fewer descriptors or strips"),
@@ -249,6 +258,7 @@ def test_what_is_compressed_or_no_archive_is_refused_before_it_is_read(archive: 
         ("path", "../../etc/passwd", "names no image of an archive"),
         ("path", "/etc/passwd", "names no image of an archive"),
         ("path", "images/99999999", "is missing"),
+        ("path", "images/00000000", "another row's image already"),
         ("bytes", "7", "bytes, 7 expected"),
         ("sha256", "0" * 64, "differs from the SHA-256"),
         ("captured_at", "yesterday", "yesterday"),

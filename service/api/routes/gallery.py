@@ -25,6 +25,7 @@ from service.api.error_kinds import (
     UNKNOWN_IMAGE,
 )
 from service.api.errors import FieldFault
+from service.api.files import file_answer
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import Shown, check_choice, look_at
 from service.api.problems import invalid_fields, responses
@@ -196,11 +197,11 @@ async def image(
         kept = await to_thread.run_sync(
             resources.gallery.frames.of, image_id, limiter=resources.gallery_limiter
         )
-        return Response(kept.data, media_type=kept.media_type)
+        return file_answer(kept.data, kept.media_type)
     data, media_type = await to_thread.run_sync(
         resources.gallery.image, image_id, limiter=resources.gallery_limiter
     )
-    return Response(data, media_type=media_type)
+    return file_answer(data, media_type)
 
 
 @router.get(

@@ -28,6 +28,7 @@ from service.api.error_kinds import (
     UNKNOWN_IMAGE,
     UNKNOWN_VERDICT,
 )
+from service.api.files import file_answer
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import look_at
 from service.api.problems import responses
@@ -163,7 +164,7 @@ async def image(probe: ProbeInPath, resources: OpenResources) -> Response:
     data, kind = await to_thread.run_sync(
         resources.gallery.verdicts.probe, probe, limiter=resources.gallery_limiter
     )
-    return Response(data, media_type=kind)
+    return file_answer(data, kind)
 
 
 @router.get(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,32 @@ def test_collections_that_are_left_out_are_named(
     told = command(*given, folder)
     assert (told.code, f"Not in {what}: the other collections" in told.err) == (0, True)
     assert str(folder / "collections" / "north") in told.err
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"media_type": "text/html"},
+        {"media_type": "image/svg+xml"},
+        {"media_type": "image/png\r\nSet-Cookie: a=b"},
+        {"image_id": "../b"},
+        {"image_id": "a\x1b[2J"},
+        {"vehicle_id": "x" * 257},
+        {"camera_id": "a\nb"},
+        {"tags": ("t",) * 33},
+    ],
+    ids=lambda fault: next(iter(fault)),
+)
+def test_what_no_request_could_have_enrolled_is_not_imported(
+    command: Command, tmp_path: Path, fault: dict[str, object]
+) -> None:
+    with open_gallery(tmp_path / "made") as gallery:
+        gallery.enroll_many([replace(enrollment(0), **fault), enrollment(1)])  # type: ignore[arg-type]
+    command("gallery", "export", tmp_path / "a.zip", "--data-dir", tmp_path / "made")
+    told = command("gallery", "import", tmp_path / "a.zip", "--data-dir", tmp_path / "new")
+    assert (told.code, named(tmp_path / "new")) == (1, ["image-1"])
+    assert f"its {next(iter(fault))}" in " ".join(told.err.split())
+    assert "\x1b[2J" not in told.err
 
 
 def test_a_part_is_exported_by_conditions(command: Command, folder: Path, tmp_path: Path) -> None:

@@ -216,3 +216,16 @@ def test_on_a_full_disk_enrolling_says_so_and_all_else_goes_on(
     room.free = room.total
     assert service.client.get("/health/ready").status_code == 200
     assert service.enroll(image_id="b").status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "image/png\r\nX-More: 1", "ü"])
+def test_a_file_that_is_no_image_by_its_record_is_served_as_bytes(service: Running, kind: str) -> None:
+    """A gallery may have been brought from elsewhere."""
+    descriptor = np.eye(1, DIM, dtype=np.float32)[0]
+    service.gallery.enroll(
+        Enrollment(image_id="a", descriptor=descriptor, strips=None, image=b"<script>", media_type=kind)
+    )
+    answer = service.client.get("/gallery/a/image")
+    assert (answer.status_code, answer.content) == (200, b"<script>")
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert "X-More" not in answer.headers
