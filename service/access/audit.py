@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -173,11 +173,9 @@ class AuditLog:
         """Append a request's lines, or count those of which its key has had its quota in this minute.
 
         Raises:
-            AuditError: as `write`.
+            AuditError: as `write`; each of the lines is kept then.
         """
-        for line in entry.lines(status):
-            if self._quota.admits(line):
-                self.write(line)
+        self._write_each(line for line in entry.lines(status) if self._quota.admits(line))
 
     def summarise(self, *, early: bool = False) -> None:
         """Append a summary of what was only counted in the minutes that have ended, or until now.
@@ -185,10 +183,14 @@ class AuditLog:
         Raises:
             AuditError: as `write`.
         """
+        self._write_each(self._quota.summaries(early=early))
+
+    def _write_each(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Write all lines, whatever becomes of the others. Raises AuditError, the last one."""
         failure = None
-        for summary in self._quota.summaries(early=early):
+        for line in lines:
             try:
-                self.write(summary)
+                self.write(line)
             except AuditError as error:
                 failure = error
         if failure is not None:

@@ -173,6 +173,18 @@ def test_what_cannot_be_written_is_answered_so_and_then_nothing_more_is_done(tmp
     assert set(recorded[1:-1]) <= {("enroll", 503), ("delete", 503)}
 
 
+def test_each_image_of_a_batch_that_could_not_be_written_comes_later(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.symlink_to("/dev/full")
+    files = [("images", ("x", image_file(colour))) for colour in (RED, GREEN, BLUE)]
+    with running(tmp_path) as service:
+        check(service.client.post("/gallery/batch", files=files), 503, "audit-failed")
+        path.unlink()
+        assert service.client.get("/gallery").status_code == 200
+        recorded = [(line["action"], line["status"]) for line in lines(path)]
+    assert recorded == [("enroll-batch", 200), *[("enroll", 201)] * 3, ("list", 200)]
+
+
 def test_a_log_that_was_taken_away_is_begun_anew(service: Running, tmp_path: Path) -> None:
     service.enroll(image_id="a")
     (tmp_path / "audit.jsonl").rename(tmp_path / "taken")
