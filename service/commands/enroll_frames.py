@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from models.intake.folder import find_images
 from models.intake.names import shown
 from models.terminal import err
 from service.client.bulk_enroll import INTERRUPTED, upload_all
+from service.client.errors import RefusedError
 from service.client.fields import why_not_fields
 from service.client.http import ServiceClient
 from service.client.outcome import Fate, NotEnrolled, Outcome
@@ -178,7 +180,7 @@ def _enroll_video(path: Path, name: str, how: HowToLook, fields: Fields, into: S
     decides = {"detector": str(how.detector), "crops": how.crops, "step": step, "motion": how.motion}
     said = {"name": name, "where": where, "start": str(start), "fields": dict(fields)}
     kept = PositionFile.of(path, decides | said)
-    begin = Position() if how.anew or into.client is None else kept.read()
+    begin = Position() if how.anew or into.client is None else _begin(kept.read(), into.client, name, path)
     if begin.done:
         err.print(
             f"{shown(path)} was looked at before, {begin.tracks:,} vehicles; --anew does it again",
@@ -211,12 +213,40 @@ def _enroll_video(path: Path, name: str, how: HowToLook, fields: Fields, into: S
         kept.write(Position(look.frame, vehicles, done=True))
 
 
+def _begin(kept: Position, client: ServiceClient, name: str, path: Path) -> Position:
+    """Where to go on: the beginning, where the first and the last vehicle that were enrolled are gone.
+
+    They are with a data directory or a collection that was made anew, or after a deletion of all of them; one
+    image that was deleted does not come back.
+    """
+    if not kept.tracks or any(_is_enrolled(client, name, number) for number in {1, kept.tracks}):
+        return kept
+    err.print(
+        f"{shown(path)} was looked at before, but its vehicles are not enrolled any more: looking again",
+        markup=False,
+    )
+    return Position()
+
+
+def _is_enrolled(client: ServiceClient, name: str, number: int) -> bool:
+    """Whether a vehicle's best crop is enrolled; taken for so where the key may not look."""
+    try:
+        client.record(_image_id(name, number))
+    except RefusedError as error:
+        return error.status != HTTPStatus.NOT_FOUND
+    return True
+
+
+def _image_id(name: str, number: int) -> str:
+    return f"{name}/{number:04d}"
+
+
 def _put(
     track: Track, number: int, name: str, path: Path, start: datetime | None, fields: Fields, into: Spool
 ) -> None:
     """Take a track's crops, the best first."""
     for place, crop in enumerate(track.best, start=1):
-        image_id = f"{name}/{number:04d}" + ("" if place == 1 else f"-{place}")
+        image_id = _image_id(name, number) + ("" if place == 1 else f"-{place}")
         own = _known(crop, number, start)
         if track.type is not None and "vehicle_type" not in fields:
             own["vehicle_type"] = track.type

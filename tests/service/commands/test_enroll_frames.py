@@ -65,6 +65,12 @@ def test_each_vehicle_of_a_video_is_enrolled_once_with_time_and_track(
     assert other == {"other_fields_enrolled": 2}
     assert counts(run, video, *options, "--anew", "--url", service.url) == {"already_enrolled": 2}
 
+    # One that was deleted stays so; where all are gone the gallery is another one.
+    service.client.delete("/gallery/gate.avi/0001")
+    assert "looked at before, 2 vehicles" in run("enroll", video, *options, "--url", service.url).err
+    service.client.delete("/gallery/gate.avi/0002")
+    assert counts(run, video, *options, "--url", service.url) == {"enrolled": 2}
+
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_no_vehicle_was_under_way(
