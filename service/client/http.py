@@ -324,17 +324,18 @@ class ServiceClient:
         where: FilterFields | None = None,
         box: str | None = None,
         detect: str | None = None,
+        verdicts: bool = True,
     ) -> dict[str, Any]:
         """What `POST /query` answers to an image file, of the camera `camera_id` where that is known.
 
         `where` is a filter's fields; see `service.filtering`. Of a frame, `box` names the vehicle (`x,y,w,h`
-        in px), or `detect` (`one`, `largest`) has it found.
+        in px), or `detect` (`one`, `largest`) has it found. `verdicts`: whether those on it count.
 
         Raises:
             OSError: the file cannot be read.
             AbandonedError: see `abandon`.
         """
-        fields = _query_fields(top_k, rerank, camera_id, box, detect) | dict(where or {})
+        fields = _query_fields(top_k, rerank, camera_id, box, detect, verdicts) | dict(where or {})
         answer = self._post("/query", image, fields, QUERY_KEYS)
         if not _are_matches(answer["matches"]):
             raise RefusedError(200, self._not_ours(200))
@@ -348,9 +349,10 @@ class ServiceClient:
         rerank: bool,
         camera_id: str | None = None,
         where: FilterFields | None = None,
+        verdicts: bool = True,
     ) -> dict[str, Any]:
         """What `POST /query` answers with `detect=all`: one answer a vehicle of a frame; see `query`."""
-        fields = _query_fields(top_k, rerank, camera_id, None, "all") | dict(where or {})
+        fields = _query_fields(top_k, rerank, camera_id, None, "all", verdicts) | dict(where or {})
         answer = self._post("/query", image, fields, ("width", "height", "answers"))
         answers = answer["answers"]
         if not isinstance(answers, list) or not all(
@@ -446,10 +448,10 @@ class ServiceClient:
 
 
 def _query_fields(
-    top_k: int, rerank: bool, camera_id: str | None, box: str | None, detect: str | None
+    top_k: int, rerank: bool, camera_id: str | None, box: str | None, detect: str | None, verdicts: bool
 ) -> dict[str, str | list[str]]:
     given = {"top_k": str(top_k), "rerank": str(rerank).lower(), "camera_id": camera_id}
-    given |= {"box": box, "detect": detect}
+    given |= {"box": box, "detect": detect, "verdicts": None if verdicts else "false"}
     return {name: value for name, value in given.items() if value is not None}
 
 

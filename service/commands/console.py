@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -137,7 +138,15 @@ def verdict_line(answer: Mapping[str, Any]) -> str | None:
     found = sum(judgements)
     if found:
         return f"[bold]match[/]: {found} of {len(judgements)} reach the bundle's threshold"
-    return "[bold]no match[/]: no enrolled image reaches the bundle's threshold"
+    return f"[bold]no match[/]: none of {len(judgements)} reaches the bundle's threshold"
+
+
+def decided_line(answer: Mapping[str, Any]) -> str | None:
+    """What verdicts on the probe did to the answer, in one line; None where there are none."""
+    counted = Counter(verdict["verdict"] for verdict in answer.get("verdicts", ()))
+    did = {"same": "as the same vehicle", "different": "left out as another one"}
+    told = ", ".join(f"{counted[kind]} {what}" for kind, what in did.items() if counted[kind])
+    return f"verdicts on this probe: {told} (--no-verdicts asks without them)" if told else None
 
 
 def timings_line(answer: Mapping[str, Any]) -> str:

@@ -13,7 +13,14 @@ from rich.markup import escape
 from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
 from models.terminal import err, out
-from service.commands.console import Waits, matches_table, normalisation_line, timings_line, verdict_line
+from service.commands.console import (
+    Waits,
+    decided_line,
+    matches_table,
+    normalisation_line,
+    timings_line,
+    verdict_line,
+)
 from service.commands.filter_options import (
     AllTag,
     AnyTag,
@@ -48,6 +55,13 @@ def query(
     rerank: Annotated[
         bool, typer.Option(help="Whether the second stage re-orders the first matches.")
     ] = True,
+    verdicts: Annotated[
+        bool,
+        typer.Option(
+            help="Whether what was said of matches of this probe counts: images of another vehicle are left "
+            "out, those of the same come first."
+        ),
+    ] = True,
     camera_id: Annotated[
         str | None, typer.Option(help="The probe's camera, where it is known.", show_default=False)
     ] = None,
@@ -73,6 +87,10 @@ def query(
 
     if why := why_unreadable(image):
         raise CommandError(f"{image} {why}")
+    if box is not None and detect is not None:
+        raise CommandError(
+            "give --box for a vehicle that you name, or --detect for what is found; one of both"
+        )
     where = checked_filter(
         only_camera_id=only_camera_id,
         not_camera_id=not_camera_id,
@@ -87,8 +105,10 @@ def query(
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             answer = (
-                client.query_all(image, top_k=top_k, rerank=rerank, camera_id=camera_id, where=where)
-                if detect is Choice.all and box is None
+                client.query_all(
+                    image, top_k=top_k, rerank=rerank, camera_id=camera_id, where=where, verdicts=verdicts
+                )
+                if detect is Choice.all
                 else client.query(
                     image,
                     top_k=top_k,
@@ -97,6 +117,7 @@ def query(
                     where=where,
                     box=box,
                     detect=detect,
+                    verdicts=verdicts,
                 )
             )
     except ClientError as error:
@@ -121,10 +142,14 @@ def _print(answer: Mapping[str, Any], image: Path) -> None:
         out.print(matches_table(answer, f"Most similar to {escape(shown(image) + of)}"))
         if said := verdict_line(answer):
             out.print(said)
-    elif answer["gallery_size"]:
+    elif answer.get("searched") == 0:
         out.print("No enrolled image meets the filter")
+    elif answer["gallery_size"]:
+        out.print("No enrolled image is left")
     else:
         out.print("Nothing is enrolled yet: see [bold]lka-reid enroll --help[/]")
+    if decided := decided_line(answer):
+        out.print(decided)
     if used := answer.get("normalisation"):
         out.print(normalisation_line(used))
     out.print(timings_line(answer))

@@ -107,3 +107,20 @@ def test_none_are_an_empty_table(run: Command, shared_service: Running, tmp_path
 def test_verdicts_come_page_by_page(decided: Running) -> None:
     with ServiceClient(decided.url) as client:
         assert len(list(client.verdicts())) == 5
+
+
+def test_a_query_says_what_verdicts_did_and_asks_without_them(
+    run: Command, decided: Running, tmp_path: Path
+) -> None:
+    probe = tmp_path / "probe.png"
+    probe.write_bytes(image_file((200, 0, 2)))
+    query = ("query", probe, "--url", decided.url)
+    said = run(*query)
+    assert "verdicts on this probe: 1 as the same vehicle, 1 left out as another one" in said.out
+    assert "green" not in said.out
+    without = run(*query, "--no-verdicts")
+    assert "verdicts on this probe" not in without.out
+    assert "green" in without.out
+    assert "No enrolled image is left" in run(*query, "--only-vehicle-id", "green").out
+    both = run(*query, "--box", "0,0,9,9", "--detect", "all")
+    assert (both.code, "give --box for a vehicle that you name, or --detect" in both.err) == (2, True)
