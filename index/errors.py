@@ -46,6 +46,17 @@ class UnknownVerdictError(GalleryError):
         self.image_id = image_id
 
 
+class TooManyVerdictsError(GalleryError):
+    """A probe has as many verdicts as it may; nothing was changed."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"this probe has {most:,} verdicts, and may have no more; nothing was changed. Take some back by "
+            "`DELETE /verdicts/{probe}/{image_id}`"
+        )
+        self.most = most
+
+
 class UnknownCameraError(GalleryError):
     """Nothing is known of a camera of this id, or nothing of what was to be removed."""
 

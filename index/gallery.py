@@ -96,6 +96,7 @@ class GalleryVerdicts(Protocol):
 
         Raises:
             UnknownImageError: the image is not enrolled.
+            TooManyVerdictsError: the probe has as many as it may.
             QuotaReachedError: the bytes would be more than the quota.
             GalleryFullError: there is no room for it.
         """

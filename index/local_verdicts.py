@@ -24,7 +24,10 @@ class LocalVerdicts:
         self._forgotten = forgotten
 
     def decide(self, decision: Decision) -> Verdict:
-        """Keep a verdict. Raises UnknownImageError, QuotaReachedError and GalleryFullError."""
+        """Keep a verdict.
+
+        Raises UnknownImageError, TooManyVerdictsError, QuotaReachedError and GalleryFullError.
+        """
         if not storable(decision.image_id):
             raise UnknownImageError(decision.image_id)
         with self._mirror.settled():

@@ -206,7 +206,10 @@ class Store:
             return self.cameras.forget_calibration(camera_id)
 
     def decide(self, decision: Decision) -> Verdict:
-        """Commit a verdict. Raises UnknownImageError, QuotaReachedError and GalleryFullError."""
+        """Commit a verdict.
+
+        Raises UnknownImageError, TooManyVerdictsError, QuotaReachedError and GalleryFullError.
+        """
         self._make_room(size_of(decision) + OVERHEAD)
         with self._within_quota():
             return decide(self._writer, decision)

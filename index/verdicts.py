@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from index.errors import UnknownImageError
+from index.errors import TooManyVerdictsError, UnknownImageError
 
 Kind = Literal["same", "different"]
 MAX_TEXT = 1024
+MOST = 256
+"""Verdicts on a probe: a search for it looks at as many matches more, and at their strips."""
 TABLES = (
     """CREATE TABLE IF NOT EXISTS probe (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -127,7 +129,7 @@ def size_of(decision: Decision) -> int:
 def decide(connection: sqlite3.Connection, decision: Decision) -> Verdict:
     """Keep a verdict in the place of an earlier one on the pair, inside the caller's transaction.
 
-    Raises UnknownImageError.
+    Raises UnknownImageError and TooManyVerdictsError.
     """
     known = connection.execute("SELECT id FROM record WHERE image_id = ?", (decision.image_id,)).fetchone()
     if known is None:
@@ -139,6 +141,11 @@ def decide(connection: sqlite3.Connection, decision: Decision) -> Verdict:
         "DO UPDATE SET camera_id = ifnull(excluded.camera_id, camera_id) RETURNING id",
         (digest, decision.camera_id, decision.media_type, decision.probe),
     ).fetchone()
+    [others] = connection.execute(
+        "SELECT count(*) FROM verdict WHERE probe_id = ? AND record_id <> ?", (probe_id, *known)
+    ).fetchone()
+    if others >= MOST:
+        raise TooManyVerdictsError(MOST)
     [verdict_id] = connection.execute(
         "INSERT INTO verdict (probe_id, record_id, kind, decided_at, decided_by) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (probe_id, record_id) DO UPDATE SET kind = excluded.kind, "

@@ -16,6 +16,7 @@ from index import (
     InvalidEnrollmentError,
     QuotaReachedError,
     TooManyCollectionsError,
+    TooManyVerdictsError,
     UnknownCameraError,
     UnknownCollectionError,
     UnknownFrameError,
@@ -143,6 +144,13 @@ COLLECTION_CONFLICT = ErrorKind(
     "There is one of this name already, there are as many as can be, or it is the default one, which stays. "
     "Nothing was changed.",
     causes=(DuplicateCollectionError, FixedCollectionError, TooManyCollectionsError),
+)
+TOO_MANY_VERDICTS = ErrorKind(
+    "too-many-verdicts",
+    409,
+    "The probe has as many verdicts as it may",
+    "Nothing was changed. Take verdicts on this probe back that are not needed any more.",
+    causes=(TooManyVerdictsError,),
 )
 TOO_LARGE = ErrorKind("upload-too-large", 413, "The upload is too large", "The detail names the limit.")
 NOT_AN_IMAGE = ErrorKind(
@@ -323,6 +331,7 @@ KINDS = (
     TIMEOUT,
     DUPLICATE,
     COLLECTION_CONFLICT,
+    TOO_MANY_VERDICTS,
     TOO_LARGE,
     NOT_AN_IMAGE,
     BREAKS_WORKER,

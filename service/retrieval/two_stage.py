@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -205,13 +206,15 @@ class TwoStageSearch:
         found: list[Found] = []
         for start in range(0, len(probes), MAX_BATCH):
             part = probes[start : start + MAX_BATCH]
-            found += self._gallery.search(
+            matches = self._gallery.search(
                 np.stack([probe.features.descriptor for probe in part]),
                 max(top_k, candidates) + spare,
                 where=where,
                 strips=candidates + spare if candidates else 0,
                 cameras=[probe.camera_id for probe in part],
             )
+            # What a query for this probe alone would have found; the other strips go before more are read.
+            found += map(partial(_cut, max(top_k, candidates), candidates), matches, judged[start:])
         size = self._gallery.count()
         searched = time.monotonic()
         scores: list[list[float] | Exception] = [[] for _ in probes]
@@ -233,6 +236,13 @@ class TwoStageSearch:
 
     def _judged(self, digest: str, respects: bool) -> _Judged:
         return _Judged(digest, tuple(self._gallery.verdicts.of(digest)) if respects else ())
+
+
+def _cut(count: int, candidates: int, found: Found, judged: _Judged) -> Found:
+    """The matches of the first `count`, and of the spare ones, that are not left out."""
+    left = judged.left(Found(found[: count + judged.spare], found.normalisation))
+    bare = (replace(match, strips=None) for match in left[candidates:])
+    return Found([*left[:candidates], *bare], found.normalisation, found.searched)
 
 
 def _timed(outcome: Ranking | Exception, image: EmbeddedImage) -> Ranking | Exception:

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,12 @@ from index import (
     Decision,
     GalleryDamagedError,
     LocalGallery,
+    TooManyVerdictsError,
     UnknownImageError,
     UnknownVerdictError,
     Verdict,
     digest_of,
+    verdicts,
 )
 from index.connections import DATABASE
 from index.repair import rebuild
@@ -176,3 +179,18 @@ def test_a_probes_file_that_is_not_as_it_was_kept_is_not_given(gallery: LocalGal
     assert kept(gallery) == {"a": "same"}
     gallery.close()
     assert [finding.text.partition(":")[0] for finding in verify(folder).findings] == [f"probe {NAME}"]
+
+
+def test_a_probe_has_so_many_verdicts_and_no_more(gallery: LocalGallery, monkeypatch: Any) -> None:
+    """A search looks at as many matches more: whoever may search could make searches of any cost."""
+    monkeypatch.setattr(verdicts, "MOST", 2)
+    for image_id in "ab":
+        gallery.verdicts.decide(decision(image_id))
+    with pytest.raises(TooManyVerdictsError, match="has 2 verdicts"):
+        gallery.verdicts.decide(decision("c"))
+    gallery.verdicts.decide(decision("a", "different"))
+    assert kept(gallery) == {"a": "different", "b": "same"}
+    gallery.verdicts.decide(decision("c", probe=b"another"))
+    gallery.verdicts.undo(NAME, "b")
+    gallery.verdicts.decide(decision("c"))
+    assert set(kept(gallery)) == {"a", "c"}

@@ -25,6 +25,7 @@ from service.api.error_kinds import (
     QUOTA_REACHED,
     TIMEOUT,
     TOO_LARGE,
+    TOO_MANY_VERDICTS,
     UNKNOWN_IMAGE,
     UNKNOWN_VERDICT,
 )
@@ -87,6 +88,7 @@ class VerdictsAnswer(BaseModel):
         NOT_AN_IMAGE,
         INVALID_FIELDS,
         UNKNOWN_IMAGE,
+        TOO_MANY_VERDICTS,
         OVERLOADED,
         NOT_READY,
         DEADLINE,

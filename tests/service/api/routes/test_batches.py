@@ -153,6 +153,27 @@ def test_probes_are_answered_as_they_would_be_one_by_one(service: Running) -> No
     assert answer.json()["items"][1]["problem"]["type"] == "urn:lka-reid:problem:not-an-image"
 
 
+def test_verdicts_count_for_their_probe_in_a_batch_as_alone(service: Running) -> None:
+    colours = [(8 * n, 255 - 8 * n, 128) for n in range(20)]
+    enroll(service, images(*colours), ids(*(str(n) for n in range(20))))
+    files = images(colours[3], colours[12], (1, 2, 3))
+    for place, image_id, verdict in (
+        (0, 3, "different"),
+        (0, 9, "same"),
+        (0, 4, "different"),
+        (1, 15, "same"),
+    ):
+        fields = {"image_id": str(image_id), "verdict": verdict}
+        assert service.client.post("/verdicts", files={"image": ("x", files[place])}, data=fields).is_success
+    for top_k in (1, 12):
+        for rerank in (True, False):
+            answer = send(service, "/query/batch", files, top_k=top_k, rerank=rerank)
+            for file, item in zip(files, answer.json()["items"], strict=True):
+                alone = service.query(file, top_k=top_k, rerank=rerank).json()
+                del alone["timings_ms"], item["answer"]["timings_ms"]
+                assert item["answer"] == alone
+
+
 def test_more_probes_than_share_a_search_or_a_forward_pass_are_answered(service: Running) -> None:
     colours = [(n, 255 - n, 128) for n in range(0, 70)]
     enroll(service, images(*colours), ids(*(str(n) for n in range(70))))

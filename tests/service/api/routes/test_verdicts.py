@@ -154,3 +154,11 @@ def test_who_decided_is_kept(tmp_path: Path) -> None:
         it.service.client.headers.update(it.headers("query"))
         [key] = [key for key in it.file.read() if key.name == "the query one"]
         assert decide(it.service, "a", "same").json()["decided_by"] == key.id
+
+
+def test_more_verdicts_than_a_probe_may_have_are_refused(enrolled: Running, monkeypatch: Any) -> None:
+    monkeypatch.setattr("index.verdicts.MOST", 1)
+    assert decide(enrolled, "a", "different").status_code == 200
+    problem = check(decide(enrolled, "b", "different"), 409, "too-many-verdicts")
+    assert "has 1 verdicts" in problem["detail"]
+    assert ranking(enrolled, top_k=1) == ["b"]
