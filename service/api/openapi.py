@@ -97,6 +97,8 @@ def _describe_access(operation: dict[str, Any], rule: Rule) -> None:
         # The empty one: a setting may open it to everybody.
         anybody: list[dict[str, list[str]]] = [] if rule.needs is Open.ANY_KEY else [{}]
         operation["security"] = anybody + [{name: []} for name in SCHEMES]
+        if rule.reach is Reach.ALL:
+            kinds = (*kinds, COLLECTION_OUT_OF_REACH)
     for status, response in responses(*kinds).items():
         if status == INTERNAL.status:
             continue
