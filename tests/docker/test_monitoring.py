@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import dashboard
 from benchmarks.panels import Panel, Prometheus, load, panels
+from index import Quota
 from models.bundle import Bundle
 from tests.docker.prometheus import scraping
 from tests.models.detection.scenes import FRAME
@@ -61,10 +62,12 @@ class Load:
 
 
 def snapshotted_gallery(folder: Path) -> None:
-    """A gallery with a snapshot of its index, for the service to find."""
+    """A gallery with a snapshot of its index, a quota and a retention, for the service to find."""
     fingerprint = Bundle.load(folder / "bundle").fingerprint
     with open_gallery(folder / "data", fingerprint=fingerprint) as gallery:
         gallery.snapshot()
+        gallery.quotas.set(Quota(images=1_000_000, bytes=10**12))
+        gallery.retention.set(365)
 
 
 def started(it: Stack, folder: Path) -> tuple[Process, dict[str, list[str]]]:

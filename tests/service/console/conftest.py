@@ -21,8 +21,9 @@ EXPECTED = ("the server responded with a status of", "net::ERR_CONNECTION_REFUSE
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Chromium for one module: Playwright keeps an event loop, beside which no other test's can run."""
     if CHROMIUM is None:
         pytest.skip("the console is not tested in a browser: chromium is not installed")
     expect.set_options(timeout=WAIT_MS)

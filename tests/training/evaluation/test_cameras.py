@@ -45,7 +45,8 @@ def test_it_is_what_a_gallery_of_the_same_images_has_in_force(tmp_path: Path) ->
         in_force = gallery.cameras.normalisation()
     found = normalisation_of(rows, cameras)
     assert not found.is_raw
-    np.testing.assert_array_equal(found.apply(rows, cameras), in_force.apply(rows, cameras))
+    # The gallery stores descriptors in 16 bits.
+    np.testing.assert_allclose(found.apply(rows, cameras), in_force.apply(rows, cameras), atol=2e-4)
 
 
 def test_it_leaves_descriptors_as_they_are_where_auto_does() -> None:

@@ -42,7 +42,7 @@ def test_folds_that_were_stopped_go_on_to_the_same_rows(
 
 def test_folds_are_measured_before_two_cameras_alone(tree: Path, tmp_path: Path) -> None:
     parts = CONFIG.data.parts(open_dataset(tree), 2)
-    with pytest.raises(DatasetError, match="seen, virtual, mixed, degraded alone"):
+    with pytest.raises(DatasetError, match="seen, virtual, mixed, degraded, occluded alone"):
         study(tmp_path, Diary()).measure(parts, [Kind.classes], tmp_path)
 
 

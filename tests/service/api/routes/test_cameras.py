@@ -127,7 +127,7 @@ def test_off_answers_as_if_nothing_were_known_of_cameras(tmp_path: Path) -> None
         unnamed = service.query(seen(3, "gate-2")).json()
         assert "normalisation" not in named
         assert named["matches"] == unnamed["matches"]
-        assert list(unnamed) == ["matches", "reranked", "gallery_size", "timings_ms"]
+        assert unnamed.keys() == named.keys()
         raw = service.gallery.search(
             service.models.embedder.embed(_prepared(seen(3, "gate-2"))).descriptors, k=1
         )
