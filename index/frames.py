@@ -29,6 +29,10 @@ TABLES = (
     """CREATE TRIGGER IF NOT EXISTS frame_of_the_gone AFTER DELETE ON record_frame
         BEGIN DELETE FROM frame WHERE id = OLD.frame_id; END""",
 )
+# By its digest: to look through all frames would take the longer the more there are.
+DELETE_UNUSED = (
+    "DELETE FROM frame WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM record_frame WHERE frame_id = frame.id)"
+)
 SELECT_FRAME = (
     "SELECT frame.data, frame.media_type, digest FROM frame JOIN record_frame ON frame.id = frame_id "
     "JOIN record ON record.id = record_id WHERE image_id = ?"
@@ -75,7 +79,7 @@ def keep(connection: sqlite3.Connection, image_ids: Sequence[str], frame: Frame)
         if not kept.rowcount and connection.execute(known, (image_id,)).fetchone() is None:
             raise UnknownImageError(image_id)
     # Where all of them had another one.
-    connection.execute("DELETE FROM frame WHERE id NOT IN (SELECT frame_id FROM record_frame)")
+    connection.execute(DELETE_UNUSED, (digest_of(frame.data),))
 
 
 def digest_of(frame: bytes) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 
 from index import DamagedImageError, Enrollment, Frame, LocalGallery, UnknownFrameError, UnknownImageError
 from index.connections import DATABASE
+from index.frames import DELETE_UNUSED
 
 FRAME = Frame(b"a frame", "image/jpeg")
 DIM = 4
@@ -73,6 +74,16 @@ def test_an_image_keeps_its_first_frame(tmp_path: Path) -> None:
         gallery.frames.keep(["a"], Frame(b"another", "image/png"))
         assert gallery.frames.of("a") == FRAME
     assert frames(tmp_path) == 1
+
+
+def test_keeping_a_frame_does_not_look_through_all_frames(tmp_path: Path) -> None:
+    with open_gallery(tmp_path) as gallery:
+        enroll(gallery, "a")
+    with sqlite3.connect(tmp_path / DATABASE) as database:
+        plan = database.execute(f"EXPLAIN QUERY PLAN {DELETE_UNUSED}", (b"",)).fetchall()
+    steps = [step for *_, step in plan]
+    assert any("digest=?" in step for step in steps), steps
+    assert not any(step.startswith("SCAN") for step in steps), steps
 
 
 def test_a_frame_that_is_not_as_it_was_kept_is_not_given(tmp_path: Path) -> None:
