@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Form, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from index import DEFAULT, Gallery, GalleryClosedError, Quota, Usage
-from index.collections import NAME_RULE
+from index.collections import NAME, NAME_RULE
 from index.quota import MOST as LARGEST
 from service.access.key import ApiKey
-from service.api.dependencies import SharedResources
+from service.api.dependencies import Audit, SharedResources
 from service.api.error_kinds import (
     COLLECTION_CONFLICT,
     COLLECTION_OUT_OF_REACH,
@@ -115,12 +115,15 @@ async def create(
     response: Response,
     form: Annotated[CollectionForm, Form(media_type="multipart/form-data")],
     resources: SharedResources,
+    audit: Audit,
 ) -> CollectionAnswer:
     """Make an empty collection. Requests name it by `collection` in their URL.
 
     Nothing is shared between collections: the same image id may be enrolled in two, a search is of one, and
     cameras are known in each by its own images.
     """
+    if NAME.fullmatch(form.name):
+        audit.collection = form.name
     gallery = await to_thread.run_sync(
         resources.collections.create, form.name, form.quota(), limiter=resources.gallery_limiter
     )
