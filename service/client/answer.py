@@ -37,12 +37,14 @@ class Problem:
         ours: whether its type is one of this service's.
         differs: of an image id that is enrolled already: what is not as enrolled; None where it is not said.
         vehicles: what a frame shows, where it does not say which vehicle is meant.
+        kind: the name that ends its type, where that is one of this service's.
     """
 
     message: str
     ours: bool
     differs: tuple[str, ...] | None
     vehicles: Sequence[Mapping[str, Any]] = ()
+    kind: str = ""
 
     @classmethod
     def of(cls, answer: Answer) -> Problem | None:
@@ -51,9 +53,11 @@ class Problem:
         if answer.status < 400 or not isinstance(document.get("detail"), str):
             return None
         names = document.get("differs")
+        named = str(document.get("type", ""))
         return cls(
             message=_message(document)[:MAX_MESSAGE],
-            ours=str(document.get("type", "")).startswith(PROBLEM),
+            ours=named.startswith(PROBLEM),
+            kind=named.removeprefix(PROBLEM) if named.startswith(PROBLEM) else "",
             differs=tuple(map(str, names)) if isinstance(names, list) else None,
             vehicles=vehicles if are_vehicles(vehicles := document.get("vehicles")) else (),
         )

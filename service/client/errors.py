@@ -24,6 +24,7 @@ class RefusedError(ClientError):
         status: HTTP status code.
         differs: of an image id that is enrolled already: what is not as enrolled; None if that is not known.
         vehicles: what a frame shows, where it does not say which vehicle is meant; see `POST /detect`.
+        kind: the name that ends the problem's type; empty where it is not one of this service's.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class RefusedError(ClientError):
         message: str,
         differs: tuple[str, ...] | None = None,
         vehicles: Sequence[Mapping[str, Any]] = (),
+        kind: str = "",
     ) -> None:
         super().__init__(message)
+        self.kind = kind
         self.vehicles = vehicles
         self.status = status
         self.differs = differs

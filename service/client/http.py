@@ -36,6 +36,7 @@ MATCH_KEYS = frozenset(
     ("rank", "first_stage_rank", "image_id", "vehicle_id", "camera_id", "similarity", "rerank_distance")
 )
 
+UNKNOWN_IMAGE = "unknown-image"
 QUERY_KEYS = ("matches", "reranked", "gallery_size", "timings_ms")
 
 FilterFields = Mapping[str, str | list[str]]
@@ -202,9 +203,22 @@ class ServiceClient:
     def delete(self, image_id: str) -> bool:
         """Delete an image; whether there was one."""
         answer = self._send("DELETE", _image_path(image_id))
-        if answer.status not in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
-            raise self._refusal(answer)
-        return answer.status == httpx.codes.NO_CONTENT
+        if answer.status == httpx.codes.NO_CONTENT:
+            return True
+        refusal = self._refusal(answer)
+        if refusal.kind != UNKNOWN_IMAGE:
+            raise refusal
+        return False
+
+    def is_enrolled(self, image_id: str) -> bool:
+        """Whether an image of this id is enrolled."""
+        try:
+            self.record(image_id)
+        except RefusedError as error:
+            if error.kind != UNKNOWN_IMAGE:
+                raise
+            return False
+        return True
 
     def update(self, image_id: str, fields: Mapping[str, str | list[str]]) -> dict[str, Any]:
         """What `PATCH /gallery/{image_id}` answers: the record with new values for fields; see there."""
@@ -435,7 +449,7 @@ class ServiceClient:
             own = (
                 problem.message if problem.ours else f"{self.url} answered {answer.status}: {problem.message}"
             )
-            return RefusedError(answer.status, own, problem.differs, problem.vehicles)
+            return RefusedError(answer.status, own, problem.differs, problem.vehicles, problem.kind)
         if 300 <= answer.status < 400:
             target = answer.headers.get("location", "nowhere")[:MAX_MESSAGE]
             message = f"{self.url} sends on to {target}; if that is the service, name it with --url"

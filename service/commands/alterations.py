@@ -85,14 +85,15 @@ def delete(
 
 def _delete_named(client: Any, image_ids: list[str], *, dry_run: bool, yes: bool) -> None:
     if dry_run:
-        out.print(f"{len(image_ids):,} images would be deleted, where they are enrolled; none was.")
-        return
-    if not yes:
-        typer.confirm(f"Delete {len(image_ids):,} images?", abort=True)
-    missing = [image_id for image_id in image_ids if not client.delete(image_id)]
+        missing = [image_id for image_id in image_ids if not client.is_enrolled(image_id)]
+    else:
+        if not yes:
+            typer.confirm(f"Delete {len(image_ids):,} images?", abort=True)
+        missing = [image_id for image_id in image_ids if not client.delete(image_id)]
     for image_id in missing:
         out.print(f"Not enrolled: {shown(image_id)}", markup=False, soft_wrap=True)
-    out.print(f"{len(image_ids) - len(missing):,} images deleted.")
+    found = len(image_ids) - len(missing)
+    out.print(f"{found:,} images would be deleted; none was." if dry_run else f"{found:,} images deleted.")
     if missing:
         raise typer.Exit(1)
 

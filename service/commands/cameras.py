@@ -17,6 +17,9 @@ from service.startup import CommandError
 Json = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
 CameraId = Annotated[str, typer.Argument(metavar="CAMERA", help="The camera's id.", show_default=False)]
 
+ENOUGH = 10
+"""Images by which a camera is known well enough; see `LKA_REID_CAMERA_NORMALISATION`."""
+
 USES = {
     "known": "taken out of its descriptors",
     "global": "all cameras' mean stands in",
@@ -153,6 +156,8 @@ def calibrate(
         out.print(f"{result.counted:,} images counted, {result.already:,} were counted before", markup=False)
         for what, how_much in _lines(answer) if answer else []:
             out.print(f"{what:<16} {how_much}", markup=False, soft_wrap=True)
+        if answer and answer["enrolled"] + answer["calibrated"] < ENOUGH:
+            err.print(f"These are few: show it {ENOUGH} images or more, of several vehicles.", style="yellow")
     if result.stopped:
         raise CommandError(result.stopped, 1)
     if failed:

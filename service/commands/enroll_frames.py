@@ -231,10 +231,11 @@ def _begin(kept: Position, client: ServiceClient, name: str, path: Path) -> Posi
 def _is_enrolled(client: ServiceClient, name: str, number: int) -> bool:
     """Whether a vehicle's best crop is enrolled; taken for so where the key may not look."""
     try:
-        client.record(_image_id(name, number))
+        return client.is_enrolled(_image_id(name, number))
     except RefusedError as error:
-        return error.status != HTTPStatus.NOT_FOUND
-    return True
+        if error.status == HTTPStatus.FORBIDDEN:
+            return True
+        raise
 
 
 def _image_id(name: str, number: int) -> str:

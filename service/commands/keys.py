@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,6 +94,8 @@ def create(
     ends = "" if until is None else f" and expires at {_minute(until)}"
     err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.path}{ends}. It is shown this once:")
     out.print(secret, soft_wrap=True)
+    for note in _notes(file.path.parent, collection or ()):
+        err.print(note, style="yellow", markup=False, soft_wrap=True)
 
 
 @app.command("list")
@@ -147,7 +149,23 @@ def revoke(
             )
             raise CommandError(f"no key has the id {key_id!r}; `{listing}` shows them") from None
         audit.write(KeyChange("keys.revoke", key).line())
+        is_last = not file.read()
     out.print(f"Key {key.id} is revoked.")
+    if is_last:
+        err.print("It was the last one: everybody is refused until a key is made.", style="yellow")
+
+
+def _notes(folder: Path, collections: Iterable[str]) -> Iterator[str]:
+    """What a key does not open yet, which a mistyped name would not open ever."""
+    from index.collections import DEFAULT, collection_folders
+    from index.connections import DATABASE
+
+    if not (folder / DATABASE).exists():
+        yield f"There is no gallery in {folder} yet: a service takes the keys of its own data directory."
+        return
+    missing = sorted(set(collections) - {DEFAULT} - collection_folders(folder).keys())
+    if missing:
+        yield f"There is no such collection yet: {', '.join(missing)}."
 
 
 def _minute(moment: datetime) -> str:

@@ -79,6 +79,7 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked(command: Command)
     assert re.fullmatch(r"lka_[0-9a-f]{8}_[A-Za-z0-9_-]{43}", secret)
     key_id = secret.split("_")[1]
     assert secret not in made.err
+    assert "There is no gallery in d yet" in made.err
 
     listed = command("keys", "list", "--data-dir", "d")
     for part in (key_id, "gate 3", "query, enroll", secret[-4:]):
@@ -89,6 +90,7 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked(command: Command)
 
     revoked = command("keys", "revoke", key_id, "--data-dir", "d")
     assert (revoked.code, revoked.out) == (0, f"Key {key_id} is revoked.\n")
+    assert "everybody is refused until a key is made" in revoked.err
     assert "There are no keys" in command("keys", "list", "--data-dir", "d").out
     again = command("keys", "revoke", key_id, "--data-dir", "d")
     assert (again.code, again.err.count("\n")) == (2, 1)

@@ -37,7 +37,15 @@ def test_images_are_deleted_by_their_ids_and_one_that_is_not_there_is_told(
 ) -> None:
     for name in ("cam/a", "b"):
         service.enroll(image_id=name)
-    outcome = lka_reid("gallery", "delete", "--url", service.url, "cam/a", "none", "--yes")
+    words = ("gallery", "delete", "--url", service.url, "cam/a", "none")
+    dry = lka_reid(*words, "--dry-run")
+    assert (dry.code, "Not enrolled: none" in dry.out) == (1, True)
+    assert "1 images would be deleted; none was." in dry.out
+    assert service.gallery.count() == 2
+    for more in (("--dry-run",), ("--yes",)):
+        elsewhere = lka_reid(*words, *more, "--collection", "nowhere")
+        assert (elsewhere.code, "there is no collection 'nowhere'" in elsewhere.err) == (2, True)
+    outcome = lka_reid(*words, "--yes")
     assert (outcome.code, "Not enrolled: none" in outcome.out) == (1, True)
     assert "1 images deleted." in outcome.out
     assert [record.image_id for record in service.gallery.page().records] == ["b"]

@@ -63,6 +63,7 @@ def test_what_is_no_image_is_named_and_the_others_count(
     assert outcome.code == 1
     assert "4 images counted" in outcome.out
     assert "broken.png" in outcome.err
+    assert "show it 10 images or more" in outcome.err
 
 
 def test_a_folder_without_images_and_an_unknown_camera_are_refused(

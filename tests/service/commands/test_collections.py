@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.command_line import Command, command_runner
-from tests.service.fakes import Running, image_file
+from tests.service.fakes import Running, image_file, open_gallery
 
 
 @pytest.fixture
@@ -70,3 +70,14 @@ def test_a_key_is_limited_to_collections_and_says_so(lka_reid: Command, tmp_path
     refused = lka_reid(*made, "--collection", "North")
     assert refused.code == 2
     assert "--collection 'North' is not accepted: a name has 1 .. 63" in refused.err
+
+
+def test_a_key_for_a_collection_that_is_not_there_is_noted(lka_reid: Command, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "collections" / "north"):
+        open_gallery(folder).close()
+    made = lka_reid(
+        *("keys", "create", "--scope", "query", "--name", "x", "--data-dir", tmp_path),
+        *("--collection", "north", "--collection", "default", "--collection", "nrth"),
+    )
+    assert made.code == 0
+    assert "There is no such collection yet: nrth." in made.err
