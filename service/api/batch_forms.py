@@ -85,7 +85,8 @@ def read_items(kind: type[Item], text: str | None, count: int) -> list[Item]:
     try:
         items = bounded.validate_json(text)
     except ValidationError as error:
-        raise invalid_fields([_fault(item) for item in error.errors(**_SHORT)]) from None
+        faults = [_fault(item, kind, count) for item in error.errors(**_SHORT)]
+        raise invalid_fields(faults) from None
     if len(items) != count:
         raise invalid_fields([FieldFault("items", f"has {len(items)} objects for {count} images")])
     return items
@@ -109,8 +110,13 @@ def merged(images: Sequence[bytes | Exception], outcomes: Iterable[Outcome]) -> 
     return [image if isinstance(image, Exception) else next(rest) for image in images]
 
 
-def _fault(item: object) -> FieldFault:
+def _fault(item: object, kind: type[BaseModel], count: int) -> FieldFault:
     assert isinstance(item, dict)  # noqa: S101 - pydantic's own
     where = ".".join(["items", *map(str, item["loc"])])
     message = str(item["msg"])
-    return FieldFault(where, message[:1].lower() + message[1:])
+    message = message[:1].lower() + message[1:]
+    if item["type"] == "extra_forbidden":
+        message = f"is not a field of an item; it takes {', '.join(kind.model_fields)}"
+    elif item["type"] == "too_long" and not item["loc"]:
+        message = f"has more than {count} objects for {count} images"
+    return FieldFault(where, message)

@@ -192,10 +192,14 @@ def test_more_probes_than_share_a_search_or_a_forward_pass_are_answered(service:
         ("[", "items", "json"),
         ('{"a": 1}', "items", "valid array"),
         ("[{}]", "items", "has 1 objects for 2 images"),
-        ("[{}, {}, {}]", "items", "at most 2 items"),
+        ("[{}, {}, {}]", "items", "has more than 2 objects for 2 images"),
         # Each that is wrong would cost time and memory.
-        (f"[{'1,' * 400_000}1]", "items", "at most 2 items"),
-        ('[{}, {"vehicle": "x"}]', "items.1.vehicle", "not permitted"),
+        (f"[{'1,' * 400_000}1]", "items", "has more than 2 objects for 2 images"),
+        (
+            '[{}, {"vehicle": "x"}]',
+            "items.1.vehicle",
+            "is not a field of an item; it takes image_id, vehicle_id",
+        ),
         ('[{"image_id": "/"}, {}]', "items.0.image_id", "is not a legal image id"),
         ('[{}, {"captured_at": "yesterday"}]', "items.1.captured_at", "is not a time"),
     ],
