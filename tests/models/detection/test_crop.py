@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.detection import crop
 from models.detection.crop import cut, largest, with_margin, within
 from models.detection.vehicle import Box
 
@@ -46,3 +47,21 @@ def test_a_crop_shows_what_is_in_the_box() -> None:
     with Image.open(io.BytesIO(cut(frame, Box(16, 24, 32, 16)))) as crop:
         assert (crop.format, crop.size) == ("JPEG", (32, 16))
         assert np.abs(np.asarray(crop, dtype=int) - [250, 10, 10]).max() < 4
+
+
+def test_noise_does_not_make_files_many_times_as_large_as_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bit a pixel, which a PNG file holds in 11 KB: at the first quality the crop has ten times that."""
+    bits = np.random.default_rng(0).integers(0, 2, (300, 300, 1), dtype=np.uint8)
+    frame = Image.fromarray(np.repeat(bits * 255, 3, axis=2))
+    whole = Box(0, 0, 300, 300)
+    as_usual = cut(frame, whole)
+    assert len(as_usual) > 8 * 300 * 300 / 8
+    monkeypatch.setattr(crop, "MOST_BYTES", 60_000)
+    assert len(cut(frame, whole)) <= 60_000
+    assert cut(frame, whole) == cut(frame, whole)
+    monkeypatch.setattr(crop, "MOST_BYTES", 1000)
+    assert Image.open(io.BytesIO(cut(frame, whole))).size == (300, 300), (
+        "the last quality is taken as it comes"
+    )
+    monkeypatch.undo()
+    assert cut(frame, whole) == as_usual
