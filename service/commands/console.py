@@ -28,7 +28,7 @@ MATCH_COLUMNS = (
     "camera!",
     "image id",
 )
-OTHER_COLUMNS = 70
+OTHER_COLUMNS = 72
 """Characters of a row of matches before the image id, for ids of common length."""
 
 
@@ -106,7 +106,7 @@ def matches_table(
     """
     # A bundle without a threshold says of no match whether it is one.
     judged = any(match.get("is_match") is not None for match in answer["matches"])
-    made = table(title, *MATCH_COLUMNS[:4], *(["match"] if judged else []), *MATCH_COLUMNS[4:])
+    made = table(title, *MATCH_COLUMNS[:4], *(["match!"] if judged else []), *MATCH_COLUMNS[4:])
     if one_line:
         last = made.columns[-1]
         last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, out.width - OTHER_COLUMNS)

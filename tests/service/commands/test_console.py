@@ -32,6 +32,11 @@ def test_a_table_says_what_is_a_match_only_where_a_threshold_does(
         str(column.header): list(column.cells) for column in matches_table(answer(*judgements), "").columns
     }
     assert columns.get("match") == shown
+    assert all(
+        column.no_wrap
+        for column in matches_table(answer(*judgements), "").columns
+        if column.header == "match"
+    )
     assert columns["image id"] == ["a.jpg"] * len(judgements)
 
 
