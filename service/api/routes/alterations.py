@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Form, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from index import Amendment, Filter, Gallery
@@ -62,14 +62,18 @@ class PatchForm(BaseModel):
         default=[], max_length=6, description="fields that are taken away; repeat it for several"
     )
 
-    @model_validator(mode="after")
-    def _is_clear(self) -> PatchForm:
-        both = sorted(set(self.clear) & set(self.given()))
+    @field_validator("clear")
+    @classmethod
+    def _is_clear(cls, clear: list[str], info: ValidationInfo) -> list[str]:
+        # The last of the fields: those before it are known.
+        both = sorted(name for name in set(clear) if info.data.get(name))
         if both:
             raise PydanticCustomError(
-                "patch", "gives and clears {names}; do one of both", {"names": ", ".join(both)}
+                "patch",
+                "names {names}, which the request gives a value, too; do one of both",
+                {"names": ", ".join(both)},
             )
-        return self
+        return clear
 
     def given(self) -> Amendment:
         """The fields with a new value."""
