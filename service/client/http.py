@@ -37,6 +37,11 @@ MATCH_KEYS = frozenset(
 )
 
 UNKNOWN_IMAGE = "unknown-image"
+REMEDIES = {
+    "key-required": "; give a command one by LKA_REID_KEY or --key",
+    "collection-out-of-reach": "; name one that it reaches by --collection",
+}
+"""What a command adds to the words of a problem, by its kind: they are said of HTTP."""
 QUERY_KEYS = ("matches", "reranked", "gallery_size", "timings_ms")
 
 FilterFields = Mapping[str, str | list[str]]
@@ -447,7 +452,9 @@ class ServiceClient:
         problem = Problem.of(answer)
         if problem:
             own = (
-                problem.message if problem.ours else f"{self.url} answered {answer.status}: {problem.message}"
+                f"{problem.message}{REMEDIES.get(problem.kind, '')}"
+                if problem.ours
+                else f"{self.url} answered {answer.status}: {problem.message}"
             )
             return RefusedError(answer.status, own, problem.differs, problem.vehicles, problem.kind)
         if 300 <= answer.status < 400:

@@ -158,6 +158,7 @@ def test_clients_show_the_key_of_the_environment(
         refused = command("query", "images/a.png", "--url", service.url)
         assert refused.code == 2
         assert "send an API key" in refused.err
+        assert "give a command one by LKA_REID_KEY or --key" in refused.err
         monkeypatch.setenv("LKA_REID_KEY", secret + "\n")
         assert re.match("enrolled +1\n", command("enroll", "images", "--url", service.url).out)
         assert command("query", "images/a.png", "--url", service.url).code == 0
