@@ -21,7 +21,7 @@ from models.terminal import err, out
 MATCH_COLUMNS = (
     "rank#",
     "first\nstage#",
-    "",
+    "!",
     "similarity#",
     "re-rank\ndistance#",
     "vehicle!",
@@ -109,7 +109,7 @@ def matches_table(
     made = table(title, *MATCH_COLUMNS[:4], *(["match!"] if judged else []), *MATCH_COLUMNS[4:])
     if one_line:
         last = made.columns[-1]
-        last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, out.width - OTHER_COLUMNS)
+        last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, out.width - OTHER_COLUMNS - 7 * judged)
     for match in answer["matches"]:
         moved = match["first_stage_rank"] - match["rank"]
         arrow = f"[green]▲{moved}[/]" if moved > 0 else f"[red]▼{-moved}[/]" if moved < 0 else ""
