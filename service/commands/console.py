@@ -109,7 +109,8 @@ def matches_table(
     made = table(title, *MATCH_COLUMNS[:4], *(["match!"] if judged else []), *MATCH_COLUMNS[4:])
     if one_line:
         last = made.columns[-1]
-        last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, out.width - OTHER_COLUMNS - 7 * judged)
+        left = out.width - OTHER_COLUMNS - (len(" match ") if judged else 0)
+        last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, left)
     for match in answer["matches"]:
         moved = match["first_stage_rank"] - match["rank"]
         arrow = f"[green]▲{moved}[/]" if moved > 0 else f"[red]▼{-moved}[/]" if moved < 0 else ""
