@@ -10,7 +10,7 @@ from models.intake.names import printable, shown
 from models.terminal import err, out
 from service.commands import alterations, maintenance
 from service.commands.console import failures_table, progress
-from service.commands.maintenance import gallery_named, no_gallery
+from service.commands.maintenance import gallery_named, no_gallery, tell_of_others
 from service.commands.options import BundleDir, DataDir, Runtime, Threads
 from service.startup import CommandError
 
@@ -93,6 +93,7 @@ def verify(data_dir: DataDir = None) -> None:
         err.print(printable(finding.text), soft_wrap=True, markup=False)
     faults = len(verified.findings)
     out.print(f"{verified.images:,} images were read in {settings.data_dir}; faults found: {faults:,}.")
+    tell_of_others(settings.data_dir, "this check")
     if faults:
         raise typer.Exit(1)
 

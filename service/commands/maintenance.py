@@ -37,20 +37,6 @@ if TYPE_CHECKING:
     from service.client.outcome import Outcome
 
 
-def _tell_of_others(folder: Path, what: str) -> None:
-    """Name the collections that a command for one gallery has left out, where there are any."""
-    from index.collections import collection_folders
-
-    if others := collection_folders(folder):
-        paths = ", ".join(str(path) for path in others.values())
-        err.print(
-            f"Not in {what}: the other collections. Name the folder of each by --data-dir: {paths}",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
-
-
 def stats(
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -85,7 +71,7 @@ def stats(
     ):
         made.add_row(name, value)
     out.print(made)
-    _tell_of_others(settings.data_dir, "these figures")
+    tell_of_others(settings.data_dir, "these figures")
 
 
 def backup(
@@ -109,7 +95,7 @@ def backup(
         markup=False,
         soft_wrap=True,
     )
-    _tell_of_others(settings.data_dir, "the backup")
+    tell_of_others(settings.data_dir, "the backup")
 
 
 def restore(
@@ -176,7 +162,7 @@ def export(
             on_image=lambda done, total: bar.update(task, completed=done, total=total),
         )
     out.print(f"{images:,} images are in {printable(str(target))}.", markup=False, soft_wrap=True)
-    _tell_of_others(settings.data_dir, "the archive")
+    tell_of_others(settings.data_dir, "the archive")
 
 
 def import_(
@@ -266,6 +252,20 @@ def gallery_named(folder: Path) -> Iterator[None]:
 def no_gallery(folder: Path) -> CommandError:
     """The error for a folder without a gallery."""
     return CommandError(f"there is no gallery in {folder}; name its folder with --data-dir")
+
+
+def tell_of_others(folder: Path, what: str) -> None:
+    """Name the collections that a command for one gallery has left out, where there are any."""
+    from index.collections import collection_folders
+
+    if others := collection_folders(folder):
+        paths = ", ".join(str(path) for path in others.values())
+        err.print(
+            f"Not in {what}: the other collections. Name the folder of each by --data-dir: {paths}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _bytes_progress() -> Progress:

@@ -79,7 +79,12 @@ def test_an_archive_is_imported_and_an_image_that_is_not_as_given_is_told(
 
 @pytest.mark.parametrize(
     ("words", "what"),
-    [(("stats",), "these figures"), (("backup", "b"), "the backup"), (("export", "e.zip"), "the archive")],
+    [
+        (("stats",), "these figures"),
+        (("verify",), "this check"),
+        (("backup", "b"), "the backup"),
+        (("export", "e.zip"), "the archive"),
+    ],
 )
 def test_collections_that_are_left_out_are_named(
     command: Command, folder: Path, tmp_path: Path, words: tuple[str, ...], what: str
