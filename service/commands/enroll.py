@@ -110,9 +110,18 @@ def enroll(
     from service.commands.enrollment_summary import counts, not_enrolled_table
     from service.commands.frame_sources import enroll_detected, find_all_videos, find_stills, how_to_look
 
+    of_frames = {
+        "--crops": crops != 1,
+        "--start": start is not None,
+        "--frame-rate": frame_rate is not None,
+        "--no-motion": not motion,
+        "--anew": anew,
+    }
+    if not detect and (useless := [name for name, is_given in of_frames.items() if is_given]):
+        raise CommandError(f"without --detect there is nothing that {', '.join(useless)} could be for")
     given = {"vehicle_id": vehicle_id, "camera_id": camera_id, "vehicle_type": vehicle_type}
     options = Options(
-        defaults={name: value for name, value in given.items() if value},
+        defaults={name: value for name, value in given.items() if value is not None},
         id_prefix=id_prefix,
         outside=outside,
         encoding=encoding,

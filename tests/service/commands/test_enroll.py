@@ -141,6 +141,23 @@ def test_a_dry_run_checks_everything_and_asks_no_service(command: Command) -> No
     assert figures(outcome.out) == {"could be enrolled": 3, "failed": 1}
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--start", "2026-01-01T00:00:00Z", "--anew"), "nothing that --start, --anew could be for"),
+        (("--crops", 3), "nothing that --crops could be for"),
+        (("--camera-id", ""), "camera_id '' is not a legal label"),
+    ],
+)
+def test_what_would_be_left_unheeded_is_refused(
+    command: Command, words: tuple[object, ...], why: str
+) -> None:
+    Path("images").mkdir()
+    Path("images/a.png").write_bytes(image_file())
+    outcome = command("enroll", "images", "--dry-run", *words)
+    assert (outcome.code, why in outcome.err) == (2, True)
+
+
 def test_a_service_that_goes_away_is_reported_after_what_was_done(
     service: Running, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
