@@ -12,7 +12,6 @@ import typer
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.decoding.formats import MEDIA_TYPES
 from models.intake.names import printable
 from models.terminal import err, out
 from service.commands.console import progress, table
@@ -225,6 +224,8 @@ def _import(source: Path, folder: Path, outcome: Outcome) -> None:
 def _fault_of(enrollment: Enrollment) -> str | None:
     """What of an archive's image no request could have enrolled, in words: the service would show it to
     browsers, or never find it again."""
+    from models.decoding.formats import MEDIA_TYPES
+
     if not is_image_id(enrollment.image_id):
         return f"its image_id is not legal; it takes {IMAGE_ID_RULE}"
     for name in ("vehicle_id", "camera_id", "view", "vehicle_type"):

@@ -30,6 +30,8 @@ def modes(folder: Path) -> dict[str, str]:
     for path in (folder, *folder.rglob("*")):
         with suppress(FileNotFoundError):  # a write-ahead log that is being folded
             mode = stat.S_IMODE(path.stat().st_mode)
+            if path.suffix == ".tmp" and not mode & 0o077:
+                continue  # a snapshot that is being written
             if mode != (0o700 if path.is_dir() else 0o600):
                 found[path.name] = oct(mode)
     return found

@@ -72,10 +72,13 @@ def test_a_verdict_survives_a_process_that_is_killed_when_it_is_acknowledged(
 ) -> None:
     open_gallery().close()
     if (child := os.fork()) == 0:
-        gallery = LocalGallery.open(folder, fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3))
-        gallery.enroll(enrollment("a"))
-        gallery.verdicts.decide(decision("a", "different"))
-        os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            gallery = LocalGallery.open(folder, fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3))
+            gallery.enroll(enrollment("a"))
+            gallery.verdicts.decide(decision("a", "different"))
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)  # never on into the tests of the parent
     os.waitpid(child, 0)
     assert kept(open_gallery()) == {"a": "different"}
 
