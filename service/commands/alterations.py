@@ -9,18 +9,7 @@ import typer
 from models.intake.names import shown
 from models.terminal import out
 from service.commands.console import Waits, progress
-from service.commands.filter_options import (
-    AllTag,
-    AnyTag,
-    CapturedFrom,
-    CapturedTo,
-    NotCamera,
-    OnlyCamera,
-    OnlyType,
-    OnlyVehicle,
-    OnlyView,
-    checked_filter,
-)
+from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Collection, Key, Url
 from service.startup import CommandError
 
@@ -28,7 +17,10 @@ MOST_DAYS = 36_500
 CLEARABLE = ("vehicle_id", "camera_id", "captured_at", "view", "vehicle_type", "tags")
 
 
+@takes_filter
 def delete(
+    *,
+    where: Where,
     image_ids: Annotated[
         list[str] | None,
         typer.Argument(
@@ -38,15 +30,6 @@ def delete(
     url: Url = DEFAULT_URL,
     key: Key = None,
     collection: Collection = None,
-    only_camera_id: OnlyCamera = None,
-    not_camera_id: NotCamera = None,
-    captured_from: CapturedFrom = None,
-    captured_to: CapturedTo = None,
-    only_vehicle_id: OnlyVehicle = None,
-    only_view: OnlyView = None,
-    only_vehicle_type: OnlyType = None,
-    any_tag: AnyTag = None,
-    all_tag: AllTag = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the images, and delete none.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -58,17 +41,6 @@ def delete(
     from service.client.errors import ClientError
     from service.client.http import ServiceClient
 
-    where = checked_filter(
-        only_camera_id=only_camera_id,
-        not_camera_id=not_camera_id,
-        captured_from=captured_from,
-        captured_to=captured_to,
-        only_vehicle_id=only_vehicle_id,
-        only_view=only_view,
-        only_vehicle_type=only_vehicle_type,
-        any_tag=any_tag,
-        all_tag=all_tag,
-    )
     if bool(where) == bool(image_ids):
         raise CommandError(
             "name images by their ids, or give conditions such as --only-vehicle-id; one of both"

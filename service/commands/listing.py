@@ -12,37 +12,20 @@ from rich.markup import escape
 from models.intake.names import printable
 from models.terminal import out
 from service.commands.console import Waits, table
-from service.commands.filter_options import (
-    AllTag,
-    AnyTag,
-    CapturedFrom,
-    CapturedTo,
-    NotCamera,
-    OnlyCamera,
-    OnlyType,
-    OnlyVehicle,
-    OnlyView,
-    checked_filter,
-)
+from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Collection, Key, Url
 from service.startup import CommandError
 
 COLUMNS = ("image id", "vehicle", "type", "camera", "captured", "view", "tags")
 
 
+@takes_filter
 def list_(
+    *,
+    where: Where,
     url: Url = DEFAULT_URL,
     key: Key = None,
     collection: Collection = None,
-    only_camera_id: OnlyCamera = None,
-    not_camera_id: NotCamera = None,
-    captured_from: CapturedFrom = None,
-    captured_to: CapturedTo = None,
-    only_vehicle_id: OnlyVehicle = None,
-    only_view: OnlyView = None,
-    only_vehicle_type: OnlyType = None,
-    any_tag: AnyTag = None,
-    all_tag: AllTag = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Records at most. All if not given.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a line, one a record.")
@@ -52,17 +35,6 @@ def list_(
     from service.client.errors import ClientError
     from service.client.http import ServiceClient
 
-    where = checked_filter(
-        only_camera_id=only_camera_id,
-        not_camera_id=not_camera_id,
-        captured_from=captured_from,
-        captured_to=captured_to,
-        only_vehicle_id=only_vehicle_id,
-        only_view=only_view,
-        only_vehicle_type=only_vehicle_type,
-        any_tag=any_tag,
-        all_tag=all_tag,
-    )
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             records = client.records(where, limit)

@@ -15,18 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from models.intake.names import printable
 from models.terminal import err, out
 from service.commands.console import progress, table
-from service.commands.filter_options import (
-    AllTag,
-    AnyTag,
-    CapturedFrom,
-    CapturedTo,
-    NotCamera,
-    OnlyCamera,
-    OnlyType,
-    OnlyVehicle,
-    OnlyView,
-    checked_filter,
-)
+from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DataDir
 from service.identifiers import IMAGE_ID_RULE, LABEL_RULE, MAX_TAGS, is_image_id, is_label
 from service.startup import CommandError, clear_errors, settings_from
@@ -118,35 +107,18 @@ def restore(
     )
 
 
+@takes_filter
 def export(
+    *,
+    where: Where,
     target: Annotated[Path, typer.Argument(help="New file for the archive (.zip).", show_default=False)],
     data_dir: DataDir = None,
-    only_camera_id: OnlyCamera = None,
-    not_camera_id: NotCamera = None,
-    captured_from: CapturedFrom = None,
-    captured_to: CapturedTo = None,
-    only_vehicle_id: OnlyVehicle = None,
-    only_view: OnlyView = None,
-    only_vehicle_type: OnlyType = None,
-    any_tag: AnyTag = None,
-    all_tag: AllTag = None,
 ) -> None:
     """Write records, images and descriptors to one portable file, beside a running service too.
 
     It is a ZIP archive: `records.csv` in it is a CSV manifest that `lka-reid enroll` reads once it is
     unpacked.
     """
-    where = checked_filter(
-        only_camera_id=only_camera_id,
-        not_camera_id=not_camera_id,
-        captured_from=captured_from,
-        captured_to=captured_to,
-        only_vehicle_id=only_vehicle_id,
-        only_view=only_view,
-        only_vehicle_type=only_vehicle_type,
-        any_tag=any_tag,
-        all_tag=all_tag,
-    )
     settings = settings_from(data_dir=data_dir)
     with clear_errors(), gallery_named(settings.data_dir), progress() as bar:
         from index.archive import export as write

@@ -21,18 +21,7 @@ from service.commands.console import (
     timings_line,
     verdict_line,
 )
-from service.commands.filter_options import (
-    AllTag,
-    AnyTag,
-    CapturedFrom,
-    CapturedTo,
-    NotCamera,
-    OnlyCamera,
-    OnlyType,
-    OnlyVehicle,
-    OnlyView,
-    checked_filter,
-)
+from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Box, Collection, Key, Url
 from service.commands.vehicles import vehicles_table
 from service.startup import CommandError
@@ -46,7 +35,10 @@ class Choice(StrEnum):
     all = "all"
 
 
+@takes_filter
 def query(
+    *,
+    where: Where,
     image: Annotated[Path, typer.Argument(help="The probe's image file.", show_default=False)],
     url: Url = DEFAULT_URL,
     key: Key = None,
@@ -70,15 +62,6 @@ def query(
         Choice | None,
         typer.Option(help="Of a frame: which of the vehicles that are found in it.", show_default=False),
     ] = None,
-    only_camera_id: OnlyCamera = None,
-    not_camera_id: NotCamera = None,
-    captured_from: CapturedFrom = None,
-    captured_to: CapturedTo = None,
-    only_vehicle_id: OnlyVehicle = None,
-    only_view: OnlyView = None,
-    only_vehicle_type: OnlyType = None,
-    any_tag: AnyTag = None,
-    all_tag: AllTag = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
@@ -91,17 +74,6 @@ def query(
         raise CommandError(
             "give --box for a vehicle that you name, or --detect for what is found; one of both"
         )
-    where = checked_filter(
-        only_camera_id=only_camera_id,
-        not_camera_id=not_camera_id,
-        captured_from=captured_from,
-        captured_to=captured_to,
-        only_vehicle_id=only_vehicle_id,
-        only_view=only_view,
-        only_vehicle_type=only_vehicle_type,
-        any_tag=any_tag,
-        all_tag=all_tag,
-    )
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             answer = (
