@@ -5,19 +5,15 @@ Every route that takes an image of a vehicle reads it here.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from models.decoding.tasks import FrameVehicles
 from service.api.errors import FieldFault
 from service.api.problems import invalid_fields
 from service.api.vehicles import numbers_of
 from service.retrieval.frames import Choice, FrameReader, Subject
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,20 +67,3 @@ async def look_at(
         found, subjects = await frames.subjects(data, choice, deadline)
         return Shown(data, subjects, found, time.monotonic() - started)
     return Shown(data)
-
-
-async def each(work: Callable[[bytes], Awaitable[T]], files: Sequence[bytes], at_once: int) -> list[T]:
-    """Do some work with every file, a few at a time; the first error ends it all."""
-    places = asyncio.Semaphore(at_once)
-
-    async def one(file: bytes) -> T:
-        async with places:
-            return await work(file)
-
-    tasks = [asyncio.ensure_future(one(file)) for file in files]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from index import Record
 from service.inference.embedder import EmbeddedImage
+from service.retrieval.concurrently import each
 from service.retrieval.enrollment import AlreadyEnrolledError, Description, Enroller
 from service.retrieval.frames import Subject
 
@@ -30,7 +30,7 @@ class FrameEnroller:
 
     def __init__(self, enroller: Enroller, at_once: int) -> None:
         self._enroller = enroller
-        self._places = asyncio.Semaphore(at_once)
+        self._at_once = at_once
 
     async def enroll(
         self, files: Sequence[bytes], descriptions: Sequence[Description], deadline: float
@@ -48,22 +48,17 @@ class FrameEnroller:
         for data, description in pairs:
             if differs := await self._enroller.differences(data, description):
                 raise AlreadyEnrolledError(description.image_id, differs)
-        tasks = [asyncio.ensure_future(self._one(data, of, deadline)) for data, of in pairs]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _one(self, data: bytes, description: Description, deadline: float) -> Enrolled:
-        async with self._places:
+        async def enroll(pair: tuple[bytes, Description]) -> Enrolled:
+            data, description = pair
             try:
                 return Enrolled(*await self._enroller.enroll(data, description, deadline))
             except AlreadyEnrolledError as error:
                 if error.differs != ():
                     raise
                 return Enrolled(await self._enroller.record(description.image_id), None)
+
+        return await each(enroll, pairs, self._at_once)
 
 
 def of_each_vehicle(description: Description, subjects: Sequence[Subject]) -> list[Description]:

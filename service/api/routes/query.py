@@ -13,7 +13,7 @@ from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources
 from service.api.disconnect import while_connected
 from service.api.error_kinds import OF_A_CHOICE, OF_AN_UPLOAD
 from service.api.forms import only_fields_of, read_image
-from service.api.frames import Shown, check_choice, each, look_at
+from service.api.frames import Shown, check_choice, look_at
 from service.api.problems import responses
 from service.api.schemas import (
     FrameAnswer,
@@ -26,6 +26,7 @@ from service.api.schemas import (
 )
 from service.observability.metrics import Metrics
 from service.resources import Resources
+from service.retrieval.concurrently import each
 from service.retrieval.filtering import filter_of
 from service.retrieval.two_stage import Ranked, Ranking
 from service.settings import Settings
