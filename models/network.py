@@ -70,17 +70,19 @@ class LKAReID(nn.Module):
         """
         if image_size == self.config.image_size:
             return self
-        return self._with_config(replace(self.config, image_size=image_size), keep_head=True)
+        return self._with_config(replace(self.config, image_size=image_size))
 
-    def _with_config(self, config: NetworkConfig, *, keep_head: bool) -> LKAReID:
-        """A network of another configuration with these weights; its strip head is new, or kept."""
+    def _with_config(self, config: NetworkConfig, *, new: str = "") -> LKAReID:
+        """A network of another configuration with these weights, without classifiers; a module may be new."""
         viewpoints = 0 if self.side_information is None else self.side_information.shape[1]
         network = LKAReID(config, viewpoints=viewpoints)
-        kept = {key: value for key, value in self.state_dict().items() if ".classifier." not in key}
-        if not keep_head:
-            new = {k: v for k, v in network.state_dict().items() if k.startswith("strip_head.")}
-            kept = {key: value for key, value in kept.items() if not key.startswith("strip_head.")} | new
-        network.load_state_dict(kept, strict=True)
+        own = {key: value for key, value in network.state_dict().items() if key.split(".")[0] == new}
+        kept = {
+            key: value
+            for key, value in self.state_dict().items()
+            if ".classifier." not in key and key.split(".")[0] != new
+        }
+        network.load_state_dict(kept | own, strict=True)
         return network.train(self.training)
 
     def with_parts(self, grid: tuple[int, int], width: int) -> LKAReID:
@@ -91,16 +93,14 @@ class LKAReID(nn.Module):
             width: features of a part.
         """
         config = replace(self.config, strips=0, parts=grid, strip_width=width)
-        return self._with_config(config, keep_head=False)
+        return self._with_config(config, new="strip_head")
 
     def with_projection(self, directions: Tensor) -> LKAReID:
         """A network with these weights that takes the columns `[d, r]` out of its descriptor."""
         config = replace(self.config, projection=directions.shape[1])
-        viewpoints = 0 if self.side_information is None else self.side_information.shape[1]
-        network = LKAReID(config, viewpoints=viewpoints)
-        kept = {k: v for k, v in self.state_dict().items() if ".classifier." not in k}
-        network.load_state_dict(kept | {"projection.directions": directions}, strict=True)
-        return network.train(self.training)
+        network = self._with_config(config, new="projection")
+        network.get_buffer("projection.directions").copy_(directions)
+        return network
 
     def _stage4(self, name: str) -> nn.Sequential:
         if self.config.vit is not None:

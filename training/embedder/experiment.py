@@ -33,7 +33,7 @@ from training.evaluation.hardest import HardQuery, hardest
 from training.evaluation.measurement import Measurement, accuracy_row
 from training.export.bundle import for_inference
 from training.export.run import export_run, manifest_record
-from training.export.viewpoint import load_served
+from training.export.viewpoint import as_served, load_served
 from training.features.extract import Features, extract
 from training.progress import EpochRow, Observer, Reporter
 from training.reporting.plots import draw_cmc, draw_curves, draw_hardest, draw_watched, title_of
@@ -180,8 +180,7 @@ class Experiment:
         if not self.config.projection.directions:
             return network
         self.reporter.part("estimating the projection")
-        save_embedder(self.folder.embedder, network, self.viewpoints)
-        served = load_served(self.folder.embedder, self.config.served_size).to(self.process.device)
+        served = as_served(network, self.viewpoints, self.config.served_size).to(self.process.device)
         columns = fitted_directions(served, self.train, self.config, self.reporter.embedded)
         return network.with_projection(torch.from_numpy(columns))
 

@@ -9,6 +9,7 @@ import torch
 
 from models.network import LKAReID
 from training.checkpoints.weights import WeightsError, load_embedder, load_viewpoints
+from training.datasets.viewpoints import Viewpoints
 
 
 def load_served(path: Path, image_size: tuple[int, int] | None = None) -> LKAReID:
@@ -23,14 +24,24 @@ def load_served(path: Path, image_size: tuple[int, int] | None = None) -> LKAReI
     """
     viewpoints = load_viewpoints(path)
     network = load_embedder(path)
-    if image_size is not None:
-        try:
-            network = network.with_image_size(image_size)
-        except RuntimeError as error:
-            raise WeightsError(
-                f"{path}: cannot be served at {image_size[0]} x {image_size[1]} px: {error}; "
-                "leave bundle.image_size out"
-            ) from None
+    try:
+        return as_served(network, viewpoints, image_size or network.config.image_size)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def as_served(network: LKAReID, viewpoints: Viewpoints | None, image_size: tuple[int, int]) -> LKAReID:
+    """A network as it is served: of this (height, width) in px, without side information.
+
+    Raises:
+        WeightsError: its weights belong to one size of image.
+    """
+    try:
+        network = network.with_image_size(image_size)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"cannot be served at {image_size[0]} x {image_size[1]} px: {error}; leave bundle.image_size out"
+        ) from None
     return network if viewpoints is None else at_mean_viewpoint(network, viewpoints.shares)
 
 
