@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -12,6 +11,7 @@ from index.errors import DamagedImageError, GalleryClosedError
 from index.kind import Kind
 from index.mirror import Mirror
 from index.normalisation import Normalisation
+from index.ondemand import OnDemand
 from index.successor import Successor
 from index.vectors import Vectors
 
@@ -54,14 +54,10 @@ class Reindexing:
     def __init__(self, mirror: Mirror, successor: Successor) -> None:
         self._mirror = mirror
         self._successor = successor
-        self._waking = threading.Condition()
-        self._wanted = False
-        self._busy = False
-        self._closing = False
+        self._thread = OnDemand("gallery-index", self._switch_if_due)
         self._least = 0.0
         self._seconds: float | None = None
         self._building = False
-        self._thread: threading.Thread | None = None
 
     @property
     def state(self) -> IndexState:
@@ -80,30 +76,16 @@ class Reindexing:
 
     def look(self) -> None:
         """Have the thread make another index where one is due; returns at once."""
-        if not self._is_due():
-            return
-        with self._waking:
-            if self._closing:
-                return
-            self._wanted = True
-            self._waking.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="gallery-index", daemon=True)
-                self._thread.start()
+        if self._is_due():
+            self._thread.ask()
 
     def wait(self) -> None:
         """Wait until the thread has nothing to do."""
-        with self._waking:
-            self._waking.wait_for(lambda: not self._wanted and not self._busy)
+        self._thread.wait()
 
     def close(self) -> None:
         """End the thread; an index that is not made yet is given up. Idempotent."""
-        with self._waking:
-            self._closing = True
-            self._wanted = False
-            self._waking.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.close()
 
     def _is_due(self) -> bool:
         vectors = self._mirror.vectors
@@ -115,21 +97,9 @@ class Reindexing:
     def _kind(self, vectors: Vectors) -> Kind:
         return self._successor.builder.setup.choose(vectors.count, vectors.kind)
 
-    def _run(self) -> None:
-        while self._awaited():
-            try:
-                if self._is_due():
-                    self._switch_or_log()
-            finally:
-                with self._waking:
-                    self._busy = False
-                    self._waking.notify_all()
-
-    def _awaited(self) -> bool:
-        with self._waking:
-            self._waking.wait_for(lambda: self._wanted or self._closing)
-            self._busy, self._wanted = self._wanted and not self._closing, False
-            return self._busy
+    def _switch_if_due(self) -> None:
+        if self._is_due():
+            self._switch_or_log()
 
     def _switch_or_log(self) -> None:
         started, count = time.monotonic(), self._mirror.vectors.count
@@ -161,5 +131,5 @@ class Reindexing:
         return self._kind(current), current.normalisation
 
     def _stop_when_closing(self) -> None:
-        if self._closing:
+        if self._thread.closing:
             raise GalleryClosedError

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 from index.errors import GalleryClosedError, GalleryFullError
 from index.mirror import Mirror
+from index.ondemand import OnDemand
 from index.record import GalleryHeader
 from index.snapshot import Manifest, SnapshotFolder
 from index.vectors import Vectors, VectorsUnusableError
@@ -53,29 +54,16 @@ class SnapshotWriter:
         self._every = every
         self._counted_from: float = -math.inf if due else 0 if manifest is None else manifest.sequence
         self._writing = threading.Lock()  # taken before the mirror's, never within it
-        self._state = threading.Condition()
-        self._wanted = False
-        self._busy = False
-        self._closing = False
-        self._thread: threading.Thread | None = None
+        self._thread = OnDemand("gallery-snapshot", self._write_or_log)
 
     def write_if_due(self) -> None:
         """Have a snapshot written by the thread if one is due; returns at once."""
-        if not self._is_due():
-            return
-        with self._state:
-            if self._closing:
-                return
-            self._wanted = True
-            self._state.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="gallery-snapshot", daemon=True)
-                self._thread.start()
+        if self._is_due():
+            self._thread.ask()
 
     def wait(self) -> None:
         """Wait until the thread has nothing to do: what was due has been written, or has failed."""
-        with self._state:
-            self._state.wait_for(lambda: not self._wanted and not self._busy)
+        self._thread.wait()
 
     def write(self) -> None:
         """Write a snapshot now.
@@ -139,34 +127,13 @@ class SnapshotWriter:
 
         A snapshot that is not written costs the next opening the time to catch up, and nothing else.
         """
-        with self._state:
-            self._closing = True
-            self._wanted = False
-            self._state.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.close()
         with self._writing:
             pass
 
     def _is_due(self) -> bool:
         pending = (self._mirror.vectors.sequence or 0) - self._counted_from
         return pending >= max(self._every, self._mirror.vectors.count // 10)
-
-    def _run(self) -> None:
-        while self._awaited():
-            try:
-                self._write_or_log()
-            finally:
-                with self._state:
-                    self._busy = False
-                    self._state.notify_all()
-
-    def _awaited(self) -> bool:
-        """Wait until a snapshot is wanted; False where none will be any more."""
-        with self._state:
-            self._state.wait_for(lambda: self._wanted or self._closing)
-            self._busy, self._wanted = self._wanted, False
-            return self._busy
 
     def _write_or_log(self) -> None:
         try:
@@ -184,6 +151,6 @@ class SnapshotWriter:
 
     def _blocks(self, vectors: Vectors) -> Iterator[bytes | memoryview]:
         for block in vectors.blocks():
-            if self._closing:
+            if self._thread.closing:
                 raise GalleryClosedError
             yield block

@@ -92,9 +92,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Held]:
 
 def _closing(gallery: LocalGallery) -> None:
     """Wait until somebody is closing the gallery."""
-    writer = gallery._snapshots
-    with writer._state:
-        assert writer._state.wait_for(lambda: writer._closing, PATIENCE)
+    thread = gallery._snapshots._thread
+    with thread._waking:
+        assert thread._waking.wait_for(lambda: thread.closing, PATIENCE)
 
 
 def _names(folder: Path) -> list[str]:
