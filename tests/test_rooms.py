@@ -9,12 +9,14 @@ import pytest
 from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parents[1]
-# What tests may be about beside our packages; `cases` are inputs that failed once, `end_to_end` the whole.
-OTHER_FOLDERS = ("cases", "docker", "docs", "end_to_end")
+# What tests may be about beside our packages; `cases` are inputs that failed once, `end_to_end` the whole,
+# `client` the distribution of that name.
+OTHER_FOLDERS = ("cases", "docker", "docs", "end_to_end", "client")
 
 
 def packages() -> set[str]:
-    return {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    found = [*ROOT.glob("*/__init__.py"), *ROOT.glob("client/*/__init__.py")]
+    return {path.parent.name for path in found}
 
 
 def test_folders_import_downwards_only(

@@ -38,8 +38,8 @@ def delete(
     They leave every file within minutes (`lka-reid gallery purge`). An interrupted run is gone on with by
     running it again. Exit status 1 where an id is not enrolled.
     """
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     if bool(where) == bool(image_ids):
         raise CommandError(
@@ -116,8 +116,8 @@ def update(
 
     What is not given stays as it is. The statistics of cameras follow.
     """
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     given = {
         "vehicle_id": vehicle_id,
@@ -157,8 +157,8 @@ def retention(
     An image's age counts from when it was taken, or from its enrollment where that is earlier or all that is
     known. What is older is deleted, at once and from then on within an hour.
     """
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     if off and days is not None:
         raise CommandError("give a number of days, or --off; one of both")

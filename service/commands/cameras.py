@@ -43,8 +43,8 @@ def list_cameras(
     url: Url = DEFAULT_URL, key: Key = None, collection: Collection = None, as_json: Json = False
 ) -> None:
     """List the cameras, how many images each is known by, and the normalisation in force."""
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
@@ -78,8 +78,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a camera: its images, its distance from the others, what normalising does to it."""
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
@@ -118,10 +118,10 @@ def calibrate(
     They are cropped as the enrolled ones are. The same file counts once, so an interrupted run is resumed by
     running it again. Exit status 1 when any image was not counted.
     """
+    from lka_reid_client.errors import ClientError
     from models.intake.files import reason_of
-    from service.client.calibration import calibrate_all, images_of
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from service.remote.calibration import calibrate_all, images_of
+    from service.remote.http import ServiceClient
 
     try:
         with err.status("Looking for images"):

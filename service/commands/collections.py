@@ -15,7 +15,7 @@ from service.commands.options import DEFAULT_URL, Key, Url
 from service.startup import CommandError
 
 if TYPE_CHECKING:
-    from service.client.http import ServiceClient
+    from service.remote.http import ServiceClient
 
 HELP = "Make, list and drop collections of a running service, and set how much each may hold."
 
@@ -151,8 +151,8 @@ def drop(
 
 @contextmanager
 def _client(url: str, key: str | None) -> Iterator[ServiceClient]:
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     try:
         with ServiceClient(url, key, on_wait=Waits()) as client:

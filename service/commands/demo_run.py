@@ -13,17 +13,17 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from lka_reid_client.errors import ClientError, RefusedError, ServiceUnreachableError
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.intake.columns import Columns
 from models.intake.table import TableError, read_table
 from models.terminal import err, out
 from service.advice import command
-from service.client.bulk_enroll import upload_all
-from service.client.errors import ClientError, RefusedError, ServiceUnreachableError
-from service.client.http import ServiceClient
-from service.client.outcome import Fate
-from service.client.sources import Upload
 from service.commands.console import matches_table, progress, timings_line
+from service.remote.bulk_enroll import upload_all
+from service.remote.http import ServiceClient
+from service.remote.outcome import Fate
+from service.remote.sources import Upload
 from service.server import listen
 from service.startup import CommandError
 

@@ -65,8 +65,8 @@ def detect(
 
 def _asked(image: Path, url: str, key: str | None) -> dict[str, Any]:
     """What a service finds. Raises CommandError, OSError."""
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     try:
         with ServiceClient(url, key, on_wait=Waits()) as client:

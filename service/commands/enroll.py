@@ -14,8 +14,8 @@ from service.commands.options import DEFAULT_URL, Collection, DetectorDir, Key, 
 from service.startup import CommandError
 
 if TYPE_CHECKING:
-    from service.client.outcome import Outcome
-    from service.client.sources import Upload
+    from service.remote.outcome import Outcome
+    from service.remote.sources import Upload
 
 INTERRUPTED = 130
 
@@ -103,12 +103,12 @@ def enroll(
     run is resumed by running it again. At the end everything is counted, and what was not enrolled is listed
     with the reason. Exit status 1 when any image is missing in the gallery.
     """
-    from service.client.bulk_enroll import INTERRUPTED as BY_USER
-    from service.client.errors import ClientError
-    from service.client.sources import Options, SourceError
+    from lka_reid_client.errors import ClientError
     from service.commands.enrollment_summary import as_json as outcome_json
     from service.commands.enrollment_summary import counts, not_enrolled_table
     from service.commands.frame_sources import enroll_detected, find_all_videos, find_stills, how_to_look
+    from service.remote.bulk_enroll import INTERRUPTED as BY_USER
+    from service.remote.sources import Options, SourceError
 
     of_frames = {
         "--crops": crops != 1,
@@ -169,9 +169,9 @@ def _carry_out(
     dry_run: bool,
 ) -> Outcome:
     """Send or, in a dry run, check everything, under a progress bar."""
-    from service.client.bulk_enroll import check_all, upload_all
-    from service.client.http import ServiceClient
-    from service.client.outcome import Outcome
+    from service.remote.bulk_enroll import check_all, upload_all
+    from service.remote.http import ServiceClient
+    from service.remote.outcome import Outcome
 
     if not uploads:
         return Outcome()

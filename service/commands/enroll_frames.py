@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from lka_reid_client.errors import RefusedError
 from models.decoding import ImageError, decode
 from models.detection.crop import cut, with_margin
 from models.intake.files import reason_of
 from models.intake.folder import find_images
 from models.intake.names import shown
 from models.terminal import err
-from service.client.bulk_enroll import INTERRUPTED, upload_all
-from service.client.errors import RefusedError
-from service.client.fields import why_not_fields
-from service.client.http import ServiceClient
-from service.client.outcome import Fate, NotEnrolled, Outcome
-from service.client.sources import Fields, Upload
 from service.commands.console import progress
+from service.remote.bulk_enroll import INTERRUPTED, upload_all
+from service.remote.fields import why_not_fields
+from service.remote.http import ServiceClient
+from service.remote.outcome import Fate, NotEnrolled, Outcome
+from service.remote.sources import Fields, Upload
 from service.startup import CommandError, load_detector
 from service.video.looking import look_through, step_for
 from service.video.motion import MotionFinder

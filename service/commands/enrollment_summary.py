@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.intake.names import printable
-from service.client.outcome import Fate, NotEnrolled, Outcome
 from service.commands.console import table
+from service.remote.outcome import Fate, NotEnrolled, Outcome
 
 LABELS = {
     Fate.enrolled: "enrolled",

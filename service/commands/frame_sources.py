@@ -7,9 +7,6 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from models.intake.names import shown
-from service.client.http import ServiceClient
-from service.client.outcome import Outcome
-from service.client.sources import Options, SourceError, Sources, Upload, find_uploads
 from service.commands.console import Waits
 from service.commands.enroll_frames import (
     HowToLook,
@@ -20,6 +17,9 @@ from service.commands.enroll_frames import (
     spool,
 )
 from service.identifiers import CapturedAt
+from service.remote.http import ServiceClient
+from service.remote.outcome import Outcome
+from service.remote.sources import Options, SourceError, Sources, Upload, find_uploads
 from service.startup import CommandError
 
 

@@ -32,8 +32,8 @@ def list_(
     ] = False,
 ) -> None:
     """List what is enrolled in a running service, in order of enrollment; needs an admin's key."""
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:

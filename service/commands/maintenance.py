@@ -22,7 +22,7 @@ from service.startup import CommandError, clear_errors, settings_from
 
 if TYPE_CHECKING:
     from index import Enrollment
-    from service.client.outcome import Outcome
+    from service.remote.outcome import Outcome
 
 
 def stats(
@@ -147,9 +147,9 @@ def import_(
     archive and enroll `records.csv`. What is enrolled already as the archive has it is left as it is, so an
     interrupted import is resumed by running it again. Exit status 1 when any image is missing in the gallery.
     """
-    from service.client.outcome import Outcome
     from service.commands.enrollment_summary import as_json as outcome_json
     from service.commands.enrollment_summary import counts, not_enrolled_table
+    from service.remote.outcome import Outcome
 
     settings = settings_from(data_dir=data_dir)
     outcome = Outcome()
@@ -170,7 +170,7 @@ def _import(source: Path, folder: Path, outcome: Outcome) -> None:
     from index import FingerprintMismatchError
     from index.archive_reader import ArchiveReader
     from index.importing import Became, import_archive
-    from service.client.outcome import Fate
+    from service.remote.outcome import Fate
 
     fates = {
         Became.enrolled: Fate.enrolled,

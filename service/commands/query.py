@@ -65,8 +65,8 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
-    from service.client.errors import ClientError, RefusedError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError, RefusedError
+    from service.remote.http import ServiceClient
 
     if why := why_unreadable(image):
         raise CommandError(f"{image} {why}")

@@ -32,8 +32,8 @@ def list_verdicts(
     url: Url = DEFAULT_URL, key: Key = None, collection: Collection = None, as_json: Json = False
 ) -> None:
     """List all verdicts. It needs a key with scope `admin`, where the service has keys."""
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
 
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
@@ -68,9 +68,9 @@ def export(
     `verdicts.csv` has the pairs; `manifest.csv` the vehicles that they name, as `lka-reid train` and
     `lka-reid calibrate` read it. It needs a key with scope `admin`, where the service has keys.
     """
-    from service.client.errors import ClientError
-    from service.client.http import ServiceClient
-    from service.client.verdict_export import export as write
+    from lka_reid_client.errors import ClientError
+    from service.remote.http import ServiceClient
+    from service.remote.verdict_export import export as write
 
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client, progress() as bar:

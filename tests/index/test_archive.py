@@ -30,7 +30,7 @@ from index.archive_reader import ArchiveReader
 from index.backup import back_up
 from index.importing import Became, import_archive
 from index.verification import verify
-from service.client.sources import Options, find_uploads
+from service.remote.sources import Options, find_uploads
 from tests.index.samples import DIM, Open, enrollment
 from tests.index.samples import STRIPS as SHAPE
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from service.client.http import ServiceClient
 from service.commands import demo_run
 from service.commands.demo_run import DemoImages, show
+from service.remote.http import ServiceClient
 from service.server import listen
 from service.startup import CommandError
 from tests.service.command_line import ROOT, free_port

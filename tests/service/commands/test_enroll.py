@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from service.client.errors import ServiceUnreachableError
-from service.client.http import Enrolled, ServiceClient
-from service.client.outcome import Fate, Outcome
+from lka_reid_client.errors import ServiceUnreachableError
 from service.commands.enrollment_summary import counts, not_enrolled_table
+from service.remote.http import Enrolled, ServiceClient
+from service.remote.outcome import Fate, Outcome
 from tests.service.command_line import ROOT, Command, command_runner, free_port
 from tests.service.fakes import BLUE, GREEN, RED, Running, image_file
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.client import http as client_module
+from lka_reid_client.calls import gallery as pages
 from tests.service.command_line import Command, command_runner
 from tests.service.fakes import Running, image_file
 
@@ -20,7 +20,7 @@ def lka_reid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 def test_it_lists_what_a_filter_leaves_page_by_page(
     service: Running, lka_reid: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "LARGEST_PAGE", 2)
+    monkeypatch.setattr(pages, "LARGEST_PAGE", 2)
     for number in range(7):
         service.enroll(image_id=f"{number}", camera_id=f"cam{number % 2}", tags=["x"])
     asked = ("list", "--url", service.url, "--only-camera-id", "cam0", "--any-tag", "x", "--any-tag", "y")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.client.http import ServiceClient
-from service.client.verdict_export import MANIFEST, VERDICTS
+from service.remote.http import ServiceClient
+from service.remote.verdict_export import MANIFEST, VERDICTS
 from tests.service.api.routes.test_verdicts import decide
 from tests.service.command_line import Command, command_runner
 from tests.service.fakes import GREEN, RED, Running, image_file

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from service.client.retry import LONGEST_WAIT_S, SHORTEST_WAIT_S, asked_wait_s, wait_s
+from lka_reid_client.retry import LONGEST_WAIT_S, SHORTEST_WAIT_S, asked_wait_s, wait_s
 
 NOW = datetime(2026, 5, 17, 8, 30, tzinfo=UTC)
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any, TypeVar
 
 import httpx
 
-from service.client.errors import ServiceUnreachableError
+from lka_reid_client.errors import ServiceUnreachableError
+
+Made = TypeVar("Made", httpx.Client, httpx.AsyncClient)
+UNANSWERED = (httpx.RequestError, httpx.InvalidURL, UnicodeError)
+"""What httpx raises where nothing that can be understood was answered."""
 
 
-def connect(url: str, key: str | None, timeout_s: float) -> httpx.Client:
-    """A client for requests below a URL.
+def connect(
+    made: type[Made], url: str, key: str | None, timeout_s: float, transport: object | None = None
+) -> Made:
+    """A client of httpx, of either class, for requests below a URL; a transport stands in for the network.
 
     Raises:
         ServiceUnreachableError: no URL, no key, or a proxy or certificates that cannot be used.
@@ -25,8 +32,9 @@ def connect(url: str, key: str | None, timeout_s: float) -> httpx.Client:
         host = httpx.URL(url).host
         # A proxy would look for this machine's service on its own.
         by_itself = f"all://[{host}]" if ":" in host else f"all://{host}"
-        mounts = {by_itself: None} if _is_loopback(host) else None
-        return httpx.Client(base_url=url.rstrip("/"), timeout=timeout_s, headers=headers, mounts=mounts)
+        mounts: Any = {by_itself: None} if _is_loopback(host) else None
+        options: dict[str, Any] = {} if transport is None else {"transport": transport, "trust_env": False}
+        return made(base_url=url.rstrip("/"), timeout=timeout_s, headers=headers, mounts=mounts, **options)
     except ImportError as error:
         raise ServiceUnreachableError(
             f"the proxy that ALL_PROXY or HTTPS_PROXY names cannot be used ({error}); unset it, or name the "

@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from models.decoding import ImageError, decode
 from models.intake.files import reason_of
-from service.client.http import ServiceClient
-from service.client.outcome import Fate, NotEnrolled, Outcome
-from service.client.sending import Sender, StopError
-from service.client.sources import Upload
+from service.remote.http import ServiceClient
+from service.remote.outcome import Fate, NotEnrolled, Outcome
+from service.remote.sending import Sender, StopError
+from service.remote.sources import Upload
 
 LOOK_S = 0.05
 """s between two looks at what is done."""

@@ -13,8 +13,8 @@ from models.intake.files import RealPaths, reason_of, why_unreadable
 from models.intake.folder import find_images
 from models.intake.names import shown
 from models.intake.table import TableError, read_table
-from service.client.fields import why_not_fields
-from service.client.outcome import Fate, NotEnrolled
+from service.remote.fields import why_not_fields
+from service.remote.outcome import Fate, NotEnrolled
 
 TABLES = frozenset({".csv", ".tsv"})
 SHEETS = frozenset({".xlsx", ".xls", ".ods", ".numbers"})

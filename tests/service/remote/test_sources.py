@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.client.outcome import Fate
-from service.client.sources import Options, SourceError, Sources, Upload, find_uploads
+from service.remote.outcome import Fate
+from service.remote.sources import Options, SourceError, Sources, Upload, find_uploads
 
 
 def make(*paths: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lka_reid_client.call import LATER
+from lka_reid_client.errors import AbandonedError, ClientError, RefusedError, ServiceUnreachableError
 from models.intake.files import reason_of
-from service.client.errors import AbandonedError, ClientError, RefusedError, ServiceUnreachableError
-from service.client.http import LATER, Enrolled, ServiceClient
-from service.client.outcome import Fate, NotEnrolled
-from service.client.sources import Upload
+from service.remote.http import Enrolled, ServiceClient
+from service.remote.outcome import Fate, NotEnrolled
+from service.remote.sources import Upload
 
 ALL_ALIKE = frozenset({401, 403, 507})
 """Refusals that every further image would meet: no key, the wrong one, a disk that is full."""

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lka_reid_client.errors import AbandonedError, ClientError, RefusedError, ServiceUnreachableError
 from models.intake.files import reason_of, why_unreadable
 from models.intake.folder import find_images
-from service.client.errors import AbandonedError, ClientError, RefusedError, ServiceUnreachableError
-from service.client.http import ServiceClient
-from service.client.sending import ALL_ALIKE
+from service.remote.http import ServiceClient
+from service.remote.sending import ALL_ALIKE
 
 
 @dataclass

@@ -23,8 +23,10 @@ class RefusedError(ClientError):
     Attributes:
         status: HTTP status code.
         differs: of an image id that is enrolled already: what is not as enrolled; None if that is not known.
-        vehicles: what a frame shows, where it does not say which vehicle is meant; see `POST /detect`.
-        kind: the name that ends the problem's type; empty where it is not one of this service's.
+        vehicles: what a frame shows, where it does not say which vehicle is meant; see `detect`.
+        kind: one of `Kind`, or the name of a newer one; empty where the problem is not one of this service's.
+        request_id: finds the request in the service's log; empty where it is not said.
+        retry_after_s: s after which the service asks to come back; None where it does not.
     """
 
     def __init__(
@@ -34,12 +36,28 @@ class RefusedError(ClientError):
         differs: tuple[str, ...] | None = None,
         vehicles: Sequence[Mapping[str, Any]] = (),
         kind: str = "",
+        request_id: str = "",
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
-        self.kind = kind
-        self.vehicles = vehicles
         self.status = status
         self.differs = differs
+        self.vehicles = vehicles
+        self.kind = kind
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+    def saying(self, message: str) -> RefusedError:
+        """The same refusal in other words."""
+        return RefusedError(
+            self.status,
+            message,
+            self.differs,
+            self.vehicles,
+            self.kind,
+            self.request_id,
+            self.retry_after_s,
+        )
 
 
 class AbandonedError(ClientError):
@@ -68,16 +86,13 @@ def _said(url: str, error: Exception, timeout_s: float) -> str:
         case httpx.ProxyError():
             return f"the proxy on the way to {url} fails ({reason}); see HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
-            return (
-                f"no service answers at {url} ({reason}); "
-                "start one with `lka-reid serve`, or name it with --url"
-            )
+            return f"no service answers at {url} ({reason}); start one with `lka-reid serve`, or name its URL"
         case httpx.TimeoutException():
             return f"{url} did not answer within {timeout_s:g} s; see whether it is ready: {url}/health/ready"
         case _:
             return (
                 f"{url} broke off its answer, or what answers there is another service ({reason}); "
-                "see the service's log, or name another one with --url"
+                "see the service's log, or name another URL"
             )
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from service.client import sending
-from service.client.bulk_enroll import INTERRUPTED, check_all, upload_all
-from service.client.errors import AbandonedError, RefusedError, ServiceUnreachableError
-from service.client.http import Enrolled, ServiceClient
-from service.client.outcome import Fate, Outcome
-from service.client.sources import Upload
+from lka_reid_client.errors import AbandonedError, RefusedError, ServiceUnreachableError
+from service.remote import sending
+from service.remote.bulk_enroll import INTERRUPTED, check_all, upload_all
+from service.remote.http import Enrolled, ServiceClient
+from service.remote.outcome import Fate, Outcome
+from service.remote.sources import Upload
 from tests.service.fakes import image_file
 
 Answer = Callable[[Path], Enrolled]

@@ -12,7 +12,7 @@ PROBLEM = "urn:lka-reid:problem:"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An answer that has arrived whole; the names of its headers are in lower case."""
 
     status: int
@@ -38,6 +38,7 @@ class Problem:
         differs: of an image id that is enrolled already: what is not as enrolled; None where it is not said.
         vehicles: what a frame shows, where it does not say which vehicle is meant.
         kind: the name that ends its type, where that is one of this service's.
+        request_id: finds the request in the service's log; empty where it is not said.
     """
 
     message: str
@@ -45,12 +46,13 @@ class Problem:
     differs: tuple[str, ...] | None
     vehicles: Sequence[Mapping[str, Any]] = ()
     kind: str = ""
+    request_id: str = ""
 
     @classmethod
-    def of(cls, answer: Answer) -> Problem | None:
+    def of(cls, response: Response) -> Problem | None:
         """The problem that an answer holds; None where it holds none."""
-        document = answer.document()
-        if answer.status < 400 or not isinstance(document.get("detail"), str):
+        document = response.document()
+        if response.status < 400 or not isinstance(document.get("detail"), str):
             return None
         names = document.get("differs")
         named = str(document.get("type", ""))
@@ -59,6 +61,7 @@ class Problem:
             ours=named.startswith(PROBLEM),
             kind=named.removeprefix(PROBLEM) if named.startswith(PROBLEM) else "",
             differs=tuple(map(str, names)) if isinstance(names, list) else None,
+            request_id=str(document.get("request_id", "")),
             vehicles=vehicles if are_vehicles(vehicles := document.get("vehicles")) else (),
         )
 

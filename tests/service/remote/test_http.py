@@ -8,16 +8,18 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from service.client import http as client_module
-from service.client.errors import AbandonedError, RefusedError, ServiceUnreachableError
-from service.client.http import Enrolled, ServiceClient
-from service.client.retry import LONGEST_WAIT_S, PATIENCE_S
+from lka_reid_client.calls import health
+from lka_reid_client.calls.health import ready
+from lka_reid_client.errors import AbandonedError, RefusedError, ServiceUnreachableError
+from lka_reid_client.retry import LONGEST_WAIT_S, PATIENCE_S
+from service.remote.http import Enrolled, ServiceClient
 from tests.service.command_line import free_port
 from tests.service.fakes import GREEN, Running, image_file
 
@@ -159,14 +161,14 @@ def answering(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Iterator[A
             return httpx.Response(it.status_code, headers=it.headers, content=it.content)
 
         client = ServiceClient("http://x", on_wait=lambda seconds, _reason: waits.append(seconds))
-        monkeypatch.setattr(client._abandoned, "wait", lambda _seconds: False)
-        client._http = httpx.Client(base_url="http://x", transport=httpx.MockTransport(answer))
+        monkeypatch.setattr(client.client._abandoned, "wait", lambda _seconds: False)
+        client.client._http = httpx.Client(base_url="http://x", transport=httpx.MockTransport(answer))
         made.append(client)
         return client
 
     yield make
     for client in made:
-        client._http.close()
+        client.client._http.close()
 
 
 def busy(status: int = 503, **headers: str) -> httpx.Response:
@@ -174,7 +176,15 @@ def busy(status: int = 503, **headers: str) -> httpx.Response:
     return httpx.Response(status, headers=sent, json={"detail": "full", "type": f"{OURS}x"})
 
 
-DONE = httpx.Response(201, json={"image_id": "a"})
+RECORD: dict[str, Any] = dict.fromkeys(("vehicle_id", "camera_id", "captured_at", "view", "vehicle_type")) | {
+    "image_id": "a",
+    "tags": [],
+    "fingerprint": "f",
+    "enrolled_at": "2026-03-04T05:06:07Z",
+    "media_type": "image/png",
+}
+DONE = httpx.Response(201, json=RECORD)
+A: dict[str, str | list[str]] = {"image_id": "a"}
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
@@ -182,7 +192,7 @@ def test_it_comes_back_when_the_service_is_at_its_limit(
     answering: Answering, image: Path, waits: list[float], status: int
 ) -> None:
     client = answering([busy(status, Retry_After="3"), httpx.Response(status, text="<html>"), DONE])
-    assert client.enroll(image, {}).new
+    assert client.enroll(image, A).new
     assert waits == [3, 1]
 
 
@@ -191,7 +201,7 @@ def test_it_gives_up_in_the_end_whatever_is_asked_of_it(
     answering: Answering, image: Path, waits: list[float], asked: str
 ) -> None:
     with pytest.raises(RefusedError, match=r"full \(given up after 120 s") as caught:
-        answering([busy(Retry_After=asked)]).enroll(image, {})
+        answering([busy(Retry_After=asked)]).enroll(image, A)
     assert max(waits) <= LONGEST_WAIT_S
     assert PATIENCE_S - LONGEST_WAIT_S < sum(waits) <= PATIENCE_S
     assert ("come back in" in str(caught.value)) == (len(asked) > 20)
@@ -201,9 +211,9 @@ def test_an_upload_without_an_answer_is_sent_again_and_a_query_is_not(
     answering: Answering, image: Path
 ) -> None:
     failures: list[httpx.Response | Exception] = [httpx.ReadError("reset"), httpx.ConnectError("refused")]
-    assert answering([*failures, DONE]).enroll(image, {}).new
+    assert answering([*failures, DONE]).enroll(image, A).new
     with pytest.raises(ServiceUnreachableError, match="given up after 120 s"):
-        answering(failures).enroll(image, {})
+        answering(failures).enroll(image, A)
     with pytest.raises(ServiceUnreachableError, match="reset"):
         answering([*failures, DONE]).query(image, top_k=1, rerank=True)
 
@@ -211,7 +221,7 @@ def test_an_upload_without_an_answer_is_sent_again_and_a_query_is_not(
 def test_an_abandoned_wait_ends(image: Path) -> None:
     waiting = threading.Event()
     with ServiceClient("http://x", on_wait=lambda *_: waiting.set()) as client:
-        client._http = httpx.Client(
+        client.client._http = httpx.Client(
             base_url="http://x", transport=httpx.MockTransport(lambda _: busy(Retry_After="30"))
         )
 
@@ -221,7 +231,7 @@ def test_an_abandoned_wait_ends(image: Path) -> None:
 
         threading.Thread(target=abandon).start()
         with pytest.raises(AbandonedError):
-            client.enroll(image, {})
+            client.enroll(image, A)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +269,7 @@ def test_matches_of_another_form_are_not_printed(answering: Answering, image: Pa
 def test_an_answer_without_end_is_not_read_to_it(
     answering: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(health, "ready", lambda: replace(ready(), max_bytes=1000))
     with pytest.raises(ServiceUnreachableError, match="longer than 1,000 bytes"):
         answering([httpx.Response(200, content=b"x" * 2000)]).ready()
 

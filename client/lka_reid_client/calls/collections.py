@@ -1,0 +1,60 @@
+"""Galleries apart, each with a quota of its own."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from lka_reid_client.answers import CollectionAnswer, CollectionsAnswer
+from lka_reid_client.call import Call
+from lka_reid_client.calls.parsing import model, nothing
+
+
+def collections() -> Call[CollectionsAnswer]:
+    """The collections that the key reaches, the default one first."""
+    return Call("GET", "/collections", model(CollectionsAnswer), of_collection=False)
+
+
+def collection_named(name: str) -> Call[CollectionAnswer]:
+    """A collection, with what it holds and may hold."""
+    return Call("GET", _path(name), model(CollectionAnswer), of_collection=False)
+
+
+def create_collection(
+    name: str, *, max_images: int | None = None, max_bytes: int | None = None
+) -> Call[CollectionAnswer]:
+    """Make an empty collection; a limit that is not given is none."""
+    return Call(
+        "POST",
+        "/collections",
+        model(CollectionAnswer),
+        form={"name": name, **_quota(max_images, max_bytes)},
+        of_collection=False,
+    )
+
+
+def set_quota(
+    name: str, *, max_images: int | None = None, max_bytes: int | None = None
+) -> Call[CollectionAnswer]:
+    """Set both limits of a collection; one that is not given is none."""
+    return Call(
+        "PUT",
+        f"{_path(name)}/quota",
+        model(CollectionAnswer),
+        form=_quota(max_images, max_bytes),
+        of_collection=False,
+    )
+
+
+def drop_collection(name: str) -> Call[None]:
+    """Drop a collection and all that is in it."""
+    return Call("DELETE", _path(name), nothing, of_collection=False)
+
+
+def _path(name: str) -> str:
+    return f"/collections/{quote(name, safe='')}"
+
+
+def _quota(max_images: int | None, max_bytes: int | None) -> dict[str, str]:
+    """An empty field counts as not given, and a form has to have one."""
+    limits = {"max_images": max_images, "max_bytes": max_bytes}
+    return {name: "" if limit is None else str(limit) for name, limit in limits.items()}

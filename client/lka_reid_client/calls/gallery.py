@@ -1,0 +1,191 @@
+"""What is enrolled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+from lka_reid_client.answers import (
+    DeletionAnswer,
+    EnrollBatchAnswer,
+    EnrolledFrame,
+    EnrolledImage,
+    EnrolledRecord,
+    RecordPage,
+    RetentionAnswer,
+)
+from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part, path_of
+from lka_reid_client.calls.fields import About, Filter, Moment
+from lka_reid_client.calls.parsing import file, model, nothing
+from lka_reid_client.operation import Page, Step
+from lka_reid_client.response import Response
+
+LARGEST_PAGE = 1000
+
+
+def enroll(
+    image: Image,
+    *,
+    box: str | None = None,
+    detect: str | None = None,
+    keep_frame: bool | None = None,
+    **about: Unpack[About],
+) -> Call[EnrolledImage]:
+    """Enroll an image, of a frame by `box` or by `detect` (`one`, `largest`).
+
+    With an `image_id` it is sent again, too, where nothing was answered. An id that is enrolled already is
+    refused (`Kind.DUPLICATE_IMAGE`); `differs` says what is not as enrolled.
+    """
+    fields = given({"box": box, "detect": detect, "keep_frame": keep_frame, **about})
+    return Call(
+        "POST",
+        "/gallery",
+        model(EnrolledImage),
+        form=fields,
+        parts=lambda: [image_part(image)],
+        waits=True,
+        repeats="image_id" in fields,
+    )
+
+
+def enroll_detected(
+    image: Image, *, keep_frame: bool | None = None, **about: Unpack[About]
+) -> Call[EnrolledFrame]:
+    """Enroll every vehicle of a frame."""
+    return Call(
+        "POST",
+        "/gallery",
+        model(EnrolledFrame),
+        form=given({"detect": "all", "keep_frame": keep_frame, **about}),
+        parts=lambda: [image_part(image)],
+        waits=True,
+    )
+
+
+def enroll_batch(images: Sequence[Image], about: Sequence[Mapping[str, Any]]) -> Call[EnrollBatchAnswer]:
+    """What becomes of each of up to 256 images, by one request; see `enroll_all` for more of them."""
+    items = json.dumps([given(one) for one in about])
+    return Call(
+        "POST",
+        "/gallery/batch",
+        model(EnrollBatchAnswer),
+        form={"items": items},
+        parts=lambda: [image_part(image, "images") for image in images],
+        waits=True,
+        repeats=all("image_id" in one for one in about),
+    )
+
+
+def record(image_id: str) -> Call[EnrolledRecord]:
+    """What is known of an enrolled image."""
+    return Call("GET", path_of("gallery", image_id), model(EnrolledRecord))
+
+
+def record_page(*, limit: int = 100, after: int | None = None, **where: Unpack[Filter]) -> Call[RecordPage]:
+    """A page of records; `after` is the last page's `next`."""
+    return Call("GET", "/gallery", model(RecordPage), params=given({"limit": limit, "after": after, **where}))
+
+
+def records(*, limit: int | None = None, **where: Unpack[Filter]) -> Step[EnrolledRecord]:
+    """The records that a filter lets through, in order of enrollment, at most `limit`; page by page."""
+    return _records(given(dict(where)), limit, None)
+
+
+def _records(where: Mapping[str, Any], left: int | None, after: int | None) -> Step[EnrolledRecord]:
+    size = LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
+    if size <= 0:
+        return None
+
+    def parse(response: Response) -> Page[EnrolledRecord]:
+        page = model(RecordPage)(response)
+        rest = None if left is None else left - len(page.records)
+        if page.next is None:
+            return Page(page.records)
+        return Page(page.records, lambda: _records(where, rest, page.next))
+
+    return Call("GET", "/gallery", parse, params={**where, **given({"limit": size, "after": after})})
+
+
+def image(image_id: str, *, frame: bool | None = None) -> Call[tuple[bytes, str]]:
+    """The file of an enrolled image, or the frame that it was cut out of, and its media type."""
+    return Call(
+        "GET",
+        f"{path_of('gallery', image_id)}/image",
+        file,
+        params=given({"frame": frame}),
+        max_bytes=MAX_FILE,
+    )
+
+
+def update(
+    image_id: str,
+    *,
+    vehicle_id: str | None = None,
+    camera_id: str | None = None,
+    captured_at: Moment | None = None,
+    view: str | None = None,
+    vehicle_type: str | None = None,
+    tags: Sequence[str] | None = None,
+    clear: Sequence[str] | str | None = None,
+) -> Call[EnrolledRecord]:
+    """Give fields of a record new values; `clear` names those that are taken away."""
+    fields = {
+        "vehicle_id": vehicle_id,
+        "camera_id": camera_id,
+        "captured_at": captured_at,
+        "view": view,
+        "vehicle_type": vehicle_type,
+        "tags": tags,
+        "clear": clear,
+    }
+    return Call(
+        "PATCH",
+        path_of("gallery", image_id),
+        model(EnrolledRecord),
+        form=given(fields),
+        waits=True,
+        repeats=True,
+    )
+
+
+def delete(image_id: str) -> Call[None]:
+    """Delete an enrolled image; `Kind.UNKNOWN_IMAGE` where there is none."""
+    return Call("DELETE", path_of("gallery", image_id), nothing)
+
+
+def count(**where: Unpack[Filter]) -> Call[int]:
+    """How many images meet conditions, one condition at least."""
+
+    def parse(response: Response) -> int:
+        return model(DeletionAnswer)(response).left
+
+    return Call("DELETE", "/gallery", parse, params=given({**where, "dry_run": True}))
+
+
+def delete_where(**where: Unpack[Filter]) -> Step[DeletionAnswer]:
+    """Delete all images that meet conditions, one condition at least; what each request came to."""
+
+    def parse(response: Response) -> Page[DeletionAnswer]:
+        answer = model(DeletionAnswer)(response)
+        return Page([answer], (lambda: call) if answer.left else (lambda: None))
+
+    call: Call[Page[DeletionAnswer]] = Call(
+        "DELETE", "/gallery", parse, params=given(dict(where)), waits=True, repeats=True
+    )
+    return call
+
+
+def retention(days: int | None = None) -> Call[RetentionAnswer]:
+    """How long images are kept; with `days`, how many are older than that."""
+    return Call("GET", "/retention", model(RetentionAnswer), params=given({"days": days}))
+
+
+def set_retention(days: int) -> Call[RetentionAnswer]:
+    """Keep images for so many days."""
+    return Call("PUT", "/retention", model(RetentionAnswer), params=given({"days": days}))
+
+
+def forget_retention() -> Call[RetentionAnswer]:
+    """Keep images for ever."""
+    return Call("DELETE", "/retention", model(RetentionAnswer))

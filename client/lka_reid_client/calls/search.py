@@ -1,0 +1,166 @@
+"""Finding the images most similar to a probe, vehicles in frames, and why a match is one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Unpack
+
+from lka_reid_client.answers import (
+    ExplanationAnswer,
+    FoundVehicles,
+    FrameAnswer,
+    QueryAnswer,
+    QueryBatchAnswer,
+)
+from lka_reid_client.call import Call, Image, given, image_part
+from lka_reid_client.calls.fields import Filter
+from lka_reid_client.calls.parsing import file, model
+from lka_reid_client.response import Response
+
+
+def query(
+    image: Image,
+    *,
+    top_k: int = 10,
+    rerank: bool = True,
+    verdicts: bool = True,
+    camera_id: str | None = None,
+    box: str | None = None,
+    detect: str | None = None,
+    **where: Unpack[Filter],
+) -> Call[QueryAnswer]:
+    """The enrolled images most similar to a probe, best first.
+
+    Args:
+        image: the probe's file: one vehicle, or a frame with `box` or `detect`.
+        top_k: matches wanted, 1 to 100.
+        rerank: whether the second stage re-orders the first matches.
+        verdicts: whether verdicts on this probe count.
+        camera_id: the probe's camera, where known.
+        box: the vehicle's box in a frame, `x,y,w,h` in px.
+        detect: which vehicle of a frame is meant: `one` or `largest`; for all of them see `query_all`.
+        **where: which images are searched; see `Filter`.
+    """
+    fields = given(
+        {
+            "top_k": top_k,
+            "rerank": rerank,
+            "verdicts": verdicts,
+            "camera_id": camera_id,
+            "box": box,
+            "detect": detect,
+            **where,
+        }
+    )
+    return Call(
+        "POST", "/query", model(QueryAnswer), form=fields, parts=lambda: [image_part(image)], waits=True
+    )
+
+
+def query_all(
+    image: Image,
+    *,
+    top_k: int = 10,
+    rerank: bool = True,
+    verdicts: bool = True,
+    camera_id: str | None = None,
+    **where: Unpack[Filter],
+) -> Call[FrameAnswer]:
+    """One answer for each vehicle of a frame; see `query`."""
+    fields = {"top_k": top_k, "rerank": rerank, "verdicts": verdicts, "camera_id": camera_id, **where}
+    return Call(
+        "POST",
+        "/query",
+        model(FrameAnswer),
+        form=given({**fields, "detect": "all"}),
+        parts=lambda: [image_part(image)],
+        waits=True,
+    )
+
+
+def query_batch(
+    images: Sequence[Image],
+    *,
+    camera_ids: Sequence[str | None] | None = None,
+    top_k: int = 10,
+    rerank: bool = True,
+    verdicts: bool = True,
+    **where: Unpack[Filter],
+) -> Call[QueryBatchAnswer]:
+    """What becomes of each of up to 256 probes, by one request; `camera_ids` has one for each, if given."""
+    items = None if camera_ids is None else json.dumps([given({"camera_id": one}) for one in camera_ids])
+    fields = {"top_k": top_k, "rerank": rerank, "verdicts": verdicts, "items": items, **where}
+    return Call(
+        "POST",
+        "/query/batch",
+        model(QueryBatchAnswer),
+        form=given(fields),
+        parts=lambda: [image_part(image, "images") for image in images],
+        waits=True,
+    )
+
+
+def detect(image: Image) -> Call[FoundVehicles]:
+    """The vehicles in a frame, the surest first."""
+    return Call(
+        "POST",
+        "/detect",
+        model(FoundVehicles),
+        parts=lambda: [image_part(image)],
+        of_collection=False,
+        waits=True,
+    )
+
+
+def explain(
+    image: Image,
+    candidate: Image | None = None,
+    *,
+    candidate_id: str | None = None,
+    camera_id: str | None = None,
+    box: str | None = None,
+    detect: str | None = None,
+) -> Call[ExplanationAnswer]:
+    """Why a probe and a candidate, a file or an enrolled image, are near or far, in numbers."""
+    fields = {"candidate_id": candidate_id, "camera_id": camera_id, "box": box, "detect": detect}
+    return Call(
+        "POST",
+        "/explain",
+        model(ExplanationAnswer),
+        form=given(fields),
+        parts=lambda: _both(image, candidate),
+        headers={"Accept": "application/json"},
+        waits=True,
+    )
+
+
+def explain_figure(
+    image: Image,
+    candidate: Image | None = None,
+    *,
+    candidate_id: str | None = None,
+    camera_id: str | None = None,
+    box: str | None = None,
+    detect: str | None = None,
+) -> Call[bytes]:
+    """The same as a figure, a PNG file."""
+    fields = {"candidate_id": candidate_id, "camera_id": camera_id, "box": box, "detect": detect}
+    return Call(
+        "POST",
+        "/explain",
+        _figure,
+        form=given(fields),
+        parts=lambda: _both(image, candidate),
+        headers={"Accept": "image/png"},
+        waits=True,
+    )
+
+
+def _figure(response: Response) -> bytes:
+    return file(response)[0]
+
+
+def _both(image: Image, candidate: Image | None) -> list[tuple[str, tuple[str | None, bytes | str]]]:
+    more = [] if candidate is None else [image_part(candidate, "candidate_image")]
+    return [image_part(image), *more]

@@ -1,1 +1,0 @@
-"""The client of a running service, and enrolling many images with it."""

@@ -1,0 +1,1 @@
+"""What commands do through a running service: enrolling, calibrating and exporting many images."""
