@@ -1,0 +1,191 @@
+"""The collections of a shared store: a name stands for a token, and the token for all that it has.
+
+The order is the protocol. A token is written down as unfinished, everything of the new collection is made
+under it, and then the name is given to it in one step, which is what creates the collection. Dropping takes
+the name away in one step, which is what drops it, and writes the token down; then all under it goes. One that
+is dropped and made again has another token, so that no replica takes the one for the other. What a replica
+that was killed left under such tokens, the next start of any replica removes.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from index.collections import DEFAULT, MOST, NAME, NAME_RULE
+from index.errors import (
+    DuplicateCollectionError,
+    FixedCollectionError,
+    GalleryClosedError,
+    InvalidCollectionError,
+    TooManyCollectionsError,
+    UnknownCollectionError,
+)
+from index.gallery import Gallery
+from index.quota import Quota, check_quota
+from index.shared.quotas import SharedQuotas
+from index.shared.store import SharedStore, SharedStoreError
+
+UNFINISHED_S: Final = 600.0
+"""s after which a token that nobody finished is a killed replica's."""
+
+CREATE: Final = """
+-- KEYS names, unfinished; ARGV name, token, most
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return 'known' end
+if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 'many' end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HDEL', KEYS[2], ARGV[2])
+return 'created'
+"""
+
+DROP: Final = """
+-- KEYS names, unfinished; ARGV name, s
+local token = redis.call('HGET', KEYS[1], ARGV[1])
+if not token then return false end
+redis.call('HSET', KEYS[2], token, ARGV[2])
+redis.call('HDEL', KEYS[1], ARGV[1])
+return token
+"""
+
+log = logging.getLogger(__name__)
+
+
+class SharedCollections:
+    """See `index.collections.Collections`: those that any replica makes are there for all.
+
+    Args:
+        store: where their names are.
+        default: the gallery of the default collection.
+        open_gallery: opens the gallery of a token, which is made if absent.
+        remove: removes what a token has outside the store; it may be gone already.
+
+    Raises:
+        SharedStoreError: the store does not answer.
+    """
+
+    def __init__(
+        self,
+        store: SharedStore,
+        default: Gallery,
+        open_gallery: Callable[[str], Gallery],
+        remove: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._default = default
+        self._open_gallery = open_gallery
+        self._remove = remove
+        self._names, self._unfinished = store.key("collections"), store.key("unfinished")
+        self._lock = threading.Lock()
+        self._open: dict[str, Gallery] = {}
+        self._closed = False
+        self._sweep()
+
+    def names(self) -> list[str]:
+        """Of all, in order; the default one first. Raises SharedStoreError."""
+        return [DEFAULT, *sorted(self._tokens())]
+
+    def items(self) -> list[tuple[str, Gallery]]:
+        """All, by name, in order; one that is dropped meanwhile is closed. Raises SharedStoreError."""
+        tokens = self._tokens()
+        self._let_go(set(tokens.values()))
+        return [(DEFAULT, self._default), *((name, self._of(tokens[name])) for name in sorted(tokens))]
+
+    def get(self, name: str) -> Gallery:
+        """The gallery of a collection. Raises UnknownCollectionError and SharedStoreError."""
+        if name == DEFAULT:
+            return self._default
+        with self._store.client() as client:
+            token = client.hget(self._names, name)
+        if token is None:
+            raise UnknownCollectionError(name)
+        return self._of(token.decode())
+
+    def create(self, name: str, quota: Quota) -> Gallery:
+        """Make an empty collection; see `Collections.create`. Raises SharedStoreError, too."""
+        if not NAME.fullmatch(name):
+            raise InvalidCollectionError(name, NAME_RULE)
+        check_quota(quota)
+        known = self._tokens()
+        if name == DEFAULT or name in known:
+            raise DuplicateCollectionError(name)
+        if len(known) >= MOST:
+            raise TooManyCollectionsError(MOST)
+        token = secrets.token_hex(8)
+        with self._store.client() as client:
+            client.hset(self._unfinished, token, int(time.time()))
+        try:
+            gallery = self._of(token)
+            SharedQuotas(self._store, token).set(quota)
+            outcome = self._store.run(CREATE, [self._names, self._unfinished], name, token, MOST)
+        except BaseException:
+            self._finish(token)
+            raise
+        if outcome == b"created":
+            return gallery
+        self._finish(token)
+        raise DuplicateCollectionError(name) if outcome == b"known" else TooManyCollectionsError(MOST)
+
+    def drop(self, name: str) -> None:
+        """Remove a collection and all that is in it; see `Collections.drop`. Raises SharedStoreError, too."""
+        if name == DEFAULT:
+            raise FixedCollectionError(name)
+        token = self._store.run(DROP, [self._names, self._unfinished], name, int(time.time()))
+        if token is None:
+            raise UnknownCollectionError(name)
+        self._finish(token.decode())
+
+    def close(self) -> None:
+        """Close all but the default one. Idempotent."""
+        with self._lock:
+            self._closed = True
+            galleries, self._open = self._open, {}
+        for gallery in galleries.values():
+            gallery.close()
+
+    def _tokens(self) -> dict[str, str]:
+        with self._store.client() as client:
+            return {name.decode(): token.decode() for name, token in client.hgetall(self._names).items()}
+
+    def _of(self, token: str) -> Gallery:
+        with self._lock:
+            if self._closed:
+                raise GalleryClosedError
+            if token not in self._open:
+                self._open[token] = self._open_gallery(token)
+            return self._open[token]
+
+    def _let_go(self, tokens: set[str]) -> None:
+        """Close the galleries of those that another replica has dropped."""
+        with self._store.client() as client:
+            unfinished = {token.decode() for token in client.hkeys(self._unfinished)}
+        with self._lock:
+            gone = self._open.keys() - tokens - unfinished
+            galleries = [self._open.pop(token) for token in gone]
+        for gallery in galleries:
+            gallery.close()
+
+    def _finish(self, token: str) -> None:
+        """Remove all that is a token's; where that fails, a later start does."""
+        with self._lock:
+            gallery = self._open.pop(token, None)
+        if gallery is not None:
+            gallery.close()
+        try:
+            self._remove(token)
+            self._store.remove("collection", token)
+            with self._store.client() as client:
+                client.hdel(self._unfinished, token)
+        except (OSError, SharedStoreError):
+            log.exception("what a dropped collection had cannot be removed; a later start tries again")
+
+    def _sweep(self) -> None:
+        with self._store.client() as client:
+            found = client.hgetall(self._unfinished)
+        for token, since in found.items():
+            if time.time() - int(since) > UNFINISHED_S:
+                log.info("removing what a replica that ended has left of a collection")
+                self._finish(token.decode())

@@ -1,0 +1,92 @@
+"""Quotas behave alike in SQLite and in the shared store, and hold between replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from index import DuplicateImageError, InvalidQuotaError, Quota, QuotaReachedError, Usage
+from index.shared import Claims, SharedQuotas, SharedStore
+from tests.index.shared.conftest import Home
+
+
+def test_a_quota_is_what_was_set_and_bounds_what_is_enrolled(home: Home) -> None:
+    assert home.quotas.quota() == Quota()
+    home.quotas.set(Quota(images=2, bytes=10**9))
+    assert home.quotas.quota() == Quota(images=2, bytes=10**9)
+    home.enroll("a")
+    home.enroll("b")
+    with pytest.raises(QuotaReachedError, match="2 images"):
+        home.enroll("c")
+    assert home.quotas.usage().images == 2
+    home.delete("a")
+    home.enroll("c")
+    home.quotas.set(Quota(images=1))
+    assert home.quotas.usage().images == 2, "what is enrolled stays"
+    home.quotas.set(Quota())
+    home.enroll("d")
+
+
+@pytest.mark.parametrize("quota", [Quota(images=-1), Quota(bytes=2**63)])
+def test_a_limit_that_is_none_is_refused(home: Home, quota: Quota) -> None:
+    with pytest.raises(InvalidQuotaError):
+        home.quotas.set(quota)
+    assert home.quotas.quota() == Quota()
+
+
+def test_two_replicas_that_enroll_at_once_stay_within_it(connect: Callable[[], SharedStore]) -> None:
+    replicas = [SharedQuotas(connect(), "c1") for _ in range(2)]
+    replicas[0].set(Quota(images=25))
+
+    def enroll(number: int) -> bool:
+        quotas = replicas[number % 2]
+        try:
+            quotas.count(quotas.reserve(1, 10))
+        except QuotaReachedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(enroll, range(60))) == 25
+    assert replicas[1].usage() == Usage(25, 250)
+
+
+def test_room_that_a_replica_held_and_never_came_back_for_is_free_again(store: SharedStore) -> None:
+    gone, quotas = SharedQuotas(store, "c1", reserved_s=0.0), SharedQuotas(store, "c1")
+    quotas.set(Quota(images=1))
+    gone.reserve(1, 0)
+    reservation = quotas.reserve(1, 5)
+    with pytest.raises(QuotaReachedError):
+        quotas.reserve(1, 5)
+    quotas.cancel(reservation)
+    assert quotas.usage() == Usage(0, 0)
+    quotas.count(quotas.reserve(1, 5))
+    quotas.release(3, 99)
+    assert quotas.usage() == Usage(0, 0)
+    quotas.recount(Usage(7, 70))
+    assert quotas.usage() == Usage(7, 70)
+
+
+def test_one_of_two_replicas_gets_an_image_id(connect: Callable[[], SharedStore]) -> None:
+    first, second = (Claims(connect(), "c1") for _ in range(2))
+    with first.claimed(["a", "b"]) as claim:
+        with pytest.raises(DuplicateImageError, match="'b'"), second.claimed(["c", "b"]):
+            pass
+        with second.claimed(["c"]):
+            pass
+        assert claim.extend()
+    with second.claimed(["a", "b", "c"]):
+        pass
+
+
+def test_a_claim_that_ended_is_known_and_another_ones_is_left_alone(store: SharedStore) -> None:
+    late, other = Claims(store, "c1", claimed_s=0.001), Claims(store, "c1")
+    with late.claimed(["a"]) as claim:
+        with store.client() as client:
+            while client.keys("*claim*"):
+                pass
+        with other.claimed(["a"]) as held:
+            assert not claim.extend()
+            assert held.extend()
