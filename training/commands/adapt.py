@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +13,13 @@ from models.terminal import out
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
 from training.commands.measuring import BUNDLE, BundleFolder, Runtime
 from training.commands.progress import bars, refuse
-from training.commands.running import ending
+from training.commands.running import OWN_CONFIG, Changes, ending, session
 from training.tuning.crops import CameraFrom
+
+if TYPE_CHECKING:
+    from models.runtime import Models
+    from training.datasets.image import VehicleImage
+    from training.tuning.pairs import LabelledPair
 
 Crops = Annotated[Path, typer.Argument(help="A folder of crops of vehicles, unnamed.", show_default=False)]
 From = Annotated[
@@ -22,6 +29,8 @@ From = Annotated[
     ),
 ]
 MostImages = Annotated[int, typer.Option("--images", min=50, help="Look at so many crops at most.")]
+OF_LEVEL = {1: 1000, 2: 4000}
+"""Crops that are looked at: a threshold follows from few, clusters need vehicles that are seen again."""
 
 
 def adapt(
@@ -35,15 +44,45 @@ def adapt(
     ] = None,
     false_alarms: Annotated[float, typer.Option(help="False alarms per search, on average.")] = FALSE_ALARMS,
     gallery: Annotated[int, typer.Option(min=1, help="In a gallery of so many images.")] = GALLERY,
-    most: MostImages = 1000,
+    level: Annotated[
+        int,
+        typer.Option(min=1, max=2, help="1: thresholds, no training; 2: trains the embedder too."),
+    ] = 1,
+    tracks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Level 2: a CSV with the columns path, track and, where known, time. Left out, file names "
+            "say it, as track7_frame120.jpg.",
+            show_default=False,
+        ),
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(
+            "--images",
+            min=50,
+            help="Look at so many crops at most.",
+            show_default=f"{OF_LEVEL[1]:,}; {OF_LEVEL[2]:,} at level 2",
+        ),
+    ] = None,
+    config: Annotated[
+        Path, typer.Option(help="Level 2: the embedder's configuration to begin with.")
+    ] = OWN_CONFIG,
+    changes: Changes = None,
     runtime: Runtime = "auto",
 ) -> None:
-    """Adapt a bundle's thresholds to your cameras by crops of vehicles that nobody has named; no training.
+    """Adapt a bundle to your cameras by crops of vehicles that nobody has named.
 
-    Nearly all pairs of crops from two cameras are of two vehicles, so their similarities say from which on
-    one would be a false alarm. A copy of the bundle gets the thresholds; the bundle itself, its models and
-    its fingerprint stay, so galleries stay valid, and serving the old bundle again undoes all of it. Where
-    the new threshold calls fewer labelled pairs rightly than the old one, the copy keeps the old ones.
+    Level 1 finds thresholds. Nearly all pairs of crops from two cameras are of two vehicles, so their
+    similarities say from which on one would be a false alarm. A copy of the bundle gets the thresholds; the
+    bundle itself, its models and its fingerprint stay, so galleries stay valid, and serving the old bundle
+    again undoes all of it. Where the new threshold calls fewer labelled pairs rightly than the old one, the
+    copy keeps the old ones.
+
+    Level 2 trains first: crops that lie close together, cameras taken out, are taken for one vehicle, and so
+    are those of a track. It needs --pairs: about 50 labelled pairs decide whether the trained embedder is
+    kept, or rolled back. A gallery has to be re-embedded for it. The same command goes on where it was
+    stopped.
     """
     from models.bundle import Bundle
     from models.runtime import Models
@@ -57,7 +96,14 @@ def adapt(
         labelled = read_pairs(pairs) if pairs is not None else []
         everything = read_crops(crops, camera_from)
         models = Models.load(Bundle.load(bundle), runtime)
-        chosen = evenly(everything, most)
+        chosen = evenly(everything, most or OF_LEVEL[level])
+        if level == 2:
+            models = _trained(
+                models, chosen, crops, tracks, labelled, folder, (config, changes or []), runtime
+            )
+            chosen = evenly(chosen, OF_LEVEL[1])
+        elif tracks is not None or changes:
+            raise typer.BadParameter("--tracks and --set belong to --level 2")
         try:
             with bars() as progress:
                 found = find(models, chosen, question.rate, str(question), folder, labelled, progress)
@@ -81,6 +127,69 @@ def adapt(
         out.print("Teach a running service its cameras, which takes their style out of descriptors:")
         for camera in sorted({image.camera_id for image in everything})[:10]:
             out.print(f"  lka-reid cameras calibrate {camera} {crops / camera}", soft_wrap=True, markup=False)
+
+
+def _trained(
+    start: Models,
+    images: list[VehicleImage],
+    crops: Path,
+    tracks: Path | None,
+    pairs: Sequence[LabelledPair],
+    folder: Path,
+    of_config: tuple[Path, Sequence[str]],
+    runtime: str,
+) -> Models:
+    """What level 2 makes of a bundle: the trained one, or the start where labelled pairs find it worse."""
+    from models.runtime import Models
+    from training.commands.choices import choices_table
+    from training.distributed import choose_device
+    from training.evaluation.unlabelled import LEAST
+    from training.reporting.provenance import command
+    from training.tuning.crops import require_across
+    from training.tuning.plan import name_after
+    from training.tuning.self_training import (
+        SelfTraining,
+        agreement,
+        known_clusters,
+        plan_without_names,
+        require_pairs,
+        write_decision,
+    )
+    from training.tuning.tracks import with_tracks
+
+    require_pairs(pairs)
+    require_across(images, LEAST)
+    device = choose_device("auto").type
+    with bars() as progress:
+        found = known_clusters(folder, start, with_tracks(images, tracks), progress)
+    name = name_after(crops)
+    plan, choices = plan_without_names(name, found.images, start.bundle, device, *of_config)
+    out.print(choices_table(choices, f"Training {start.bundle.manifest.name} on clusters of {crops}"))
+    out.print(
+        f"{len(found.images):,} of {found.of:,} crops lie in {found.clusters:,} clusters, {found.across:,} "
+        f"of them before two cameras; {found.tracks:,} tracks, {found.apart:,} pairs of them at once"
+    )
+    with session(plan.run.device, plan.run.precision) as here:
+        training = SelfTraining(
+            plan, found, start.bundle, crops, folder, command(sys.argv[1:]), here.reporter,
+            process=here.process, stop=here.stop,
+        )  # fmt: skip
+        trained = training.train()
+    if start.reranker is not None and not training.keeps_second_stage:
+        out.print("The second stage is left out: its strips come from weights that were trained")
+    after = Models.load(trained, runtime)
+    with bars() as progress:
+        said = agreement(start, after, pairs, progress)
+    write_decision(folder, start.bundle, trained, found, said)
+    out.print(
+        f"labelled pairs in right order: before {100 * said.before:.1f} %, trained {100 * said.after:.1f} "
+        f"% of {said.same} of one vehicle against {said.pairs - said.same} of two"
+    )
+    if said.is_worse:
+        out.print("[bold]Rolled back:[/] the trained embedder is worse; the one of before stays")
+        return start
+    out.print("[bold]Kept:[/] re-embed galleries with `lka-reid gallery re-embed`")
+    return after
 
 
 def label(

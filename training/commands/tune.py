@@ -20,7 +20,6 @@ from training.datasets.layouts import AUTO
 
 if TYPE_CHECKING:
     from training.tuning.comparison import Comparison
-    from training.tuning.plan import Plan
 
 
 def tune(
@@ -68,6 +67,7 @@ def tune(
     `lka-reid serve --bundle` takes, report/tuning.json, and the two runs.
     """
     from models.bundle import Bundle
+    from training.commands.choices import choices_table
     from training.datasets.layouts import open_dataset
     from training.distributed import choose_device
     from training.reporting.provenance import command
@@ -82,7 +82,7 @@ def tune(
         plan = make_plan(
             dataset, start, device, (config, reranker_config), changes or [], reranker_changes or []
         )
-        out.print(_plan_table(plan, f"Tuning {start.manifest.name} on {data}"))
+        out.print(choices_table(plan.choices, f"Tuning {start.manifest.name} on {data}"))
         if plan_only:
             return
         with session(plan.embedder.run.device, plan.embedder.run.precision) as here:
@@ -103,17 +103,6 @@ def tune(
     out.print(f"[bold]{escape(outcome.comparison.verdict)}[/]", soft_wrap=True)
     out.print(f"threshold  {outcome.threshold}", soft_wrap=True, markup=False)
     out.print(f"bundle     {outcome.bundle}   lka-reid serve --bundle {outcome.bundle}", soft_wrap=True)
-
-
-def _plan_table(plan: Plan, title: str) -> Table:
-    table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for name in ("key", "value", "why"):
-        table.add_column(name, overflow="fold")
-    for choice in plan.choices:
-        table.add_row(choice.key, escape(str(choice.value)), escape(choice.why))
-    return table
 
 
 def _comparison_table(comparison: Comparison) -> Table:

@@ -10,7 +10,7 @@ from models.losses import LOSSES
 from models.losses.cross_entropy import CrossEntropySettings
 from models.losses.ibb import IBBSettings
 from models.losses.triplet import TripletSettings
-from training.config.section import NotNegative, Positive, Section
+from training.config.section import NotNegative, Positive, Probability, Section
 
 
 class EmbedderLossConfig(Section):
@@ -18,7 +18,15 @@ class EmbedderLossConfig(Section):
 
     descriptor: NotNegative = Field(default=0.0, description="contrastive loss on the descriptor's cosine")
     strips: NotNegative = Field(default=0.0, description="contrastive loss on the strips' mean cosine")
-    temperature: Positive = Field(default=0.07, description="of both contrastive losses")
+    temperature: Positive = Field(default=0.07, description="of the contrastive losses")
+    clusters: NotNegative = Field(
+        default=0.0,
+        description="contrast of the descriptor with the centres of all identities (cluster contrast), which "
+        "a memory keeps",
+    )
+    clusters_momentum: Probability = Field(
+        default=0.1, description="clusters: share of a centre that stays when images of it were seen"
+    )
     distillation: NotNegative = Field(
         default=0.0,
         description="distance of an image's descriptor from the one that the embedder gave it before the "

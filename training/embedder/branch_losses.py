@@ -15,6 +15,7 @@ from models.shape import Branch
 from training.config.losses import LossConfig
 from training.distributed import Process
 from training.embedder.losses import contrastive
+from training.embedder.memory import ClusterMemory
 
 
 def embedder_loss(
@@ -24,6 +25,7 @@ def embedder_loss(
     config: LossConfig,
     process: Process | None = None,
     statistics: Mapping[int, Statistics] | None = None,
+    memory: ClusterMemory | None = None,
 ) -> dict[str, Tensor]:
     """The weighted losses by name; their sum is what is minimised.
 
@@ -37,6 +39,7 @@ def embedder_loss(
         config: the weights.
         process: this one; None for the only one.
         statistics: of the branches that have some, by number.
+        memory: of all identities' centres, where `config.clusters` wants one.
     """
     process = process or Process()
     statistics = statistics or {}
@@ -56,12 +59,15 @@ def embedder_loss(
         for name, loss in active_losses(branch, weights, config, own).items():
             found.setdefault(name, []).append(loss.compute(batch, config))
     losses = {name: weights[name] * torch.stack(each).mean() for name, each in found.items()}
-    if config.descriptor:
+    if config.descriptor or memory is not None:
         descriptor = F.normalize(torch.cat([n.float() for n in output.normalised], dim=1), dim=1)
         descriptor = process.all_gather(descriptor)
-        losses["descriptor"] = config.descriptor * contrastive(
-            descriptor @ descriptor.T, everyone, config.temperature
-        )
+        if config.descriptor:
+            losses["descriptor"] = config.descriptor * contrastive(
+                descriptor @ descriptor.T, everyone, config.temperature
+            )
+        if memory is not None:
+            losses["clusters"] = config.clusters * memory.contrast(descriptor, everyone)
     if config.strips and output.strips is not None:
         strips = process.all_gather(output.strips.float().flatten(1))
         similarities = strips @ strips.T / output.strips.shape[1]

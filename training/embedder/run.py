@@ -72,7 +72,8 @@ def embedder_trainer(
         images: to learn from.
         weights: published weights to start from; None to start from nothing.
         viewpoints: the cameras and views with side information; None without.
-        kept: folder for the descriptors of the start, which distillation needs; None to make them again.
+        kept: folder for the descriptors of the start, which distillation and cluster contrast need; None to
+            make them again.
         process: this one; None for the only one, on the CPU.
         checkpoints: where to save after every epoch; None for nowhere.
         measure: see `Trainer`.
@@ -87,7 +88,7 @@ def embedder_trainer(
     vehicles = len({image.vehicle_id for image in images})
     network = new_embedder(config, vehicles, weights, len(viewpoints) if viewpoints else 0)
     start = None
-    if config.losses.distillation:
+    if config.losses.distillation or config.losses.clusters:
         start = start_descriptors(config, network, images, weights, kept, process, observers, stop)
     return Trainer(
         network,

@@ -19,6 +19,7 @@ from training.datasets.image import VehicleImage
 from training.distributed import Process
 from training.embedder.branch_losses import branch_statistics, embedder_loss
 from training.embedder.losses import distillation
+from training.embedder.memory import ClusterMemory
 from training.embedder.optimiser import make_optimiser, make_schedule
 from training.loading.loader import Batch, Batches
 from training.loop import Loop
@@ -38,7 +39,8 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         config: how.
         process: this one; None for the only one, on the CPU.
         viewpoints: of the images, for side information; -1 for unknown.
-        start: descriptors `[N, d]` that the network gave the images before; needed for distillation.
+        start: descriptors `[N, d]` that the network gave the images before; needed for distillation and for
+            cluster contrast.
         checkpoints: where to save after every epoch, and what to go on from; None for nowhere.
         measure: called after every epoch with its number and the network to use; what it returns is
             kept with the epoch.
@@ -70,8 +72,8 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             images, config, network.config.image_size, viewpoints=viewpoints, process=process
         )
         self._images = images
-        if config.losses.distillation and start is None:
-            raise ValueError("distillation needs the descriptors of the start")
+        if start is None and (config.losses.distillation or config.losses.clusters):
+            raise ValueError("distillation and cluster contrast need the descriptors of the start")
         self._start = torch.from_numpy(start) if start is not None and config.losses.distillation else None
         self.averaged: AveragedModel | None = None
         modules: dict[str, nn.Module] = {"network": self.network}
@@ -84,6 +86,13 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         )
         for number, each in self.statistics.items():
             modules[f"statistics.{number}"] = cast(nn.Module, each).to(process.device)
+        self.memory: ClusterMemory | None = None
+        if config.losses.clusters and start is not None:
+            wanted = config.losses
+            self.memory = ClusterMemory(
+                start, self.loader.labels, wanted.clusters_momentum, wanted.temperature
+            ).to(process.device)
+            modules["memory"] = self.memory
         if config.average:
             average = get_ema_multi_avg_fn(config.average)
             self.averaged = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
@@ -144,7 +153,13 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             output = self._learn(moved.images, moved.viewpoints)
         wanted = self.config.losses
         found = embedder_loss(
-            self.network.config.branches, output, moved.labels, wanted, self.process, self.statistics
+            self.network.config.branches,
+            output,
+            moved.labels,
+            wanted,
+            self.process,
+            self.statistics,
+            self.memory,
         )
         if self._start is not None:
             start = self._start[batch.positions].to(device)

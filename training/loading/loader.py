@@ -91,7 +91,7 @@ class Batches:
             )
         self.vehicles = sorted({image.vehicle_id for image in images})
         number = {vehicle: i for i, vehicle in enumerate(self.vehicles)}
-        self._labels = torch.tensor([number[image.vehicle_id] for image in images])
+        self.labels = torch.tensor([number[image.vehicle_id] for image in images])
         self._viewpoints = torch.tensor(viewpoints) if viewpoints is not None else None
         self._images = _Images(images, augmentation, cache=cache)
         self._planned = _Plan()
@@ -169,7 +169,7 @@ class Batches:
         for drawn, images in zip(plan, self._prepared(plan), strict=True):
             positions = [position for position, _ in drawn]
             viewpoints = self._viewpoints[positions] if self._viewpoints is not None else None
-            yield Batch(images, self._labels[positions], viewpoints, positions)
+            yield Batch(images, self.labels[positions], viewpoints, positions)
 
     def _plan(self, number: int) -> list[list[Drawn]]:
         """This process's part of the epoch's batches, with the changes of each image."""

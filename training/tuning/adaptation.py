@@ -16,10 +16,10 @@ from models.runtime import Models
 from training.atomic import write_json
 from training.datasets.image import VehicleImage
 from training.evaluation.cameras import normalisation_of, without_cameras
-from training.evaluation.descriptors import Described, describe
+from training.evaluation.descriptors import describe
 from training.evaluation.protocol import Progress
 from training.evaluation.unlabelled import Guess, threshold_without_labels
-from training.tuning.pairs import LabelledPair
+from training.tuning.pairs import LabelledPair, similarities_of
 
 
 @dataclass(frozen=True)
@@ -138,16 +138,7 @@ def _judged(
     after: Guess,
     progress: Progress,
 ) -> Judged:
-    paths = list(dict.fromkeys(path for pair in pairs for path in (pair.first, pair.second)))
-    images = [VehicleImage(path, str(path), "") for path in paths]
-    found: Described = describe(
-        models.embedder, images, report=progress.start("Embedding labelled pairs", len(images))
-    )
-    row = {path: number for number, path in enumerate(paths)}
-    first, second = (
-        found.descriptors[[row[getattr(pair, side)] for pair in pairs]] for side in ("first", "second")
-    )
-    similarities = np.einsum("nd,nd->n", first.astype(np.float32), second.astype(np.float32))
+    similarities = similarities_of(models, pairs, progress)
     same = np.array([pair.same for pair in pairs], dtype=bool)
 
     def right(threshold: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 
@@ -50,6 +51,21 @@ def read_crops(root: Path, camera_from: CameraFrom) -> list[VehicleImage]:
             f"{root}: all {len(images):,} crops are from camera {images[0].camera_id}; it takes two cameras"
         )
     return images
+
+
+def require_across(images: list[VehicleImage], least: int) -> None:
+    """See that crops make so many pairs from two cameras, before anything is done with them.
+
+    Raises:
+        DatasetError: they do not.
+    """
+    of_camera = Counter(image.camera_id for image in images)
+    pairs = (len(images) ** 2 - sum(count**2 for count in of_camera.values())) // 2
+    if pairs < least:
+        raise DatasetError(
+            f"{len(images):,} crops make {pairs:,} pairs from two cameras, and a threshold takes {least:,}; "
+            "give more crops, of two cameras or more"
+        )
 
 
 def evenly(images: list[VehicleImage], most: int) -> list[VehicleImage]:

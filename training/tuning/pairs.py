@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.bundle import write_file
+from models.runtime import Models
 from training.datasets.image import DatasetError, VehicleImage
+from training.evaluation.descriptors import describe
+from training.evaluation.protocol import Progress
 from training.evaluation.retrieval import Side, similarity_chunks
 
 COLUMNS = ("first", "second", "same")
@@ -99,6 +103,21 @@ def read_pairs(path: Path) -> list[LabelledPair]:
     if not found:
         raise DatasetError(f"{path}: no pair is labelled; write yes or no in the column same")
     return found
+
+
+def similarities_of(models: Models, pairs: Sequence[LabelledPair], progress: Progress) -> NDArray[np.float32]:
+    """The similarity `[n]` that a bundle finds in each of n pairs, cameras left in."""
+    paths = list(dict.fromkeys(path for pair in pairs for path in (pair.first, pair.second)))
+    images = [VehicleImage(path, str(path), "") for path in paths]
+    found = describe(models.embedder, images, report=progress.start("Embedding labelled pairs", len(images)))
+    row = {path: number for number, path in enumerate(paths)}
+    first, second = (
+        found.descriptors[[row[getattr(pair, side)] for pair in pairs]] for side in ("first", "second")
+    )
+    similarities: NDArray[np.float32] = np.einsum(
+        "nd,nd->n", first.astype(np.float32), second.astype(np.float32)
+    )
+    return similarities
 
 
 def _relative(image: Path, folder: Path) -> str:

@@ -135,20 +135,20 @@ def make_plan(
             f"{dataset.root}: has {facts.vehicles:,} vehicles; tuning takes {FEWEST + 2} or more, of which "
             f"{FEWEST} are held back to measure on, and 200 are a good number"
         )
-    chosen += _bundle_choices(bundle, device)
-    chosen += _training_choices(facts, learned, device)
-    embedder = load_config(files[0], [*map(_spelled, chosen), *_with_warm_up(chosen, changes)])
+    chosen += bundle_choices(bundle, device)
+    chosen += training_choices(facts, learned, device)
+    embedder = load_config(files[0], [*map(spelled, chosen), *with_warm_up(chosen, changes)])
     second = None
     if bundle.manifest.reranker is not None and bundle.manifest.strips is not None:
         of_reranker = _reranker_choices(bundle, facts, learned, embedder)
-        second = load_as(RerankerExperimentConfig, files[1], [*map(_spelled, of_reranker), *reranker_changes])
+        second = load_as(RerankerExperimentConfig, files[1], [*map(spelled, of_reranker), *reranker_changes])
         chosen += [Choice(f"{OF_SECOND}{c.key}", c.value, c.why) for c in of_reranker if c.why]
-    shown = tuple(_as_used(choice, embedder, second) for choice in chosen if choice.why)
+    shown = tuple(as_used(choice, embedder, second) for choice in chosen if choice.why)
     seen = embedder.schedule.epochs * learned * embedder.batch.images
     return Plan(embedder, second, shown, seen)
 
 
-def _with_warm_up(chosen: Sequence[Choice], changes: Sequence[str]) -> list[str]:
+def with_warm_up(chosen: Sequence[Choice], changes: Sequence[str]) -> list[str]:
     """The changes; where they make the training shorter or longer, its warm-up as well."""
     given = dict(change.split("=", 1) for change in changes if "=" in change)
     epochs, warm_up = given.get("schedule.epochs", ""), "schedule.warm_up"
@@ -161,11 +161,16 @@ def _with_warm_up(chosen: Sequence[Choice], changes: Sequence[str]) -> list[str]
 
 def bundle_name(dataset: Dataset) -> str:
     """What a bundle that was tuned on this data is called."""
-    slug = re.sub(r"[^a-z0-9]+", "-", dataset.folder.resolve().name.lower()).strip("-")
+    return name_after(dataset.folder)
+
+
+def name_after(folder: Path) -> str:
+    """What a bundle that was made from a folder of images is called."""
+    slug = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
     return f"own-{slug}" if slug else "own"
 
 
-def _as_used(choice: Choice, embedder: ExperimentConfig, second: RerankerExperimentConfig | None) -> Choice:
+def as_used(choice: Choice, embedder: ExperimentConfig, second: RerankerExperimentConfig | None) -> Choice:
     """A choice with the value that stands, which a change may have made another."""
     of_second = choice.key.removeprefix(OF_SECOND)
     found: Any = second if of_second != choice.key else embedder
@@ -176,7 +181,8 @@ def _as_used(choice: Choice, embedder: ExperimentConfig, second: RerankerExperim
     return Choice(choice.key, found, "as you have set it")
 
 
-def _spelled(choice: Choice) -> str:
+def spelled(choice: Choice) -> str:
+    """A choice as a configuration's `key=value`."""
     return f"{choice.key}={json.dumps(choice.value)}"
 
 
@@ -195,7 +201,12 @@ def _data_choices(dataset: Dataset) -> list[Choice]:
     return [*chosen, Choice("data.validation_vehicles", held_back, why)]
 
 
-def _bundle_choices(bundle: Bundle, device: str) -> list[Choice]:
+def bundle_choices(bundle: Bundle, device: str) -> list[Choice]:
+    """What follows from the bundle to start from, and from the machine.
+
+    Raises:
+        DatasetError: its manifest does not say what network it holds.
+    """
     manifest = bundle.manifest
     missing = [key for key in ("branches", "width", "depth", "ibn", "v1") if key not in manifest.network]
     if missing:
@@ -251,7 +262,8 @@ def _smaller(side: int) -> int:
     return max(32, round(RESIZED * side / 16) * 16) if side > 32 else side
 
 
-def _training_choices(facts: Facts, learned: int, device: str) -> list[Choice]:
+def training_choices(facts: Facts, learned: int, device: str) -> list[Choice]:
+    """What follows from the images, of which so many vehicles are learned from, and from the machine."""
     per_vehicle = 2 if facts.typical < 6 else 4
     epochs = max(EPOCHS[0], min(EPOCHS[1], round(SEEN[device] / (learned * per_vehicle))))
     together = min(16, learned)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -64,20 +65,27 @@ def test_the_page_leads_from_crops_to_a_tuned_bundle(
             words += SHORT
         if "--pairs" in words and name == "adapt":
             _say_yes_and_no(Path("pairs.csv"))
-        run[" ".join(words[:2])] = lka_reid(*words)
+        if "--level" in words:
+            words += SHORT[:4]
+        level = words[words.index("--level") :][:2] if "--level" in words else []
+        run[" ".join([*words[:2], *level])] = lka_reid(*words)
 
     assert {words.split()[0] for words in run} == {"data", "evaluate", "tune", "calibrate", "adapt", "label"}
     assert "Of 100 searches the first match is correct in" in run["evaluate --data"]
     assert "bundle that you started from" in run["tune crops/"] or "Serve the tuned" in run["tune crops/"]
     assert Bundle.load(Path("runs/own/bundle")).manifest.threshold is not None
     assert "labelled pairs right" in run["adapt unnamed/"]
+    learned = run["adapt unnamed/ --level 2"]
+    assert "Kept:" in learned or "Rolled back" in learned
+    assert Bundle.load(Path("runs/learned/bundle")).manifest.threshold is not None
     assert Bundle.load(Path("runs/adapted/bundle")).fingerprint == Bundle.load(start).fingerprint
 
 
 def _say_yes_and_no(pairs: Path) -> None:
-    """Label every pair by the numbers of its files."""
+    """Label every pair by the numbers of its files, and add some of two vehicles: both kinds are needed."""
     with pairs.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    rows += [{"first": one["first"], "second": other["second"]} for one, other in pairwise(rows)]
     for row in rows:
         row["same"] = "yes" if Path(row["first"]).stem == Path(row["second"]).stem else "no"
     with pairs.open("w", newline="", encoding="utf-8") as file:

@@ -1,0 +1,24 @@
+"""A configuration that was chosen, as a table with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from training.tuning.plan import Choice
+
+
+def choices_table(choices: Sequence[Choice], title: str) -> Table:
+    """Key, value and reason of each choice that has one."""
+    table = Table(
+        title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for name in ("key", "value", "why"):
+        table.add_column(name, overflow="fold")
+    for choice in choices:
+        if choice.why:
+            table.add_row(choice.key, escape(str(choice.value)), escape(choice.why))
+    return table
