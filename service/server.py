@@ -81,7 +81,7 @@ def check_address(listener: socket.socket, settings: Settings, keyring: Keyring)
     words = ("keys", "create", "--scope", "admin", "--name", "NAME")
     create = command(*words, settings=settings, options=("data_dir",))
     raise CommandError(
-        f"other machines reach {settings.host}, and there are no API keys in {settings.keys_path}: make one "
+        f"other machines reach {settings.host}, and there are no API keys in {keyring.where}: make one "
         f"with `{create}`, or let everybody in with --allow-anonymous (LKA_REID_ALLOW_ANONYMOUS=true)"
     )
 

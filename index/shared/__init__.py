@@ -8,6 +8,7 @@ script or a transaction, so that two replicas which change it at once lose nothi
 from index.shared.cameras import SharedCameraSums
 from index.shared.claims import Claims
 from index.shared.collections import SharedCollections
+from index.shared.numbers import SharedNumbers, SharedSettings
 from index.shared.quotas import Reservation, SharedQuotas
 from index.shared.store import SharedStore, SharedStoreError
 from index.shared.verdicts import SharedVerdicts
@@ -17,7 +18,9 @@ __all__ = [
     "Reservation",
     "SharedCameraSums",
     "SharedCollections",
+    "SharedNumbers",
     "SharedQuotas",
+    "SharedSettings",
     "SharedStore",
     "SharedStoreError",
     "SharedVerdicts",

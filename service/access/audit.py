@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
+from anyio import CancelScope, CapacityLimiter, to_thread
 
-from service.access.auditchain import CHAIN
-from service.access.auditfile import AuditFile
-from service.access.auditfind import files_of
+from index.shared import SharedStoreError
+from service.access.audithome import AuditHome
 from service.access.auditquota import Quota
 from service.access.idhash import IdHasher, IdKeyError
 from service.access.key import ApiKey
-from service.access.privatefile import tighten_private
 
 MAX_MATCHES = 10
 MAX_CLIENT = 64
@@ -126,24 +124,35 @@ class KeyChange:
 
 
 class AuditLog:
-    """Appends to one file and rotates it: `audit.jsonl`, then `audit.jsonl.1`, the older ones after it.
+    """Writes lines to their home, a file or the store that replicas share.
 
-    Several processes may append to one file, such as a service and `lka-reid keys`; one of them rotates it.
+    Several processes may write to one home, such as a service and `lka-reid keys`.
 
     Args:
-        path: of the newest file.
-        max_bytes: that it may have before it is rotated; 0 never rotates.
-        backups: how many older ones are kept.
-        ids: hashes the image ids, and has the key of the chain.
+        home: where the lines go.
+        ids: hashes the image ids.
         per_minute: entries of one key, action and status that are written in a minute; 0 for all.
     """
 
-    def __init__(self, path: Path, max_bytes: int, backups: int, ids: IdHasher, per_minute: int = 0) -> None:
-        self.path = path
+    def __init__(self, home: AuditHome, ids: IdHasher, per_minute: int = 0) -> None:
+        self._home = home
         self._ids = ids
-        self._file = AuditFile(path, max_bytes, backups, lambda: ids.subkey(CHAIN))
         self._quota = Quota(per_minute)
+        self._one_at_a_time = CapacityLimiter(1)
         self._pending: list[str] = []
+
+    async def take(self, step: Callable[..., None], *given: Any) -> None:
+        """Do one of its methods; in a thread, one at a time, where lines go over a network.
+
+        Raises:
+            AuditError: as the method.
+        """
+        if not self._home.is_remote:
+            step(*given)
+            return
+        # Also for a request that was cancelled: what was done is written down.
+        with CancelScope(shield=True):
+            await to_thread.run_sync(step, *given, limiter=self._one_at_a_time)
 
     def prepare(self) -> None:
         """Before the first request: make or read the key for image ids, and `check`.
@@ -153,8 +162,7 @@ class AuditLog:
         """
         with self._errors_named():
             self._ids.load()
-            for file in files_of(self.path):
-                tighten_private(file)
+            self._home.prepare()
         self.check()
 
     def check(self) -> None:
@@ -164,9 +172,9 @@ class AuditLog:
             AuditError: it cannot.
         """
         with self._errors_named():
-            self._file.check()
+            self._home.check()
             while self._pending:
-                self._file.append(self._pending[0])
+                self._home.append(self._pending[0])
                 del self._pending[0]
 
     def record(self, entry: AuditEntry, status: int) -> None:
@@ -208,8 +216,8 @@ class AuditLog:
         with self._errors_named():
             text = json.dumps({"time": now, **self._without_ids(line)}, ensure_ascii=False)
             try:
-                self._file.append(text)
-            except OSError:
+                self._home.append(text)
+            except (OSError, SharedStoreError):
                 # As many as were under way when the disk filled up: nothing is begun after that.
                 if len(self._pending) < MAX_PENDING:
                     self._pending.append(text)
@@ -221,7 +229,7 @@ class AuditLog:
             self.summarise(early=True)
         except AuditError as error:
             log.error("audit_summary_lost", reason=str(error))
-        self._file.close()
+        self._home.close()
 
     def _without_ids(self, line: Mapping[str, Any]) -> dict[str, Any]:
         hashed = dict(line)
@@ -239,5 +247,7 @@ class AuditLog:
             raise AuditError(f"the audit log's key for image ids cannot be used: {error}") from None
         except OSError as error:
             raise AuditError(
-                f"the audit log {self.path} cannot be written: {error.strerror or error}"
+                f"the audit log {self._home.where} cannot be written: {error.strerror or error}"
             ) from None
+        except SharedStoreError as error:
+            raise AuditError(f"the audit log {self._home.where} cannot be written: {error}") from None

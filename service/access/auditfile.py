@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from service.access.auditchain import START, Chain, Link
 from service.access.auditfind import files_of
-from service.access.privatefile import open_private
+from service.access.privatefile import open_private, tighten_private
 
 LOCK_S = 2.0
 """s that another process may hold the lock, which it does for the time of a line."""
@@ -44,6 +44,18 @@ class AuditFile:
         self._descriptor: int | None = None
         self._last = START
         self._seen: tuple[int, int] | None = None
+
+    is_remote = False
+
+    @property
+    def where(self) -> str:
+        """Where it is, for people."""
+        return str(self.path)
+
+    def prepare(self) -> None:
+        """Take others' permissions from what is there."""
+        for file in files_of(self.path):
+            tighten_private(file)
 
     def check(self) -> None:
         """Open the file, where it is not, or is no longer at its path."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,21 +30,34 @@ def find_image(path: Path, ids: IdHasher, image_id: str) -> Search:
         IdKeyError: the key cannot be read.
         OSError: a file cannot be read.
     """
+    return find_in(_lines(path), ids, image_id)
+
+
+def find_in(lines: Iterable[str], ids: IdHasher, image_id: str) -> Search:
+    """The entries among these lines that name an image.
+
+    Raises:
+        IdKeyError: the key cannot be read.
+    """
     wanted = {image_id}
     if ids.find():
         wanted.add(ids.digest(image_id))
     search = Search()
+    for line in filter(None, map(str.strip, lines)):
+        try:
+            named = _named(line)
+        except ValueError:
+            search.unreadable += 1
+            continue
+        if wanted & named:
+            search.lines.append(line)
+    return search
+
+
+def _lines(path: Path) -> Iterator[str]:
     for file in files_of(path):
         with file.open(encoding="utf-8", errors="replace") as lines:
-            for line in filter(None, map(str.strip, lines)):
-                try:
-                    named = _named(line)
-                except ValueError:
-                    search.unreadable += 1
-                    continue
-                if wanted & named:
-                    search.lines.append(line)
-    return search
+            yield from lines
 
 
 def files_of(path: Path) -> Iterator[Path]:

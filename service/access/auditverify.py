@@ -12,17 +12,7 @@ from typing import BinaryIO
 from service.access.auditchain import START, Chain, ChainedEntry, Link
 from service.access.auditfile import locked, read_head
 from service.access.auditfind import files_of
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A line of one of the log's files, counted from 1."""
-
-    file: Path
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}, line {self.line:,}"
+from service.access.audithome import AuditLines
 
 
 @dataclass
@@ -43,8 +33,8 @@ class Verification:
     entries: int = 0
     first: int = 0
     unchained: int = 0
-    torn: list[Place] = field(default_factory=list)
-    unfinished: Place | None = None
+    torn: list[str] = field(default_factory=list)
+    unfinished: str | None = None
     last: Link = START
     fault: str | None = None
     noted: bool = False
@@ -70,9 +60,21 @@ def verify(path: Path, chain: Chain, noted: str | None = None) -> Verification:
             head = read_head(path)
         for (file, stream), size in zip(files, sizes, strict=True):
             for number, line in enumerate(_lines(stream, size), 1):
-                reading.take(line, Place(file, number))
+                reading.take(line, f"{file}, line {number:,}")
                 if reading.found.fault is not None:
                     return reading.found
+    reading.end(head)
+    return reading.found
+
+
+def verify_lines(log: AuditLines, chain: Chain, noted: str | None = None) -> Verification:
+    """Read a log that is in no files; see `verify`. Raises what its `lines` do."""
+    reading = _Reading(chain, noted)
+    head = log.head()
+    for place, line in log.lines():
+        reading.take(line, place)
+        if reading.found.fault is not None:
+            return reading.found
     reading.end(head)
     return reading.found
 
@@ -91,10 +93,10 @@ class _Reading:
         self.found = Verification()
         self._chain = chain
         self._noted = noted
-        self._between: list[tuple[bytes, Place]] = []
-        self._last_place: Place | None = None
+        self._between: list[tuple[bytes, str]] = []
+        self._last_place: str | None = None
 
-    def take(self, line: bytes, place: Place) -> None:
+    def take(self, line: bytes, place: str) -> None:
         entry = self._chain.read(line.removesuffix(b"\n"))
         # A line without its end is a crash's, were it otherwise whole: whoever appends next takes it so.
         if entry is None or (not line.endswith(b"\n") and not entry.is_genuine):
@@ -133,7 +135,7 @@ class _Reading:
                 f"the log once ended with entry {head.number:,}; a power cut may take the last lines"
             )
 
-    def _fault(self, entry: ChainedEntry, place: Place) -> str | None:
+    def _fault(self, entry: ChainedEntry, place: str) -> str | None:
         found, last = self.found, self.found.last
         number = entry.link.number
         if not entry.is_genuine:

@@ -9,6 +9,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from service.access.auditchain import CHAIN
 from service.access.privatefile import open_private, tighten_private
 
 KEY_BYTES = 32
@@ -26,12 +27,27 @@ class IdHasher:
     away to whoever tries them. The key is read once; only `load` makes it.
 
     Args:
-        path: of the file with the key.
+        path: of the file with the key; None where it is elsewhere.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
         self._key: bytes | None = None
+
+    @property
+    def path(self) -> Path:
+        """Of the file with the key."""
+        assert self._path is not None  # noqa: S101 - a class for another place overrides what asks
+        return self._path
+
+    @property
+    def where(self) -> str:
+        """Where the key is, for people."""
+        return str(self.path)
+
+    def chain_key(self) -> bytes:
+        """The key of the audit log's chain. Raises IdKeyError."""
+        return self.subkey(CHAIN)
 
     def load(self) -> bytes:
         """Read the key; make it where there is none.
@@ -42,7 +58,7 @@ class IdHasher:
         try:
             self._key = key = self._read() or self._make()
         except OSError as error:
-            raise IdKeyError(f"{self.path}: {error.strerror or error}") from None
+            raise IdKeyError(f"{self.where}: {error.strerror or error}") from None
         return key
 
     def find(self) -> bool:
@@ -54,7 +70,7 @@ class IdHasher:
         try:
             self._key = self._read()
         except OSError as error:
-            raise IdKeyError(f"{self.path}: {error.strerror or error}") from None
+            raise IdKeyError(f"{self.where}: {error.strerror or error}") from None
         return self._key is not None
 
     def digest(self, image_id: str) -> str:

@@ -42,6 +42,11 @@ class KeyFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def where(self) -> str:
+        """Where they are, for people."""
+        return str(self.path)
+
     def stamp(self) -> tuple[int, int, int] | None:
         """Changes whenever the file does; None while there is none.
 

@@ -7,7 +7,7 @@ import hmac
 import structlog
 
 from service.access.key import ApiKey, digest, id_of
-from service.access.keyfile import KeyFile
+from service.access.keyhome import KeyHome
 
 log = structlog.get_logger(__name__)
 
@@ -15,21 +15,26 @@ NOBODY = "0" * 64
 
 
 class Keyring:
-    """The file's keys, read again as soon as it has changed: a revoked key is refused at once.
+    """The keys at home, read again as soon as one has changed: a revoked key is refused at once.
 
-    Once there has been a file, keys are needed until the process ends: a file that vanishes must not open the
+    Once there has been one, keys are needed until the process ends: a file that vanishes must not open the
     service to everybody.
 
     Raises:
-        KeyFileError: the file is there and cannot be used.
+        KeyFileError: they are there and cannot be used.
     """
 
-    def __init__(self, file: KeyFile) -> None:
-        self._file = file
+    def __init__(self, home: KeyHome) -> None:
+        self._home = home
         self._stamp: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
         self._required = False
         self._refresh()
+
+    @property
+    def where(self) -> str:
+        """Where the keys are, for people."""
+        return self._home.where
 
     @property
     def required(self) -> bool:
@@ -54,11 +59,11 @@ class Keyring:
         return key if same else None
 
     def _refresh(self) -> None:
-        stamp = self._file.stamp()
+        stamp = self._home.stamp()
         if stamp == self._stamp:
             return
         # The stamp is older than what is read after it: a change in between is read once more, never missed.
-        self._keys = {key.id: key for key in self._file.read()}
+        self._keys = {key.id: key for key in self._home.read()}
         self._stamp = stamp
         self._required = True
         log.info("keys_loaded", keys=len(self._keys))

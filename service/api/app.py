@@ -14,9 +14,9 @@ from index import Gallery
 from models.decoding.pool import DecodePool
 from service.access.audit import AuditError, AuditLog
 from service.access.auditquota import MINUTE_S
-from service.access.idhash import IdHasher
-from service.access.keyfile import KeyFile
+from service.access.homes import audit_in, keys_in, open_store
 from service.access.keyring import Keyring
+from service.access.sharedkeys import SharedKeys
 from service.api import docs_page, openapi, problems
 from service.api.lifecycle import Lifecycle
 from service.api.middleware.guard import Guard, Limits
@@ -91,6 +91,7 @@ def create_app(
     Raises:
         SettingsError: the environment holds a wrong value.
         KeyFileError: the file of API keys is there and cannot be used.
+        SharedStoreError: the shared store does not answer, or does not keep what it takes.
     """
     settings = settings or load_settings()
     metrics = Metrics()
@@ -101,14 +102,15 @@ def create_app(
         held,
     )
     metrics.watch_uploads(lambda: uploads.taken)
-    keyring = Keyring(KeyFile(settings.keys_path))
-    audit = AuditLog(
-        settings.audit_path,
-        settings.audit_max_bytes,
-        settings.audit_backups,
-        IdHasher(settings.audit_key_path),
-        settings.audit_per_minute,
-    )
+    store = open_store(settings)
+    keys = keys_in(settings, store)
+    if store is not None:
+        for warning in store.check():
+            log.warning("shared_store", reason=warning)
+    if isinstance(keys, SharedKeys):
+        keys.watch()
+    keyring = Keyring(keys)
+    audit = audit_in(settings, store)
 
     def open_resources(on_step: Callable[[str], None]) -> Resources:
         resources = Resources.open(settings, metrics, models, gallery, pool, on_step, lifecycle.lose)
@@ -131,6 +133,10 @@ def create_app(
             await lifecycle.stop()
             summarising.cancel()
             audit.close()
+            if isinstance(keys, SharedKeys):
+                keys.close()
+            if store is not None:
+                store.close()
 
     app = FastAPI(
         title="LKA-ReID",
@@ -198,7 +204,7 @@ async def _summarise(audit: AuditLog) -> None:
     while True:
         await asyncio.sleep(MINUTE_S)
         try:
-            audit.summarise()
+            await audit.take(audit.summarise)
         except AuditError as error:
             # The lines are kept; the next request is refused until they can be written.
             log.error("access_failed", reason=str(error))

@@ -29,16 +29,24 @@ def find(
 
     The log holds ids as keyed hashes; the key is `audit.key` beside it.
     """
-    from service.access.auditfind import find_image
-    from service.access.idhash import IdHasher, IdKeyError
+    from service.access.auditfind import find_image, find_in
+    from service.access.homes import ids_in, open_store
+    from service.access.idhash import IdKeyError
+    from service.access.sharedaudit import SharedAudit
     from service.startup import clear_errors, settings_from
 
     settings = settings_from(data_dir=data_dir)
     with clear_errors():
-        if not settings.audit_path.exists():
+        store = open_store(settings)
+        ids = ids_in(settings, store)
+        if store is None and not settings.audit_path.exists():
             raise CommandError(f"there is no audit log at {settings.audit_path}; --data-dir names its folder")
         try:
-            found = find_image(settings.audit_path, IdHasher(settings.audit_key_path), image_id)
+            if store is None:
+                found = find_image(settings.audit_path, ids, image_id)
+            else:
+                lines = SharedAudit(store, settings.audit_entries).lines()
+                found = find_in((line.decode(errors="replace") for _, line in lines), ids, image_id)
         except IdKeyError as error:
             raise CommandError(str(error)) from None
     for line in found.lines:
@@ -66,20 +74,27 @@ def verify(
     that was noted elsewhere.
     """
     from service.access.auditchain import CHAIN, START, Chain
-    from service.access.auditverify import verify
-    from service.access.idhash import IdHasher, IdKeyError
+    from service.access.auditverify import verify, verify_lines
+    from service.access.homes import ids_in, open_store
+    from service.access.idhash import IdKeyError
+    from service.access.sharedaudit import SharedAudit
     from service.startup import clear_errors, settings_from
 
     settings = settings_from(data_dir=data_dir)
     path = settings.audit_path
-    ids = IdHasher(settings.audit_key_path)
     with clear_errors():
-        if not path.exists():
+        store = open_store(settings)
+        ids = ids_in(settings, store)
+        if store is None and not path.exists():
             raise CommandError(f"there is no audit log at {path}; --data-dir names its folder")
         try:
             if not ids.find():
-                raise CommandError(f"{ids.path} is missing, the log's key; restore it from a backup")
-            found = verify(path, Chain(ids.subkey(CHAIN)), noted)
+                raise CommandError(f"{ids.where} is missing, the log's key; restore it from a backup")
+            chain = Chain(ids.subkey(CHAIN))
+            if store is None:
+                found = verify(path, chain, noted)
+            else:
+                found = verify_lines(SharedAudit(store, settings.audit_entries), chain, noted)
         except IdKeyError as error:
             raise CommandError(str(error)) from None
     for torn in found.torn:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from service.access.audit import AuditLog
-    from service.access.keyfile import KeyFile
+    from service.access.keyhome import KeyHome
 
 HELP = "Make, list and revoke API keys; a running service sees it at once."
 
@@ -69,6 +69,7 @@ def create(
     from index.collections import NAME_RULE as COLLECTION_RULE
     from service.access.audit import AuditError, KeyChange
     from service.access.key import new_key
+    from service.access.keyfile import KeyFile
     from service.startup import clear_errors
 
     now = datetime.now(UTC).replace(microsecond=0)
@@ -92,9 +93,9 @@ def create(
             file.revoke(key.id)
             raise
     ends = "" if until is None else f" and expires at {_minute(until)}"
-    err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.path}{ends}. It is shown this once:")
+    err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.where}{ends}. It is shown this once:")
     out.print(secret, soft_wrap=True)
-    for note in _notes(file.path.parent, collection or ()):
+    for note in _notes(file.path.parent, collection or ()) if isinstance(file, KeyFile) else ():
         err.print(note, style="yellow", markup=False, soft_wrap=True)
 
 
@@ -110,7 +111,7 @@ def list_(data_dir: DataDir = None) -> None:
     with clear_errors(), _files(data_dir) as (file, _):
         found = file.read()
     if not found:
-        out.print(f"There are no keys in {escape(str(file.path))}: see [bold]lka-reid keys create --help[/]")
+        out.print(f"There are no keys in {escape(file.where)}: see [bold]lka-reid keys create --help[/]")
         return
     shown = table("API keys", "id!", "name", "scopes", "collections", "made", "expires", "ends in!")
     now = datetime.now(UTC)
@@ -173,16 +174,17 @@ def _minute(moment: datetime) -> str:
 
 
 @contextmanager
-def _files(data_dir: Path | None) -> Iterator[tuple[KeyFile, AuditLog]]:
-    from service.access.audit import AuditLog
-    from service.access.idhash import IdHasher
-    from service.access.keyfile import KeyFile
+def _files(data_dir: Path | None) -> Iterator[tuple[KeyHome, AuditLog]]:
+    from service.access.homes import audit_in, keys_in, open_store
     from service.startup import settings_from
 
     settings = settings_from(data_dir=data_dir)
+    store = open_store(settings)
     # The service rotates its audit log; this only adds lines to it.
-    audit = AuditLog(settings.audit_path, 0, settings.audit_backups, IdHasher(settings.audit_key_path))
+    audit = audit_in(settings, store, rotates=False)
     try:
-        yield KeyFile(settings.keys_path), audit
+        yield keys_in(settings, store), audit
     finally:
         audit.close()
+        if store is not None:
+            store.close()

@@ -115,6 +115,18 @@ class Settings(BaseSettings):
     redis_password_file: Path | None = Field(
         default=None, description="file with the password of Redis, for a URL without one"
     )
+    shared_url: SecretStr | None = Field(
+        default=None,
+        description="Redis that keeps what replicas share: API keys and the audit log, and with a gallery in "
+        "Milvus its collections, quotas, verdicts and camera statistics; files of this machine when not set",
+        json_schema_extra={"accepts": "redis://[user:password@]host:port/db"},
+    )
+    shared_password_file: Path | None = Field(
+        default=None, description="file with the password of the shared store, for a URL without one"
+    )
+    shared_timeout_s: float = Field(
+        default=1.0, gt=0, le=60, description="s that the shared store is given to answer a command"
+    )
     queue_name: str = Field(
         default="lka-reid",
         pattern=r"^[A-Za-z0-9._:-]{1,64}$",
@@ -270,6 +282,13 @@ class Settings(BaseSettings):
         description="entries of the audit log for each key, action and status in a minute; more are counted "
         "and summarised; 0 writes all",
     )
+    audit_entries: int = Field(
+        default=200_000,
+        ge=1000,
+        le=100_000_000,
+        description="entries of the audit log that are kept in the shared store, some 500 bytes of its "
+        "memory each",
+    )
     audit_backups: int = Field(default=15, ge=1, le=10_000, description="older audit logs that are kept")
 
     log_format: Literal["auto", "json", "console"] = Field(
@@ -295,6 +314,15 @@ class Settings(BaseSettings):
             OSError: the file cannot be read.
         """
         file = self.redis_password_file
+        return None if file is None else file.read_text(encoding="utf-8").strip()
+
+    def shared_password(self) -> str | None:
+        """The password in `shared_password_file`; None where that is not set.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        file = self.shared_password_file
         return None if file is None else file.read_text(encoding="utf-8").strip()
 
     @property

@@ -173,7 +173,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 answered = True
                 try:
-                    self._audit.record(entry, message["status"])
+                    await self._audit.take(self._audit.record, entry, message["status"])
                 except Exception as error:
                     failed = True
                     await _refuse(error, scope, receive, send)
@@ -184,14 +184,14 @@ class Guard:
             try:
                 _permit(entry.key, rule)
                 _require_reach(entry.key, rule, connection)
-                self._audit.check()
+                await self._audit.take(self._audit.check)
             except Exception as error:
                 await _refuse(error, scope, receive, recorded_send)
                 return
             await self._app(scope, receive, recorded_send)
         except BaseException:
             if not answered:
-                self._audit.record(entry, 500)
+                await self._audit.take(self._audit.record, entry, 500)
             raise
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from index import LocalGallery
 from service.access.audit import AuditEntry, AuditError, AuditLog
+from service.access.auditfile import AuditFile
 from service.access.auditfind import find_image
 from service.access.idhash import IdHasher, IdKeyError
 from service.access.key import KeyScope, new_key
@@ -34,7 +35,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def open_log(path: Path, max_bytes: int) -> AuditLog:
-    return AuditLog(path, max_bytes, 2, IdHasher(path.parent / "audit.key"))
+    ids = IdHasher(path.parent / "audit.key")
+    return AuditLog(AuditFile(path, max_bytes, 2, ids.chain_key), ids)
 
 
 def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:

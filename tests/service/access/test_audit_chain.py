@@ -11,7 +11,7 @@ import pytest
 
 from service.access.audit import AuditError, AuditLog
 from service.access.auditchain import CHAIN, Chain
-from service.access.auditfile import locked
+from service.access.auditfile import AuditFile, locked
 from service.access.auditfind import files_of
 from service.access.auditverify import Verification, verify
 from service.access.idhash import IdHasher
@@ -25,7 +25,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 def open_log(path: Path, max_bytes: int = 0, backups: int = 5) -> AuditLog:
-    return AuditLog(path, max_bytes, backups, IdHasher(path.parent / "audit.key"))
+    ids = IdHasher(path.parent / "audit.key")
+    return AuditLog(AuditFile(path, max_bytes, backups, ids.chain_key), ids)
 
 
 def verified(path: Path, noted: str | None = None) -> Verification:
