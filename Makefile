@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --constraints constraints.txt
 
-.PHONY: help demo test fast lint types unit quick soak format bench locks check-gpu-install clean
+.PHONY: help demo test fast lint types unit quick soak format bench docs locks check-gpu-install clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -71,6 +71,10 @@ format: $(VENV)/development.stamp ## mend what ruff can mend
 
 bench: $(VENV)/serving.stamp ## time of a query beside the bare embedding
 	$(BIN)/python -m benchmarks.query
+
+docs: $(VENV)/development.stamp ## the documentation as a site in site/, links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "open site/index.html"
 
 locks: $(VENV)/development.stamp ## make the locks anew from pyproject.toml and constraints.txt
 	echo setuptools | $(LOCK) --output-file locks/build.txt -
