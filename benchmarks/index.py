@@ -5,10 +5,14 @@ python -m benchmarks.index --size 10k --kinds flat flat16 compressed hnsw --mani
 Descriptors of real images (of CSV manifests with columns path and vehicle_id) are embedded by the shipped
 bundle, which takes about 100 ms an image, and kept in `--cache`. The gallery's are drawn around them
 (`benchmarks.index_data`); both are described side by side. Each kind opens the same gallery, which is
-enrolled once, piece by piece; queries are images that it does not hold. 1M takes some 20 GB of disk.
+enrolled once, piece by piece; queries are images that it does not hold. 1M takes some 20 GB of disk; with
+`--keep` the gallery stays there and is measured again by the next call.
 
 - recall@10: share of the ten nearest, by float32 in FAISS alone, that are found.
 - R1: share of the queries whose first match is of their vehicle.
+- R1 of both: the same after the shipped second stage, of the real images (`--both-stages`: drawn images
+  have no strips): each vehicle's first image is a query, the others are the gallery.
+- resident: MB of the process once the gallery is open and has been searched.
 - p50, p95: ms of one probe's search in the index, candidates read from the database; records are not.
 - ratio: p50 to that of FAISS's flat index alone, which is searched for the same query just before.
 """
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,10 +34,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.index_data import Drawn, Floats, character, real
+from benchmarks.index_data import Drawn, Floats, Real, character, real
+from benchmarks.index_stages import right_answers
 from benchmarks.provenance import in_words, provenance
 from index import Enrollment, IndexSetup, Kind, LocalGallery
 from index.faisslib import faiss
+from index.snapshot import SNAPSHOT
 
 SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1M": 1_000_000, "10M": 10_000_000}
 CHUNK = 500
@@ -47,8 +54,13 @@ Search = Callable[[Floats], object]
 
 
 def enroll(folder: Path, drawn: Drawn, count: int, exact: Exact) -> None:
-    """Fill a gallery in the folder, and the exact neighbours of the queries on the way."""
-    with _open(folder, exact.dim, IndexSetup(kind="flat16")) as gallery:
+    """Fill a gallery in the folder, and the exact neighbours of the queries on the way.
+
+    The index that it has meanwhile is not kept: each kind makes its own of the whole gallery.
+    """
+    with _open(
+        folder, exact.dim, IndexSetup(kind="flat16" if count <= MOST_BARE else "compressed")
+    ) as gallery:
         pieces = drawn.gallery(count, CHUNK)
         number = 0
         for vehicles, descriptors in track(pieces, f"enrolling {count:,}", total=-(-count // CHUNK)):
@@ -67,6 +79,12 @@ def enroll(folder: Path, drawn: Drawn, count: int, exact: Exact) -> None:
             )
             exact.add(descriptors, number)
             number += len(records)
+    without_snapshot(folder)
+
+
+def without_snapshot(folder: Path) -> None:
+    """Make the next opening of the gallery build its index of what is stored."""
+    shutil.rmtree(folder / SNAPSHOT, ignore_errors=True)
 
 
 class Exact:
@@ -76,6 +94,7 @@ class Exact:
         self._queries = queries
         self.dim = queries.shape[1]
         self._scores = np.full((len(queries), TOP), -np.inf, np.float32)
+        """Of the nearest so far."""
         self.nearest = np.zeros((len(queries), TOP), np.int64)
 
     def add(self, descriptors: Floats, first: int) -> None:
@@ -91,6 +110,17 @@ class Exact:
         order = np.argsort(-scores, axis=1)[:, :TOP]
         self._scores = np.take_along_axis(scores, order, 1)
         self.nearest = np.take_along_axis(numbers, order, 1)
+
+    def kept_in(self, folder: Path, fill: Callable[[], None]) -> None:
+        """Take the nearest of an earlier call over from the folder, or fill, and leave them there."""
+        file = folder / "nearest.npz"
+        if not file.exists():
+            fill()
+            np.savez(file, queries=self._queries, nearest=self.nearest)
+        with np.load(file, allow_pickle=False) as kept:
+            if not np.array_equal(kept["queries"], self._queries):
+                raise SystemExit(f"error: {folder} holds a gallery of other images; name another folder")
+            self.nearest = kept["nearest"]
 
 
 def in_turn(search: Search, beside: Search | None, queries: Floats) -> tuple[Times, Times | None]:
@@ -149,7 +179,7 @@ def measured(
         ]
         vectors = gallery._mirror.vectors
         times, others = in_turn(lambda query: vectors.search(query, TOP), beside, queries)
-        size, memory = gallery.count(), state.memory_bytes
+        size, memory, resident = gallery.count(), state.memory_bytes, resident_bytes()
     started = time.monotonic()
     with _open(folder, exact.dim, IndexSetup(kind=kind, train_from=500)) as gallery:
         ready = time.monotonic() - started
@@ -164,9 +194,16 @@ def measured(
         if others is None
         else float(np.percentile(times, 50) / np.percentile(others, 50)),
         "bytes": memory / size,
+        "resident": resident / 1e6,
         "built": built,
         "ready": ready,
     }
+
+
+def resident_bytes() -> int:
+    """Of this process, by Linux's account of it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(status.split("VmRSS:")[1].split()[0])
 
 
 def _open(folder: Path, dim: int, setup: IndexSetup) -> LocalGallery:
@@ -188,41 +225,80 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=5_000, help="images of each manifest at most")
     parser.add_argument("--cache", type=Path, default=Path("index-descriptors.npz"))
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--folder", type=Path, help="for the gallery; a temporary one when not given")
+    parser.add_argument(
+        "--keep", type=Path, help="folder that the gallery stays in; a temporary one by default"
+    )
+    parser.add_argument("--both-stages", action="store_true", help="R1 of both stages, of the real images")
     arguments = parser.parse_args()
     count = SIZES[arguments.size]
     of = real(arguments.manifest, arguments.most, arguments.cache)
-    drawn = Drawn(of)
-    vehicles, queries = drawn.queries(count, arguments.queries)
     console = Console(width=int(os.environ.get("COLUMNS", "120")))
+    if arguments.both_stages:
+        console.print(both_stages(of, arguments.kinds))
+    else:
+        drawn = Drawn(of)
+        console.print(described(of.some(SHOWN), drawn, count))
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = arguments.keep or Path(temporary)
+            console.print(table_of_kinds(folder, drawn, count, arguments.queries, arguments.kinds))
+    origin = in_words(provenance(["faiss-cpu", "numpy"]))
+    console.print(origin, highlight=False, soft_wrap=True)
+
+
+def described(of: Real, drawn: Drawn, count: int) -> Table:
+    """What drawn images are beside real ones."""
     like = list(drawn.gallery(min(count, SHOWN), CHUNK))
     beside = character(np.concatenate([d for _, d in like]), np.concatenate([v for v, _ in like]))
     table = Table("", f"real ({len(of.descriptors):,})", "drawn", title="descriptors")
     for name, value in character(of.descriptors, of.vehicles).items():
         table.add_row(name, f"{value:.3f}", f"{beside[name]:.3f}")
-    console.print(table)
+    return table
+
+
+def table_of_kinds(folder: Path, drawn: Drawn, count: int, number: int, kinds: list[Kind]) -> Table:
+    """Each kind in a gallery of `count` drawn images, with `number` queries."""
+    vehicles, queries = drawn.queries(count, number)
     exact = Exact(queries)
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        enroll(Path(folder), drawn, count, exact)
-        alone = bare(drawn, count, exact.dim)
-        columns = ("recall@10", "R1", "p50 ms", "p95 ms", "ratio", "bytes an image", "built s", "ready s")
-        table = Table("kind", *columns, title=f"{count:,} images, {len(queries)} queries")
-        for kind in arguments.kinds:
-            row = measured(Path(folder), kind, queries, vehicles, exact, alone)
-            table.add_row(
-                kind,
-                f"{row['recall']:.4f}",
-                f"{row['R1']:.3f}",
-                f"{row['p50']:.1f}",
-                f"{row['p95']:.1f}",
-                f"{row['ratio']:.2f}",
-                f"{row['bytes']:,.0f}",
-                f"{row['built']:.1f}",
-                f"{row['ready']:.1f}",
-            )
-    console.print(table)
-    origin = in_words(provenance(["faiss-cpu", "numpy"]))
-    console.print(origin, highlight=False, soft_wrap=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    exact.kept_in(folder, lambda: enroll(folder, drawn, count, exact))
+    alone = bare(drawn, count, exact.dim)
+    columns = (
+        "recall@10",
+        "R1",
+        "p50 ms",
+        "p95 ms",
+        "ratio",
+        "bytes an image",
+        "resident MB",
+        "built s",
+        "ready s",
+    )
+    table = Table("kind", *columns, title=f"{count:,} images, {len(queries)} queries")
+    for kind in kinds:
+        without_snapshot(folder)
+        row = measured(folder, kind, queries, vehicles, exact, alone)
+        table.add_row(
+            kind,
+            f"{row['recall']:.4f}",
+            f"{row['R1']:.3f}",
+            f"{row['p50']:.1f}",
+            f"{row['p95']:.1f}",
+            f"{row['ratio']:.2f}",
+            f"{row['bytes']:,.0f}",
+            f"{row['resident']:,.0f}",
+            f"{row['built']:.1f}",
+            f"{row['ready']:.1f}",
+        )
+    return table
+
+
+def both_stages(of: Real, kinds: list[Kind]) -> Table:
+    """R1 of the first stage and of both with each kind, in a gallery of real images."""
+    table = Table("kind", "R1 of the first stage", "R1 of both", "gallery", "queries")
+    for kind in kinds:
+        first, both, size, number = right_answers(of, kind)
+        table.add_row(kind, f"{100 * first:.2f}", f"{100 * both:.2f}", f"{size:,}", f"{number:,}")
+    return table
 
 
 if __name__ == "__main__":

@@ -26,10 +26,18 @@ MIXED = 3
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """Descriptors `[n, d]` of real images, and the vehicle of each, `[n]`."""
+    """Of real images: descriptors `[n, d]`, the vehicle of each, `[n]`, and strips `[n, s, w]` or None."""
 
     descriptors: Floats
     vehicles: NDArray[np.int64]
+    strips: NDArray[np.float16] | None = None
+
+    def some(self, most: int) -> Real:
+        """Whole vehicles, evenly spread, of about so many images."""
+        step = max(1, -(-len(self.vehicles) // most))
+        chosen = np.isin(self.vehicles, np.unique(self.vehicles)[::step])
+        strips = None if self.strips is None else self.strips[chosen]
+        return Real(self.descriptors[chosen], self.vehicles[chosen], strips)
 
     def differences(self) -> Floats:
         """Between two images of one vehicle, `[m, d]`, each pair once, over the square root of 2."""
@@ -41,21 +49,30 @@ class Real:
 
 
 def real(manifests: list[Path], most: int, cache: Path) -> Real:
-    """Descriptors of up to `most` images of each CSV manifest, by the shipped bundle; kept in `cache`."""
+    """What the shipped bundle makes of up to `most` images of each CSV manifest; kept in `cache`."""
     if not cache.exists():
         models = Models.load(Bundle.load(DEFAULT_BUNDLE), "auto", RuntimeOptions(threads=1))
-        descriptors, vehicles = [], []
+        descriptors, strips, vehicles = [], [], []
         for manifest in manifests:
             for row in track(_rows(manifest, most), f"embedding {manifest.parent.name}"):
                 with Image.open(manifest.parent / row["path"]) as image:
                     one = prepare(image.convert("RGB"), models.embedder.input)
-                descriptors.append(models.embedder.embed(one[np.newaxis]).descriptors[0])
+                found = models.embedder.embed(one[np.newaxis])
+                descriptors.append(found.descriptors[0])
+                strips += [] if found.strips is None else [found.strips[0]]
                 vehicles.append(f"{manifest.parent.name}/{row['vehicle_id']}")
         _, numbers = np.unique(vehicles, return_inverse=True)
-        np.savez(cache, descriptors=np.asarray(descriptors, np.float32), vehicles=numbers)
+        np.savez(
+            cache,
+            descriptors=np.asarray(descriptors, np.float32),
+            strips=np.asarray(strips, np.float16),
+            vehicles=numbers,
+        )
     with np.load(cache, allow_pickle=False) as kept:
-        held, vehicles_of = kept["descriptors"], kept["vehicles"]
-    return Real(unit(held.astype(np.float32)), vehicles_of.astype(np.int64))
+        held, strips_of, vehicles_of = kept["descriptors"], kept["strips"], kept["vehicles"]
+    return Real(
+        unit(held.astype(np.float32)), vehicles_of.astype(np.int64), strips_of if len(strips_of) else None
+    )
 
 
 def _rows(manifest: Path, most: int) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.index import Exact, enroll, measured
 from benchmarks.index_data import IMAGES_A_VEHICLE, Drawn, Real, character, unit
+from benchmarks.index_stages import right_answers
 from index import Kind
 
 DIM = 64
@@ -68,3 +69,26 @@ def test_a_flat_index_finds_all_and_codes_nearly_all(drawn: Drawn, tmp_path: Pat
     for row in found.values():
         assert row["R1"] > 0.9
         assert 0 < row["p50"] <= row["p95"]
+
+
+def test_a_gallery_that_was_kept_is_measured_again_and_never_with_other_queries(
+    drawn: Drawn, tmp_path: Path
+) -> None:
+    first = Exact(drawn.queries(COUNT, 5)[1])
+    first.kept_in(tmp_path, lambda: enroll(tmp_path, drawn, COUNT, first))
+    again = Exact(drawn.queries(COUNT, 5)[1])
+    again.kept_in(tmp_path, lambda: pytest.fail("enrolled a second time"))
+    np.testing.assert_array_equal(again.nearest, first.nearest)
+    with pytest.raises(SystemExit, match="holds a gallery of other images"):
+        Exact(drawn.queries(COUNT, 6)[1]).kept_in(tmp_path, lambda: None)
+
+
+@pytest.mark.slow
+def test_both_stages_answer_with_the_nearest_of_real_images() -> None:
+    random = np.random.default_rng(0)
+    shape = (16, 128)
+    vehicles = np.repeat(np.arange(300), 2)
+    images = random.standard_normal((300, DIM))[vehicles] + 0.02 * random.standard_normal((600, DIM))
+    strips = random.standard_normal((300, *shape))[vehicles].astype(np.float16)
+    first, both, size, number = right_answers(Real(unit(images.astype(np.float32)), vehicles, strips), "flat")
+    assert (first, both, size, number) == (1, 1, 300, 300)
