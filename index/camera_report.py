@@ -120,7 +120,7 @@ class LocalCameras:
         """All cameras, and the normalisation in force."""
         state, known = self._renewal.state, self._known()
         in_force = self.normalisation()
-        cameras = _states(known, in_force)
+        cameras = states(known, in_force)
         return CameraOverview(
             mode=self._renewal.mode or "as found",
             normalisation=in_force,
@@ -133,7 +133,7 @@ class LocalCameras:
 
     def state(self, camera_id: str) -> CameraState:
         """One camera. Raises UnknownCameraError where it has no images."""
-        found = {state.camera_id: state for state in _states(self._known(), self.normalisation())}
+        found = {state.camera_id: state for state in states(self._known(), self.normalisation())}
         if camera_id not in found:
             raise UnknownCameraError(camera_id)
         return found[camera_id]
@@ -195,7 +195,8 @@ class LocalCameras:
         return pieces[0], pieces[1]
 
 
-def _states(known: dict[str, CameraSums], in_force: Normalisation) -> tuple[CameraState, ...]:
+def states(known: dict[str, CameraSums], in_force: Normalisation) -> tuple[CameraState, ...]:
+    """Every camera, by what is known of it and the version in force."""
     if not known:
         return ()
     estimates = estimate(known)

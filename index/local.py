@@ -38,7 +38,7 @@ from index.record import Enrollment, Found, GalleryHeader, Page, Record
 from index.recovery import recover
 from index.reindexing import IndexState, Reindexing
 from index.renewal import Renewal
-from index.retention import Retention
+from index.retention import LocalRetention, Retention
 from index.schema import describe
 from index.search import search
 from index.snapshot import SNAPSHOT, SnapshotFolder
@@ -83,7 +83,7 @@ class LocalGallery:
         self._renewal = renewal
         self._reindexing = reindexing
         self._erasure = erasure
-        self.retention = Retention(mirror, self._delete)
+        self.retention = Retention(LocalRetention(mirror, self._delete))
         self.cameras = LocalCameras(mirror, renewal, header, erasure.deleted)
         self.verdicts = LocalVerdicts(mirror, erasure.deleted)
         self.frames = LocalFrames(mirror)

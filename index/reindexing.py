@@ -36,6 +36,8 @@ class IndexState:
         device: that searches.
         gpu_left_out: why no GPU is used, where one was looked for.
         left_out: images whose descriptor is damaged, which searches do not find.
+        engine: what holds the vectors where that is no index of ours, in words: its version, its index, how
+            numbers are stored.
     """
 
     kind: Kind
@@ -46,6 +48,7 @@ class IndexState:
     left_out: int
     device: Literal["gpu", "cpu"]
     gpu_left_out: str | None
+    engine: str | None = None
 
 
 class Reindexing:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from index.errors import GalleryClosedError, InvalidRetentionError
 from index.mirror import Mirror
@@ -34,6 +34,22 @@ Delete = Callable[[str, list[Any]], int]
 """Deletes the records that meet a condition with these values; how many there were."""
 
 
+class RetentionHome(Protocol):
+    """Where a gallery keeps its days, and what finds and deletes its images."""
+
+    def days(self) -> int | None:
+        """What is set."""
+
+    def keep_days(self, days: int | None) -> None:
+        """Set it, durably. Raises GalleryFullError."""
+
+    def count_before(self, moment: datetime) -> int:
+        """How many images were taken or enrolled before that moment."""
+
+    def delete_before(self, moment: datetime) -> int:
+        """Delete them; how many there were."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetentionState:
     """How the retention of a gallery stands.
@@ -49,14 +65,8 @@ class RetentionState:
     failed: bool
 
 
-def expired(days: int, now: datetime) -> tuple[str, list[Any]]:
-    """The condition that an image is older than so many days at that moment, and its values."""
-    limit = to_microseconds(now - timedelta(days=days))
-    return EXPIRED, [limit, limit]
-
-
-class Retention:
-    """The retention of one gallery.
+class LocalRetention:
+    """See `RetentionHome`: the database of a gallery on this machine.
 
     Args:
         mirror: the database and the index.
@@ -66,13 +76,44 @@ class Retention:
     def __init__(self, mirror: Mirror, delete: Delete) -> None:
         self._mirror = mirror
         self._delete = delete
+
+    def days(self) -> int | None:
+        """What is set."""
+        with self._mirror.store.reading() as connection:
+            return read_setting(connection, RETENTION)
+
+    def keep_days(self, days: int | None) -> None:
+        """Set it, durably. Raises GalleryFullError."""
+        with self._mirror.settled():
+            self._mirror.store.set(RETENTION, days)
+
+    def count_before(self, moment: datetime) -> int:
+        """How many images were taken or enrolled before that moment."""
+        with self._mirror.store.reading() as connection:
+            query = f"SELECT count(*) FROM record WHERE {EXPIRED}"  # noqa: S608 - our own condition
+            return int(connection.execute(query, [to_microseconds(moment)] * 2).fetchone()[0])
+
+    def delete_before(self, moment: datetime) -> int:
+        """Delete them; how many there were."""
+        return self._delete(EXPIRED, [to_microseconds(moment)] * 2)
+
+
+class Retention:
+    """The retention of one gallery.
+
+    Args:
+        home: where its days are kept.
+    """
+
+    def __init__(self, home: RetentionHome) -> None:
+        self._home = home
         self._waking = threading.Condition()
         self._looking = threading.Lock()
         self._due_in = FIRST_S
         self._wanted = False
         self._closing = False
         self._thread: threading.Thread | None = None
-        self._state = RetentionState(self._read(), 0, failed=False)
+        self._state = RetentionState(home.days(), 0, failed=False)
 
     @property
     def state(self) -> RetentionState:
@@ -93,8 +134,7 @@ class Retention:
             GalleryFullError: there is no room for it.
         """
         _check(days)
-        with self._mirror.settled():
-            self._mirror.store.set(RETENTION, days)
+        self._home.keep_days(days)
         with self._waking:
             self._state = replace(self._state, days=days)
             if days is not None:
@@ -112,10 +152,7 @@ class Retention:
         days = self._state.days if days is None else days
         if days is None:
             return 0
-        condition, values = expired(days, datetime.now(UTC))
-        with self._mirror.store.reading() as connection:
-            query = f"SELECT count(*) FROM record WHERE {condition}"  # noqa: S608 - our own condition
-            return int(connection.execute(query, values).fetchone()[0])
+        return self._home.count_before(_limit(days))
 
     def apply(self) -> int:
         """Delete what is too old now; how many images.
@@ -128,7 +165,7 @@ class Retention:
             days = self._state.days
             if days is None:
                 return 0
-            deleted = self._delete(*expired(days, datetime.now(UTC)))
+            deleted = self._home.delete_before(_limit(days))
             with self._waking:
                 self._state = replace(self._state, deleted=self._state.deleted + deleted, failed=False)
             if deleted:
@@ -147,10 +184,6 @@ class Retention:
     def closing(self) -> bool:
         """Whether what is under way is to end soon."""
         return self._closing
-
-    def _read(self) -> int | None:
-        with self._mirror.store.reading() as connection:
-            return read_setting(connection, RETENTION)
 
     def _start(self) -> None:
         if self._thread is None and not self._closing:
@@ -174,6 +207,10 @@ class Retention:
             self._waking.wait_for(lambda: self._wanted or self._closing, self._due_in)
             self._wanted, self._due_in = False, EVERY_S
             return not self._closing
+
+
+def _limit(days: int) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
 
 
 def _check(days: int | None) -> None:
