@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-LOCKS = {"cpu": ["cpu"], "cpu-openvino": ["cpu", "openvino"], "gpu": ["gpu"]}
+LOCKS = {"cpu": ["cpu"], "cpu-openvino": ["cpu", "openvino"], "cpu-milvus": ["cpu", "milvus"], "gpu": ["gpu"]}
 ENTRY = re.compile(
     r"(?P<requirement>[\w.-]+==[^\s;\\]+(?: ; [^\\]+?)?) \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+"
 )
