@@ -1,0 +1,123 @@
+"""What a gallery on Milvus keeps beside its vectors, and where its replicas agree.
+
+The engine knows no transaction over two things. What has to be agreed between replicas, or changes with every
+image, is behind these protocols: with one process `index.milvus.local_companions` does, with more of them a
+store that all share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.cameras import CameraSums
+from index.gallery import GalleryQuotas, GalleryVerdicts
+from index.quota import Usage
+from index.sums import Sums
+
+
+class Claim(Protocol):
+    """Image ids that one replica holds."""
+
+    def extend(self) -> bool:
+        """Hold them for the whole time again; False where they are lost, and nothing may be written."""
+
+
+class Claims(Protocol):
+    """Who may change the image of an id at this moment: one of all replicas."""
+
+    def claimed(self, image_ids: Sequence[str]) -> AbstractContextManager[Claim]:
+        """Hold all of these ids meanwhile.
+
+        Raises:
+            DuplicateImageError: another one holds one of them; it is its `image_id`.
+        """
+
+
+class Numbers(Protocol):
+    """Numbers of enrollments: of two draws, by whichever replica, the later one is of higher numbers."""
+
+    def draw(self, count: int) -> int:
+        """The first of so many numbers in a row, 1 or more, that were never drawn before."""
+
+    def reach(self, number: int) -> None:
+        """See that what is drawn from now on is higher than this one."""
+
+
+class Room(GalleryQuotas, Protocol):
+    """A quota that is reserved before something is written."""
+
+    def reserve(self, images: int, size: int) -> Any:
+        """Hold room for so many images and bytes; end it by `count` or `cancel`. Raises QuotaReachedError."""
+
+    def count(self, reservation: Any) -> None:
+        """What was reserved is written."""
+
+    def cancel(self, reservation: Any) -> None:
+        """What was reserved is not written."""
+
+    def release(self, images: int, size: int) -> None:
+        """So many images and bytes are gone."""
+
+    def recount(self, usage: Usage) -> None:
+        """This is what the gallery holds, as it was counted."""
+
+
+class KeptVerdicts(GalleryVerdicts, Protocol):
+    """Verdicts that are told which images are gone."""
+
+    def forget(self, record_ids: Sequence[int], images: Sequence[bytes] = ()) -> None:
+        """Forget the verdicts on these enrollments, and on probes that are files of these images."""
+
+
+class KeptSums(Protocol):
+    """Each camera's sums; see `index.cameras`."""
+
+    def enrolled(self, cameras: Sequence[str | None], descriptors: Sequence[NDArray[np.float32]]) -> None:
+        """Count images just enrolled: the camera and the stored descriptor `[d]` of each."""
+
+    def deleted(self, cameras: Sequence[str | None], descriptors: Sequence[NDArray[np.float32]]) -> None:
+        """Count images no more that were just deleted."""
+
+    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
+        """Count an image for a camera's calibration; False where this digest is counted."""
+
+    def forget_calibration(self, camera_id: str) -> bool:
+        """Remove a camera's calibration; False where it has none."""
+
+    def read(self) -> Mapping[str, CameraSums]:
+        """The sums of every camera that has images, by its id."""
+
+    def replace(self, sums: Mapping[str, Sums]) -> None:
+        """Set the sums of the enrolled images of all cameras."""
+
+
+class KeptSettings(Protocol):
+    """Whole numbers by name."""
+
+    def get(self, name: str) -> int | None:
+        """What is set; None where nothing is."""
+
+    def set(self, name: str, value: int | None) -> None:
+        """Set it, durably."""
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """All of them, of one collection."""
+
+    claims: Claims
+    numbers: Numbers
+    room: Room
+    verdicts: KeptVerdicts
+    sums: KeptSums
+    settings: KeptSettings
+
+
+OpenCompanions = Callable[[Callable[[str], int | None], int], Companions]
+"""Opens them, given what says the number of an image's enrollment (None: not enrolled), and d."""

@@ -1,0 +1,348 @@
+"""Companions of a gallery on Milvus that is open in one process alone.
+
+They live as long as the process: verdicts, calibrations and settings are gone after it, and what a quota
+counts is counted anew at the opening. For tests, trials and reading; a service with replicas takes a shared
+store.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import verdicts
+from index.cameras import NO_CAMERA, CameraSums
+from index.errors import (
+    DuplicateImageError,
+    QuotaReachedError,
+    TooManyVerdictsError,
+    UnknownImageError,
+    UnknownVerdictError,
+)
+from index.milvus.companions import Companions
+from index.quota import Quota, Usage, check_quota
+from index.sums import Sums
+from index.verdicts import Decision, Verdict, VerdictPage, digest_of, size_of
+
+EPOCH_S = 1_577_836_800
+"""2020, from which numbers count microseconds: below 2^53 until the year 2305."""
+
+
+def local_companions(record_of: Callable[[str], int | None], descriptor_dim: int) -> Companions:
+    """Companions for the galleries of this process that are given these very objects."""
+    room = LocalRoom()
+    return Companions(
+        LocalClaims(),
+        ClockNumbers(),
+        room,
+        MemoryVerdicts(record_of, room),
+        MemorySums(descriptor_dim),
+        MemorySettings(),
+    )
+
+
+class LocalClaims:
+    """See `index.milvus.companions.Claims`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: set[str] = set()
+
+    @contextmanager
+    def claimed(self, image_ids: Sequence[str]) -> Iterator[_Held]:
+        """Hold all of these ids meanwhile. Raises DuplicateImageError."""
+        with self._lock:
+            for image_id in image_ids:
+                if image_id in self._held:
+                    raise DuplicateImageError(image_id)
+            self._held.update(image_ids)
+        try:
+            yield _Held()
+        finally:
+            with self._lock:
+                self._held.difference_update(image_ids)
+
+
+class _Held:
+    def extend(self) -> bool:
+        """Nobody takes them away."""
+        return True
+
+
+class ClockNumbers:
+    """Numbers from the clock; where it goes back, they go on from the last one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def draw(self, count: int) -> int:
+        """The first of so many numbers in a row."""
+        with self._lock:
+            first = max(self._last + 1, int((time.time() - EPOCH_S) * 1e6))
+            self._last = first + count - 1
+            return first
+
+    def reach(self, number: int) -> None:
+        """See that what is drawn from now on is higher than this one."""
+        with self._lock:
+            self._last = max(self._last, number)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reserved:
+    images: int
+    bytes: int
+
+
+class LocalRoom:
+    """See `index.milvus.companions.Room`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._quota = Quota()
+        self._used = Usage(0, 0)
+        self._reserved: set[_Reserved] = set()
+
+    def quota(self) -> Quota:
+        """What is set."""
+        return self._quota
+
+    def usage(self) -> Usage:
+        """What is held now."""
+        return self._used
+
+    def set(self, quota: Quota) -> None:
+        """Set it. Raises InvalidQuotaError."""
+        check_quota(quota)
+        self._quota = quota
+
+    def reserve(self, images: int, size: int) -> _Reserved:
+        """Hold room. Raises QuotaReachedError."""
+        with self._lock:
+            held = [
+                self._used.images + images + sum(one.images for one in self._reserved),
+                self._used.bytes + size + sum(one.bytes for one in self._reserved),
+            ]
+            if images and self._quota.images is not None and held[0] > self._quota.images:
+                raise QuotaReachedError("images", self._quota.images)
+            if size and self._quota.bytes is not None and held[1] > self._quota.bytes:
+                raise QuotaReachedError("bytes", self._quota.bytes)
+            reservation = _Reserved(images, size)
+            self._reserved.add(reservation)
+            return reservation
+
+    def count(self, reservation: _Reserved) -> None:
+        """What was reserved is written."""
+        with self._lock:
+            self._reserved.discard(reservation)
+            self._used = Usage(self._used.images + reservation.images, self._used.bytes + reservation.bytes)
+
+    def cancel(self, reservation: _Reserved) -> None:
+        """What was reserved is not written."""
+        with self._lock:
+            self._reserved.discard(reservation)
+
+    def release(self, images: int, size: int) -> None:
+        """So many images and bytes are gone."""
+        with self._lock:
+            self._used = Usage(max(self._used.images - images, 0), max(self._used.bytes - size, 0))
+
+    def recount(self, usage: Usage) -> None:
+        """This is what the gallery holds, as it was counted."""
+        with self._lock:
+            self._used = usage
+
+
+class MemorySettings:
+    """See `index.milvus.companions.KeptSettings`."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, int] = {}
+
+    def get(self, name: str) -> int | None:
+        """What is set."""
+        return self._values.get(name)
+
+    def set(self, name: str, value: int | None) -> None:
+        """Set it."""
+        if value is None:
+            self._values.pop(name, None)
+        else:
+            self._values[name] = value
+
+
+class MemorySums:
+    """See `index.milvus.companions.KeptSums`."""
+
+    def __init__(self, descriptor_dim: int) -> None:
+        self._lock = threading.Lock()
+        self._nothing = Sums.nothing(descriptor_dim)
+        self._enrolled: dict[str, Sums] = {}
+        self._calibrated: dict[str, Sums] = {}
+        self._counted: dict[str, set[bytes]] = {}
+
+    def enrolled(self, cameras: Sequence[str | None], descriptors: Sequence[NDArray[np.float32]]) -> None:
+        """Count images just enrolled."""
+        with self._lock:
+            for camera, descriptor in zip(cameras, descriptors, strict=True):
+                held = self._enrolled.get(camera or NO_CAMERA, self._nothing)
+                self._enrolled[camera or NO_CAMERA] = held + Sums.of(descriptor[np.newaxis])
+
+    def deleted(self, cameras: Sequence[str | None], descriptors: Sequence[NDArray[np.float32]]) -> None:
+        """Count images no more that were just deleted."""
+        with self._lock:
+            for camera, descriptor in zip(cameras, descriptors, strict=True):
+                held = self._enrolled.get(camera or NO_CAMERA, self._nothing)
+                left = held - Sums.of(descriptor[np.newaxis])
+                if left.count > 0:
+                    self._enrolled[camera or NO_CAMERA] = left
+                else:
+                    self._enrolled.pop(camera or NO_CAMERA, None)
+
+    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
+        """Count an image for a camera's calibration."""
+        with self._lock:
+            counted = self._counted.setdefault(camera_id, set())
+            if digest in counted:
+                return False
+            counted.add(digest)
+            held = self._calibrated.get(camera_id, self._nothing)
+            self._calibrated[camera_id] = held + Sums.of(descriptor[np.newaxis])
+            return True
+
+    def forget_calibration(self, camera_id: str) -> bool:
+        """Remove a camera's calibration."""
+        with self._lock:
+            self._counted.pop(camera_id, None)
+            return self._calibrated.pop(camera_id, None) is not None
+
+    def read(self) -> Mapping[str, CameraSums]:
+        """The sums of every camera that has images, by its id."""
+        with self._lock:
+            return {
+                camera_id: CameraSums(
+                    camera_id,
+                    self._enrolled.get(camera_id, self._nothing),
+                    self._calibrated.get(camera_id, self._nothing),
+                )
+                for camera_id in sorted(self._enrolled.keys() | self._calibrated.keys())
+            }
+
+    def replace(self, sums: Mapping[str, Sums]) -> None:
+        """Set the sums of the enrolled images of all cameras."""
+        with self._lock:
+            self._enrolled = dict(sums)
+
+
+@dataclass(slots=True)
+class _Probe:
+    data: bytes
+    media_type: str
+    camera_id: str | None
+
+
+class MemoryVerdicts:
+    """See `index.milvus.companions.KeptVerdicts`.
+
+    Args:
+        record_of: the number of an image's enrollment; None where it is not enrolled.
+        room: what the probes' files take their bytes from.
+    """
+
+    def __init__(self, record_of: Callable[[str], int | None], room: LocalRoom) -> None:
+        self._record_of = record_of
+        self._room = room
+        self._lock = threading.Lock()
+        self._next = 1
+        self._probes: dict[str, _Probe] = {}
+        self._kept: dict[tuple[str, int], tuple[int, Verdict]] = {}
+
+    def decide(self, decision: Decision) -> Verdict:
+        """Keep a verdict. Raises UnknownImageError, TooManyVerdictsError and QuotaReachedError."""
+        record_id = self._record_of(decision.image_id)
+        if record_id is None:
+            raise UnknownImageError(decision.image_id)
+        digest = digest_of(decision.probe)
+        with self._lock:
+            probe = self._probes.get(digest)
+            others = [pair for pair in self._kept if pair[0] == digest and pair[1] != record_id]
+            if len(others) >= verdicts.MOST:
+                raise TooManyVerdictsError(verdicts.MOST)
+            if probe is None:
+                self._room.count(self._room.reserve(0, size_of(decision)))
+                probe = _Probe(decision.probe, decision.media_type, decision.camera_id)
+                self._probes[digest] = probe
+            probe.camera_id = decision.camera_id or probe.camera_id
+            number = self._kept.get((digest, record_id), (self._next,))[0]
+            self._next = max(self._next, number + 1)
+            moment = decision.decided_at or datetime.now(UTC)
+            verdict = Verdict(
+                digest, None, record_id, decision.image_id, decision.kind, moment, decision.decided_by
+            )
+            self._kept[digest, record_id] = (number, verdict)
+            return self._shown(verdict)
+
+    def undo(self, probe: str, image_id: str) -> None:
+        """Forget a verdict. Raises UnknownVerdictError."""
+        with self._lock:
+            for pair, (_, verdict) in list(self._kept.items()):
+                if pair[0] == probe and verdict.image_id == image_id:
+                    self._drop(pair)
+                    return
+        raise UnknownVerdictError(probe, image_id)
+
+    def of(self, probe: str) -> tuple[Verdict, ...]:
+        """The verdicts on a probe, the first decided first."""
+        with self._lock:
+            return tuple(self._shown(verdict) for _, verdict in self._ordered() if verdict.probe == probe)
+
+    def page(self, after: int | None = None, limit: int = 100) -> VerdictPage:
+        """Up to `limit` verdicts, from the start or after a page's `next`."""
+        if limit < 1:
+            raise ValueError(f"limit is {limit}, expected 1 or more")
+        with self._lock:
+            found = [(number, one) for number, one in self._ordered() if number > (after or 0)]
+            shown = tuple(self._shown(one) for _, one in found[:limit])
+            return VerdictPage(shown, found[limit - 1][0] if len(found) > limit else None)
+
+    def probe(self, probe: str) -> tuple[bytes, str]:
+        """The file of a probe that has verdicts, and its media type. Raises UnknownVerdictError."""
+        with self._lock:
+            if probe not in self._probes:
+                raise UnknownVerdictError(probe, None)
+            return self._probes[probe].data, self._probes[probe].media_type
+
+    def forget(self, record_ids: Sequence[int], images: Sequence[bytes] = ()) -> None:
+        """Forget the verdicts on these enrollments, and on probes that are files of these images."""
+        gone, probes = set(record_ids), set(map(digest_of, images))
+        with self._lock:
+            for pair in [pair for pair in self._kept if pair[1] in gone or pair[0] in probes]:
+                self._drop(pair)
+
+    def _drop(self, pair: tuple[str, int]) -> None:
+        del self._kept[pair]
+        if all(digest != pair[0] for digest, _ in self._kept):
+            probe = self._probes.pop(pair[0])
+            self._room.release(0, len(probe.data) + verdicts.MAX_TEXT)
+
+    def _ordered(self) -> list[tuple[int, Verdict]]:
+        return sorted(self._kept.values(), key=lambda kept: kept[0])
+
+    def _shown(self, verdict: Verdict) -> Verdict:
+        return Verdict(
+            verdict.probe,
+            self._probes[verdict.probe].camera_id,
+            verdict.record_id,
+            verdict.image_id,
+            verdict.kind,
+            verdict.decided_at,
+            verdict.decided_by,
+        )

@@ -1,0 +1,302 @@
+"""Changes of a gallery on Milvus, and the order in which they are made.
+
+Enrolling: the ids are claimed; none of them is found; numbers are drawn; room is reserved; image and strips
+are written to the object store; the claim is held for the whole time again; **the rows are inserted, which is
+the acknowledgement**; then the room is counted. A process that dies before the insert leaves objects that no
+row names, which the sweep removes; one that dies after it leaves an enrolled image, and a reservation that
+ends by itself.
+
+Deleting: the ids are claimed; frames go; **the rows are deleted, which is the acknowledgement**; then
+verdicts and objects go. A process that dies after it leaves objects and verdicts of no row, which the sweep
+removes.
+
+Numbers are drawn under the claim, so that they fence: of two rows of one id, which only a replica can make
+that stood still for longer than its claim, the higher number is of the later claim. The one whose claim was
+lost looks once more after its insert, and takes its own row back where there is a later one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+
+from index.amendment import Amendment
+from index.descriptors import as_stored
+from index.errors import DuplicateImageError, InvalidEnrollmentError, UnknownImageError
+from index.milvus.companions import Claim, Companions
+from index.milvus.engine import TAGS, TEXT_BYTES, Engine, MilvusError
+from index.milvus.expression import SIGN, literal, numbers, one_of
+from index.milvus.row import (
+    amended,
+    image_name,
+    objects_of,
+    strips_bytes,
+    strips_name,
+    to_record,
+    to_row,
+)
+from index.objects import Objects
+from index.record import Enrollment, GalleryHeader, Record
+from index.validation import TEXTS, storable
+
+PATIENCE_S: Final = 10.0
+"""s that a change waits for another one of the same image, by whichever replica."""
+PAUSE_S: Final = 0.05
+LONGEST_S: Final = 1800.0
+"""s after which objects may have been swept before their row was there; half the sweep's grace."""
+
+log = logging.getLogger(__name__)
+
+
+class Writer:
+    """Makes the changes.
+
+    Args:
+        engine: the rows.
+        objects: of this gallery alone.
+        companions: what is kept beside them.
+        header: of the gallery.
+    """
+
+    def __init__(
+        self, engine: Engine, objects: Objects, companions: Companions, header: GalleryHeader
+    ) -> None:
+        self._engine = engine
+        self._objects = objects
+        self._companions = companions
+        self._header = header
+
+    def row(self, image_id: str) -> dict[str, Any] | None:
+        """The row of an image without its descriptor; None where it is not enrolled."""
+        if not storable(image_id) or not _fits(image_id):
+            return None
+        found = list(self._engine.rows(f"image_id == {literal(image_id)}"))
+        return found[-1] if found else None
+
+    def enroll(self, enrollments: Sequence[Enrollment]) -> list[Record]:
+        """Add images that were checked, all or none; see `index.gallery.Gallery.enroll_many`."""
+        for enrollment in enrollments:
+            check_fits(enrollment)
+        image_ids = [enrollment.image_id for enrollment in enrollments]
+        started = time.monotonic()
+        with self._companions.claims.claimed(image_ids) as claim:
+            there = {row["image_id"] for row in self._engine.rows(one_of("image_id", image_ids))}
+            for image_id in image_ids:
+                if image_id in there:
+                    raise DuplicateImageError(image_id)
+            rows = self._rows(enrollments)
+            room = self._companions.room
+            reservation = room.reserve(len(rows), sum(row["size"] for row in rows))
+            try:
+                self._insert(rows, enrollments, claim)
+                if not claim.extend() or time.monotonic() - started > LONGEST_S:
+                    self._settle(rows, too_late=time.monotonic() - started > LONGEST_S)
+            except BaseException:
+                self._then("give the room back", lambda: room.cancel(reservation))
+                raise
+            self._then("count the room", lambda: room.count(reservation))
+            cameras = [enrollment.camera_id for enrollment in enrollments]
+            descriptors = [row["descriptor"] for row in rows]
+            self._then("count the cameras", lambda: self._companions.sums.enrolled(cameras, descriptors))
+        return [to_record(row, self._header.fingerprint) for row in rows]
+
+    def delete(self, image_id: str) -> None:
+        """Remove an image. Raises UnknownImageError."""
+        if not storable(image_id) or not _fits(image_id):
+            raise UnknownImageError(image_id)
+        if not self.delete_of([image_id]):
+            raise UnknownImageError(image_id)
+
+    def delete_of(self, image_ids: Sequence[str], condition: str | None = None) -> int:
+        """Remove images, those that meet a condition still; how many of the ids there were."""
+        with self.held(image_ids):
+            wanted = one_of("image_id", image_ids)
+            expression = wanted if condition is None else f"{wanted} and ({condition})"
+            rows = list(self._engine.rows(expression, descriptors=True))
+            self._remove(rows)
+        return len({row["image_id"] for row in rows})
+
+    def update(self, image_id: str, amendment: Amendment) -> Record:
+        """Change what is known of an image; its record as it is now. Raises UnknownImageError."""
+        if not storable(image_id) or not _fits(image_id):
+            raise UnknownImageError(image_id)
+        with self.held([image_id]) as claim:
+            found = list(self._engine.rows(f"image_id == {literal(image_id)}", descriptors=True))
+            if not found:
+                raise UnknownImageError(image_id)
+            before = to_record(found[-1], self._header.fingerprint)
+            after = replace(before, **amendment)
+            check_fits(after)
+            row = amended(found[-1], after)
+            after = to_record(row, self._header.fingerprint)
+            if after == before:
+                return before
+            self.replace([row], claim)
+            if after.camera_id != before.camera_id:
+                moved = [row["descriptor"]]
+                self._then("count", lambda: self._companions.sums.deleted([before.camera_id], moved))
+                self._then("count", lambda: self._companions.sums.enrolled([after.camera_id], moved))
+            return after
+
+    def replace(self, rows: Sequence[Mapping[str, Any]], claim: Claim) -> None:
+        """Put rows in the place of those of the same numbers, which are claimed. Raises MilvusError."""
+        if not claim.extend():
+            raise _lost()
+        self._engine.replace(rows)
+
+    @contextmanager
+    def held(self, image_ids: Sequence[str]) -> Iterator[Claim]:
+        """Claim ids, and wait for whoever holds one of them now. Raises MilvusError after `PATIENCE_S`."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            claiming = self._companions.claims.claimed(image_ids)
+            try:
+                claim = claiming.__enter__()
+                break
+            except DuplicateImageError as error:
+                if time.monotonic() > until:
+                    raise MilvusError(
+                        f"image_id {error.image_id!r} is being changed by another request; try again"
+                    ) from None
+                time.sleep(PAUSE_S)
+        with _entered(claiming):
+            yield claim
+
+    def _rows(self, enrollments: Sequence[Enrollment]) -> list[dict[str, Any]]:
+        first = self._companions.numbers.draw(len(enrollments))
+        descriptors = as_stored(np.stack([enrollment.descriptor for enrollment in enrollments]))
+        now = datetime.now(UTC)
+        return [
+            to_row(first + place, enrollment, now, descriptor)
+            for place, (enrollment, descriptor) in enumerate(zip(enrollments, descriptors, strict=True))
+        ]
+
+    def _insert(
+        self, rows: Sequence[Mapping[str, Any]], enrollments: Sequence[Enrollment], claim: Claim
+    ) -> None:
+        contents: dict[str, bytes] = {}
+        for row, enrollment in zip(rows, enrollments, strict=True):
+            contents[image_name(row["record_id"])] = enrollment.image
+            strips = strips_bytes(enrollment)
+            if strips is not None:
+                contents[strips_name(row["record_id"])] = strips
+        try:
+            self._objects.write(contents)
+            if not claim.extend():
+                raise _lost()
+        except BaseException:
+            self._then("take objects back", lambda: self._objects.remove(list(contents)))
+            raise
+        try:
+            self._engine.insert(rows)
+        except BaseException:
+            # The rows may be there all the same, or come later: the sweep sees to the objects.
+            self._then("take rows back", lambda: self._engine.delete([row["record_id"] for row in rows]))
+            raise
+
+    def _settle(self, rows: Sequence[Mapping[str, Any]], *, too_late: bool) -> None:
+        """After an insert whose claim was lost: of rows of one id the one of the latest claim stays."""
+        last: dict[str, int] = {}
+        for row in self._engine.rows(one_of("image_id", [row["image_id"] for row in rows])):
+            last[row["image_id"]] = row["record_id"]
+        later = [row["image_id"] for row in rows if last.get(row["image_id"], 0) > row["record_id"]]
+        if later or too_late:
+            self._engine.delete([row["record_id"] for row in rows])
+            self._then("take objects back", lambda: self._objects.remove(_names(rows)))
+            if later:
+                raise DuplicateImageError(later[0])
+            raise _lost()
+
+    def _remove(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
+        record_ids = [row["record_id"] for row in rows]
+        # Before the rows: what a frame shows must not outlive them, and no sweep could tell.
+        self._remove_frames(rows)
+        images = self._probed(rows)
+        self._engine.delete(record_ids)
+        companions = self._companions
+        self._then("forget verdicts", lambda: companions.verdicts.forget(record_ids, images))
+        self._then("remove objects", lambda: self._objects.remove(_names(rows)))
+        size = sum(row["size"] for row in rows)
+        self._then("give the room back", lambda: companions.room.release(len(rows), size))
+        cameras = [to_record(row, self._header.fingerprint).camera_id for row in rows]
+        descriptors = [row["descriptor"] for row in rows]
+        self._then("count the cameras", lambda: companions.sums.deleted(cameras, descriptors))
+
+    def _remove_frames(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        digests = {row["frame_digest"] for row in rows if row["frame_digest"]}
+        if digests:
+            shown = self._engine.rows(one_of("frame_digest", digests))
+            frames = self._objects.read_many(sorted({row["frame"] for row in shown}))
+            self._objects.remove(list(frames))
+            size = sum(map(len, frames.values()))
+            self._then("give the room back", lambda: self._companions.room.release(0, size))
+
+    def _probed(self, rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        """The images' files, where there are verdicts: a probe may be one of them."""
+        if not self._companions.verdicts.page(limit=1).verdicts:
+            return []
+        return list(self._objects.read_many([image_name(row["record_id"]) for row in rows]).values())
+
+    def _then(self, what: str, step: Callable[[], object]) -> None:
+        """Do what comes after the acknowledgement; where it fails, the change stays made."""
+        try:
+            step()
+        except Exception:
+            log.exception("could not %s after a change of the gallery, which stays made", what)
+
+
+def check_fits(of: Enrollment | Record) -> None:
+    """Raises InvalidEnrollmentError for text that the engine has no room for."""
+    for field in ("image_id", "media_type", *TEXTS):
+        value = getattr(of, field)
+        if value is not None and not _fits(value):
+            raise InvalidEnrollmentError(
+                field, f"text of {len(value.encode()):,} bytes", f"at most {TEXT_BYTES - len(SIGN):,} of them"
+            )
+    if len(of.tags) > TAGS:
+        raise InvalidEnrollmentError("tags", f"{len(of.tags):,} tags", f"at most {TAGS} of them")
+    for tag in of.tags:
+        if not _fits(tag):
+            raise InvalidEnrollmentError(
+                "tags",
+                f"one of {len(tag.encode()):,} bytes",
+                f"each at most {TEXT_BYTES - len(SIGN):,} bytes",
+            )
+
+
+def existing(engine: Engine, record_ids: Sequence[int]) -> set[int]:
+    """Those of these numbers that rows have."""
+    return {row["record_id"] for row in engine.rows(numbers(record_ids))} if record_ids else set()
+
+
+@contextmanager
+def _entered(claiming: Any) -> Iterator[None]:
+    """The rest of a context that was entered already."""
+    try:
+        yield
+    finally:
+        claiming.__exit__(None, None, None)
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [name for row in rows for name in objects_of(row)]
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode()) <= TEXT_BYTES - len(SIGN)
+
+
+def _lost() -> MilvusError:
+    return MilvusError(
+        "this change took so long that another one of the same image may have begun; nothing was "
+        "changed, try again"
+    )
