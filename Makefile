@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --constraints constraints.txt
 
-.PHONY: help demo test fast lint types unit quick soak format bench docs locks check-gpu-install clean
+.PHONY: help servers demo test fast lint types unit quick soak format bench docs locks check-gpu-install clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -36,6 +36,15 @@ $(VENV)/development.stamp: constraints.txt $(VENV)/serving.stamp
 $(VENV)/grafana.stamp: docker/grafana/package.json | $(BIN)/python
 	@mkdir -p $(VENV)/grafana && cp $< $(VENV)/grafana/
 	@npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV)/grafana && touch $@ || true
+
+# A Milvus and an imitation of S3 for tests, apart: their pins would not go with ours.
+$(VENV)/servers.stamp: .ci/servers.txt $(VENV)/development.stamp
+	$(BIN)/pip install --quiet --editable '.[milvus]'
+	$(PYTHON) -m venv $(VENV)/servers
+	PIP_CONSTRAINT= $(VENV)/servers/bin/pip install --quiet --requirement .ci/servers.txt
+	@touch $@
+
+servers: $(VENV)/servers.stamp ## what the Milvus suite needs: the extra [milvus], and a server of 57 MB
 
 demo: $(VENV)/serving.stamp ## serve the demo gallery on 127.0.0.1:$(PORT) and run one query; Ctrl-C ends it
 	@$(BIN)/lka-reid demo --port $(PORT)
@@ -80,6 +89,7 @@ locks: $(VENV)/development.stamp ## make the locks anew from pyproject.toml and 
 	echo setuptools | $(LOCK) --output-file locks/build.txt -
 	$(LOCK) --extra cpu --output-file locks/cpu.txt pyproject.toml
 	$(LOCK) --extra cpu --extra openvino --output-file locks/cpu-openvino.txt pyproject.toml
+	$(LOCK) --extra cpu --extra milvus --output-file locks/cpu-milvus.txt pyproject.toml
 	$(LOCK) --extra gpu --output-file locks/gpu.txt pyproject.toml
 
 check-gpu-install: ## install the extra [gpu] (2 GB) and see that it lacks nothing but the driver

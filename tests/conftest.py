@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+from tests.servers.fixtures import milvus_url
+
 if TYPE_CHECKING:
     from models.bundle import Bundle
     from tests.models.explainable import SmallBundle
     from training.export.bundle import Precision
+
+__all__ = ["milvus_url"]
 
 # Before torch is imported. The tests' networks are so small that threads wait for each other longer than they
 # compute.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from index import LocalGallery
-from tests.index.samples import DIM, STRIPS, Open
+from tests.index.samples import DIM, STRIPS, Open, OpenAny
 
 
 @pytest.fixture
@@ -35,3 +35,16 @@ def open_gallery(folder: Path) -> Iterator[Open]:
     yield open_it
     for gallery in opened:
         gallery.close()
+
+
+@pytest.fixture(params=["local", pytest.param("milvus", marks=pytest.mark.milvus)])
+def open_any(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenAny]:
+    """Opens a gallery of either kind, again the same one: for what any gallery does."""
+    if request.param == "local":
+        yield request.getfixturevalue("open_gallery")
+        return
+    from tests.index.milvus.kept import OnMilvus
+
+    opener = OnMilvus(request.getfixturevalue("milvus_url"), tmp_path)
+    yield opener
+    opener.close()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from index import Enrollment, LocalGallery
+from index.milvus import MilvusGallery
 
 DIM = 8
 STRIPS = (2, 3)
@@ -19,6 +20,8 @@ STRIPS = (2, 3)
 FIXTURES = Path(__file__).parent / "fixtures"
 
 Open = Callable[..., LocalGallery]
+AnyGallery = LocalGallery | MilvusGallery
+OpenAny = Callable[..., AnyGallery]
 
 
 def enrollment(name: str, **changes: Any) -> Enrollment:

@@ -24,7 +24,7 @@ from index.ranking import Ranking
 from index.repair import rebuild
 from index.vectors import Vectors
 from index.verification import verify
-from tests.index.samples import Open, enrollment
+from tests.index.samples import Open, OpenAny, enrollment
 
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
 LABELS = ("a", "b", "ä\"'[]%_")
@@ -174,8 +174,8 @@ def test_many_copies_among_the_selected_are_ranked_as_brute_force_does(
     assert ranking.similarities.tolist() == similarities[best].tolist()
 
 
-def test_a_window_is_from_a_time_on_and_before_another_in_any_time_zone(open_gallery: Open) -> None:
-    gallery = open_gallery()
+def test_a_window_is_from_a_time_on_and_before_another_in_any_time_zone(open_any: OpenAny) -> None:
+    gallery = open_any()
     gallery.enroll_many(
         [enrollment(f"{minute}", captured_at=NOON + timedelta(minutes=minute)) for minute in range(4)]
     )
@@ -220,10 +220,8 @@ def test_a_record_that_no_longer_meets_the_filter_when_it_is_read_is_left_out(
         (Filter(captured_to="2024"), "captured_to"),  # type: ignore[arg-type]
     ],
 )
-def test_a_condition_that_is_none_is_refused_by_its_name(
-    open_gallery: Open, where: Filter, said: str
-) -> None:
-    gallery = open_gallery()
+def test_a_condition_that_is_none_is_refused_by_its_name(open_any: OpenAny, where: Filter, said: str) -> None:
+    gallery = open_any()
     with pytest.raises(InvalidFilterError, match=f"one with {said}"):
         gallery.search(enrollment("a").descriptor[np.newaxis], 1, where=where)
     with pytest.raises(InvalidFilterError, match=f"one with {said}"):

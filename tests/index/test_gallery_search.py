@@ -28,7 +28,7 @@ from index.flat import Flat
 from index.moment import Moment
 from index.snapshot import MANIFEST
 from index.vectors import Vectors
-from tests.index.samples import Open, enrollment
+from tests.index.samples import AnyGallery, Open, OpenAny, enrollment
 
 Vector = NDArray[np.float32]
 
@@ -52,7 +52,7 @@ def _brute_force(enrolled: dict[str, Vector], probe: Vector, k: int) -> list[tup
     return [(names[row], float(similarities[row])) for row in best]
 
 
-def _found(gallery: LocalGallery, probes: Vector, k: int) -> list[list[tuple[str, float]]]:
+def _found(gallery: AnyGallery, probes: Vector, k: int) -> list[list[tuple[str, float]]]:
     return [
         [(match.record.image_id, match.similarity) for match in matches]
         for matches in gallery.search(probes, k)
@@ -140,19 +140,19 @@ def test_search_equals_brute_force_over_random_histories() -> None:
     )
 
 
-def test_an_empty_gallery_answers_with_empty_lists(open_gallery: Open) -> None:
+def test_an_empty_gallery_answers_with_empty_lists(open_any: OpenAny) -> None:
     probe = enrollment("a").descriptor
-    assert open_gallery().search(np.stack([probe, probe]), k=10) == [[], []]
+    assert open_any().search(np.stack([probe, probe]), k=10) == [[], []]
 
 
-def test_no_probes_make_no_answers(open_gallery: Open) -> None:
-    gallery = open_gallery()
+def test_no_probes_make_no_answers(open_any: OpenAny) -> None:
+    gallery = open_any()
     gallery.enroll(enrollment("a"))
     assert gallery.search(np.empty((0, 8), np.float32), k=10) == []
 
 
-def test_equal_descriptors_come_in_order_of_enrollment_at_the_last_place_too(open_gallery: Open) -> None:
-    gallery = open_gallery()
+def test_equal_descriptors_come_in_order_of_enrollment_at_the_last_place_too(open_any: OpenAny) -> None:
+    gallery = open_any()
     same = _unit(range(1, 9))
     names = [f"{n * 37 % 101}" for n in range(101)]
     gallery.enroll_many([enrollment(name, descriptor=same) for name in names])
@@ -163,9 +163,9 @@ def test_equal_descriptors_come_in_order_of_enrollment_at_the_last_place_too(ope
             assert len({match.similarity for match in matches}) == 1
 
 
-def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(open_gallery: Open) -> None:
+def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(open_any: OpenAny) -> None:
     random = np.random.default_rng(5)
-    gallery = open_gallery(descriptor_dim=257, strips_shape=None)
+    gallery = open_any(descriptor_dim=257, strips_shape=None)
     enrolled = {f"{n}": _unit(random.standard_normal(257)) for n in range(120)}
     enrolled |= {f"again-{name}": vector for name, vector in list(enrolled.items())[:60]}
     gallery.enroll_many(
@@ -177,10 +177,10 @@ def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(open_gallery: Op
     assert together == alone == [_brute_force(enrolled, probe, 15) for probe in probes]
 
 
-def test_descriptors_that_float32_sums_cannot_tell_apart_are_still_ranked_right(open_gallery: Open) -> None:
+def test_descriptors_that_float32_sums_cannot_tell_apart_are_still_ranked_right(open_any: OpenAny) -> None:
     random = np.random.default_rng(0)
     probe = random.standard_normal(257)
-    gallery = open_gallery(descriptor_dim=257, strips_shape=None)
+    gallery = open_any(descriptor_dim=257, strips_shape=None)
     # Stored as float16, they differ in a few numbers by one unit at the last place.
     enrolled = {f"{n}": _unit(probe + 1e-5 * random.standard_normal(257)) for n in range(300)}
     gallery.enroll_many(
@@ -238,8 +238,8 @@ def test_copies_are_known_apart_after_some_are_removed_and_the_index_is_filled_a
         vectors.reach(0)
 
 
-def test_so_many_of_the_first_matches_come_with_strips(open_gallery: Open) -> None:
-    gallery = open_gallery()
+def test_so_many_of_the_first_matches_come_with_strips(open_any: OpenAny) -> None:
+    gallery = open_any()
     gallery.enroll_many([enrollment(name) for name in "abcde"])
     probes = np.stack([enrollment(name).descriptor for name in "ab"])
     for first in (0, 2, 5, 9):
@@ -263,9 +263,9 @@ class _Unknown(Filter):
 
 
 @pytest.mark.parametrize("where", [None, "camera-7", _Unknown(colours=frozenset({"red"}))])
-def test_a_filter_whose_conditions_would_be_ignored_is_refused(open_gallery: Open, where: Any) -> None:
+def test_a_filter_whose_conditions_would_be_ignored_is_refused(open_any: OpenAny, where: Any) -> None:
     with pytest.raises(InvalidFilterError, match="expected a Filter"):
-        open_gallery().search(enrollment("a").descriptor[np.newaxis], k=1, where=where)
+        open_any().search(enrollment("a").descriptor[np.newaxis], k=1, where=where)
 
 
 def test_equal_filters_are_one_key() -> None:
@@ -283,14 +283,14 @@ def test_equal_filters_are_one_key() -> None:
         [[1.0] + [0.0] * 7],
     ],
 )
-def test_probes_that_are_no_descriptors_are_refused(open_gallery: Open, probes: Any) -> None:
+def test_probes_that_are_no_descriptors_are_refused(open_any: OpenAny, probes: Any) -> None:
     with pytest.raises(InvalidProbeError, match=r"expected float32 \[B, 8\]"):
-        open_gallery().search(probes, k=1)
+        open_any().search(probes, k=1)
 
 
-def test_a_k_below_one_is_refused(open_gallery: Open) -> None:
+def test_a_k_below_one_is_refused(open_any: OpenAny) -> None:
     with pytest.raises(ValueError, match="k is 0"):
-        open_gallery().search(enrollment("a").descriptor[np.newaxis], k=0)
+        open_any().search(enrollment("a").descriptor[np.newaxis], k=0)
 
 
 def test_a_record_deleted_during_a_search_is_left_out_and_k_are_still_found(

@@ -1,0 +1,48 @@
+"""The address of a Milvus that all tests of a run share, whatever process they are in."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.servers import program
+
+MISSING = "the Milvus suite is left out: {} is not there; `make servers` installs it"
+START_S = 120.0
+
+
+@pytest.fixture(scope="session")
+def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a standalone Milvus: the first test that asks starts it, and it ends with the run."""
+    python = program("python")
+    if python is None or not list(python.parent.parent.glob("lib/python*/site-packages/milvus")):
+        pytest.skip(MISSING.format("the package milvus"))
+    if importlib.util.find_spec("pymilvus") is None:
+        pytest.skip(MISSING.format("pymilvus, of the extra [milvus],"))
+    own = tmp_path_factory.getbasetemp()
+    is_part = "PYTEST_XDIST_WORKER" in os.environ
+    shared = own.parent if is_part else own
+    folder, server = shared / "milvus", None
+    with FileLock(shared / "milvus.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            # Of parallel test processes any may end first: the server ends with the one that started them.
+            owner = os.getppid() if is_part else os.getpid()
+            code = Path(__file__).with_name("milvus_program.py")
+            server = subprocess.Popen([python, code, folder, str(owner)], start_new_session=True)
+        until = time.monotonic() + START_S
+        while not (folder / "url").exists():
+            if time.monotonic() > until or (server is not None and server.poll() is not None):
+                pytest.fail("Milvus did not start; see its log below the tests' temporary folder")
+            time.sleep(0.1)
+    yield (folder / "url").read_text()
+    if server is not None and not is_part:
+        server.terminate()
+        server.wait(timeout=30)

@@ -1,0 +1,114 @@
+"""Run as a program by an environment with the package `milvus`: a standalone Milvus for one run of tests.
+
+    python milvus_program.py FOLDER PID
+
+It unpacks the server beside the package once, starts it in FOLDER on ports that are free, and writes
+FOLDER/url when it answers. It ends the server and removes FOLDER when the process PID is gone, or by SIGTERM. It
+imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import milvus
+
+FASTER = {"proxy.timeTickInterval": 20, "log.level": "error", "dataCoord.enableCompaction": "false"}
+"""A Strong read waits for the next tick, 200 ms in a server that is not for tests."""
+
+
+# Without a configuration of its own the server inside has a port for its peers that is always the same.
+ETCD = """
+listen-client-urls: http://127.0.0.1:{client}
+advertise-client-urls: http://127.0.0.1:{client}
+listen-peer-urls: http://127.0.0.1:{peer}
+initial-advertise-peer-urls: http://127.0.0.1:{peer}
+initial-cluster: default=http://127.0.0.1:{peer}
+"""
+
+
+def main(folder: Path, owner: int) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    unpacked = Path(sys.prefix) / "milvus-server"
+    unpacked.mkdir(exist_ok=True)
+    with (unpacked / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        milvus._initialize_data_files(str(unpacked))
+    config = milvus.MilvusServerConfig(data_dir=str(folder / "data"))
+    for name, value in FASTER.items():
+        config.set(name, value)
+    config.resolve()
+    client, peer = config.get("etcd_port"), free_port()
+    etcd = folder / "data" / "configs" / "etcd.yaml"
+    etcd.write_text(ETCD.format(client=client, peer=peer))
+    written = folder / "data" / "configs" / "milvus.yaml"
+    embedded = f"    embed: true\n  config:\n    path: {etcd}\n"
+    written.write_text(re.sub(r"    embed: true.*\n", embedded, written.read_text(), count=1))
+    metrics = free_port()
+    environment = {
+        **os.environ,
+        "DEPLOY_MODE": "STANDALONE",
+        "METRICS_PORT": str(metrics),
+        "MILVUS_RUN_DIR": str(folder / "data" / "run"),
+        "LD_LIBRARY_PATH": str(unpacked / "bin"),
+    }
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [unpacked / "bin" / "milvus", "run", "standalone"],
+            cwd=folder / "data",
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        while not answers(metrics):
+            if server.poll() is not None:
+                print((folder / "log").read_text(errors="replace")[:3000], file=sys.stderr)
+                return 1
+            time.sleep(0.1)
+        part = folder / "url.part"
+        part.write_text(f"http://127.0.0.1:{config.get('proxy_port')}")
+        part.rename(folder / "url")
+        while server.poll() is None and lives(owner):
+            time.sleep(0.5)
+        return server.poll() or 0
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as response:
+            return b"OK" in response.read()
+    except OSError:
+        return False
+
+
+def lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
