@@ -3,8 +3,8 @@
     python milvus_program.py FOLDER PID
 
 It unpacks the server beside the package once, starts it in FOLDER on ports that are free, and writes
-FOLDER/url when it answers. It ends the server and removes FOLDER when the process PID is gone, or by SIGTERM. It
-imports nothing of ours.
+FOLDER/url when it answers. It ends the server and removes FOLDER when the process PID is gone, or by SIGTERM.
+It imports nothing of ours.
 """
 
 from __future__ import annotations
