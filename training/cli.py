@@ -86,7 +86,7 @@ def answer_sheet(
     among: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of more images, also of the manifest's vehicles: search all of them, across cameras."
+            help="A data set of more images, also of the manifest's vehicles: search all, across cameras."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("ranked-answer.png"),

@@ -79,7 +79,7 @@ def calibrate(
     from training.evaluation.descriptors import describe
     from training.evaluation.protocol import choose_task
     from training.evaluation.thresholds import both_thresholds, threshold_of
-    from training.reporting.plots import title_of
+    from training.reporting.provenance import title_of
 
     question = Question(false_alarms, gallery, false_match_rate)
     writes = bundle != BUNDLE if write is None else write

@@ -30,7 +30,8 @@ def compare_rerankers(
     cells: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders like fold-0-seed-1 with validation/, test/ and reranker.safetensors.",
+            help="Runs of `lka-reid train reranker`, `train default-bundle` or `tune`; or a study's folders, "
+            "like fold-0-seed-1, with validation/, test/ and reranker.safetensors.",
             show_default=False,
         ),
     ],
@@ -42,7 +43,8 @@ def compare_rerankers(
     """Compare the strip re-ranker with re-rankers of the literature on the same candidate lists.
 
     Each baseline's settings are chosen by mAP on a cell's validation features and measured on its test
-    features. --out gets table.md and table.json: mAP, R1, R5, milliseconds a probe, and paired tests.
+    features. A run has none set aside for that: there they are chosen on what it has learned from. --out
+    gets table.md and table.json: mAP, R1, R5, milliseconds a probe, and paired tests.
     """
     import torch
 
@@ -57,7 +59,9 @@ def compare_rerankers(
         found = [Cell.at(path) for path in cells]
         names = [cell.name for cell in found]
         if len(set(names)) < len(names):
-            raise ComparisonError(f"a cell is given twice: {', '.join(sorted(names))}")
+            raise ComparisonError(
+                f"{', '.join(names)}: two of one fold and seed, which would count the same vehicles twice"
+            )
         measured = []
         for cell in found:
             measured.append(
@@ -74,7 +78,10 @@ def compare_rerankers(
         raise refuse(error) from None
     lines, tests = summary(measured), all_paired(measured)
     device = torch.device("cpu")
-    text = markdown(lines, tests, [*protocol_notes(measured, lines), *notes_of(device)])
+    notes = [*protocol_notes(measured, lines), *notes_of(device)]
+    if any(cell.is_run for cell in found):
+        notes.append("a run's validation features are of images that its embedder has learned from")
+    text = markdown(lines, tests, notes)
     publish(folder, text, {"rows": lines, "tests": tests}, device)
 
 

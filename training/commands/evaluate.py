@@ -57,7 +57,7 @@ def evaluate(
     from training.datasets.image import DatasetError
     from training.evaluation.breakdown import breakdown, sentence
     from training.evaluation.protocol import describe_tasks, inapplicable, measure, measure_tasks
-    from training.reporting.plots import title_of
+    from training.reporting.provenance import title_of
 
     ways = way or list(Way)
     try:

@@ -36,8 +36,8 @@ from training.export.run import export_run, manifest_record
 from training.export.viewpoint import as_served, load_served
 from training.features.extract import Features, extract
 from training.progress import EpochRow, Observer, Reporter
-from training.reporting.plots import draw_cmc, draw_curves, draw_hardest, draw_watched, title_of
-from training.reporting.provenance import accuracy_record, environment, sources_of, training_record
+from training.reporting.plots import draw_cmc, draw_curves, draw_hardest, draw_watched
+from training.reporting.provenance import accuracy_record, environment, sources_of, title_of, training_record
 from training.reporting.tensorboard import EventLog
 from training.signals import StopRequest
 
@@ -251,7 +251,7 @@ class Experiment:
         title = title_of(self.config.name, self.settings["data"]["name"])
         if history:
             draw_curves(history, _headline(best[0]) if best else {}, folder / "curves.png", title)
-        draw_watched(history, folder / "watched.png")
+        draw_watched(history, folder / "watched.png", title)
         if best:
             draw_cmc(found, folder / "cmc.png", title)
             if worst:

@@ -20,6 +20,7 @@ from models.preprocessing import prepare
 from models.runtime import Embeddings, Models
 from training.datasets.layouts import open_dataset
 from training.evaluation.ranking import reorder_first
+from training.reporting.provenance import title_of
 
 SHOWN = 5
 CORRECT, WRONG, PROBE = "#1a9850", "#b0b0b0", "#2166ac"
@@ -58,7 +59,7 @@ def rank_all(
         models: with a re-ranker.
         manifest: CSV with path, vehicle_id and role (gallery or probe). Without roles, and for a folder or
             another layout of a data set, each image is searched for among those of other cameras.
-        among: a manifest whose vehicles join the gallery. Then every image of `manifest` is a probe, and is
+        among: a data set whose vehicles join the gallery. Then every image of `manifest` is a probe, and is
             searched for among the images of other cameras (`camera_id`).
 
     Returns:
@@ -67,15 +68,12 @@ def rank_all(
     if _has_roles(manifest):
         gallery, probes = (_rows(manifest, role) for role in ("gallery", "probe"))
     else:
-        gallery = probes = [
-            {"path": str(image.path), "vehicle_id": image.vehicle_id, "camera_id": image.camera_or_own}
-            for image in open_dataset(manifest).images()
-        ]
+        gallery = probes = _images(manifest)
     across = among is not None or not _has_roles(manifest)
     if among is not None:
         gallery = probes = [*gallery, *probes]
         known = {row["vehicle_id"] for row in probes}
-        gallery = [*gallery, *(row for row in _rows(among) if row["vehicle_id"] not in known)]
+        gallery = [*gallery, *(row for row in _images(among) if row["vehicle_id"] not in known)]
     vehicles = np.array([row["vehicle_id"] for row in gallery])
     cameras = np.array([row.get("camera_id", "") for row in gallery])
     embedded = _embed(models, [Path(row["path"]) for row in gallery])
@@ -99,11 +97,23 @@ def _has_roles(manifest: Path) -> bool:
         return "role" in (csv.DictReader(file).fieldnames or ())
 
 
-def _rows(manifest: Path, role: str | None = None) -> list[Row]:
-    """A manifest's rows, all or those of a role, with paths that do not depend on where it lies."""
+def _images(data: Path) -> list[Row]:
+    """A data set's images, whatever its layout.
+
+    Raises:
+        DatasetError: see `open_dataset`.
+    """
+    return [
+        {"path": str(image.path), "vehicle_id": image.vehicle_id, "camera_id": image.camera_or_own}
+        for image in open_dataset(data).images()
+    ]
+
+
+def _rows(manifest: Path, role: str) -> list[Row]:
+    """A manifest's rows of a role, with paths that do not depend on where it lies."""
     with manifest.open(newline="", encoding="utf-8") as file:
         rows = [row | {"path": str(manifest.parent / row["path"])} for row in csv.DictReader(file)]
-    return [row for row in rows if role is None or row["role"] == role]
+    return [row for row in rows if row["role"] == role]
 
 
 def _embed(models: Models, paths: Sequence[Path]) -> Embeddings:
@@ -131,8 +141,8 @@ def _rerank(
     return reorder_first(first, distances)
 
 
-def draw(rankings: Sequence[RankedProbe], gallery: Sequence[Path], out: Path) -> None:
-    """Draw rankings below each other and write a PNG."""
+def draw(rankings: Sequence[RankedProbe], gallery: Sequence[Path], out: Path, title: str = "") -> None:
+    """Draw rankings below each other, a title above them, and write a PNG."""
     mpl.use("Agg")
     figure = Figure(figsize=(2 * SHOWN + 4, 1.75 * len(rankings) + 0.5), dpi=110)
     columns = 2 * SHOWN + 2
@@ -159,7 +169,14 @@ def draw(rankings: Sequence[RankedProbe], gallery: Sequence[Path], out: Path) ->
                     CORRECT if correct else WRONG,
                     f"{place + 1}{' ✓' if correct else ''}",
                 )
+    if title:
+        above_images(figure, title)
     figure.savefig(out, bbox_inches="tight", facecolor="white")
+
+
+def above_images(figure: Figure, title: str) -> None:
+    """A title at the top left of a sheet of images, clear of what stands above the first of them."""
+    figure.suptitle(title, fontsize=10, x=0.125, y=1 - 0.12 / figure.get_figheight(), ha="left")
 
 
 def show_image(axes: Axes, path: Path, title: str, colour: str, label: str) -> None:
@@ -200,8 +217,11 @@ def make_answer_sheet(
     Returns:
         How many queries there were, and how many of them each stage gets wrong.
     """
-    rankings, gallery = rank_all(Models.load(Bundle.load(bundle)), manifest, among)
-    draw(choose(rankings, count), gallery, out)
+    models = Models.load(Bundle.load(bundle))
+    rankings, gallery = rank_all(models, manifest, among)
+    data = (among or manifest).resolve()
+    name = data.parent.name if data.is_file() else data.name
+    draw(choose(rankings, count), gallery, out, title_of(models.bundle.manifest.name, name))
     ranks = [ranking.ranks() for ranking in rankings]
     return {
         "queries": len(ranks),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -15,7 +14,7 @@ from training.evaluation.hardest import HardQuery
 from training.evaluation.measurement import Measurement
 from training.evaluation.metrics import cmc
 from training.progress import CheckRow, EpochRow
-from training.reporting.answer_sheet import CORRECT, PROBE, WRONG, show_image
+from training.reporting.answer_sheet import CORRECT, PROBE, WRONG, above_images, show_image
 
 COLOURS = ("#2166ac", "#d6604d", "#1a9850", "#762a83", "#bf812d")
 STYLES = ("-", "--", ":")
@@ -27,11 +26,6 @@ LONGEST = 50
 WATCHED = {"bottleneck": "information bottleneck,\nnats", "channels": "share of channels\nselected"}
 """Kinds of watched figures, and what their axes say."""
 TICKS = (1, 5, 10, 20, 30, 40, 50)
-
-
-def title_of(name: str, data: str) -> str:
-    """What stands above the plots of a run: its name, its data and the day."""
-    return f"{name} on {data}, {datetime.now(UTC).date().isoformat()}"
 
 
 def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path, title: str = "") -> None:
@@ -79,12 +73,13 @@ def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path,
     _save(figure, out, title)
 
 
-def draw_watched(history: Sequence[EpochRow], out: Path) -> None:
+def draw_watched(history: Sequence[EpochRow], out: Path, title: str = "") -> None:
     """What else a training has watched over its epochs, a panel for each kind; nothing where that is nothing.
 
     Args:
         history: all epochs; a figure's kind is the first word of its name.
         out: the PNG.
+        title: above it, see `title_of`.
     """
     lines: dict[str, dict[int, float]] = {}
     for row in history:
@@ -112,7 +107,7 @@ def draw_watched(history: Sequence[EpochRow], out: Path) -> None:
         panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.savefig(out, facecolor="white")
+    _save(figure, out, title)
 
 
 def draw_ranking_curves(
@@ -233,7 +228,7 @@ def draw_hardest(queries: Sequence[HardQuery], out: Path, title: str = "") -> No
             _below(hard.first_correct, f"rank {hard.best}  {hard.similarity:.3f}"),
         )
     if title:
-        figure.suptitle(title, fontsize=10, x=0.125, y=1 - 0.12 / figure.get_figheight(), ha="left")
+        above_images(figure, title)
     figure.savefig(out, bbox_inches="tight", facecolor="white")
 
 

@@ -6,6 +6,7 @@ import hashlib
 import platform
 import shlex
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ from models.manifest import (
     hash_file,
 )
 from training.datasets.image import VehicleImage
+
+
+def title_of(name: str, data: str) -> str:
+    """What stands above plots and sheets: the name of the run or bundle, its data and the day."""
+    return f"{name} on {data}, {datetime.now(UTC).date().isoformat()}"
 
 
 def data_hash(images: Sequence[VehicleImage]) -> str:

@@ -24,8 +24,8 @@ from training.evaluation.measurement import Measurement, accuracy_row
 from training.export.run import export_run, manifest_record
 from training.features.extract import Features
 from training.progress import CheckRow, Reporter
-from training.reporting.plots import draw_cmc, draw_ranking_curves, title_of
-from training.reporting.provenance import accuracy_record, sources_of, training_record
+from training.reporting.plots import draw_cmc, draw_ranking_curves
+from training.reporting.provenance import accuracy_record, sources_of, title_of, training_record
 from training.reporting.tensorboard import EventLog
 from training.reranker.embedders import Frozen, Parts
 from training.reranker.lists import LearningLists, Roles, make_lists

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from models.reranker import CANDIDATES, RerankerConfig, StripReranker
+from training.checkpoints.resume import ResumeError
+from training.checkpoints.run_folder import RunFolder
 from training.checkpoints.weights import load_reranker
 from training.evaluation.cross_camera import cross_camera, pooled, reranked
 from training.evaluation.metrics import figures, of_queries
 from training.evaluation.ranking import Ranking
+from training.export.run import finished_run
 from training.features.extract import Features
 from training.features.store import open_features
 from training.reranker.selection import FUSIONS
@@ -25,6 +28,7 @@ OURS = f"strip cross-attention, first {CANDIDATES}"
 PLACE = "the same strips place by place (CarGait's distance, untrained)"
 VALIDATION = "validation"
 TEST = "test"
+FEATURES, UNCHANGED = "features", "view-0"
 RERANKER = "reranker.safetensors"
 
 
@@ -34,39 +38,67 @@ class ComparisonError(ValueError):
 
 @dataclass(frozen=True)
 class Cell:
-    """One fold and seed in a folder: `validation/` and `test/` (features), and `reranker.safetensors`.
+    """Features to choose settings by, features to measure on, and `reranker.safetensors`, in a folder.
+
+    A study's cell has them in `validation/` and `test/`. In a run of `lka-reid train reranker` they are those
+    that it has learned from, which its embedder knows, and those that it was measured on.
 
     Attributes:
-        folder: its path holds `fold-<number>` and `seed-<number>`, for instance `fold-0-seed-1`.
-        fold: identity fold.
+        folder: of a study's cell, its path holds `fold-<number>` and `seed-<number>`; or of a run.
+        fold: identity fold; 0 of a run.
         seed: of the trainings.
+        parts: of `VALIDATION` and `TEST` the folders.
     """
 
     folder: Path
     fold: int
     seed: int
+    parts: Mapping[str, str]
 
     @classmethod
     def at(cls, folder: Path) -> Cell:
         """The cell in a folder.
 
         Raises:
-            ComparisonError: its name and its parent's do not say fold and seed, or a part is missing.
+            ComparisonError: it is neither a study's cell nor a finished run with a second stage.
         """
         resolved = folder.resolve()
         name = f"{resolved.parent.name}/{resolved.name}"
         found = [re.findall(rf"{word}-(\d+)", name) for word in ("fold", "seed")]
-        if not all(found):
-            raise ComparisonError(f"{folder}: a cell is called like fold-0-seed-1 or seed-1/fold-0")
-        for part in (VALIDATION, TEST, RERANKER):
-            if not (folder / part).exists():
-                raise ComparisonError(f"{folder}: has no {part}")
-        return cls(folder, int(found[0][-1]), int(found[1][-1]))
+        if all(found):
+            fold, seed = (int(numbers[-1]) for numbers in found)
+            parts = {VALIDATION: VALIDATION, TEST: TEST}
+            cell = cls(folder, fold, seed, parts)
+        else:
+            cell = cls._of_run(finished_run(folder).path)
+        for part in (*cell.parts.values(), RERANKER):
+            if not (cell.folder / part).exists():
+                raise ComparisonError(
+                    f"{folder}: has no {part}; give a run of `lka-reid train reranker` or `tune`, or a "
+                    "study's cell, called like fold-0-seed-1 or seed-1/fold-0"
+                )
+        return cell
+
+    @classmethod
+    def _of_run(cls, folder: Path) -> Cell:
+        run = RunFolder(folder)
+        try:
+            seed = int(run.read_metrics()["seed"])
+        except (ResumeError, KeyError, TypeError, ValueError):
+            seed = 0
+        learned = "training" if (folder / FEATURES / "training").exists() else "fold-0"
+        parts = {VALIDATION: f"{FEATURES}/{learned}/{UNCHANGED}", TEST: f"{FEATURES}/measured/{UNCHANGED}"}
+        return cls(folder, 0, seed, parts)
 
     @property
     def name(self) -> str:
         """As files are called."""
         return f"fold-{self.fold}-seed-{self.seed}"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether settings are chosen on images that the embedder knows."""
+        return self.parts[VALIDATION] != VALIDATION
 
     def features(self, part: str) -> Features:
         """Of `validation` or `test`, in memory.
@@ -74,7 +106,7 @@ class Cell:
         Raises:
             FeatureStoreError: see `open_features`.
         """
-        kept = open_features(self.folder / part)
+        kept = open_features(self.folder / self.parts[part])
         strips = None if kept.strips is None else np.array(kept.strips, dtype=np.float32)
         return Features(kept.images, np.array(kept.descriptors), strips)
 

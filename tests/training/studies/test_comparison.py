@@ -266,7 +266,7 @@ def test_single_probes_are_timed_under_both_protocols(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "part", "message"),
-    [("fold-0-seed-1", "test", "has no test"), ("cell", "", "is called like fold-0-seed-1")],
+    [("fold-0-seed-1", "test", "has no test"), ("cell", "", "called like fold-0-seed-1")],
 )
 def test_a_folder_that_is_no_cell_is_refused(tmp_path: Path, name: str, part: str, message: str) -> None:
     place = written(tmp_path, seed=1).folder

@@ -1,0 +1,203 @@
+"""What adapting with and without names is worth: on half of the vehicles, measured on the others.
+
+python -m benchmarks.adaptation --synthetic synthetic-vehicles --two-cameras vehicle-2cam --out OUT
+
+Of *synthetic-vehicles* these are its test bodies before its test cameras, of *vehicle-2cam* the vehicles that
+the bundle was not trained on: no weights of the bundle have seen either. Crops to adapt on lose their names,
+which answer `lka-reid label` alone. Commands run as a user's; what is finished in --out is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.provenance import in_words, provenance, write_json
+from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.runtime import Models
+from models.terminal import out
+from training.commands.progress import bars
+from training.datasets.dataset import Task
+from training.datasets.image import VehicleImage
+from training.datasets.readers.manifest import read_manifest
+from training.datasets.synthetic_split import split_synthetic
+from training.evaluation.breakdown import over_vehicles
+from training.evaluation.cameras import normalisation_of, without_cameras
+from training.evaluation.descriptors import describe
+from training.evaluation.metrics import of_queries
+from training.evaluation.result import RetrievalResult
+from training.evaluation.retrieval import retrieve
+from training.evaluation.significance import Interval, bootstrap
+
+METRICS = ("R1", "mAP")
+KNOWN = ("vehicle_id", "camera_id", "vehicle_type", "model", "group")
+BEFORE, NORMALISED, LEARNED, TUNED = "before", "level 1", "level 2", "tune"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A bundle on vehicles that nothing was adapted on.
+
+    Attributes:
+        name: of the way of adapting.
+        figures: metric -> percent, with 95 % over vehicles.
+        gain: metric -> points more than before, of the same queries.
+    """
+
+    name: str
+    figures: dict[str, Interval]
+    gain: dict[str, Interval]
+
+
+def halves(images: Sequence[VehicleImage]) -> tuple[list[VehicleImage], list[VehicleImage]]:
+    """Two halves of the vehicles; those of a group, which are hard to tell apart, stay together."""
+    groups = sorted({image.group or image.vehicle_id for image in images})
+    random.Random(0).shuffle(groups)  # noqa: S311
+    first = set(groups[::2])
+    one = [image for image in images if (image.group or image.vehicle_id) in first]
+    return one, [image for image in images if (image.group or image.vehicle_id) not in first]
+
+
+def write_half(folder: Path, images: Sequence[VehicleImage]) -> Path:
+    """A folder with a CSV manifest of images that lie elsewhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", *KNOWN))
+        for image in images:
+            path = os.path.relpath(image.path.resolve(), folder.resolve())
+            rows.writerow((path, *(getattr(image, name) for name in KNOWN)))
+    return folder / "manifest.csv"
+
+
+def write_crops(folder: Path, images: Sequence[VehicleImage]) -> dict[Path, str]:
+    """Copies in folders of their cameras, under numbers that say nothing; the vehicle of each."""
+    numbers = list(range(len(images)))
+    random.Random(1).shuffle(numbers)  # noqa: S311
+    truth = {}
+    for number, image in zip(numbers, images, strict=True):
+        path = folder / image.camera_id / f"{number:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(image.path, path)
+        truth[path.resolve()] = image.vehicle_id
+    return truth
+
+
+def answer(pairs: Path, truth: Mapping[Path, str]) -> None:
+    """Label pairs as a person would who makes no mistake."""
+    with pairs.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        one, other = (truth[(pairs.parent / row[name]).resolve()] for name in ("first", "second"))
+        row["same"] = "yes" if one == other else "no"
+    with pairs.open("w", newline="", encoding="utf-8") as file:
+        written = csv.DictWriter(file, ("first", "second", "same"))
+        written.writeheader()
+        written.writerows(rows)
+
+
+def run(words: Sequence[str | Path], log: Path) -> None:
+    """A command of `lka-reid`, output and seconds in a log; nothing where that is whole."""
+    if log.exists() and "seconds" in log.read_text(encoding="utf-8").splitlines()[-1:][0]:
+        return
+    shown = shlex.join(map(str, words))
+    out.print(f"$ lka-reid {shown}", markup=False, soft_wrap=True)
+    begun = time.monotonic()
+    with log.open("w", encoding="utf-8") as file:
+        file.write(f"$ lka-reid {shown}\n")
+        file.flush()
+        command = [sys.executable, "-c", "from service.cli import main; main()", *map(str, words)]
+        subprocess.run(command, check=True, stdout=file, stderr=subprocess.STDOUT)
+        file.write(f"{time.monotonic() - begun:.0f} seconds\n")
+
+
+def measured(bundle: Path, task: Task, *, normalised: bool, runtime: str) -> RetrievalResult:
+    """A task searched by a bundle's first stage, cameras taken out as a gallery does, or left in."""
+    models = Models.load(Bundle.load(bundle), runtime)
+    images = task.images()
+    with bars() as progress:
+        found = describe(models.embedder, images, report=progress.start(f"Embedding, {bundle}", len(images)))
+    queries, gallery = found.side(task.queries), found.side(task.gallery or [])
+    if normalised:
+        cameras = [image.camera_id for image in found.images]
+        change = normalisation_of(found.descriptors, cameras, always=True)
+        queries, gallery = (without_cameras(side, found.images, change) for side in (queries, gallery))
+    return retrieve(queries, gallery)
+
+
+def row(name: str, found: RetrievalResult, before: RetrievalResult) -> Row:
+    """The figures of a way of adapting beside those of before."""
+    gains = {}
+    for metric in METRICS:
+        change = of_queries(found, metric) - of_queries(before, metric)
+        gain = bootstrap(change, before.answerable().vehicles)
+        gains[metric] = Interval(100 * gain.mean, 100 * gain.low, 100 * gain.high)
+    return Row(name, {metric: over_vehicles(found, metric) for metric in METRICS}, gains)
+
+
+def compared(name: str, images: Sequence[VehicleImage], folder: Path, runtime: str) -> list[Row]:
+    """Adapt on half of a set's vehicles in each way, and measure on the others."""
+    learned, others = halves(images)
+    manifest = write_half(folder / f"{name}-a", learned)
+    crops, pairs = folder / f"crops-{name}-a", folder / f"{name}-a-pairs.csv"
+    truth = write_crops(crops, learned)
+    if not pairs.exists():
+        run(("label", crops, "--out", pairs), folder / f"{name}-label.log")
+        answer(pairs, truth)
+    adapted, tuned = folder / f"out-{name}-l2", folder / f"out-{name}-tune"
+    run(("adapt", crops, "--level", "2", "--pairs", pairs, "--out", adapted), folder / f"{name}-l2.log")
+    run(("tune", manifest.parent, "--out", tuned), folder / f"{name}-tune.log")
+    task = Task(name, others, others)
+    results = {
+        BEFORE: measured(DEFAULT_BUNDLE, task, normalised=False, runtime=runtime),
+        NORMALISED: measured(DEFAULT_BUNDLE, task, normalised=True, runtime=runtime),
+        LEARNED: measured(adapted / "trained", task, normalised=True, runtime=runtime),
+        TUNED: measured(tuned / "bundle", task, normalised=True, runtime=runtime),
+    }
+    return [row(way, found, results[BEFORE]) for way, found in results.items()]
+
+
+def main() -> None:
+    """Adapt, measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--synthetic", type=Path, required=True, help="the data set synthetic-vehicles")
+    parser.add_argument("--two-cameras", type=Path, required=True, help="the data set vehicle-2cam")
+    parser.add_argument("--out", type=Path, required=True, help="gets the runs and figures.json")
+    parser.add_argument("--runtime", default="auto", help="as `lka-reid evaluate` takes it")
+    arguments = parser.parse_args()
+    training = Bundle.load(DEFAULT_BUNDLE).manifest.training
+    held_out = set(training.held_out_vehicles) if training is not None else set()
+    real = [i for i in read_manifest(arguments.two_cameras / "manifest.csv") if i.vehicle_id in held_out]
+    rendered = split_synthetic(read_manifest(arguments.synthetic / "manifest.csv")).task.gallery or []
+    figures = {
+        name: [asdict(each) for each in compared(name, images, arguments.out, arguments.runtime)]
+        for name, images in (("syn", rendered), ("v2", real))
+    }
+    origin = provenance(["torch", "openvino", "onnxruntime", "scikit-learn"])
+    write_json(arguments.out / "figures.json", {**figures, **origin})
+    for name, rows in figures.items():
+        out.print(f"\n{name}: R1, mAP; points more than before")
+        for each in rows:
+            cells = [
+                f"{kind[m]['mean']:{sign}.1f} [{kind[m]['low']:{sign}.1f}, {kind[m]['high']:{sign}.1f}]"
+                for m in METRICS
+                for kind, sign in ((each["figures"], ""), (each["gain"], "+"))
+            ]
+            out.print(f"| {each['name']} | {' | '.join(cells)} |", markup=False, soft_wrap=True)
+    out.print(in_words(origin), markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
