@@ -20,11 +20,13 @@ from index import (
     LocalCollections,
     LocalGallery,
 )
+from index.shared import SharedCollections, SharedStore
 from models.bundle import Bundle
 from models.decoding.pool import DecodePool
 from models.detection.bundle import DetectorBundle
 from models.protocols import Reranker
 from service.advice import command
+from service.galleries import open_shared_gallery, shared_collections
 from service.inference.batcher import Batcher
 from service.inference.embedder import ImageEmbedder, LocalEmbedder
 from service.inference.forward import ForwardPass, bucket_sizes, is_on_cpu, steps_for
@@ -73,13 +75,14 @@ class Resources:
         pool: DecodePool | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
         on_lost: Callable[[str], None] = lambda _reason: None,
+        store: SharedStore | None = None,
     ) -> Self:
         """Check the bundle, open the gallery, load the models, warm them up; seconds to minutes.
 
         With `settings.redis_url` workers embed, and of the models only the second stage is loaded.
         Models, a gallery and a pool that are handed in are used instead; the latter two are not closed by
         `close`. `on_lost` is called with the reason, from another thread, when the embedder of this process
-        will not work again.
+        will not work again. `store` is what replicas share, and is left open by `close`.
 
         Raises:
             BundleError, RuntimeNotAvailableError, GalleryError, EmbeddingError, DecodePoolError,
@@ -95,11 +98,12 @@ class Resources:
                 undo.callback(pool.close)
             if gallery is None:
                 on_step("opening the gallery")
-                gallery = open_gallery(settings, bundle, settings.data_dir)
+                if settings.gallery == "milvus" and store is not None:
+                    gallery = open_shared_gallery(settings, bundle, store)
+                else:
+                    gallery = open_gallery(settings, bundle, settings.data_dir)
                 undo.callback(gallery.close)
-            collections = LocalCollections(
-                settings.data_dir, gallery, lambda folder: open_gallery(settings, bundle, folder)
-            )
+            collections = open_collections(settings, bundle, gallery, store)
             undo.callback(collections.close)
             on_step("loading the models")
             embedder: ImageEmbedder
@@ -121,8 +125,10 @@ class Resources:
 
             metrics.bundle(bundle.manifest.name, bundle.fingerprint, runtime)
             metrics.watch_embedder(embedder.state, settings.max_queue)
-            metrics.watch_gallery(gallery, settings.data_dir)
+            metrics.watch_gallery(gallery, settings.data_dir if settings.gallery == "local" else None)
             metrics.watch_collections(collections)
+            if store is not None:
+                metrics.watch_shared_store(store.fault)
             limiter = CapacityLimiter(settings.gallery_threads)
             explainer = PairExplainer(bundle, settings.threads, pool)
             undo.callback(explainer.close)
@@ -213,6 +219,15 @@ def open_gallery(settings: Settings, bundle: Bundle, folder: Path) -> Gallery:
             f"{error.bundle_fingerprint}; re-embed it with `{remedy}`, or start with another --data-dir "
             "or the gallery's own --bundle"
         ) from None
+
+
+def open_collections(
+    settings: Settings, bundle: Bundle, gallery: Gallery, store: SharedStore | None
+) -> LocalCollections | SharedCollections:
+    """All collections, with this gallery as the default one. Raises GalleryError where one cannot be."""
+    if settings.gallery == "milvus" and store is not None:
+        return shared_collections(settings, bundle, store, gallery)
+    return LocalCollections(settings.data_dir, gallery, lambda folder: open_gallery(settings, bundle, folder))
 
 
 def load_models(settings: Settings, bundle: Bundle) -> Models:

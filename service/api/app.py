@@ -113,7 +113,7 @@ def create_app(
     audit = audit_in(settings, store)
 
     def open_resources(on_step: Callable[[str], None]) -> Resources:
-        resources = Resources.open(settings, metrics, models, gallery, pool, on_step, lifecycle.lose)
+        resources = Resources.open(settings, metrics, models, gallery, pool, on_step, lifecycle.lose, store)
         try:
             audit.prepare()
         except BaseException:

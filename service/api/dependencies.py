@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import Depends, Query, Request
 
 from index import DEFAULT
@@ -37,7 +38,10 @@ async def _resources(
     ] = DEFAULT,
 ) -> Resources:
     # Whether the key may reach it, the guard has seen to.
-    return resources.of(collection)
+    if collection == DEFAULT:
+        return resources
+    # In a thread: where replicas share collections, the name is looked up over the network.
+    return await to_thread.run_sync(resources.of, collection, limiter=resources.gallery_limiter)
 
 
 async def _context(request: Request) -> RequestContext:

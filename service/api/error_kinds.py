@@ -23,6 +23,9 @@ from index import (
     UnknownImageError,
     UnknownVerdictError,
 )
+from index.milvus import MilvusError
+from index.objects import ObjectStoreError
+from index.shared import SharedStoreError
 from models.decoding import BoxError, DecodePoolError, DetectorError, ImageError
 from service.access.audit import AuditError
 from service.access.keyfile import KeyFileError
@@ -282,6 +285,15 @@ KEYS_UNREADABLE = ErrorKind(
     retry_after_s=5,
     causes=(KeyFileError,),
 )
+GALLERY_UNREACHABLE = ErrorKind(
+    "gallery-unreachable",
+    503,
+    "The gallery does not answer",
+    "Milvus, the object store or the store that replicas share is away, slow or full; the detail says which. "
+    "What was under way may have been carried out.",
+    retry_after_s=5,
+    causes=(MilvusError, ObjectStoreError, SharedStoreError),
+)
 GALLERY_DAMAGED = ErrorKind(
     "gallery-damaged",
     503,
@@ -353,6 +365,7 @@ KINDS = (
     KEYS_UNREADABLE,
     DEADLINE,
     DISK_FULL,
+    GALLERY_UNREACHABLE,
     QUOTA_REACHED,
     GALLERY_DAMAGED,
 )

@@ -97,13 +97,13 @@ def _size(collections: Collections) -> int:
     for name, gallery in collections.items():
         try:
             fault = gallery.fault()
+            if fault is not None:
+                raise ServiceError(NOT_READY, without_paths(fault))
             size += gallery.count()
         except GalleryClosedError:
             if name == DEFAULT:
                 raise
             continue  # it is being dropped
-        if fault is not None:
-            raise ServiceError(NOT_READY, without_paths(fault))
     return size
 
 

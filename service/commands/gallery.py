@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -22,8 +23,19 @@ app = typer.Typer(
 
 
 @app.callback()
-def gallery() -> None:
+def gallery(context: typer.Context) -> None:
     """Look after a gallery, in its folder or in a running service."""
+    from service.startup import settings_from
+
+    in_a_service = {"delete", "retention", "update"}
+    if context.invoked_subcommand in in_a_service or "--help" in sys.argv:
+        return
+    if settings_from().gallery == "milvus":
+        raise CommandError(
+            f"`lka-reid gallery {context.invoked_subcommand}` is for a gallery in a data directory, and "
+            "LKA_REID_GALLERY is milvus: look after Milvus, the object store and the shared store by "
+            "their own means; see docs/replicas.md"
+        )
 
 
 @app.command("rebuild")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.diagnosis import inference, machine, storage
+from service.diagnosis import inference, machine, sharing, storage
 from service.diagnosis.finding import Finding
 from service.settings import Settings
 
@@ -23,5 +23,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield inference.detector(settings)
     yield inference.videos()
     yield storage.redis(settings)
-    yield machine.disk(settings.data_dir)
-    yield storage.gallery(settings)
+    yield sharing.shared_store(settings)
+    yield sharing.milvus(settings)
+    yield sharing.objects(settings)
+    if settings.gallery == "local":
+        yield machine.disk(settings.data_dir)
+        yield storage.gallery(settings)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from index import Collections, GalleryClosedError
+from index import Collections, GalleryError
 
 _READINGS = {
     "images": "Enrolled images of a collection.",
@@ -38,10 +38,14 @@ class CollectionsCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """What they are now."""
         families = _families()
-        for name, gallery in [] if self._collections is None else self._collections.items():
+        try:
+            found = [] if self._collections is None else self._collections.items()
+        except GalleryError:  # what names them does not answer; `lka_reid_shared_store_up` says so
+            found = []
+        for name, gallery in found:
             try:
                 usage, quota = gallery.quotas.usage(), gallery.quotas.quota()
-            except GalleryClosedError:  # it is being dropped
+            except GalleryError:  # it is being dropped, or does not answer
                 continue
             readings = {
                 "images": usage.images,

@@ -22,7 +22,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from index import Collections, Gallery, Kind, Normalisation
+from index import Collections, Gallery, GalleryError, Kind, Normalisation
 from models.decoding.tasks import FrameVehicles
 from models.detection.vehicle import VEHICLE_TYPES
 from service.inference.embedder import EmbedderState
@@ -161,6 +161,12 @@ class Metrics(ModelMetrics):
         self._queue_up = self._reading("queue_up", "1 where Redis answers; 1 without Redis.")
         self._dead_letters = self._reading("dead_letters", "Dead letters kept in Redis.")
         self._workers = self._reading("workers_up", "Living embedding workers with this service's bundle.")
+        self._gallery_up = self._reading(
+            "gallery_up", "1 while the gallery takes and gives images, else 0; Milvus and objects included."
+        )
+        self._shared_up = self._reading(
+            "shared_store_up", "1 while the store that replicas share answers, else 0; NaN without one."
+        )
         self._gallery_size = self._reading("gallery_images", "Enrolled images.")
         self._snapshot_age = self._reading(
             "gallery_snapshot_age_seconds", "Age of the search index on disk; NaN where there is none."
@@ -285,32 +291,38 @@ class Metrics(ModelMetrics):
         self._workers.set_function(lambda: embedder().workers)
         self.watch_forward(lambda: embedder().forward_age_s)
 
-    def watch_gallery(self, gallery: Gallery, folder: Path) -> None:
-        """Read the gallery's state, and its disk's, whenever the metrics are asked for."""
-        self._gallery_size.set_function(gallery.count)
-        self._snapshot_age.set_function(lambda: _or_nan(gallery.snapshot_age_seconds()))
-        self._snapshot_behind.set_function(gallery.changes_since_snapshot)
-        self._unerased.set_function(gallery.unerased_seconds)
+    def watch_gallery(self, gallery: Gallery, folder: Path | None) -> None:
+        """Read the gallery's state, and that of its disk where it has one, whenever metrics are asked for."""
+        _watch(self._gallery_up, lambda: gallery.fault() is None)
+        _watch(self._gallery_size, gallery.count)
+        _watch(self._snapshot_age, lambda: _or_nan(gallery.snapshot_age_seconds()))
+        _watch(self._snapshot_behind, gallery.changes_since_snapshot)
+        _watch(self._unerased, gallery.unerased_seconds)
         retention = gallery.retention
-        self._retention.set_function(lambda: _or_nan(retention.state.days))
-        self._expired.set_function(lambda: retention.state.deleted)
-        self._retention_failed.set_function(lambda: retention.state.failed)
+        _watch(self._retention, lambda: _or_nan(retention.state.days))
+        _watch(self._expired, lambda: retention.state.deleted)
+        _watch(self._retention_failed, lambda: retention.state.failed)
         cameras = gallery.cameras
-        self._version.set_function(lambda: _version(cameras.normalisation()))
-        self._known_cameras.set_function(lambda: len(cameras.normalisation().cameras))
-        self._drift.set_function(lambda: cameras.renewal().drift)
-        self._renewal_seconds.set_function(lambda: cameras.renewal().seconds or 0.0)
+        _watch(self._version, lambda: _version(cameras.normalisation()))
+        _watch(self._known_cameras, lambda: len(cameras.normalisation().cameras))
+        _watch(self._drift, lambda: cameras.renewal().drift)
+        _watch(self._renewal_seconds, lambda: cameras.renewal().seconds or 0.0)
         index = gallery.index_state
         for kind in KINDS:
-            self._index_kind.labels(kind).set_function(partial(_is_of, gallery, kind))
-        self._index_gpu.set_function(lambda: index().device == "gpu")
-        self._index_memory.set_function(lambda: index().memory_bytes)
-        self._index_recent.set_function(lambda: index().recent)
-        self._index_left_out.set_function(lambda: index().left_out)
-        self._index_building.set_function(lambda: index().is_building)
-        self._index_seconds.set_function(lambda: index().seconds or 0.0)
-        self._data_free.set_function(lambda: disk_usage(folder).free)
-        self._data_size.set_function(lambda: disk_usage(folder).total)
+            _watch(self._index_kind.labels(kind), partial(_is_of, gallery, kind))
+        _watch(self._index_gpu, lambda: index().device == "gpu")
+        _watch(self._index_memory, lambda: index().memory_bytes)
+        _watch(self._index_recent, lambda: index().recent)
+        _watch(self._index_left_out, lambda: index().left_out)
+        _watch(self._index_building, lambda: index().is_building)
+        _watch(self._index_seconds, lambda: index().seconds or 0.0)
+        if folder is not None:
+            _watch(self._data_free, lambda: disk_usage(folder).free)
+            _watch(self._data_size, lambda: disk_usage(folder).total)
+
+    def watch_shared_store(self, fault: Callable[[], str | None]) -> None:
+        """Read whether the store that replicas share answers whenever the metrics are asked for."""
+        _watch(self._shared_up, lambda: fault() is None)
 
     def watch_collections(self, collections: Collections) -> None:
         """Read what all collections hold whenever the metrics are asked for; before, `watch_gallery`."""
@@ -318,11 +330,9 @@ class Metrics(ModelMetrics):
         def of_all(read: Callable[[Gallery], float]) -> list[float]:
             return [read(gallery) for _, gallery in collections.items()]
 
-        self._gallery_size.set_function(lambda: sum(of_all(lambda gallery: gallery.count())))
-        self._snapshot_behind.set_function(
-            lambda: sum(of_all(lambda gallery: gallery.changes_since_snapshot()))
-        )
-        self._unerased.set_function(lambda: max(of_all(lambda gallery: gallery.unerased_seconds())))
+        _watch(self._gallery_size, lambda: sum(of_all(lambda gallery: gallery.count())))
+        _watch(self._snapshot_behind, lambda: sum(of_all(lambda gallery: gallery.changes_since_snapshot())))
+        _watch(self._unerased, lambda: max(of_all(lambda gallery: gallery.unerased_seconds())))
         self._collections.watch(collections)
 
     def _reading(self, name: str, meaning: str) -> Gauge:
@@ -333,6 +343,18 @@ class Metrics(ModelMetrics):
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
         return Gauge(f"lka_reid_{name}", meaning, registry=self.registry)
+
+
+def _watch(gauge: Gauge, read: Callable[[], float]) -> None:
+    """Read a gauge whenever the metrics are asked for; NaN where the gallery does not answer then."""
+
+    def value() -> float:
+        try:
+            return read()
+        except GalleryError:
+            return math.nan
+
+    gauge.set_function(value)
 
 
 def _is_of(gallery: Gallery, kind: Kind) -> bool:

@@ -3,7 +3,7 @@
 `fields` has them all, `loading` reads them, `words` says what each accepts.
 """
 
-from service.settings.fields import PATH_PREFIX, PREFIX, Settings
+from service.settings.fields import PATH_PREFIX, Settings
 from service.settings.loading import (
     CLIENT_COLLECTION,
     CLIENT_KEY,
@@ -13,6 +13,7 @@ from service.settings.loading import (
     source,
     unknown_variables,
 )
+from service.settings.sharing import PREFIX
 from service.settings.words import accepted, variable
 
 __all__ = [

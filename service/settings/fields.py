@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.proxies import TrustedProxies
-
-PREFIX = "LKA_REID_"
+from service.settings.sharing import PREFIX, SharingSettings
 
 
 def _default_bundle() -> Path:
@@ -38,15 +36,11 @@ def _check_proxies(text: str) -> str:
     return text
 
 
-class Settings(BaseSettings):
+class Settings(SharingSettings):
     """Everything that can be set, each with its unit and bounds.
 
     `load_settings` builds it: its errors name the variable or flag, and what it accepts.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
-    )
 
     host: str = Field(
         default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all interfaces"
@@ -114,18 +108,6 @@ class Settings(BaseSettings):
     )
     redis_password_file: Path | None = Field(
         default=None, description="file with the password of Redis, for a URL without one"
-    )
-    shared_url: SecretStr | None = Field(
-        default=None,
-        description="Redis that keeps what replicas share: API keys and the audit log, and with a gallery in "
-        "Milvus its collections, quotas, verdicts and camera statistics; files of this machine when not set",
-        json_schema_extra={"accepts": "redis://[user:password@]host:port/db"},
-    )
-    shared_password_file: Path | None = Field(
-        default=None, description="file with the password of the shared store, for a URL without one"
-    )
-    shared_timeout_s: float = Field(
-        default=1.0, gt=0, le=60, description="s that the shared store is given to answer a command"
     )
     queue_name: str = Field(
         default="lka-reid",
@@ -282,13 +264,6 @@ class Settings(BaseSettings):
         description="entries of the audit log for each key, action and status in a minute; more are counted "
         "and summarised; 0 writes all",
     )
-    audit_entries: int = Field(
-        default=200_000,
-        ge=1000,
-        le=100_000_000,
-        description="entries of the audit log that are kept in the shared store, some 500 bytes of its "
-        "memory each",
-    )
     audit_backups: int = Field(default=15, ge=1, le=10_000, description="older audit logs that are kept")
 
     log_format: Literal["auto", "json", "console"] = Field(
@@ -297,6 +272,23 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
     )
+
+    @model_validator(mode="after")
+    def _milvus_can_do_it(self) -> Settings:
+        if self.gallery != "milvus":
+            return self
+        refused = {
+            "CAMERA_NORMALISATION=on": self.camera_normalisation == "on",
+            f"INDEX_KIND={self.index_kind}": self.index_kind != "auto",
+            f"INDEX_DEVICE={self.index_device}": self.index_device != "auto",
+        }
+        found = [PREFIX + name for name, is_set in refused.items() if is_set]
+        if found:
+            raise ValueError(
+                f"{', '.join(found)} is for a gallery in a data directory, and not for one on Milvus: leave "
+                f"it out ({PREFIX}MILVUS_INDEX names the index of Milvus), or {PREFIX}GALLERY=local"
+            )
+        return self
 
     @model_validator(mode="after")
     def _queue_holds_a_batch(self) -> Settings:
@@ -314,15 +306,6 @@ class Settings(BaseSettings):
             OSError: the file cannot be read.
         """
         file = self.redis_password_file
-        return None if file is None else file.read_text(encoding="utf-8").strip()
-
-    def shared_password(self) -> str | None:
-        """The password in `shared_password_file`; None where that is not set.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
-        file = self.shared_password_file
         return None if file is None else file.read_text(encoding="utf-8").strip()
 
     @property

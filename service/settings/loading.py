@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.settings.fields import PREFIX, Settings
+from service.settings.fields import Settings
+from service.settings.sharing import PREFIX
 from service.settings.words import accepted, variable
 
 CLIENT_URL = "LKA_REID_URL"

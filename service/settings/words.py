@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
-from service.settings.fields import PREFIX
+from service.settings.sharing import PREFIX
 
 
 def variable(name: str) -> str:

@@ -21,6 +21,8 @@ from tests.service.queue.stack import Process, Stack, stack
 
 SCRAPE_S = 1
 OF_A_GPU = "no GPU"
+DURABLE = {"appendonly": "yes", "appendfsync": "everysec"}
+"""The stack's Redis is what replicas share, too."""
 DASHBOARDS = ("service", "workers")
 PANELS = [
     panel
@@ -73,7 +75,7 @@ def snapshotted_gallery(folder: Path) -> None:
 def started(it: Stack, folder: Path) -> tuple[Process, dict[str, list[str]]]:
     """A service, and where it and its worker are scraped."""
     snapshotted_gallery(folder)
-    service, workers = it.started()
+    service, workers = it.started(shared_url=it.redis.url)
     addresses = [process.client.base_url.netloc.decode() for process in (service, *workers)]
     return service, {"api": addresses[:1], "worker": addresses[1:]}
 
@@ -82,7 +84,7 @@ def started(it: Stack, folder: Path) -> tuple[Process, dict[str, list[str]]]:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, float]]:
     """A Prometheus that has scraped a stack under load for a while, and when that began."""
     folder = tmp_path_factory.mktemp("watched")
-    with stack(folder) as it:
+    with stack(folder, DURABLE) as it:
         service, targets = started(it, folder)
         with scraping(folder, targets) as prometheus, Load(service):
             since = time.time()

@@ -97,20 +97,22 @@ class GalleryStatus(BaseModel):
     snapshot_age_s: float | None = Field(description="of the search index on disk; null where there is none")
     changes_since_snapshot: int
     fault: str | None = Field(description="what keeps it from taking or giving images, with the remedy")
-    disk_free_bytes: int
-    disk_total_bytes: int
+    disk_free_bytes: int | None = Field(description="null where the gallery is not on a disk of this machine")
+    disk_total_bytes: int | None
 
     @classmethod
     def of(cls, gallery: Gallery, settings: Settings) -> GalleryStatus:
         """The gallery as it goes over the wire."""
-        disk, fault = disk_usage(settings.data_dir), gallery.fault()
+        # A gallery that is not on this machine's disk has none to fill up.
+        disk = disk_usage(settings.data_dir) if settings.gallery == "local" else None
+        fault = gallery.fault()
         return cls(
             images=gallery.count(),
             snapshot_age_s=gallery.snapshot_age_seconds(),
             changes_since_snapshot=gallery.changes_since_snapshot(),
             fault=None if fault is None else without_paths(fault),
-            disk_free_bytes=disk.free,
-            disk_total_bytes=disk.total,
+            disk_free_bytes=None if disk is None else disk.free,
+            disk_total_bytes=None if disk is None else disk.total,
         )
 
 

@@ -20,7 +20,7 @@ from tests.service.redis_server import redis_server
 CHECKS = {
     *("python", "driver", "ONNX Runtime", "CUDA", "cuDNN", "bundle", "FAISS", "Redis", "disk", "gallery"),
     *("runtime cuda", "runtime torch-cuda", "runtime openvino", "runtime cpu"),
-    *("forward pass (auto)", "detector", "videos"),
+    *("forward pass (auto)", "detector", "videos", "shared store", "Milvus", "object store"),
 }
 
 

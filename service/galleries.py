@@ -1,0 +1,60 @@
+"""The gallery on Milvus, and its collections, as the settings have them."""
+
+from __future__ import annotations
+
+from index import DEFAULT, Gallery
+from index.milvus import MilvusIndex, MilvusSetup, open_milvus_gallery, remove_milvus_gallery
+from index.shared import SharedCollections, SharedStore
+from index.shared.companions import shared_companions
+from models.bundle import Bundle
+from service.settings import Settings
+
+
+def milvus_setup(settings: Settings) -> MilvusSetup:
+    """Where Milvus and the object store are; `settings.gallery` is `milvus`."""
+    assert settings.milvus_url is not None  # noqa: S101 - the settings have seen to it
+    assert settings.objects_url is not None  # noqa: S101 - the same
+    token = settings.milvus_token
+    endpoint = settings.objects_endpoint
+    return MilvusSetup(
+        url=settings.milvus_url,
+        objects_url=settings.objects_url,
+        token=None if token is None else token.get_secret_value(),
+        objects_options={} if endpoint is None else {"endpoint_url": endpoint},
+        prefix=settings.milvus_prefix,
+        index=MilvusIndex(kind=settings.milvus_index),
+        timeout_s=settings.milvus_timeout_s,
+    )
+
+
+def open_shared_gallery(
+    settings: Settings, bundle: Bundle, store: SharedStore, token: str = DEFAULT
+) -> Gallery:
+    """The gallery of a collection on Milvus, by its token; it is made where it is not there.
+
+    Raises:
+        GalleryError: Milvus, the object store or the shared store does not answer, or has another model's.
+    """
+    return open_milvus_gallery(
+        milvus_setup(settings),
+        fingerprint=bundle.fingerprint,
+        supersedes=bundle.supersedes,
+        descriptor_dim=bundle.manifest.descriptor_dim,
+        strips_shape=bundle.manifest.strips,
+        collection=token,
+        normalisation=settings.camera_normalisation,
+        open_companions=shared_companions(store, token),
+    )
+
+
+def shared_collections(
+    settings: Settings, bundle: Bundle, store: SharedStore, default: Gallery
+) -> SharedCollections:
+    """All collections on Milvus. Raises SharedStoreError where the store does not answer."""
+    setup = milvus_setup(settings)
+    return SharedCollections(
+        store,
+        default,
+        lambda token: open_shared_gallery(settings, bundle, store, token),
+        lambda token: remove_milvus_gallery(setup, token),
+    )

@@ -1,0 +1,252 @@
+"""Two replicas of the service on one Milvus: both know what either did, and one holds when the other dies."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from index.shared import SharedStore
+from service.access.auditchain import CHAIN, Chain
+from service.access.auditverify import verify_lines
+from service.access.sharedaudit import SharedAudit, SharedIdHasher
+from service.settings import load_settings
+from tests.service.command_line import Command, Process, command_runner, free_port, serving_process
+from tests.service.fakes import BLUE, GREEN, RED, image_file, write_bundle
+from tests.service.redis_server import RedisServer, redis_server
+
+pytestmark = pytest.mark.milvus
+
+DURABLE = {"appendonly": "yes", "appendfsync": "always"}
+
+
+@dataclass
+class Shared:
+    """What replicas share, as the environment names it."""
+
+    redis: RedisServer
+    objects: Path
+    folder: Path
+    bundle: Path
+
+
+@pytest.fixture
+def shared(milvus_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+    with redis_server(tmp_path, None, **DURABLE) as redis:
+        monkeypatch.setenv("LKA_REID_GALLERY", "milvus")
+        monkeypatch.setenv("LKA_REID_MILVUS_URL", milvus_url)
+        monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", f"t{uuid4().hex[:12]}")
+        monkeypatch.setenv("LKA_REID_OBJECTS_URL", str(tmp_path / "objects"))
+        monkeypatch.setenv("LKA_REID_SHARED_URL", redis.url)
+        monkeypatch.setenv("LKA_REID_SHARED_TIMEOUT_S", "5")
+        monkeypatch.setenv("LKA_REID_RATE_PER_S", "0")
+        yield Shared(redis, tmp_path / "objects", tmp_path, write_bundle(tmp_path / "bundle"))
+
+
+@contextmanager
+def replica(shared: Shared, name: str) -> Iterator[tuple[httpx.Client, Process]]:
+    # A log that nobody reads fills its pipe.
+    where = ("--data-dir", shared.folder / name, "--bundle", shared.bundle, "--log-level", "error")
+    with (
+        serving_process(*where) as process,
+        httpx.Client(base_url=process.url, timeout=30) as client,
+    ):
+        yield client, process
+
+
+def enroll(client: httpx.Client, image_id: str, colour: tuple[int, int, int] = RED, **more: str) -> int:
+    files = {"image": ("x", image_file(colour))}
+    sent = client.post("/gallery", files=files, data={"image_id": image_id}, params=more)
+    return sent.status_code
+
+
+def matches(client: httpx.Client, colour: tuple[int, int, int]) -> list[str]:
+    found = client.post("/query", files={"image": ("x", image_file(colour))}, data={"top_k": "50"})
+    assert found.status_code == 200, found.text
+    return [match["image_id"] for match in found.json()["matches"]]
+
+
+def test_two_replicas_agree_and_one_answers_when_the_other_is_killed(shared: Shared) -> None:
+    with ExitStack() as stack:
+        one, first = stack.enter_context(replica(shared, "a"))
+        other, _ = stack.enter_context(replica(shared, "b"))
+
+        # What one has acknowledged, the other finds, gives, and refuses to take again.
+        assert enroll(one, "red", RED) == 201
+        assert matches(other, RED) == ["red"]
+        assert other.get("/gallery/red/image").content == image_file(RED)
+        assert enroll(other, "red", RED) == 409
+
+        # Of two that enroll one id at once, one does.
+        with ThreadPoolExecutor(4) as pool:
+            for number in range(6):
+                at_once = [
+                    pool.submit(enroll, client, f"race-{number}", colour)
+                    for client, colour in ((one, GREEN), (other, BLUE), (one, BLUE), (other, GREEN))
+                ]
+                assert sorted(each.result() for each in at_once) == [201, 409, 409, 409]
+        assert len(other.get("/gallery", params={"limit": 100}).json()["records"]) == 7
+
+        # A collection that one makes is there for the other, and its quota holds between them.
+        form = {"name": (None, "north"), "max_images": (None, "3")}
+        made = one.post("/collections", files=form)
+        assert made.status_code == 201, made.text
+        with ThreadPoolExecutor(4) as pool:
+            sent = [
+                pool.submit(enroll, (one, other)[number % 2], f"n{number}", RED, collection="north")
+                for number in range(8)
+            ]
+            assert sorted(each.result() for each in sent) == [201] * 3 + [507] * 5
+        counted = other.get("/collections/north").json()
+        assert counted["images"] == 3
+        assert one.delete("/collections/north").status_code == 204
+        assert other.get("/gallery", params={"collection": "north"}).status_code == 404
+
+        # A verdict is known to both.
+        probe = {"image": ("x", image_file(RED, kind="BMP"))}
+        decided = one.post("/verdicts", files=probe, data={"image_id": "red", "verdict": "same"})
+        assert decided.status_code in (200, 201), decided.text
+        assert len(other.get("/verdicts").json()["verdicts"]) == 1
+
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait(20)
+        assert enroll(other, "after", BLUE) == 201
+        assert "after" in matches(other, BLUE)
+        assert other.delete("/gallery/red").status_code == 204
+        assert other.get("/verdicts").json()["verdicts"] == []
+        ready = other.get("/health/ready")
+        assert (ready.status_code, ready.json()["gallery_size"]) == (200, 7)
+        metrics = other.get("/metrics").text
+        assert "lka_reid_gallery_up 1.0" in metrics
+        assert "lka_reid_shared_store_up 1.0" in metrics
+
+    # Neither has kept anything on its disk.
+    kept = [path for name in "ab" for path in (shared.folder / name).rglob("*") if path.is_file()]
+    assert kept == []
+    store = SharedStore(shared.redis.url)
+    audit = verify_lines(SharedAudit(store, 1000), Chain(SharedIdHasher(store).subkey(CHAIN)))
+    assert audit.fault is None
+    assert audit.entries > 40
+    store.close()
+
+
+@contextmanager
+def relay(url: str) -> Iterator[tuple[str, threading.Event]]:
+    """The address of something that passes bytes on to a server until the event is set; then it is gone."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    gone, pairs = threading.Event(), list[socket.socket]()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            sink.close()
+
+    def accept() -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+                if gone.is_set():
+                    near.close()
+                    return
+                far = socket.create_connection((host, int(port)))
+            except OSError:
+                return
+            pairs.extend((near, far))
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=pump, args=(source, sink), daemon=True).start()
+
+    accepting = threading.Thread(target=accept, daemon=True)
+    accepting.start()
+
+    def cut() -> None:
+        gone.wait()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for one in pairs:
+            one.close()
+
+    cutting = threading.Thread(target=cut, daemon=True)
+    cutting.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", gone
+    finally:
+        gone.set()
+        cutting.join(10)
+
+
+def test_where_milvus_is_gone_readiness_and_answers_name_it(
+    shared: Shared, milvus_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LKA_REID_MILVUS_TIMEOUT_S", "2")
+    with relay(milvus_url) as (address, gone):
+        monkeypatch.setenv("LKA_REID_MILVUS_URL", address)
+        with replica(shared, "a") as (client, _):
+            assert enroll(client, "a") == 201
+            gone.set()
+            ready = client.get("/health/ready")
+            assert ready.status_code == 503
+            assert "Milvus" in ready.json()["detail"]
+            refused = client.post("/query", files={"image": ("x", image_file(RED))})
+            assert (refused.status_code, refused.json()["type"]) == (
+                503,
+                "urn:lka-reid:problem:gallery-unreachable",
+            )
+            assert "Milvus" in refused.json()["detail"]
+            assert "Traceback" not in refused.text
+            assert "lka_reid_gallery_up 0.0" in client.get("/metrics").text
+
+
+def test_a_service_without_its_milvus_does_not_start_and_says_so(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LKA_REID_MILVUS_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LKA_REID_MILVUS_TIMEOUT_S", "1")
+    command: Command = command_runner(monkeypatch, capsys)
+    ended = command(
+        "serve", "--port", free_port(), "--data-dir", shared.folder / "a", "--bundle", shared.bundle
+    )
+    assert ended.code == 2
+    assert "Milvus" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_doctor_looks_at_all_that_replicas_share(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from service.diagnosis import sharing
+
+    found = [look(load_settings()) for look in (sharing.shared_store, sharing.milvus, sharing.objects)]
+    assert [(one.what, one.state.value) for one in found] == [
+        ("shared store", "ok"),
+        ("Milvus", "ok"),
+        ("object store", "ok"),
+    ]
+    shared.redis.client.config_set("appendfsync", "everysec")
+    assert "appendfsync always" in sharing.shared_store(load_settings()).found
+    shared.redis.client.config_set("appendonly", "no")
+    wrong = sharing.shared_store(load_settings())
+    assert (wrong.state.value, "appendonly is no" in wrong.found) == ("wrong", True)
+    monkeypatch.setenv("LKA_REID_MILVUS_INDEX", "IVF_RABITQ")
+    assert "needs Milvus 2.6" in sharing.milvus(load_settings()).found
+    monkeypatch.setenv("LKA_REID_MILVUS_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LKA_REID_MILVUS_TIMEOUT_S", "1")
+    assert "Milvus" in sharing.milvus(load_settings()).found
+    command: Command = command_runner(monkeypatch, capsys)
+    refused = command("gallery", "backup", str(shared.folder / "backup"))
+    assert (refused.code, "LKA_REID_GALLERY is milvus" in refused.err) == (2, True)
+    assert json.dumps([one.as_json() for one in found])
