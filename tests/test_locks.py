@@ -83,7 +83,8 @@ def test_the_makefile_and_the_image_install_by_the_locks() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "--require-hashes --requirement locks/build.txt --requirement locks/cpu.txt" in makefile
     image = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
-    for lock in ("cpu-openvino", "gpu", "build"):
-        assert re.search(rf"install --no-cache-dir --require-hashes -r locks/{lock}\.txt", image), lock
+    for lock in ('"locks/${LOCK}.txt"', "locks/gpu.txt", "locks/build.txt"):
+        assert f"install --no-cache-dir --require-hashes -r {lock}" in image, lock
+    assert "\nARG LOCK=cpu-openvino\n" in image
     for install in re.findall(r"pip(?: --python \S+)? install .+", image):
         assert "--require-hashes" in install or "--no-deps --no-index" in install, install

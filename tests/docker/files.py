@@ -10,6 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 GPU = ROOT / "docker" / "gpu.yml"
+MILVUS = ROOT / "docker" / "milvus.yml"
 GPU_SEARCH = ROOT / "docker" / "gpu-search.yml"
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 PROMETHEUS = ROOT / "docker" / "prometheus"
