@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from PIL import Image, ImageDraw
 
@@ -119,8 +120,10 @@ def _head(sheet: Image.Image, explanation: Explanation, manifest: Manifest) -> N
     draw = ImageDraw.Draw(sheet)
     room = sheet.width - 2 * MARGIN
     title = f"Similarity {explanation.similarity:.3f}    Re-rank distance {explanation.distance:.3f}    "
-    title += fit(manifest.name, TITLE, room - width(title, TITLE))
+    day = datetime.now(UTC).date().isoformat()
+    title += fit(manifest.name, TITLE, room - width(title, TITLE) - width(f"  {day}", NORMAL))
     write(draw, (MARGIN, 54), title, TITLE)
+    write(draw, (sheet.width - MARGIN, 54), day, NORMAL, FAINT, "rs")
     write(draw, (MARGIN, 82), fit(words.sum_line(explanation, manifest), NORMAL, room), NORMAL, FAINT)
     draw.line((MARGIN, 98, sheet.width - MARGIN, 98), RULE, 1)
 
@@ -149,7 +152,7 @@ def _bands(
     distances = explanation.strip_distances
     panels.distance_table(sheet, (layout.table, top), high, distances, explanation.columns)
     bar = (layout.columns + 1) * panels.CELL + 8
-    ends = ("0: the same", f"{panels.farthest(distances):.2f}: far apart")
+    ends = ("0: the same", f"{panels.FAR:g} and more: far apart")
     panels.colour_bar(sheet, (layout.table, top + high + 16), (bar, 10), "distance", ends)
 
 

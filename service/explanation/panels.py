@@ -20,8 +20,9 @@ At = tuple[int, int]
 Size = tuple[int, int]
 
 CELL = 58
-FAR = math.sqrt(2)
-"""The distance of unit vectors at right angles: strips that have nothing in common."""
+FAR = 2.0
+"""The end of the scale of distances, the same in all figures: that of opposite unit vectors. Weights may
+bring a strip beyond it."""
 LEAST_RATIO = 1.25
 """What an attention's colours and ribbons span at least, so that an even one looks even."""
 RIBBON = 26
@@ -121,7 +122,7 @@ def distance_table(
         left = x + number * CELL + (10 if number == len(names) else 0)
         write(draw, (left + CELL / 2, y - 8), name, NORMAL, INK, "ms")
         for band, value in enumerate(column):
-            ground = colours.colour(value / farthest(distances), "distance")
+            ground = colours.colour(min(1.0, value / FAR), "distance")
             top, bottom = y + bounds[band], y + bounds[band + 1]
             draw.rectangle((left, top + 1, left + CELL - 2, bottom - 2), ground)
             write(draw, (left + CELL / 2, (top + bottom) / 2), f"{value:.2f}", NORMAL, ink_on(ground), "mm")
@@ -131,11 +132,6 @@ def distance_table(
         for band, word in marks:
             write(draw, (right, y + (bounds[band] + bounds[band + 1]) / 2), word, SMALL, FAINT, "lm")
     return round(right + lettering.width("farthest", SMALL)) - x
-
-
-def farthest(distances: Numbers) -> float:
-    """The distance that has the darkest colour."""
-    return max(FAR, float(distances.max()))
 
 
 def ratio_span(*attentions: Numbers) -> float:

@@ -176,7 +176,8 @@ def draw(rankings: Sequence[RankedProbe], gallery: Sequence[Path], out: Path, ti
 
 def above_images(figure: Figure, title: str) -> None:
     """A title at the top left of a sheet of images, clear of what stands above the first of them."""
-    figure.suptitle(title, fontsize=10, x=0.125, y=1 - 0.12 / figure.get_figheight(), ha="left")
+    top = figure.subplotpars.top + 0.4 / figure.get_figheight()
+    figure.suptitle(title, fontsize=10, x=figure.subplotpars.left, y=top, ha="left", va="bottom")
 
 
 def show_image(axes: Axes, path: Path, title: str, colour: str, label: str) -> None:
