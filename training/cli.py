@@ -23,6 +23,7 @@ from training.commands.exchange import exchange_reranker
 from training.commands.export import export
 from training.commands.measuring import BUNDLE, BundleFolder
 from training.commands.running import ending
+from training.commands.second_look import study_second_look
 from training.commands.study import study
 from training.commands.tune import tune
 
@@ -51,6 +52,7 @@ app.command()(evaluate_cameras)
 app.command()(calibrate_default)
 app.command()(ablation)
 app.command()(study)
+app.command()(study_second_look)
 app.command()(compare_rerankers)
 app.command()(compare_embedders)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from models.reranker import CANDIDATES, StripReranker
 from training.evaluation.ranking import reorder_first
@@ -21,13 +22,17 @@ Distances = Callable[[Any, Any, Any], NDArray[np.float32]]
 
 
 class SecondStage:
-    """A re-ranker in torch as `training.evaluation` asks one, on the device that it is on."""
+    """A second stage in torch as `training.evaluation` asks one, on the device that it is on.
+
+    Args:
+        model: takes what a `StripReranker` takes, and gives what it gives.
+    """
 
     candidates = CANDIDATES
 
-    def __init__(self, model: StripReranker) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self._model = model.eval()
-        self._device = next(model.parameters()).device
+        self._device = next((each.device for each in model.parameters()), torch.device("cpu"))
 
     def distances(
         self,

@@ -110,6 +110,26 @@ def draw_watched(history: Sequence[EpochRow], out: Path, title: str = "") -> Non
     _save(figure, out, title)
 
 
+def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], out: Path, title: str = "") -> None:
+    """Losses of several trainings over their steps, as shares of what each began with.
+
+    Args:
+        curves: (step, loss) of each, by name.
+        out: the PNG.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(7.5, 3.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for number, (name, points) in enumerate(curves.items()):
+        steps, losses = [step for step, _ in points], [loss / points[0][1] for _, loss in points]
+        axes.plot(steps, losses, color=COLOURS[number % len(COLOURS)], label=name)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss / loss at the start")
+    axes.legend(frameon=False, fontsize=8)
+    _plain(axes)
+    _save(figure, out, title)
+
+
 def draw_ranking_curves(
     history: Sequence[CheckRow],
     validation: Mapping[int, float],
