@@ -37,6 +37,7 @@ CHUNK_DESCRIPTORS: Final = 256
 INSERTED_BYTES: Final = 16 << 20
 """Of the descriptors of one insert; a server takes 64 MiB."""
 SCHEMA_VERSION: Final = 1
+PROPERTY: Final = "lka_reid"
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Engine:
             # A replica that is added has the whole collection to read.
             self._client.load_collection(self._name, timeout=60 * self._timeout_s)
         try:
-            described = json.loads(found["description"])
+            described = json.loads(found["description"] or found["properties"].get(PROPERTY, "null"))
         except ValueError:
             described = None
         if not isinstance(described, dict) or described.get("lka-reid") != SCHEMA_VERSION:
@@ -164,7 +165,10 @@ class Engine:
                 timeout=self._timeout_s,
             )
         return [
-            [(float(hit["distance"]), {**hit["entity"], "record_id": int(hit["id"])}) for hit in hits]
+            [
+                (float(hit["distance"]), {**hit["entity"], "record_id": int(hit["entity"]["record_id"])})
+                for hit in hits
+            ]
             for hits in found
         ]
 
@@ -267,7 +271,12 @@ class Engine:
             schema=schema,
             consistency_level="Strong",
             timeout=self._timeout_s,
+            # Milvus Lite keeps no description.
+            **({"properties": {PROPERTY: json.dumps(_description(self._header))}} if self._is_lite() else {}),
         )
+
+    def _is_lite(self) -> bool:
+        return self.version.startswith("milvus_lite")
 
     def _ensure_index(self) -> None:
         wanted = self._client.prepare_index_params()

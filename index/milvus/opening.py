@@ -128,11 +128,34 @@ def _opened(
     engine: Engine, objects: Objects, header: GalleryHeader, open_companions: OpenCompanions
 ) -> MilvusGallery:
     companions: Companions = open_companions(_record_of(engine), header.descriptor_dim)
-    # Where the clock went back, or numbers were forgotten, they go on after the last one.
-    first = companions.numbers.draw(1)
-    for row in engine.rows(f"record_id >= {first}"):
-        companions.numbers.reach(row["record_id"])
+    # Where the clock went back, or the shared store was lost, numbers go on after the last one.
+    last = _last_number(engine, companions.numbers.draw(1))
+    if last is not None:
+        companions.numbers.reach(last)
     return MilvusGallery(engine, objects, companions, header)
+
+
+def _last_number(engine: Engine, first: int) -> int | None:
+    """The highest number of a row from `first` on, by doubling and halving; None where there is none."""
+
+    def after(number: int) -> int | None:
+        found = next(engine.rows("record_id >= 0", after=number, limit=1), None)
+        return None if found is None else int(found["record_id"])
+
+    low, step = after(first - 1), 0
+    if low is None:
+        return None
+    while (higher := after(low + step)) is not None:
+        low, step = higher, 2 * step + 1
+    ceiling = low + step
+    while low < ceiling:
+        middle = (low + ceiling) // 2
+        higher = after(middle)
+        if higher is None:
+            ceiling = middle
+        else:
+            low = higher
+    return low
 
 
 def _record_of(engine: Engine) -> Callable[[str], int | None]:

@@ -191,7 +191,7 @@ def _fsspec() -> Any:
 
 
 def _create_folders(folder: Path, root: Path) -> None:
-    for part in reversed([folder, *(one for one in folder.parents if root in one.parents)]):
+    for part in reversed([folder, *(one for one in folder.parents if root in (one, *one.parents))]):
         create_folder(part)
 
 

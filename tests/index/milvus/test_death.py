@@ -1,0 +1,70 @@
+"""A process that is killed between the writes of the object store and of Milvus leaves nothing half done."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index import UnknownImageError
+from tests.index.milvus.kept import OnMilvus
+from tests.index.samples import enrollment
+
+pytestmark = pytest.mark.milvus
+
+
+def killed(on_milvus: OnMilvus, change: str, step: str) -> None:
+    where = (on_milvus.setup.url, on_milvus.setup.objects_url)
+    command = [sys.executable, "-m", "tests.index.milvus.mortal", *where, change, step]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "opened\n"), done.stderr
+
+
+def files(on_milvus: OnMilvus) -> list[str]:
+    root = Path(on_milvus.setup.objects_url)
+    return sorted(path.parent.name for path in root.rglob("*") if path.is_file())
+
+
+def test_killed_after_the_objects_the_image_is_not_enrolled_and_its_objects_are_swept(
+    on_milvus: OnMilvus,
+) -> None:
+    gallery = on_milvus()
+    killed(on_milvus, "enroll", "insert")
+    assert gallery.count() == 0
+    assert files(on_milvus) == ["image", "strips"]
+    # They may be those of an image that is being enrolled.
+    assert gallery.sweep().objects == 0
+    assert gallery.enroll(enrollment("a")).image_id == "a"
+    assert gallery.sweep(grace_s=0).objects == 2
+    assert files(on_milvus) == ["image", "strips"]
+    assert gallery.image("a")[0] == enrollment("a").image
+
+
+def test_killed_after_the_rows_the_image_is_enrolled_and_whole(on_milvus: OnMilvus) -> None:
+    gallery = on_milvus()
+    killed(on_milvus, "enroll", "extend")
+    assert gallery.get("a").vehicle_id == "vehicle of a"
+    assert gallery.image("a")[0] == enrollment("a").image
+    [[match]] = gallery.search(enrollment("a").descriptor[np.newaxis], k=1, strips=1)
+    np.testing.assert_array_equal(np.asarray(match.strips), np.asarray(enrollment("a").strips))
+    assert gallery.sweep(grace_s=0).objects == 0
+    assert gallery.recount().images == 1
+    gallery.delete("a")
+    assert files(on_milvus) == []
+
+
+def test_killed_after_the_rows_are_deleted_the_image_is_gone_and_its_objects_are_swept(
+    on_milvus: OnMilvus,
+) -> None:
+    gallery = on_milvus()
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
+    killed(on_milvus, "delete", "objects")
+    with pytest.raises(UnknownImageError):
+        gallery.image("a")
+    assert files(on_milvus) == ["image", "image", "strips", "strips"]
+    assert gallery.sweep(grace_s=0).objects == 2
+    assert gallery.image("b")[0] == enrollment("b").image
