@@ -297,7 +297,8 @@ class Engine:
                     "drop the index of its field `descriptor` by Milvus' own tools, and start again"
                 )
             return
-        self._client.create_index(self._name, wanted, timeout=60 * self._timeout_s)
+        # The collection is new: there is nothing to build, and nothing to wait for.
+        self._client.create_index(self._name, wanted, timeout=self._timeout_s, sync=False)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from index.milvus import Companions, MilvusGallery, MilvusSetup, local_companions, open_milvus_gallery
 from index.milvus.expression import EVERYTHING
 from tests.index.samples import DIM, STRIPS
+
+PREFIX: Final = f"tests_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+"""Of the collections: test processes share a server, and none the gallery of another."""
 
 
 class Kept:
@@ -36,7 +40,7 @@ class OnMilvus:
     """
 
     def __init__(self, url: str, folder: Path) -> None:
-        self.setup = MilvusSetup(url, str(folder / "objects"), prefix="tests")
+        self.setup = MilvusSetup(url, str(folder / "objects"), prefix=PREFIX)
         self.kept = Kept()
         self._opened: list[tuple[MilvusGallery, dict[str, Any]]] = []
 

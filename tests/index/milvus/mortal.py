@@ -16,6 +16,7 @@ from typing import Any
 from index.milvus import MilvusSetup, engine, open_milvus_gallery
 from index.milvus.local_companions import _Held
 from index.objects import FsspecObjects
+from tests.index.milvus.kept import PREFIX
 from tests.index.samples import DIM, STRIPS, enrollment
 
 
@@ -25,7 +26,7 @@ def die(*_: Any, **__: Any) -> Any:
 
 def main(url: str, objects: str, change: str, step: str) -> None:
     gallery = open_milvus_gallery(
-        MilvusSetup(url, objects, prefix="tests"),
+        MilvusSetup(url, objects, prefix=PREFIX),
         fingerprint="model-a",
         descriptor_dim=DIM,
         strips_shape=STRIPS,

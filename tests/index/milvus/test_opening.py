@@ -96,7 +96,7 @@ def test_an_index_that_a_release_does_not_know_is_refused_by_name(kind: str, ver
 def test_an_approximate_index_finds_and_its_parameters_reach_the_engine(
     on_milvus: OnMilvus, index: MilvusIndex
 ) -> None:
-    setup = replace(on_milvus.setup, prefix=f"tests_{index.kind.lower()}", index=index)
+    setup = replace(on_milvus.setup, prefix=f"{on_milvus.setup.prefix}_{index.kind.lower()}", index=index)
     try:
         with open_milvus_gallery(setup, **OPENING) as gallery:
             gallery.enroll_many([enrollment(f"{n}") for n in range(40)])
