@@ -30,6 +30,14 @@ def exchange_reranker(
         Path | None,
         typer.Option(help="In its place: reranker.safetensors of a training.", show_default=False),
     ] = None,
+    fusion: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Weight of the first stage's similarity; the larger, the more seldom the order changes.",
+            show_default="as trained",
+        ),
+    ] = None,
 ) -> None:
     """Give a bundle another second stage; its embedder and its fingerprint stay, galleries stay valid.
 
@@ -51,6 +59,7 @@ def exchange_reranker(
     from training.export.swap_reranker import held_out_tasks
     from training.reporting.provenance import command
     from training.reporting.terminal import accuracy_table
+    from training.reranker.selection import with_fusion
 
     with ending():
         if (config is None) == (reranker is None):
@@ -68,6 +77,8 @@ def exchange_reranker(
                 grid = None
             places = None if grid is None else (int(grid[0]), int(grid[1]))
             model = StripReranker(shape.build((old.manifest.strips or (0, 0))[1], places)).eval()
+        if fusion is not None:
+            model = with_fusion(model, fusion)
         origin = RerankerTraining(
             configuration={"shape": model.config.to_dict()}, trained=reranker is not None
         )

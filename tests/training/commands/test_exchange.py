@@ -80,6 +80,14 @@ def test_a_bundle_of_train_reranker_gets_another_second_stage(
     assert new.manifest.training.reranker is not None
     assert (old.manifest.training.reranker.trained, new.manifest.training.reranker.trained) == (True, False)
     assert new.manifest.training.held_out_vehicles == old.manifest.training.held_out_vehicles
+    weights = tmp_path / "run" / "reranker.safetensors"
+    out = tmp_path / "weighed"
+    given = ("--bundle", old.path, "--data", tree, "--reranker", weights, "--fusion", "40")
+    run("exchange-reranker", *given, "--out", out)
+    weighed = Bundle.load(out).manifest
+    assert weighed.reranker is not None
+    assert old.manifest.reranker is not None
+    assert weighed.reranker.config == {**old.manifest.reranker.config, "fusion": 40.0}
 
 
 @pytest.mark.slow
