@@ -6,7 +6,6 @@ import importlib.util
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ START_S = 120.0
 
 
 @pytest.fixture(scope="session")
-def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Of a standalone Milvus: the first test that asks starts it, and it ends with the run."""
     python = program("python")
     if python is None or not list(python.parent.parent.glob("lib/python*/site-packages/milvus")):
@@ -29,20 +28,18 @@ def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     own = tmp_path_factory.getbasetemp()
     is_part = "PYTEST_XDIST_WORKER" in os.environ
     shared = own.parent if is_part else own
-    folder, server = shared / "milvus", None
+    folder, log = shared / "milvus", shared / "milvus.log"
     with FileLock(shared / "milvus.lock"):
-        if not folder.exists():
+        if not log.exists():
             folder.mkdir()
             # Of parallel test processes any may end first: the server ends with the one that started them.
             owner = os.getppid() if is_part else os.getpid()
             code = Path(__file__).with_name("milvus_program.py")
-            server = subprocess.Popen([python, code, folder, str(owner)], start_new_session=True)
+            with log.open("wb") as said:
+                subprocess.run([python, code, folder, str(owner)], check=True, stdout=said, stderr=said)
         until = time.monotonic() + START_S
         while not (folder / "url").exists():
-            if time.monotonic() > until or (server is not None and server.poll() is not None):
-                pytest.fail("Milvus did not start; see its log below the tests' temporary folder")
+            if time.monotonic() > until or not folder.exists():
+                pytest.fail(f"Milvus did not start: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
-    yield (folder / "url").read_text()
-    if server is not None and not is_part:
-        server.terminate()
-        server.wait(timeout=30)
+    return (folder / "url").read_text()

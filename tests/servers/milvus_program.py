@@ -3,8 +3,8 @@
     python milvus_program.py FOLDER PID
 
 It unpacks the server beside the package once, starts it in FOLDER on ports that are free, and writes
-FOLDER/url when it answers. It ends the server and removes FOLDER when the process PID is gone, or by SIGTERM.
-It imports nothing of ours.
+FOLDER/url when it answers. It returns at once. The server is ended, and FOLDER removed, when the process PID
+is gone, by SIGTERM, or where it does not start. It imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -114,4 +114,8 @@ def lives(process: int) -> bool:
 
 
 if __name__ == "__main__":
+    # Not a child of whoever starts it, who may end before others that use it.
+    if os.fork():
+        os._exit(0)
+    os.setsid()
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
