@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lka_reid_client.answers import VerdictAnswer, VerdictsAnswer
 from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part, path_of
+from lka_reid_client.calls.gallery import LARGEST_PAGE
 from lka_reid_client.calls.parsing import file, model, nothing
 from lka_reid_client.operation import Page, Step
 from lka_reid_client.response import Response
@@ -25,16 +26,21 @@ def decide(
     )
 
 
-def verdicts(after: int | None = None) -> Step[VerdictAnswer]:
-    """All verdicts, the pair that was decided first before others; page by page."""
+def verdicts(*, after: int | None = None, limit: int = LARGEST_PAGE) -> Step[VerdictAnswer]:
+    """All verdicts, the pair that was decided first before others; page by page.
+
+    Args:
+        after: the `next` of a page that was read before.
+        limit: verdicts on a page.
+    """
 
     def parse(response: Response) -> Page[VerdictAnswer]:
         page = model(VerdictsAnswer)(response)
         if page.next is None:
             return Page(page.verdicts)
-        return Page(page.verdicts, lambda: verdicts(page.next))
+        return Page(page.verdicts, lambda: verdicts(after=page.next, limit=limit))
 
-    return Call("GET", "/verdicts", parse, params=given({"after": after}))
+    return Call("GET", "/verdicts", parse, params=given({"after": after, "limit": limit}))
 
 
 def verdicts_of(probe: str) -> Call[VerdictsAnswer]:
