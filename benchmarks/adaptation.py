@@ -108,7 +108,7 @@ def answer(pairs: Path, truth: Mapping[Path, str]) -> None:
 
 def run(words: Sequence[str | Path], log: Path) -> None:
     """A command of `lka-reid`, output and seconds in a log; nothing where that is whole."""
-    if log.exists() and "seconds" in log.read_text(encoding="utf-8").splitlines()[-1:][0]:
+    if log.exists() and log.read_text(encoding="utf-8").endswith(" seconds\n"):
         return
     shown = shlex.join(map(str, words))
     out.print(f"$ lka-reid {shown}", markup=False, soft_wrap=True)

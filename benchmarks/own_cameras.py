@@ -35,14 +35,12 @@ SHORT = "--set schedule.epochs=2 --set projection.images=100"
 SECOND = "--reranker-set training.steps=50 --reranker-set lists.images=100"
 BY_VEHICLE = (
     "data check vehicles/",
-    "evaluate --data vehicles/ --sheet worst.png",
+    "evaluate --data vehicles/ --way plain --way reranked --sheet worst.png",
     "tune vehicles/ --out runs/own {short} {second}",
-    "evaluate --data vehicles/ --bundle runs/own/bundle",
     "calibrate --data vehicles/ --bundle runs/own/bundle --false-alarms 0.1 --gallery 100 --plot plot.png",
 )
 BY_TABLE = (
     "data check table/manifest.csv",
-    "evaluate --data table/manifest.csv",
     "tune table/manifest.csv --plan",
 )
 BY_CAMERA = (
@@ -58,10 +56,12 @@ class Transcript:
 
     Attributes:
         folder: that they run in.
+        file: written anew after each command, so that one that is stopped leaves what was done.
         lines: so far.
     """
 
     folder: Path
+    file: Path
     lines: list[str]
 
     def run(self, words: str) -> None:
@@ -83,8 +83,9 @@ class Transcript:
         seconds = time.monotonic() - begun
         self.lines += [f"$ lka-reid {words}", *map(str.rstrip, done.stdout.rstrip().splitlines())]
         self.lines += [f"# {seconds:.0f} s", ""]
+        self.file.write_text(self.text(), encoding="utf-8")
         if done.returncode:
-            raise SystemExit("\n".join(self.lines))
+            raise SystemExit(f"{words}: ended with {done.returncode}, see {self.file}")
 
     def say(self, heading: str) -> None:
         """A line of its own."""
@@ -127,18 +128,22 @@ def main() -> None:
     )
     parser.add_argument("--synthetic", type=Path, required=True, help="the data set synthetic-vehicles")
     parser.add_argument("--out", type=Path, required=True, help="the transcript to write")
+    parser.add_argument("--folder", type=Path, help="keep the runs there, and go on with what is there")
     parser.add_argument("--whole", action="store_true", help="trainings as long as they are by default")
     arguments = parser.parse_args()
     everything = split_synthetic(read_manifest(arguments.synthetic / "manifest.csv")).task.gallery or []
     images = chosen(everything)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = arguments.folder or Path(name)
         write_vehicles(folder / "vehicles", images)
         write_half(folder / "table", images)
         truth = write_crops(folder / "cameras", images)
-        made = Transcript(folder, [])
+        made = Transcript(folder, arguments.out, [])
         made.say(f"{len({i.vehicle_id for i in images})} rendered vehicles, {len(images)} images; seed 0")
         made.say(in_words(provenance(["torch", "openvino", "onnxruntime", "scikit-learn"])))
+        if (folder / "runs").exists():
+            made.say("trainings go on from where an earlier call was stopped; times are of what was left")
         short = {"short": "" if arguments.whole else SHORT, "second": "" if arguments.whole else SECOND}
         for heading, commands in (
             ("a folder for each vehicle: vehicles/s00012/c01_0001.jpg", BY_VEHICLE),
@@ -151,8 +156,6 @@ def main() -> None:
                 if command.startswith("label"):
                     answer(folder / "pairs.csv", truth)
                     made.say("the pairs are answered by the vehicles' names")
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(made.text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

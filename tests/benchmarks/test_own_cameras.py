@@ -1,0 +1,59 @@
+"""The transcript of the whole way: its layouts, and what must not stand in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.adaptation import answer, halves, write_crops, write_half
+from benchmarks.own_cameras import Transcript, chosen, write_vehicles
+from training.datasets.image import VehicleImage
+from training.datasets.layouts import open_dataset
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[VehicleImage]:
+    """Four vehicles before two cameras and one before a single one; files that nobody decodes."""
+    found = []
+    for vehicle in range(5):
+        for camera in ("c1", "c2")[: 1 if vehicle == 4 else 2]:
+            path = tmp_path / f"{vehicle}_{camera}.jpg"
+            path.write_bytes(f"{vehicle} {camera}".encode())
+            found.append(VehicleImage(path, f"v{vehicle}", camera, group="g" if vehicle < 2 else ""))
+    return found
+
+
+def test_the_three_layouts_hold_the_same_images(images: list[VehicleImage], tmp_path: Path) -> None:
+    wanted = chosen(images)
+    assert {image.vehicle_id for image in wanted} == {"v0", "v1", "v2", "v3"}
+    write_vehicles(tmp_path / "vehicles", wanted)
+    table = write_half(tmp_path / "table", wanted)
+    known = {(image.vehicle_id, image.camera_id) for image in wanted}
+    for data in (tmp_path / "vehicles", table):
+        found = open_dataset(data).images()
+        assert {(image.vehicle_id, image.camera_id) for image in found} == known
+    truth = write_crops(tmp_path / "crops", wanted)
+    assert {path.parent.name for path in truth} == {"c1", "c2"}
+    assert not any(vehicle in path.name for path, vehicle in truth.items()), "no name is left"
+    one, other = list(truth)[:2]
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"first,second,same\n{one},{one},\n{one},{other},\n", encoding="utf-8")
+    answer(pairs, truth)
+    said = "yes" if truth[one] == truth[other] else "no"
+    assert [line.rsplit(",", 1)[1] for line in pairs.read_text().splitlines()[1:]] == ["yes", said]
+
+
+def test_halves_share_no_vehicle_and_keep_groups_together(images: list[VehicleImage]) -> None:
+    one, other = ({image.vehicle_id for image in half} for half in halves(images))
+    assert one | other == {"v0", "v1", "v2", "v3", "v4"}
+    assert not one & other
+    assert {"v0", "v1"} <= one or {"v0", "v1"} <= other
+
+
+def test_a_transcript_with_a_path_of_the_machine_is_refused(tmp_path: Path) -> None:
+    made = Transcript(tmp_path, tmp_path / "out.txt", ["$ lka-reid version", "lka-reid 1"])
+    assert made.text() == "$ lka-reid version\nlka-reid 1\n"
+    made.say(f"in {tmp_path.resolve()}")
+    with pytest.raises(SystemExit, match="stands in the transcript"):
+        made.text()
