@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from index.collections import DEFAULT, MOST, NAME, NAME_RULE
@@ -30,6 +31,8 @@ from index.quota import Quota, check_quota
 from index.shared.quotas import SharedQuotas
 from index.shared.store import SharedStore, SharedStoreError
 
+OPENED_AT_ONCE: Final = 8
+"""Collections that a start opens at the same time: each takes seconds on Milvus."""
 UNFINISHED_S: Final = 600.0
 """s after which a token that nobody finished is a killed replica's."""
 
@@ -81,8 +84,15 @@ class SharedCollections:
         self._names, self._unfinished = store.key("collections"), store.key("unfinished")
         self._lock = threading.Lock()
         self._open: dict[str, Gallery] = {}
+        self._opening: dict[str, threading.Lock] = {}
         self._closed = False
         self._sweep()
+        try:
+            with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+                list(pool.map(self._found, self._tokens().items()))
+        except BaseException:
+            self.close()
+            raise
 
     def names(self) -> list[str]:
         """Of all, in order; the default one first. Raises SharedStoreError."""
@@ -92,7 +102,9 @@ class SharedCollections:
         """All, by name, in order; one that is dropped meanwhile is closed. Raises SharedStoreError."""
         tokens = self._tokens()
         self._let_go(set(tokens.values()))
-        return [(DEFAULT, self._default), *((name, self._of(tokens[name])) for name in sorted(tokens))]
+        galleries = {name: self._found((name, token)) for name, token in tokens.items()}
+        named = [(name, gallery) for name, gallery in sorted(galleries.items()) if gallery is not None]
+        return [(DEFAULT, self._default), *((name, gallery) for name, gallery in named)]
 
     def get(self, name: str) -> Gallery:
         """The gallery of a collection. Raises UnknownCollectionError and SharedStoreError."""
@@ -102,7 +114,10 @@ class SharedCollections:
             token = client.hget(self._names, name)
         if token is None:
             raise UnknownCollectionError(name)
-        return self._of(token.decode())
+        gallery = self._found((name, token.decode()))
+        if gallery is None:
+            raise UnknownCollectionError(name)
+        return gallery
 
     def create(self, name: str, quota: Quota) -> Gallery:
         """Make an empty collection; see `Collections.create`. Raises SharedStoreError, too."""
@@ -150,13 +165,34 @@ class SharedCollections:
         with self._store.client() as client:
             return {name.decode(): token.decode() for name, token in client.hgetall(self._names).items()}
 
+    def _found(self, named: tuple[str, str]) -> Gallery | None:
+        """The gallery of a name and its token; None where it was dropped while it was opened here."""
+        name, token = named
+        is_open = token in self._open
+        gallery = self._of(token)
+        if not is_open and self._tokens().get(name) != token:
+            # Opening it may have made it anew, after the replica that dropped it had removed all.
+            self._finish(token)
+            return None
+        return gallery
+
     def _of(self, token: str) -> Gallery:
+        """The gallery of a token; others are given meanwhile, and no token is opened twice."""
         with self._lock:
             if self._closed:
                 raise GalleryClosedError
-            if token not in self._open:
-                self._open[token] = self._open_gallery(token)
-            return self._open[token]
+            opening = self._opening.setdefault(token, threading.Lock())
+        with opening:
+            gallery = self._open.get(token)
+            if gallery is None:
+                gallery = self._open_gallery(token)
+                with self._lock:
+                    if not self._closed:
+                        self._open[token] = gallery
+                if self._closed:
+                    gallery.close()
+                    raise GalleryClosedError
+            return gallery
 
     def _let_go(self, tokens: set[str]) -> None:
         """Close the galleries of those that another replica has dropped."""
@@ -172,6 +208,7 @@ class SharedCollections:
         """Remove all that is a token's; where that fails, a later start does."""
         with self._lock:
             gallery = self._open.pop(token, None)
+            self._opening.pop(token, None)
         if gallery is not None:
             gallery.close()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,8 +33,9 @@ class Kept:
     def __init__(self) -> None:
         self.tokens: set[str] = set()
 
-    def replica(self, store: SharedStore) -> SharedCollections:
+    def replica(self, store: SharedStore, opening: Callable[[], object] = lambda: None) -> SharedCollections:
         def open_gallery(token: str) -> Gallery:
+            opening()
             self.tokens.add(token)
             return cast(Gallery, Opened(SharedQuotas(store, token)))
 
@@ -123,6 +125,34 @@ def test_one_of_several_replicas_makes_a_collection_and_all_have_it(
         replicas[1].get("north")
     assert replicas[2].items() == [("default", replicas[2].get("default"))]
     assert held[2].is_closed, "a replica lets go of what another one dropped"
+
+
+def test_a_collection_that_is_dropped_while_another_replica_opens_it_stays_dropped(
+    connect: Callable[[], SharedStore],
+) -> None:
+    kept = Kept()
+    first = kept.replica(connect())
+    drops = iter([lambda: first.drop("north")])
+    second = kept.replica(store := connect(), lambda: next(drops, lambda: None)())
+    first.create("north", Quota(images=1))
+    with pytest.raises(UnknownCollectionError):
+        second.get("north")
+    assert kept.tokens == set()
+    with store.client() as client:
+        assert client.keys("*") == []
+    assert second.names() == ["default"]
+
+
+def test_a_start_opens_all_and_one_that_is_slow_holds_up_no_other(
+    connect: Callable[[], SharedStore],
+) -> None:
+    kept = Kept()
+    first = kept.replica(connect())
+    for number in range(5):
+        first.create(f"c{number}", Quota())
+    together = threading.Barrier(5)
+    second = kept.replica(connect(), lambda: together.wait(20))
+    assert [name for name, _ in second.items()] == ["default", *(f"c{number}" for number in range(5))]
 
 
 def test_what_a_killed_replica_left_is_removed_at_a_later_start(
