@@ -1,0 +1,16 @@
+"""Search for several probes at once: python examples/concurrent_queries.py URL PROBE..."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from lka_reid_client import AsyncClient
+
+
+async def main(url: str, *probes: str) -> None:
+    async with AsyncClient(url) as client:
+        for answer in await asyncio.gather(*(client.query(Path(probe), top_k=1) for probe in probes)):
+            print([match.image_id for match in answer.matches])
+
+
+asyncio.run(main(*sys.argv[1:]))
