@@ -51,3 +51,4 @@ class Kind(StrEnum):
     DISK_FULL = "disk-full"
     QUOTA_REACHED = "quota-reached"
     GALLERY_DAMAGED = "gallery-damaged"
+    GALLERY_UNREACHABLE = "gallery-unreachable"

@@ -106,8 +106,8 @@ class GalleryStatus(Answer):
     snapshot_age_s: float | None
     changes_since_snapshot: int
     fault: str | None
-    disk_free_bytes: int
-    disk_total_bytes: int
+    disk_free_bytes: int | None
+    disk_total_bytes: int | None
 
 
 class StageLatency(Answer):
