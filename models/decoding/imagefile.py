@@ -14,7 +14,7 @@ from models.decoding.colours import to_rgb
 from models.decoding.errors import ImageError
 from models.decoding.gif import open_gif
 from models.decoding.heif import open_avif, open_heic
-from models.decoding.jpeg import open_jpeg
+from models.decoding.jpeg import decode_ordinary, open_jpeg
 from models.decoding.opened import Opened
 from models.decoding.orientation import SIDEWAYS, turn_upright
 from models.decoding.png import open_png
@@ -66,7 +66,7 @@ def decode_frame(data: bytes, *, whole: bool = False) -> Frame:
     try:
         opened = _OPENERS[kind](data)
         with opened.image as image:
-            width, height = image.size
+            size = width, height = image.size
             check_size(width, height)
             # A JPEG's decoder can shrink by powers of two for next to nothing; far more than any network
             # input is left.
@@ -74,7 +74,9 @@ def decode_frame(data: bytes, *, whole: bool = False) -> Frame:
                 image.draft("RGB", _DRAFT)
             if opened.orientation in SIDEWAYS:
                 width, height = height, width
-            return Frame(turn_upright(to_rgb(opened), opened.orientation), width, height)
+            # One that its decoder has not shrunk is of one size before and after.
+            ordinary = decode_ordinary(opened) if image.size == size else None
+            return Frame(turn_upright(ordinary or to_rgb(opened), opened.orientation), width, height)
     except ImageError:
         raise
     except MemoryError:

@@ -36,9 +36,11 @@ class Opened:
         orientation: EXIF's, 1 to 8.
         samples: see there.
         reopen: opens the same file again, where Pillow keeps but one byte of two of each sample.
+        jpeg: what was opened, where it is a JPEG.
     """
 
     image: Image.Image
     orientation: int = UPRIGHT
     samples: Samples = Samples()
     reopen: Callable[[], Image.Image] | None = None
+    jpeg: bytes | None = None
