@@ -49,6 +49,12 @@ BY_CAMERA = (
     "adapt cameras/ --level 2 --pairs pairs.csv --out runs/learned {short}",
 )
 
+LAYOUTS = {
+    "vehicles": ("a folder for each vehicle: vehicles/s00012/c01_0001.jpg", BY_VEHICLE),
+    "table": ("a CSV manifest", BY_TABLE),
+    "cameras": ("a folder for each camera, vehicles unnamed: cameras/c01/00001.jpg", BY_CAMERA),
+}
+
 
 @dataclass
 class Transcript:
@@ -129,6 +135,13 @@ def main() -> None:
     parser.add_argument("--synthetic", type=Path, required=True, help="the data set synthetic-vehicles")
     parser.add_argument("--out", type=Path, required=True, help="the transcript to write")
     parser.add_argument("--folder", type=Path, help="keep the runs there, and go on with what is there")
+    parser.add_argument(
+        "--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS), help="which to go through"
+    )
+    parser.add_argument(
+        "--commands", nargs="+", metavar="NAME", help="which to run; all where it is left out"
+    )
+    parser.add_argument("--untrained", action="store_true", help="leave out what trains, and what follows it")
     parser.add_argument("--whole", action="store_true", help="trainings as long as they are by default")
     arguments = parser.parse_args()
     everything = split_synthetic(read_manifest(arguments.synthetic / "manifest.csv")).task.gallery or []
@@ -145,13 +158,14 @@ def main() -> None:
         if (folder / "runs").exists():
             made.say("trainings go on from where an earlier call was stopped; times are of what was left")
         short = {"short": "" if arguments.whole else SHORT, "second": "" if arguments.whole else SECOND}
-        for heading, commands in (
-            ("a folder for each vehicle: vehicles/s00012/c01_0001.jpg", BY_VEHICLE),
-            ("a CSV manifest", BY_TABLE),
-            ("a folder for each camera, vehicles unnamed: cameras/c01/00001.jpg", BY_CAMERA),
-        ):
+        for heading, commands in (LAYOUTS[layout] for layout in arguments.layouts):
             made.say(heading)
             for command in commands:
+                if arguments.commands and command.split()[0] not in arguments.commands:
+                    continue
+                if arguments.untrained and any(word in command for word in ("{short}", "runs/own")):
+                    made.say(f"left out: lka-reid {command.format(short='', second='').strip()}")
+                    continue
                 made.run(command.format(**short).strip())
                 if command.startswith("label"):
                     answer(folder / "pairs.csv", truth)
