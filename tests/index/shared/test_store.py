@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from index import Quota
 from index.shared import SharedQuotas, SharedStore, SharedStoreError
+from index.shared.companions import Rewriting
 from tests.index.shared.conftest import DURABLE
 from tests.service.redis_server import RedisServer, redis_server
 
@@ -87,6 +89,23 @@ def test_a_deleted_value_is_in_no_file_after_a_rewrite(tmp_path: Path) -> None:
         files = [file for file in tmp_path.rglob("*") if file.is_file()]
         assert files
         assert not any(b"to be forgotten" in file.read_bytes() for file in files)
+
+
+def test_what_was_forgotten_leaves_the_file_by_itself_after_a_while(tmp_path: Path) -> None:
+    with opened(tmp_path, **DURABLE) as (server, store):
+        with store.client() as client:
+            client.set(store.key("x"), "a word to be forgotten")
+            client.delete(store.key("x"))
+        rewriting = Rewriting(store, after_s=0.01)
+        for _ in range(3):
+            rewriting.wanted()
+        until = time.monotonic() + 20
+        while any(b"to be forgotten" in file.read_bytes() for file in tmp_path.rglob("*.aof")):
+            assert time.monotonic() < until, "the file was not written anew"
+            time.sleep(0.01)
+        server.kill()
+        rewriting.wanted()  # by a thread, which says so in the log alone
+        time.sleep(0.05)
 
 
 def test_a_url_that_does_not_read_is_refused_without_showing_it() -> None:
