@@ -11,7 +11,8 @@ from index.setting import read_setting
 
 IMAGES: Final = "quota_images"
 BYTES: Final = "quota_bytes"
-MOST: Final = 2**63 - 1
+MOST: Final = 2**53
+"""The largest limit: whole numbers up to it are exact in JSON, whoever reads it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from models.intake.names import shown
-from service.identifiers import CAPTURED_AT_RULE, LABEL_RULE, is_label, parse_time
+from service.identifiers import CAPTURED_AT_RULE, LABEL_RULE, LABEL_SCHEMA, is_label, parse_time
 
 MAX_VALUES = 256
 """Of one condition."""
@@ -51,7 +51,7 @@ def _parse_time(value: object) -> object:
 
 
 Labels = Annotated[
-    list[Annotated[str, AfterValidator(_check_label)]],
+    list[Annotated[str, AfterValidator(_check_label), LABEL_SCHEMA]],
     Field(max_length=MAX_VALUES),
 ]
 Time = Annotated[

@@ -97,8 +97,12 @@ def parse_time(value: object) -> object:
         raise PydanticCustomError("captured_at", "is outside the years 1 to 9999 in UTC", {}) from None
 
 
-ImageId = Annotated[str, AfterValidator(_check_image_id)]
-Label = Annotated[str, AfterValidator(_check_label)]
+# What JSON Schema's regular expressions cannot say of printable characters stands as a format of its own.
+LABEL_SCHEMA = WithJsonSchema({"type": "string", "format": "label", "minLength": 1, "maxLength": MAX_LABEL})
+_IMAGE_ID_SCHEMA = {"type": "string", "format": "image-id", "minLength": 1, "maxLength": MAX_IMAGE_ID}
+
+ImageId = Annotated[str, AfterValidator(_check_image_id), WithJsonSchema(_IMAGE_ID_SCHEMA)]
+Label = Annotated[str, AfterValidator(_check_label), LABEL_SCHEMA]
 Tags = Annotated[list[Label], Field(max_length=MAX_TAGS)]
 CapturedAt = Annotated[
     datetime, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})

@@ -68,10 +68,29 @@ def install(app: FastAPI) -> None:
                     for status, response in operation["responses"].items():
                         if int(status) >= 400:
                             response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+            _leave_out_null(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _leave_out_null(document: dict[str, Any]) -> None:
+    """Say of fields of forms and URLs what can be sent: a value or nothing, never null or an empty list."""
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    fields = [each["schema"] for operation in operations for each in operation.get("parameters", [])]
+    for operation in operations:
+        for body in operation.get("requestBody", {}).get("content", {}).values():
+            form = document["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+            fields += form["properties"].values()
+    for field in fields:
+        kinds = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
+        if len(kinds) == 1:
+            del field["anyOf"]
+            field |= kinds[0]
+        if field.get("type") == "array":
+            field.setdefault("minItems", 1)
+            field.pop("default", None)
 
 
 def _format(template: str) -> str:

@@ -56,7 +56,9 @@ class QuotaForm(BaseModel):
 class CollectionForm(QuotaForm):
     """A collection to be made."""
 
-    name: str = Field(description=NAME_RULE, examples=["north"])
+    name: str = Field(
+        description=NAME_RULE, examples=["north"], json_schema_extra={"pattern": f"^{NAME.pattern}$"}
+    )
 
 
 class CollectionAnswer(BaseModel):
@@ -154,6 +156,7 @@ async def collection(name: NameInPath, request: Request, resources: SharedResour
     response_description="Set, durably",
     responses=responses(*of_a_form, UNKNOWN_COLLECTION),
     dependencies=[Depends(only_fields_of(QuotaForm))],
+    openapi_extra={"requestBody": {"required": False}},  # none takes both limits away
 )
 async def set_quota(
     name: NameInPath,
