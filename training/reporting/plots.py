@@ -122,10 +122,11 @@ def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], out: Path, ti
     axes = figure.subplots()
     for number, (name, points) in enumerate(curves.items()):
         steps, losses = [step for step, _ in points], [loss / points[0][1] for _, loss in points]
-        axes.plot(steps, losses, color=COLOURS[number % len(COLOURS)], label=name)
+        turn, own = divmod(number, len(COLOURS))
+        axes.plot(steps, losses, color=COLOURS[own], linestyle="--" if turn else "-", label=name)
     axes.set_xlabel("step")
     axes.set_ylabel("loss / loss at the start")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     _plain(axes)
     _save(figure, out, title)
 
