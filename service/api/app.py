@@ -63,6 +63,9 @@ curl -F image=@probe.jpg -F top_k=5 http://127.0.0.1:8000/query
 
 Where the service has API keys, add `-H "Authorization: Bearer $KEY"` (or `X-API-Key`).
 
+Each route is there under `/v1`, too, for callers that name the version that they were written for: a change
+that breaks them would come as `/v2` beside it.
+
 Every error is `application/problem+json` (RFC 9457): `type` names its kind, `detail` says what to do, and
 `request_id` (also the `X-Request-ID` header, which you may send yourself) finds it in the log.
 """

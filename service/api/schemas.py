@@ -410,7 +410,9 @@ class Ready(BaseModel):
         "for descriptors as the gallery compares them now"
     )
     workers: int = Field(description="living embedding workers; 1 where the service embeds by itself")
-    gallery_size: int
+    gallery_size: int | None = Field(
+        description="images enrolled, in all collections; null where there are keys, since anybody may ask"
+    )
     index_kind: str = Field(description="kind of the vector index in use: flat, flat16, compressed or hnsw")
     index_device: str = Field(description="what searches it: gpu or cpu")
     index_gpu_left_out: str | None = Field(

@@ -38,7 +38,7 @@ class Ready(Answer):
     reranker: bool
     match_threshold: float | None
     workers: int
-    gallery_size: int
+    gallery_size: int | None
     index_kind: str
     index_device: str
     index_gpu_left_out: str | None

@@ -110,9 +110,8 @@ class Guard:
 
     def _admit(self, connection: HTTPConnection, rule: Rule | None) -> ApiKey | None:
         """Whoever asks, where they may ask at all; None where no key is needed."""
-        rule = rule or rules.find(
-            "GET", path_of(connection.scope)
-        )  # another method of an open path is no secret
+        # That an open path has no such method is no secret.
+        rule = rule or rules.find("GET", path_of(connection.scope))
         if rule is not None and self._is_open(rule.needs):
             return None
         if not self._keyring.required:

@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from service.access.keyring import Keyring
 from service.api.dependencies import MetricsInUse
 from service.api.error_kinds import NOT_READY
 from service.api.errors import ServiceError
@@ -45,7 +46,8 @@ async def ready(
         metrics.ready(False)
         raise
     metrics.ready(True)
-    return answer
+    keyring: Keyring = request.app.state.keyring
+    return answer.model_copy(update={"gallery_size": None}) if keyring.required else answer
 
 
 @router.get(

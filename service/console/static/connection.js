@@ -2,7 +2,8 @@
 
 import { announce, el } from "./dom.js";
 import { emit, on } from "./events.js";
-import { askJson, Refused } from "./api.js";
+import { askJson, currentCollection, Refused } from "./api.js";
+import { can } from "./service.js";
 import { counted } from "./format.js";
 
 const OFTEN_MS = 2000;
@@ -43,8 +44,8 @@ async function look() {
   let delay = SELDOM_MS;
   try {
     const ready = await askJson("GET", "health/ready");
-    show("ready", counted(ready.gallery_size, "image"));
     emit("readiness", ready);
+    show("ready", await held(ready));
   } catch (error) {
     delay = OFTEN_MS;
     if (error instanceof Refused) show("waiting", error.message);
@@ -52,9 +53,21 @@ async function look() {
   again(delay);
 }
 
+/** How many images the collection that is looked at holds; all, or nothing, where this key may not ask. */
+async function held(ready) {
+  if (can("GET", "/collections/{name}")) {
+    try {
+      return counted((await askJson("GET", `collections/${currentCollection() ?? "default"}`)).images, "image");
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+    }
+  }
+  return ready.gallery_size === null ? "" : counted(ready.gallery_size, "image");
+}
+
 function show(state, words) {
   const link = document.getElementById("readiness");
   link.dataset.state = state;
   const names = { ready: "Ready", waiting: "Not ready", away: "Lost" };
-  document.getElementById("readiness-words").textContent = `${names[state]}: ${words}`;
+  document.getElementById("readiness-words").textContent = words ? `${names[state]}: ${words}` : names[state];
 }

@@ -17,6 +17,7 @@ from models.manifest import Threshold
 from service.api.app import create_app
 from service.observability.metrics import Metrics
 from service.settings import Settings
+from tests.service.access.holders import guarded
 from tests.service.fakes import FINGERPRINT, Running, make_models, open_gallery, running, serving
 
 
@@ -38,6 +39,13 @@ def test_ready_says_what_is_served(service: Running) -> None:
         "index_gpu_left_out": None,
         "queue_depth": 0,
     }
+
+
+def test_ready_tells_nobody_how_many_images_there_are_once_there_are_keys(tmp_path: Path) -> None:
+    with guarded(tmp_path) as it:
+        for headers in ({}, it.headers("admin")):
+            answer = it.service.client.get("/health/ready", headers=headers).json()
+            assert (answer["status"], answer["gallery_size"]) == ("ready", None)
 
 
 def test_ready_tells_the_threshold_of_a_calibrated_bundle(tmp_path: Path) -> None:
