@@ -6,6 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -22,6 +23,7 @@ from training.checkpoints.resume import (
 )
 from training.distributed import Process
 from training.progress import CheckRow, EpochRow, Observer, Progress
+from training.readback import Readback, UnreadStep
 from training.signals import StoppedError, StopRequest
 
 B = TypeVar("B")
@@ -44,6 +46,10 @@ class Loop(ABC, Generic[B, Row, M]):
         checkpoints: where to save after every period, and what to go on from; None for nowhere.
         observers: receive the events.
         stop: checked after every step.
+
+    Attributes:
+        late: read a step's losses when the next step is queued, so that a device that computes beside the
+            host is not waited for. On a CPU nothing is gained by it.
     """
 
     row_type: type[Row]
@@ -75,6 +81,9 @@ class Loop(ABC, Generic[B, Row, M]):
         self.period = 1
         self._done = 0
         self._sums: dict[str, float] = {}
+        self.late = self.process.device.type != "cpu"
+        self._unread: UnreadStep[B] | None = None
+        self._another_stops = False
 
     @property
     def steps(self) -> int:
@@ -100,8 +109,8 @@ class Loop(ABC, Generic[B, Row, M]):
         """The weighted losses by name; their sum is minimised."""
 
     @abstractmethod
-    def progress(self, losses: dict[str, float]) -> Progress:
-        """What observers learn of the step just made."""
+    def progress(self) -> Progress:
+        """What observers learn of the step just made; its losses are added when they are known."""
 
     @abstractmethod
     def row(self, losses: dict[str, float], steps: int, seconds: float) -> Row:
@@ -164,32 +173,59 @@ class Loop(ABC, Generic[B, Row, M]):
             started, before = time.perf_counter(), self._done
             for batch in self.batches(self.period, self._done):
                 self._make_step(batch)
-                if self._done < self.length:
-                    self._stop_if_requested()
+                if self._done < self.length and (self._another_stops or self._stops_alone()):
+                    self._stop()
+            self._read_losses()
             self._end_period(self._done - before, time.perf_counter() - started)
-            if self.period <= self.periods:
-                self._stop_if_requested()
+            if self.period <= self.periods and self._one_stops():
+                self._stop()
         for observer in self.observers:
             observer.finished()
         return self.result.eval()
 
     def _make_step(self, batch: B) -> None:
-        losses: dict[str, Tensor] = self.losses(batch)
-        total = torch.stack(list(losses.values())).sum()
-        values: list[float] = self.process.all_reduce_mean(
-            torch.stack([total, *losses.values()]).detach()
-        ).tolist()
-        # The mean over the processes is not finite where one of them is not: all of them stop here.
-        if not math.isfinite(values[0]):
-            own = [] if torch.isfinite(total) else ["; the batch was:", *self.images(batch)]
-            raise FloatingPointError(f"the loss is {values[0]} in {self.place()}" + "\n  ".join(own))
-        self.descend(total)
+        place = self.place()
+        try:
+            names, numbers = self._descend_on(batch)
+        except Exception:
+            # What a step that was not finite has left may be what the next one fails over.
+            self._read_losses()
+            raise
         self.step += 1
         self._done += 1
-        found = dict(zip(losses, values[1:], strict=True))
+        self._read_losses()
+        self._unread = UnreadStep(batch, place, names, numbers, self.progress())
+        if not self.late:
+            self._read_losses()
+
+    def _descend_on(self, batch: B) -> tuple[list[str], Readback]:
+        """Make a step; the names of its losses, and the numbers of `UnreadStep`."""
+        losses: dict[str, Tensor] = self.losses(batch)
+        total = torch.stack(list(losses.values())).sum()
+        stop = torch.full_like(total, float(self.stop.made))
+        mean = self.process.all_reduce_mean(torch.stack([total, stop, *losses.values()]).detach())
+        finite = torch.isfinite(total).to(mean.dtype)
+        numbers = Readback(torch.cat([finite.unsqueeze(0), mean]))
+        self.descend(total)
+        return list(losses), numbers
+
+    def _read_losses(self) -> None:
+        """Tell of the last step, if that has not been done."""
+        made, self._unread = self._unread, None
+        if made is not None:
+            self._tell(made)
+
+    def _tell(self, made: UnreadStep[B]) -> None:
+        finite, total, stops, *values = made.numbers.read()
+        # The mean over the processes is not finite where one of them is not: all of them stop here.
+        if not math.isfinite(total):
+            own = [] if finite else ["; the batch was:", *self.images(made.batch)]
+            raise FloatingPointError(f"the loss is {total} in {made.place}" + "\n  ".join(own))
+        self._another_stops = stops > 0 and self.process.world_size > 1
+        found = dict(zip(made.names, values, strict=True))
         for name, value in found.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
-        progress = self.progress(found)
+        progress = replace(made.progress, losses=found)
         for observer in self.observers:
             observer.step(progress)
 
@@ -202,15 +238,26 @@ class Loop(ABC, Generic[B, Row, M]):
         for observer in self.observers:
             self.emit(observer, row)
 
-    def _stop_if_requested(self) -> None:
-        requested = torch.tensor(float(self.stop.made), device=self.process.device)
-        if not self.process.all_reduce_mean(requested) > 0:
-            return
+    def _stops_alone(self) -> bool:
+        """Whether this process is to stop; where there are others, all learn of it with a step's losses."""
+        return self.stop.made and self.process.world_size == 1
+
+    def _one_stops(self) -> bool:
+        """Whether a process is to stop; all of them ask."""
+        requested = torch.full((), float(self.stop.made), device=self.process.device)
+        return bool(self.process.all_reduce_mean(requested) > 0)
+
+    def _stop(self) -> None:
         self.save()
         raise StoppedError(f"stopped the training of {self.steps} steps after step {self.step}")
 
     def save(self) -> None:
-        """Save where it stands, if there is a place to."""
+        """Save where it stands, if there is a place to, and if the last step was finite.
+
+        Raises:
+            FloatingPointError: it was not.
+        """
+        self._read_losses()
         if self.checkpoints is None or not self.process.first:
             return
         tensors = {

@@ -61,12 +61,30 @@ def test_a_training_on_the_gpu_goes_on_where_it_was_saved(tree: Path, tmp_path: 
             stop=diary.stop,
         )
 
-    with pytest.raises(StoppedError, match="after step 4"):
+    # It is told of a step when the next one has been made.
+    with pytest.raises(StoppedError, match="after step 5"):
         make(stopped).run()
     second = make(rest)
     second.run()
-    assert next(progress.step for progress in rest.steps) == 5
+    assert next(progress.step for progress in rest.steps) == 6
     assert second.history[-1].epoch == config.schedule.epochs
+
+
+def test_steps_on_the_gpu_are_not_waited_for(tree: Path) -> None:
+    images = read_manifest(tree)
+    config = training(run={"device": "cuda", "precision": "bf16"}, optimiser={"name": "adamw", "clip": 1.0})
+    made = Trainer(small_network(), images, config, process=Process(torch.device("cuda")))
+    assert made.late
+    assert made.optimiser.param_groups[0]["fused"]
+    made.begin_period()
+    first, *others = made.batches(1)
+    made._descend_on(first)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in others:
+            made._descend_on(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_cuda_graph_replays_the_network() -> None:

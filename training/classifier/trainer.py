@@ -15,10 +15,11 @@ from training.config.classifier import ClassifierConfig, ClassifierInputConfig
 from training.datasets.classification import ClassificationData, LabelledImages
 from training.datasets.image import DatasetError
 from training.distributed import Process
-from training.embedder.optimiser import make_schedule
+from training.embedder.optimiser import fused_on, make_schedule
 from training.loading.classification import ClassBatch, ClassBatches, prepared
 from training.loop import Loop
 from training.progress import EpochRow, Observer, Progress, memory_gib
+from training.readback import sent
 from training.signals import StopRequest
 
 MEASURED = 500
@@ -34,7 +35,7 @@ def make_optimiser(network: nn.Module, rate: float, decay: float) -> torch.optim
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, rate)
+    return torch.optim.AdamW(groups, rate, fused=fused_on(parameters[0].device))
 
 
 def accuracy(
@@ -129,8 +130,8 @@ class ClassifierTrainer(Loop[ClassBatch, EpochRow, VitClassifier]):
         device = self.process.device
         bf16 = self.config.run.precision == "bf16"
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = self.network(batch.images.to(device))
-        return {"cross_entropy": F.cross_entropy(logits.float(), batch.targets.to(device))}
+            logits = self.network(sent(batch.images, device))
+        return {"cross_entropy": F.cross_entropy(logits.float(), sent(batch.targets, device))}
 
     def descend(self, total: Tensor) -> None:
         """Make a step by the mean of all processes' gradients."""
@@ -142,9 +143,9 @@ class ClassifierTrainer(Loop[ClassBatch, EpochRow, VitClassifier]):
         self.optimiser.step()
         self.schedule.step()
 
-    def progress(self, losses: dict[str, float]) -> Progress:
+    def progress(self) -> Progress:
         """What observers learn of a step."""
-        return Progress(self.step, self.steps, losses, self.period, self.config.batch, self.learning_rate)
+        return Progress(self.step, self.steps, {}, self.period, self.config.batch, self.learning_rate)
 
     def row(self, losses: dict[str, float], steps: int, seconds: float) -> EpochRow:
         """Measure where it is time to, and say what is known of the epoch."""

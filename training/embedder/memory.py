@@ -49,10 +49,9 @@ class ClusterMemory(nn.Module):
 
     @torch.no_grad()
     def _follow(self, descriptors: Tensor, labels: Tensor) -> None:
-        seen, place = labels.unique(return_inverse=True)
-        means = torch.zeros(len(seen), descriptors.shape[1], device=descriptors.device)
-        means.index_add_(0, place, descriptors)
-        means = F.normalize(means, dim=1)
-        self.centres[seen] = F.normalize(
-            self.momentum * self.centres[seen] + (1 - self.momentum) * means, dim=1
-        )
+        # For each image, not each identity: how many of those there are, the host would have to wait for.
+        same = labels.unsqueeze(0) == labels.unsqueeze(1)
+        means = F.normalize(same.to(descriptors.dtype) @ descriptors, dim=1)
+        moved = F.normalize(self.momentum * self.centres[labels] + (1 - self.momentum) * means, dim=1)
+        # All images of an identity write what its first one does, so that their order does not matter.
+        self.centres[labels] = moved[same.to(torch.uint8).argmax(dim=1)]

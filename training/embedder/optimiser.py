@@ -31,11 +31,17 @@ def make_optimiser(network: LKAReID, config: OptimiserConfig) -> torch.optim.Opt
         }
         for (new, decays), parameters in groups.items()
     ]
+    fused = fused_on(next(network.parameters()).device)
     if config.name == "adam":
-        return torch.optim.Adam(settings)
+        return torch.optim.Adam(settings, fused=fused)
     if config.name == "adamw":
-        return torch.optim.AdamW(settings)
-    return torch.optim.SGD(settings, momentum=0.9)
+        return torch.optim.AdamW(settings, fused=fused)
+    return torch.optim.SGD(settings, momentum=0.9, fused=fused)
+
+
+def fused_on(device: torch.device) -> bool | None:
+    """What `fused` of an optimiser is to be: True on a GPU, torch's choice elsewhere."""
+    return True if device.type == "cuda" else None
 
 
 def _is_new(network: LKAReID, name: str) -> bool:

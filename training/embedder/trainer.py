@@ -24,6 +24,7 @@ from training.embedder.optimiser import make_optimiser, make_schedule
 from training.loading.loader import Batch, Batches
 from training.loop import Loop
 from training.progress import EpochRow, Observer, Progress, memory_gib
+from training.readback import sent
 from training.selection import Selections
 from training.signals import StopRequest
 
@@ -162,7 +163,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             self.memory,
         )
         if self._start is not None:
-            start = self._start[batch.positions].to(device)
+            start = sent(self._start[batch.positions], device)
             found["distillation"] = wanted.distillation * distillation(output.normalised, start)
         return found
 
@@ -183,9 +184,9 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
 
-    def progress(self, losses: dict[str, float]) -> Progress:
+    def progress(self) -> Progress:
         """What observers learn of a step."""
-        return Progress(self.step, self.steps, losses, self.period, self._batch, self.learning_rate)
+        return Progress(self.step, self.steps, {}, self.period, self._batch, self.learning_rate)
 
     def row(self, losses: dict[str, float], steps: int, seconds: float) -> EpochRow:
         """Measure, and say what is known of the epoch."""

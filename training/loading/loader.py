@@ -23,6 +23,7 @@ from training.distributed import Process
 from training.loading.augmentation import Augmentation, Changes
 from training.loading.images import read_image, readers
 from training.loading.sampler import PKSampler
+from training.readback import sent
 
 Drawn = tuple[int, Changes]
 
@@ -47,9 +48,9 @@ class Batch:
         """The same on another device."""
         return replace(
             self,
-            images=self.images.to(device, non_blocking=True).contiguous(memory_format=memory_format),
-            labels=self.labels.to(device, non_blocking=True),
-            viewpoints=None if self.viewpoints is None else self.viewpoints.to(device, non_blocking=True),
+            images=sent(self.images, device).contiguous(memory_format=memory_format),
+            labels=sent(self.labels, device),
+            viewpoints=None if self.viewpoints is None else sent(self.viewpoints, device),
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.features.extract import Features
+from training.readback import sent
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Fold:
 
     def batch(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Probes `[B, s, d]`, candidates `[B, v, s, d]`, similarities `[B, v]`, correct `[B, v]`."""
-        rows = torch.from_numpy(chosen).to(self.device)
+        rows = sent(torch.from_numpy(chosen), self.device)
         return (
             self._strips[self._probes[rows]],
             self._strips[self._candidates[rows]],

@@ -16,8 +16,10 @@ from models.reranker import RerankerConfig, StripReranker, strip_distance
 from training.checkpoints.resume import Checkpoints
 from training.config.reranker import RerankerTraining
 from training.distributed import Process
+from training.embedder.optimiser import fused_on
 from training.loop import Loop
 from training.progress import CheckRow, Observer, Progress, memory_gib
+from training.readback import sent
 from training.reranker.mining import Fold
 from training.selection import Selections
 from training.signals import StopRequest
@@ -114,7 +116,10 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
         self._source = np.random.default_rng(config.seed)
         self._parameters = [*self.model.parameters(), *self.classifier.parameters()]
         optimiser = torch.optim.AdamW(
-            self._parameters, config.learning_rate, weight_decay=config.weight_decay
+            self._parameters,
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=fused_on(device),
         )
         super().__init__(
             {"model": self.model, "classifier": self.classifier, "best": self.best},
@@ -166,9 +171,9 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
         self.optimiser.step()
         self.schedule.step()
 
-    def progress(self, losses: dict[str, float]) -> Progress:
+    def progress(self) -> Progress:
         """What observers learn of a step."""
-        return Progress(self.step, self.steps, losses, count=self.config.batch, unit="lists")
+        return Progress(self.step, self.steps, {}, count=self.config.batch, unit="lists")
 
     def row(self, losses: dict[str, float], steps: int, seconds: float) -> CheckRow:
         """Compute the validation loss, and say what is known."""
@@ -238,7 +243,7 @@ def _loss(
     loss = ranking_loss(distances, similarities, correct, config.beta)
     if config.alpha:
         logits = torch.cat([classifier(e_p).flatten(0, 1), classifier(e_c).flatten(0, 1)])
-        labels = torch.cat(_labels(fold, chosen, number)).to(fold.device)
+        labels = sent(torch.cat(_labels(fold, chosen, number)), fold.device)
         loss = loss + config.alpha * F.cross_entropy(logits, labels)
     return loss
 
