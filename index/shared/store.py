@@ -12,12 +12,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from redis import BlockingConnectionPool, Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from index.errors import GalleryError
+from index.shared.pool import pool_options
 
 CONNECTIONS: Final = 32
 SCANNED: Final = 500
@@ -48,16 +47,7 @@ class SharedStore:
         self._name = name
         try:
             pool = BlockingConnectionPool.from_url(
-                url,
-                password=password,
-                max_connections=CONNECTIONS,
-                timeout=timeout_s,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
-                protocol=2,
-                # A command that is repeated after a lost connection may be done twice.
-                retry=Retry(NoBackoff(), 0),
-                maint_notifications_config=MaintNotificationsConfig(enabled=False),
+                url, **pool_options(CONNECTIONS, timeout_s, password, Retry)
             )
         except ValueError:
             raise SharedStoreError(

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
+from index.shared.pool import pool_options
 from service.queue.errors import MissingGroupError, QueueUnavailableError, RedisUrlError
 from service.settings import Settings
 
@@ -49,18 +48,7 @@ def connect(
         RedisUrlError: the URL does not read.
     """
     try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            password=password,
-            max_connections=connections,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            protocol=2,
-            # A command that is repeated after a lost connection may be done twice.
-            retry=Retry(NoBackoff(), 0),
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        )
+        pool = BlockingConnectionPool.from_url(url, **pool_options(connections, timeout_s, password, Retry))
     except ValueError:
         raise RedisUrlError(
             "LKA_REID_REDIS_URL is no URL of a Redis; it takes redis://[user:password@]host:port/db"

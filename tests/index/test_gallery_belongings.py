@@ -1,5 +1,4 @@
-"""What belongs to an image (verdicts, a frame, its share of the quota, its age) goes with it, on either "
-"kind."""
+"""What belongs to an image (verdicts, a frame, its share of the quota, its age) goes with it."""
 
 from __future__ import annotations
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from index import (
-    Decision,
     Filter,
     Frame,
     InvalidQuotaError,
@@ -29,16 +27,9 @@ from index import (
     verdicts,
 )
 from tests.index.samples import OpenAny, enrollment
+from tests.index.verdict_samples import NAME, PROBE, WHEN, decision
 
-PROBE = b"\x89PNG the probe's file"
-NAME = digest_of(PROBE)
-WHEN = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 FRAME = Frame(b"a frame", "image/jpeg")
-
-
-def decision(image_id: str, kind: str = "same", probe: bytes = PROBE, **changes: object) -> Decision:
-    values = {"media_type": "image/png", "camera_id": "gate", "decided_at": WHEN, "decided_by": "3f9a1c2e"}
-    return Decision(probe=probe, image_id=image_id, kind=kind, **(values | changes))  # type: ignore[arg-type]
 
 
 def test_verdicts_are_kept_replaced_undone_and_listed_in_order(

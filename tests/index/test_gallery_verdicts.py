@@ -6,36 +6,22 @@ import os
 import signal
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from index import (
-    Decision,
     GalleryDamagedError,
     LocalGallery,
-    TooManyVerdictsError,
     UnknownImageError,
     UnknownVerdictError,
-    Verdict,
     digest_of,
-    verdicts,
 )
 from index.connections import DATABASE
 from index.repair import rebuild
 from index.verification import verify
 from tests.index.samples import Open, earlier_version, enrollment
-
-PROBE = b"\x89PNG the probe's file"
-NAME = digest_of(PROBE)
-WHEN = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
-
-
-def decision(image_id: str, kind: str = "same", probe: bytes = PROBE, **changes: object) -> Decision:
-    values = {"media_type": "image/png", "camera_id": "gate", "decided_at": WHEN, "decided_by": "3f9a1c2e"}
-    return Decision(probe=probe, image_id=image_id, kind=kind, **(values | changes))  # type: ignore[arg-type]
+from tests.index.verdict_samples import NAME, PROBE, WHEN, decision
 
 
 @pytest.fixture
@@ -131,24 +117,6 @@ def test_a_probe_that_is_an_enrolled_image_goes_with_that_image(gallery: LocalGa
     assert (rows(folder, "probe"), rows(folder, "verdict")) == (0, 0)
 
 
-def test_pages_show_every_verdict_once(gallery: LocalGallery) -> None:
-    decided = [
-        gallery.verdicts.decide(decision(image_id, probe=probe))
-        for probe in (PROBE, b"another")
-        for image_id in "abc"
-    ]
-    found: list[Verdict] = []
-    after: int | None = None
-    while True:
-        page = gallery.verdicts.page(after, 2)
-        found += page.verdicts
-        if (after := page.next) is None:
-            break
-    assert found == decided
-    with pytest.raises(ValueError, match="limit is 0"):
-        gallery.verdicts.page(limit=0)
-
-
 def test_a_gallery_of_earlier_software_gets_the_tables(folder: Path, open_gallery: Open) -> None:
     earlier_version(3, "closed", folder)
     with open_gallery() as gallery:
@@ -182,18 +150,3 @@ def test_a_probes_file_that_is_not_as_it_was_kept_is_not_given(gallery: LocalGal
     assert kept(gallery) == {"a": "same"}
     gallery.close()
     assert [finding.text.partition(":")[0] for finding in verify(folder).findings] == [f"probe {NAME}"]
-
-
-def test_a_probe_has_so_many_verdicts_and_no_more(gallery: LocalGallery, monkeypatch: Any) -> None:
-    """A search looks at as many matches more: whoever may search could make searches of any cost."""
-    monkeypatch.setattr(verdicts, "MOST", 2)
-    for image_id in "ab":
-        gallery.verdicts.decide(decision(image_id))
-    with pytest.raises(TooManyVerdictsError, match="has 2 verdicts"):
-        gallery.verdicts.decide(decision("c"))
-    gallery.verdicts.decide(decision("a", "different"))
-    assert kept(gallery) == {"a": "different", "b": "same"}
-    gallery.verdicts.decide(decision("c", probe=b"another"))
-    gallery.verdicts.undo(NAME, "b")
-    gallery.verdicts.decide(decision("c"))
-    assert set(kept(gallery)) == {"a", "c"}

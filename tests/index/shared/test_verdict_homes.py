@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from index import (
     DamagedImageError,
-    Decision,
     Quota,
     QuotaReachedError,
     TooManyVerdictsError,
@@ -23,15 +21,7 @@ from index import (
 )
 from index.shared import SharedQuotas, SharedStore, SharedVerdicts
 from tests.index.shared.conftest import Home
-
-PROBE = b"\x89PNG the probe's file"
-NAME = digest_of(PROBE)
-WHEN = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
-
-
-def decision(image_id: str, kind: str = "same", probe: bytes = PROBE, **changes: object) -> Decision:
-    values = {"media_type": "image/png", "camera_id": "gate", "decided_at": WHEN, "decided_by": "3f9a1c2e"}
-    return Decision(probe=probe, image_id=image_id, kind=kind, **(values | changes))  # type: ignore[arg-type]
+from tests.index.verdict_samples import NAME, PROBE, WHEN, decision
 
 
 def kept(home: Home, probe: bytes = PROBE) -> dict[str, str]:
