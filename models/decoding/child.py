@@ -59,7 +59,7 @@ class _Size(NamedTuple):
 class FrameDecoder(Protocol):
     """What decodes; see `models.decoding.imagefile.decode_frame`."""
 
-    def __call__(self, data: bytes, *, whole: bool) -> Frame:
+    def __call__(self, data: bytes, *, whole: bool, side: int | None = None) -> Frame:
         """Decode an image file."""
 
 
@@ -89,7 +89,8 @@ def _answer(request: dict[str, Any], shared: SharedMemory, decoder: FrameDecoder
     try:
         match request["task"]:
             case "prepare":
-                return _prepare(decoder(data, whole=False).image, request["spec"], shared)
+                image = decoder(data, whole=False, side=max(request["spec"][:2])).image
+                return _prepare(image, request["spec"], shared)
             case "detect":
                 return _detect(decoder(data, whole=False), request["detector"])
             case "cut":

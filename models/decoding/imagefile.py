@@ -52,12 +52,14 @@ def decode(data: bytes) -> Image.Image:
     return decode_frame(data).image
 
 
-def decode_frame(data: bytes, *, whole: bool = False) -> Frame:
+def decode_frame(data: bytes, *, whole: bool = False, side: int | None = None) -> Frame:
     """Decode an image file as `decode` does, with the size that it has itself.
 
     Args:
         data: the image file.
         whole: keep all pixels, also those of a large JPEG.
+        side: px, the longer side of what alone the image is resized to; a JPEG that is much larger is decoded
+            smaller, if it is not to be whole.
 
     Raises:
         ImageError: see `decode`.
@@ -75,7 +77,7 @@ def decode_frame(data: bytes, *, whole: bool = False) -> Frame:
             if opened.orientation in SIDEWAYS:
                 width, height = height, width
             # One that its decoder has not shrunk is of one size before and after.
-            ordinary = decode_ordinary(opened) if image.size == size else None
+            ordinary = decode_ordinary(opened, None if whole else side) if image.size == size else None
             return Frame(turn_upright(ordinary or to_rgb(opened), opened.orientation), width, height)
     except ImageError:
         raise

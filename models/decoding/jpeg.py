@@ -15,6 +15,8 @@ from models.decoding.bounds import check_scans, check_size
 from models.decoding.opened import Opened
 from models.decoding.orientation import read_orientation
 
+_AMPLE = 3
+"""Times the longer side of what it is resized to that a smaller decoded image's shorter side has at least."""
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 """SOF: the header of a frame, with its size."""
@@ -66,18 +68,31 @@ def open_jpeg(data: bytes) -> Opened:
     return Opened(JpegImageFile(io.BytesIO(file)), read_orientation(b"".join(exif), xmp), jpeg=file)
 
 
-def decode_ordinary(opened: Opened) -> Image.Image | None:
+def decode_ordinary(opened: Opened, side: int | None = None) -> Image.Image | None:
     """The pixels of a whole JPEG in three colours, bit for bit those of Pillow, in less time.
 
     None for any other, and for one that libjpeg-turbo so much as warns of: Pillow is the judge of those.
+
+    Args:
+        opened: the file.
+        side: px, the longer side of what the image is to be resized to; one that is much larger is decoded
+            at a half, a quarter or an eighth of its size.
     """
     if opened.jpeg is None or opened.image.mode != "RGB":
         return None
+    width, height = (-(-each // _shrinking(opened.image.size, side)) for each in opened.image.size)
     try:
-        pixels = simplejpeg.decode_jpeg(opened.jpeg, "RGB", strict=True)
+        pixels = simplejpeg.decode_jpeg(opened.jpeg, "RGB", min_height=height, min_width=width, strict=True)
     except ValueError:
         return None
-    return Image.fromarray(pixels) if pixels.shape[1::-1] == opened.image.size else None
+    return Image.fromarray(pixels) if pixels.shape[1::-1] == (width, height) else None
+
+
+def _shrinking(size: tuple[int, int], side: int | None) -> int:
+    """1, 2, 4 or 8: what a size is divided by. Eighths that are no such part change descriptors too much."""
+    if side is None:
+        return 1
+    return max(part for part in (1, 2, 4, 8) if part == 1 or min(size) >= _AMPLE * part * side)
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:

@@ -17,7 +17,7 @@ from models.decoding.imagefile import Frame, decode_frame
 CONTROL: list[int] = []
 
 
-def obey(data: bytes, *, whole: bool) -> Frame:
+def obey(data: bytes, *, whole: bool, side: int | None = None) -> Frame:
     match data.partition(b" ")[0]:
         case b"wait":
             time.sleep(3600)
@@ -38,7 +38,7 @@ def obey(data: bytes, *, whole: bool) -> Frame:
         case b"say":
             os.write(CONTROL[0], data.partition(b" ")[2] + b"\n")
             time.sleep(3600)
-    return decode_frame(data, whole=whole)
+    return decode_frame(data, whole=whole, side=side)
 
 
 def main(control: int, memory: int) -> None:
