@@ -36,7 +36,7 @@ def answering(returncode: int, ran: list[list[str]]) -> Any:
 
 def test_ci_runs_it_after_the_tests() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    assert lines[-2:] == ["make test", "make check-gpu-install"]
+    assert lines.index("make test") < lines.index("make check-gpu-install")
 
 
 def test_a_disk_that_is_too_small_is_named_before_anything_is_fetched(

@@ -85,8 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return Wait.READER, self._reading.since or self.keeper.now()
         running = self._running
         if running is not None and not running.response_complete and not running.disconnected:
-            is_arriving = running is self.cycle and self._incoming.in_body
-            return (Wait.BODY, self._since) if is_arriving else None
+            return (Wait.BODY, self._since) if self._is_arriving(running) else None
         is_idle = running is not None and not self._incoming.has_begun and not self._refused
         return (Wait.IDLE if is_idle else Wait.HEAD), self._since
 
@@ -233,7 +232,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         cycle.transport = AnswerTransport(self.transport, self._end_answered)  # type: ignore[assignment]
-        super()._start_asgi_task(cycle, app)
+
+        async def answered(scope: Any, receive: Any, send: Any) -> None:
+            async def last(message: Any) -> None:
+                if message["type"] == "http.response.start" and self._is_arriving(cycle):
+                    # An answer before the end of the body is the last one here, and says so.
+                    cycle.keep_alive = False
+                await send(message)
+
+            await app(scope, receive, last)
+
+        super()._start_asgi_task(cycle, answered)
 
     def on_response_complete(self) -> None:
         """An answer is given; the next one may be due."""
@@ -248,7 +257,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.metrics.rejected(error.kind.name)
         running = self._running
         is_due = running is not None and not running.response_complete
-        if running is not None and is_due and not (running is self.cycle and self._incoming.in_body):
+        if running is not None and is_due and not self._is_arriving(running):
             self._end_after(running)
             return
         if running is not None and is_due:
@@ -263,9 +272,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(refusal(error, path, identifier, self.server_state.default_headers))
         self._linger()
 
+    def _is_arriving(self, cycle: RequestResponseCycle | None) -> bool:
+        """Whether the body of this request is still on its way."""
+        return cycle is self.cycle and self._incoming.in_body
+
     def _end_answered(self) -> None:
         """End after the last answer; one that was given early is not lost to what the client still sends."""
-        if self._running is self.cycle and self._incoming.in_body and not self.transport.is_closing():
+        if self._is_arriving(self._running) and not self.transport.is_closing():
             self._linger()
         else:
             self.transport.close()

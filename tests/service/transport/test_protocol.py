@@ -327,12 +327,20 @@ def test_a_body_without_end_after_the_answer_is_ended(short: str) -> None:
         assert wire.is_over()
 
 
-def test_a_refused_request_whose_body_comes_anyway_gets_its_answer_and_the_next_one(url: str) -> None:
+def test_an_answer_before_the_end_of_the_body_says_that_it_is_the_last_here(url: str) -> None:
     with Wire(url, b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n\r\n") as wire:
-        wire.send(bytes(3_000_000))
-        assert wire.answer().status == 404
-        wire.send(GET)
-        assert wire.answer().status == 200
+        wire.send(bytes(1_000_000))
+        answer = wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (404, "close")
+        wire.send(bytes(2_000_000))
+        assert wire.is_over()
+
+
+def test_a_client_that_sends_too_much_again_and_again_is_answered_each_time(url: str) -> None:
+    with httpx.Client(base_url=url, timeout=20) as client:
+        for _ in range(20):
+            assert client.post("/nowhere", content=bytes(600_000)).status_code == 404
+            assert client.get("/health/live").status_code == 200
 
 
 def test_an_answer_that_ends_the_connection_early_is_not_lost_to_what_still_comes(url: str) -> None:
