@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 taken[str(value)] += report.duration
     for mark, seconds in sorted(taken.items()):
         terminalreporter.line(f"{mark}: {seconds:.0f} s of {BUDGETS_S[mark]}")
+
+
+@pytest.fixture(autouse=True)
+def _handlers_of_signals() -> Iterator[None]:
+    """Take back what a command in this process does on a signal: a later test could not be interrupted."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture
