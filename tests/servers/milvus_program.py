@@ -26,6 +26,7 @@ import milvus
 FASTER = {
     "proxy.timeTickInterval": 20,  # ms; a Strong read waits for the next one, and they are 200 ms elsewhere
     "queryCoord.checkInterval": 100,  # ms; a collection that is loaded is waited for so long
+    "common.session.ttl": 600,  # s; a server that gets no processor for longer than this ends itself
     "log.level": "error",
 }
 
@@ -48,6 +49,7 @@ def main(folder: Path, owner: int) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         milvus._initialize_data_files(str(unpacked))
     config = milvus.MilvusServerConfig(data_dir=str(folder / "data"))
+    config.update(**{name: free_port() for name in config.config_key_maps.values() if name.endswith("_port")})
     for name, value in FASTER.items():
         config.set(name, value)
     config.resolve()
