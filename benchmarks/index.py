@@ -58,9 +58,8 @@ def enroll(folder: Path, drawn: Drawn, count: int, exact: Exact) -> None:
 
     The index that it has meanwhile is not kept: each kind makes its own of the whole gallery.
     """
-    with _open(
-        folder, exact.dim, IndexSetup(kind="flat16" if count <= MOST_BARE else "compressed")
-    ) as gallery:
+    meanwhile = IndexSetup(kind="flat16") if count <= MOST_BARE else IndexSetup(kind="compressed", width=16)
+    with _open(folder, exact.dim, meanwhile) as gallery:
         pieces = drawn.gallery(count, CHUNK)
         number = 0
         for vehicles, descriptors in track(pieces, f"enrolling {count:,}", total=-(-count // CHUNK)):

@@ -34,7 +34,7 @@ SCANNED_FROM: Final = 0.3
 """Below this share of rows, a graph would be walked in vain: their codes are scanned."""
 LISTS_PER_ROOT: Final = 4
 """Lists, for each of the square root of the number of images."""
-PROBED: Final = 1 / 16
+PROBED: Final = 1 / 4
 """Share of the lists that a search reads."""
 SAMPLE: Final = 8_192
 """Vectors that directions are learned from; 256 MB at d = 8192."""
@@ -92,9 +92,13 @@ class Coded:
         """What `sections` gave. Raises ValueError, TypeError or KeyError where it does not fit together."""
         kind, settings, arrays = content.kind, content.settings, Arrays(content.arrays)
         directions = arrays.get("directions", (None, None))
+        learned_for = int(settings["learned_for"])
+        width = min(setup.width, directions.shape[1])
+        if len(directions) < width <= learned_for:
+            raise ValueError(f"its codes have {len(directions)} numbers, not {width}")
         index = _new_index(kind, len(directions), int(settings["lists"]))
         restored(index, settings, arrays)
-        read = cls(kind, setup, directions, index, int(settings["learned_for"]), device)
+        read = cls(kind, setup, directions, index, learned_for, device)
         first = arrays.get("first", (None,))
         given, digests = (arrays.get(name, first.shape) for name in ("given", "digests"))
         read._map = RowMap(first, given, digests, arrays.get("others", (None, 2)))

@@ -38,10 +38,10 @@ class IndexSetup:
     flat_until: int = 50_000
     flat16_from: int = 20_000
     compressed_from: int = 50_000
-    ivf_from: int = 1_000_000
+    ivf_from: int = 2_000_000
     rescored: int = 200
     recent: int = 1_024
-    width: int = 512
+    width: int = 1_024
 
     def choose(self, count: int, current: Kind | None = None) -> Kind:
         """The kind for so many images; `current` is kept until they are half of what it begins at."""
