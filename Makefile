@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --constraints constraints.txt
 
-.PHONY: help servers demo test fast lint types unit quick soak format bench docs locks check-gpu-install clean
+.PHONY: help servers milvus demo test fast lint types unit quick soak format bench docs locks check-gpu-install clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -45,6 +45,9 @@ $(VENV)/servers.stamp: .ci/servers.txt $(VENV)/development.stamp
 	@touch $@
 
 servers: $(VENV)/servers.stamp ## what the Milvus suite needs: the extra [milvus], and a server of 57 MB
+
+milvus: servers ## the tests against a real Milvus, which `make test` leaves out where `make servers` was not run
+	$(BIN)/python -m pytest -m milvus
 
 demo: $(VENV)/serving.stamp ## serve the demo gallery on 127.0.0.1:$(PORT) and run one query; Ctrl-C ends it
 	@$(BIN)/lka-reid demo --port $(PORT)
