@@ -65,7 +65,7 @@ class Engine:
         self._header = header
         self._timeout_s = timeout_s
         self.index = index
-        with self._failures():
+        with failures():
             self.version = str(client.get_server_version())
         self.width: Literal["float32", "float16"] = "float32"
 
@@ -77,7 +77,7 @@ class Engine:
     def ensure(self) -> Mapping[str, Any]:
         """Make the collection where there is none, and have it answer; what its description says."""
         self.index.check(self.version)
-        with self._failures():
+        with failures():
             if not self._client.has_collection(self._name, timeout=self._timeout_s):
                 self._create()
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)
@@ -101,27 +101,27 @@ class Engine:
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; where it raises, any of them may be there."""
         size = max(INSERTED_BYTES // (self._header.descriptor_dim * self.item_bytes), 1)
-        with self._failures():
+        with failures():
             for first in range(0, len(rows), size):
                 piece = [self._outgoing(row) for row in rows[first : first + size]]
                 self._client.insert(self._name, piece, timeout=self._timeout_s)
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Put rows in the place of those of the same numbers."""
-        with self._failures():
+        with failures():
             outgoing = [self._outgoing(row) for row in rows]
             self._client.upsert(self._name, outgoing, timeout=self._timeout_s)
 
     def delete(self, record_ids: Sequence[int]) -> None:
         """Remove rows."""
-        with self._failures():
+        with failures():
             for first in range(0, len(record_ids), CHUNK):
                 piece = list(record_ids[first : first + CHUNK])
                 self._client.delete(self._name, ids=piece, timeout=self._timeout_s)
 
     def count(self, expression: str, *, seen: bool = False) -> int:
         """How many rows meet an expression; `seen` where a Strong read was just before it."""
-        with self._failures():
+        with failures():
             [found] = self._client.query(
                 self._name,
                 filter=expression,
@@ -152,7 +152,7 @@ class Engine:
         """For each probe `[B, d]` so many rows that meet an expression, and their similarities by the "
         "engine."""
         data = pack(descriptors) if self.width == "float16" else descriptors
-        with self._failures():
+        with failures():
             found = self._client.search(
                 self._name,
                 data=list(data),
@@ -188,14 +188,14 @@ class Engine:
 
     def drop(self) -> None:
         """Remove the collection, if it is there."""
-        with self._failures():
+        with failures():
             if self._client.has_collection(self._name, timeout=self._timeout_s):
                 self._client.drop_collection(self._name, timeout=self._timeout_s)
 
     def fault(self) -> str | None:
         """What keeps Milvus from answering; None where nothing does."""
         try:
-            with self._failures():
+            with failures():
                 self._client.get_server_version(timeout=self._timeout_s)
         except MilvusError as error:
             return str(error)
@@ -206,7 +206,7 @@ class Engine:
         self._client.close()
 
     def _query(self, expression: str, fields: Sequence[str], limit: int, level: str) -> list[dict[str, Any]]:
-        with self._failures():
+        with failures():
             found = self._client.query(
                 self._name,
                 filter=expression,
@@ -299,11 +299,6 @@ class Engine:
             return
         # The collection is new: there is nothing to build, and nothing to wait for.
         self._client.create_index(self._name, wanted, timeout=self._timeout_s, sync=False)
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        with failures():
-            yield
 
 
 NUMBERS: Final = ("captured_at", "enrolled_at", "size")
