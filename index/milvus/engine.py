@@ -149,8 +149,7 @@ class Engine:
     def search(
         self, descriptors: NDArray[np.float32], limit: int, expression: str
     ) -> list[list[tuple[float, dict[str, Any]]]]:
-        """For each probe `[B, d]` so many rows that meet an expression, and their similarities by the "
-        "engine."""
+        """For each probe `[B, d]` so many rows that meet an expression; similarities are the engine's."""
         data = pack(descriptors) if self.width == "float16" else descriptors
         with failures():
             found = self._client.search(
@@ -173,8 +172,7 @@ class Engine:
         ]
 
     def descriptors(self, record_ids: Sequence[int]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-        """Stored descriptors `[n, d]` by their numbers, in pieces; those of rows that are gone are left "
-        "out."""
+        """Stored descriptors `[n, d]` by their numbers, in pieces, without those of rows that are gone."""
         for first in range(0, len(record_ids), CHUNK_DESCRIPTORS):
             wanted = set(record_ids[first : first + CHUNK_DESCRIPTORS])
             for level in ("Eventually", "Strong"):
@@ -293,8 +291,8 @@ class Engine:
                 raise MilvusError(
                     f"the Milvus collection {self._name!r} has an index of kind {found['index_type']}, and "
                     f"{self.index.kind} was asked for; ask for {found['index_type']}, or release the "
-                    f"collection, "
-                    "drop the index of its field `descriptor` by Milvus' own tools, and start again"
+                    "collection, drop the index of its field `descriptor` by Milvus' own tools, and start "
+                    "again"
                 )
             return
         # The collection is new: there is nothing to build, and nothing to wait for.
@@ -339,8 +337,7 @@ def failures() -> Iterator[None]:
         words = str(getattr(error, "message", "") or type(error).__name__)
         raise MilvusError(
             f"Milvus, which {SETTING} names, did not do what was asked of it: {words[:300]}; see that it "
-            f"runs, that "
-            "its address is right, and its log"
+            "runs, that its address is right, and its log"
         ) from error
 
 

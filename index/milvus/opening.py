@@ -59,25 +59,26 @@ def open_milvus_gallery(
     """Open the gallery of a collection, which is made if absent.
 
     Args:
-        setup: where it is. fingerprint: of the model. supersedes: fingerprints of models that give what this
-        one gives. descriptor_dim: d. strips_shape: (s, w); None without a second stage. collection: its name,
-        or what stands for it: a-z, 0-9, - and _. normalisation: `on` is refused; `auto` leaves descriptors as
-        they are. open_companions: opens what is kept beside the vectors; None for one process alone, whose
-        companions end
-            with it, and which counts what there is at its opening.
+        setup: where it is.
+        fingerprint: of the model.
+        supersedes: fingerprints of models that give what this one gives.
+        descriptor_dim: d.
+        strips_shape: (s, w); None without a second stage.
+        collection: its name, or what stands for it: a-z, 0-9, - and _.
+        normalisation: `on` is refused; `auto` leaves descriptors as they are.
+        open_companions: opens what is kept beside the vectors; None for one process alone, whose companions
+            end with it, and which counts what there is at its opening.
         objects: the store of all collections' objects, instead of the one that `setup` names.
 
     Raises:
         GalleryError: cameras are to be normalised; Milvus does not know the index, or has another one for
-        this
-            collection; the gallery belongs to another model.
+            this collection; the gallery belongs to another model.
         MilvusError, ObjectStoreError: one of them does not answer.
     """
     if normalisation == "on":
         raise GalleryError(
             "a gallery on Milvus does not normalise cameras, and LKA_REID_CAMERA_NORMALISATION is on; "
-            "set it to "
-            "off, or keep the gallery in a data directory"
+            "set it to off, or keep the gallery in a data directory"
         )
     shape = None if strips_shape is None else (strips_shape[0], strips_shape[1])
     header = GalleryHeader(fingerprint, descriptor_dim, shape)
@@ -118,8 +119,7 @@ def collection_name(setup: MilvusSetup, collection: str) -> str:
     if not PREFIX.fullmatch(setup.prefix):
         raise MilvusError(
             f"the prefix of Milvus' collections is {setup.prefix!r}; it has 1 .. 63 of a-z, 0-9 and _, "
-            f"of which the "
-            "first is a letter"
+            "of which the first is a letter"
         )
     return f"{setup.prefix}_{collection.replace('_', '__').replace('-', '_m')}"
 
@@ -171,15 +171,13 @@ def _check_header(described: Mapping[str, Any], header: GalleryHeader, supersede
     if found not in (header.fingerprint, *supersedes):
         raise GalleryError(
             f"the gallery on Milvus was embedded by the model with fingerprint {found}, the bundle in "
-            f"use has "
-            f"fingerprint {header.fingerprint}; start with that bundle, or with another prefix of Milvus' "
-            "collections, and enroll the images again"
+            f"use has fingerprint {header.fingerprint}; start with that bundle, or with another prefix of "
+            "Milvus' collections, and enroll the images again"
         )
     their_shape = None if shape is None else (int(shape[0]), int(shape[1]))
     theirs = GalleryHeader(str(found), int(described["descriptor_dim"]), their_shape)
     if theirs.shapes() != header.shapes():
         raise GalleryError(
             f"the gallery on Milvus stores {theirs.shapes()}, but was opened for {header.shapes()} under "
-            f"the same "
-            "fingerprint; the bundle's manifest does not describe the model that filled it"
+            "the same fingerprint; the bundle's manifest does not describe the model that filled it"
         )

@@ -138,8 +138,7 @@ class FsspecObjects:
             # Without the error's own words, which may hold the account's name.
             raise ObjectStoreError(
                 f"an object {what}: {type(error).__name__} of the store that {SETTING} names; see that "
-                f"it runs, "
-                "that its address and keys are right, and that it has room"
+                "it runs, that its address and keys are right, and that it has room"
             ) from error
 
 
