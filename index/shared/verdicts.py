@@ -7,7 +7,6 @@ moment nothing is left.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -209,7 +208,7 @@ class SharedVerdicts:
         for name in record_ids:
             gone += self._forget("record", str(name))
         for image in images:
-            gone += self._forget("probe", hashlib.sha256(image).hexdigest())
+            gone += self._forget("probe", digest_of(image))
         if gone:
             self._forgotten()
 
