@@ -113,7 +113,7 @@ class MilvusGallery:
         """Remove an image and all that belongs to it. Raises UnknownImageError."""
         self._require_open()
         self._writer.delete(image_id)
-        self._deleted_at = self._deleted_at or time.monotonic()
+        self._deleted()
 
     def delete_where(self, where: Filter, most: int | None = None) -> int:
         """Remove images that a filter lets through, `most` at most; how many there were."""
@@ -126,7 +126,7 @@ class MilvusGallery:
         self._require_open()
         check_amendment(amendment)
         record = self._writer.update(image_id, amendment)
-        self._deleted_at = self._deleted_at or time.monotonic()
+        self._deleted()
         return record
 
     def get(self, image_id: str) -> Record:
@@ -293,8 +293,11 @@ class MilvusGallery:
             count += self._writer.delete_of([row["image_id"] for row in rows], condition)
             after = rows[-1]["record_id"]
         if count:
-            self._deleted_at = self._deleted_at or time.monotonic()
+            self._deleted()
         return count
+
+    def _deleted(self) -> None:
+        self._deleted_at = self._deleted_at or time.monotonic()
 
     def _sweep_for_ever(self) -> None:
         while not self._closing.wait(SWEPT_EVERY_S):
