@@ -14,9 +14,8 @@ from index.milvus.companions import Companions
 from index.milvus.engine import Engine
 from index.milvus.expression import one_of
 from index.milvus.row import digest, frame_name
-from index.milvus.writing import Writer
+from index.milvus.writing import Writer, check_id
 from index.objects import Objects, UnknownObjectError
-from index.validation import storable
 
 
 class MilvusFrames:
@@ -31,12 +30,12 @@ class MilvusFrames:
     def keep(self, image_ids: Sequence[str], frame: Frame) -> None:
         """Keep the frame of these images. Raises UnknownImageError and QuotaReachedError."""
         for image_id in image_ids:
-            if not storable(image_id):
-                raise UnknownImageError(image_id)
+            check_id(image_id)
         with self._writer.held(list(dict.fromkeys(image_ids))) as claim:
             rows = list(self._engine.rows(one_of("image_id", image_ids), descriptors=True))
+            there = {row["image_id"] for row in rows}
             for image_id in image_ids:
-                if image_id not in {row["image_id"] for row in rows}:
+                if image_id not in there:
                     raise UnknownImageError(image_id)
             kept = self._objects.read_many([row["frame"] for row in rows if row["frame"]])
             without = [row for row in rows if row["frame"] not in kept]

@@ -11,10 +11,12 @@ from index.errors import GalleryError
 from index.estimation import Mode
 from index.milvus.companions import Companions, OpenCompanions
 from index.milvus.engine import Engine, MilvusError, connect
-from index.milvus.expression import literal
+from index.milvus.expression import EVERYTHING
 from index.milvus.gallery import MilvusGallery
 from index.milvus.indexes import MilvusIndex
 from index.milvus.local_companions import local_companions
+from index.milvus.row import FOLDERS
+from index.milvus.writing import row_of
 from index.objects import Objects, open_objects
 from index.record import GalleryHeader
 
@@ -110,7 +112,7 @@ def remove_milvus_gallery(setup: MilvusSetup, collection: str, objects: Objects 
     finally:
         client.close()
     below = store.below(collection)
-    for folder in ("image", "strips", "frame"):
+    for folder in FOLDERS:
         below.remove([one.name for one in below.under(folder)])
 
 
@@ -139,7 +141,7 @@ def _last_number(engine: Engine, first: int) -> int | None:
     """The highest number of a row from `first` on, by doubling and halving; None where there is none."""
 
     def after(number: int) -> int | None:
-        found = next(engine.rows("record_id >= 0", after=number, limit=1), None)
+        found = next(engine.rows(EVERYTHING, after=number, limit=1), None)
         return None if found is None else int(found["record_id"])
 
     low, step = after(first - 1), 0
@@ -160,8 +162,8 @@ def _last_number(engine: Engine, first: int) -> int | None:
 
 def _record_of(engine: Engine) -> Callable[[str], int | None]:
     def record_of(image_id: str) -> int | None:
-        found = list(engine.rows(f"image_id == {literal(image_id)}"))
-        return int(found[-1]["record_id"]) if found else None
+        row = row_of(engine, image_id)
+        return None if row is None else int(row["record_id"])
 
     return record_of
 

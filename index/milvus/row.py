@@ -39,6 +39,9 @@ SCALARS: Final = (
     "frame_media_type",
 )
 
+FOLDERS: Final = ("image", "strips", "frame")
+"""Of the object store: what comes before the number in the names below."""
+
 
 def to_row(
     record_id: int, enrollment: Enrollment, now: datetime, descriptor: NDArray[np.float32]

@@ -17,6 +17,7 @@ from typing import Final
 from index.milvus.companions import KeptVerdicts
 from index.milvus.engine import Engine
 from index.milvus.expression import one_of
+from index.milvus.row import FOLDERS
 from index.milvus.writing import LONGEST_S, existing
 from index.objects import Objects, Stored
 
@@ -43,7 +44,7 @@ def sweep(engine: Engine, objects: Objects, verdicts: KeptVerdicts, grace_s: flo
     """
     before = datetime.now(UTC) - timedelta(seconds=grace_s)
     removed = size = 0
-    for folder in ("image", "strips", "frame"):
+    for folder in FOLDERS:
         old = (one for one in objects.under(folder) if one.written_at < before)
         for piece in _pieces(old):
             left = _left(engine, folder, piece)

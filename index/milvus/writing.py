@@ -75,10 +75,7 @@ class Writer:
 
     def row(self, image_id: str) -> dict[str, Any] | None:
         """The row of an image without its descriptor; None where it is not enrolled."""
-        if not storable(image_id) or not _fits(image_id):
-            return None
-        found = list(self._engine.rows(f"image_id == {literal(image_id)}"))
-        return found[-1] if found else None
+        return row_of(self._engine, image_id)
 
     def enroll(self, enrollments: Sequence[Enrollment]) -> list[Record]:
         """Add images that were checked, all or none; see `index.gallery.Gallery.enroll_many`."""
@@ -109,8 +106,7 @@ class Writer:
 
     def delete(self, image_id: str) -> None:
         """Remove an image. Raises UnknownImageError."""
-        if not storable(image_id) or not _fits(image_id):
-            raise UnknownImageError(image_id)
+        check_id(image_id)
         if not self.delete_of([image_id]):
             raise UnknownImageError(image_id)
 
@@ -125,16 +121,15 @@ class Writer:
 
     def update(self, image_id: str, amendment: Amendment) -> Record:
         """Change what is known of an image; its record as it is now. Raises UnknownImageError."""
-        if not storable(image_id) or not _fits(image_id):
-            raise UnknownImageError(image_id)
+        check_id(image_id)
         with self.held([image_id]) as claim:
-            found = list(self._engine.rows(f"image_id == {literal(image_id)}", descriptors=True))
-            if not found:
+            found = row_of(self._engine, image_id, descriptors=True)
+            if found is None:
                 raise UnknownImageError(image_id)
-            before = to_record(found[-1], self._header.fingerprint)
+            before = to_record(found, self._header.fingerprint)
             after = replace(before, **amendment)
             check_fits(after)
-            row = amended(found[-1], after)
+            row = amended(found, after)
             after = to_record(row, self._header.fingerprint)
             if after == before:
                 return before
@@ -273,6 +268,20 @@ def check_fits(of: Enrollment | Record) -> None:
             )
 
 
+def check_id(image_id: str) -> None:
+    """Raises UnknownImageError for text that no image can have as its id."""
+    if not _is_id(image_id):
+        raise UnknownImageError(image_id)
+
+
+def row_of(engine: Engine, image_id: str, *, descriptors: bool = False) -> dict[str, Any] | None:
+    """The row of an image; None where it is not enrolled."""
+    if not _is_id(image_id):
+        return None
+    found = list(engine.rows(f"image_id == {literal(image_id)}", descriptors=descriptors))
+    return found[-1] if found else None
+
+
 def existing(engine: Engine, record_ids: Sequence[int]) -> set[int]:
     """Those of these numbers that rows have."""
     return {row["record_id"] for row in engine.rows(numbers(record_ids))} if record_ids else set()
@@ -289,6 +298,10 @@ def _entered(claiming: Any) -> Iterator[None]:
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for row in rows for name in objects_of(row)]
+
+
+def _is_id(image_id: str) -> bool:
+    return storable(image_id) and _fits(image_id)
 
 
 def _fits(text: str) -> bool:
