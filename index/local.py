@@ -22,7 +22,7 @@ from index.descriptors import as_stored
 from index.device import start
 from index.disk import create_folder
 from index.erasure import Erasure
-from index.errors import DuplicateImageError, GalleryClosedError
+from index.errors import GalleryClosedError
 from index.estimation import Mode
 from index.filter import ALL, Filter
 from index.kind import IndexSetup
@@ -47,7 +47,13 @@ from index.source import Source
 from index.space import fullness_named
 from index.store import Inserted, Store
 from index.successor import Successor
-from index.validation import check_amendment, check_enrollment, check_filter, check_probes
+from index.validation import (
+    check_amendment,
+    check_enrollments,
+    check_filter,
+    check_limit,
+    check_search,
+)
 from index.vectors import Vectors
 
 DELETED_AT_ONCE: Final = 256
@@ -195,12 +201,7 @@ class LocalGallery:
         GalleryFullError.
         """
         self._require_open()
-        seen: set[str] = set()
-        for enrollment in enrollments:
-            check_enrollment(enrollment, self._header)
-            if enrollment.image_id in seen:
-                raise DuplicateImageError(enrollment.image_id)
-            seen.add(enrollment.image_id)
+        check_enrollments(enrollments, self._header)
         if not enrollments:
             return []
         descriptors = as_stored(np.stack([enrollment.descriptor for enrollment in enrollments]))
@@ -307,8 +308,7 @@ class LocalGallery:
         stays good when the image it came from is deleted, and nothing is shown twice or left out. Raises
         ValueError for a limit below 1.
         """
-        if limit < 1:
-            raise ValueError(f"limit is {limit}, expected 1 or more")
+        check_limit(limit)
         check_filter(where)
         return self._store.page(after, limit, where)
 
@@ -325,13 +325,8 @@ class LocalGallery:
         self._require_open()
         if k < 1:
             raise ValueError(f"k is {k}, expected 1 or more")
-        if strips < 0:
-            raise ValueError(f"strips is {strips}, expected 0 or more")
-        check_probes(descriptors, self._header)
-        check_filter(where)
+        check_search(descriptors, self._header, where, strips, cameras)
         probe_cameras = [None] * len(descriptors) if cameras is None else list(cameras)
-        if len(probe_cameras) != len(descriptors):
-            raise ValueError(f"{len(probe_cameras)} cameras are named for {len(descriptors)} probes")
         return search(self._mirror, descriptors, probe_cameras, k, strips, where)
 
     def strips(self, record_ids: Sequence[int]) -> list[NDArray[np.float16] | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from index.errors import UnknownImageError, UnknownVerdictError
 from index.mirror import Mirror
-from index.validation import storable
+from index.validation import check_limit, storable
 from index.verdicts import SELECT_VERDICT, Decision, Verdict, VerdictPage, read_verdict, stored_digest
 
 
@@ -51,8 +51,7 @@ class LocalVerdicts:
 
     def page(self, after: int | None = None, limit: int = 100) -> VerdictPage:
         """Up to `limit` verdicts, from the start or after a page's `next`."""
-        if limit < 1:
-            raise ValueError(f"limit is {limit}, expected 1 or more")
+        check_limit(limit)
         rows = self._rows(
             f"{SELECT_VERDICT} WHERE verdict.id > ? ORDER BY verdict.id LIMIT ?", after or 0, limit + 1
         )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.amendment import AMENDABLE, Amendment
-from index.errors import InvalidEnrollmentError, InvalidFilterError, InvalidProbeError
+from index.errors import (
+    DuplicateImageError,
+    InvalidEnrollmentError,
+    InvalidFilterError,
+    InvalidProbeError,
+)
 from index.filter import SETS, TIMES, Filter
 from index.record import Enrollment, GalleryHeader
 
@@ -28,6 +34,16 @@ def check_enrollment(enrollment: Enrollment, header: GalleryHeader) -> None:
         raise InvalidEnrollmentError("image", _described(enrollment.image), "the image file's bytes")
     _check_descriptor(enrollment.descriptor, header)
     _check_strips(enrollment.strips, header)
+
+
+def check_enrollments(enrollments: Sequence[Enrollment], header: GalleryHeader) -> None:
+    """Raises as `check_enrollment`, and DuplicateImageError for an id that one before it has, too."""
+    seen: set[str] = set()
+    for enrollment in enrollments:
+        check_enrollment(enrollment, header)
+        if enrollment.image_id in seen:
+            raise DuplicateImageError(enrollment.image_id)
+        seen.add(enrollment.image_id)
 
 
 def check_amendment(amendment: Amendment) -> None:
@@ -58,6 +74,31 @@ def check_probes(descriptors: NDArray[np.float32], header: GalleryHeader) -> Non
     fault = _length_fault(descriptors)
     if fault is not None:
         raise InvalidProbeError(fault, f"{expected}, finite and of unit length")
+
+
+def check_search(
+    descriptors: NDArray[np.float32],
+    header: GalleryHeader,
+    where: Filter,
+    strips: int,
+    cameras: Sequence[str | None] | None,
+) -> None:
+    """Raises InvalidProbeError, InvalidFilterError, or ValueError for what else a search cannot be of.
+
+    How many matches there may be is the gallery's to say.
+    """
+    if strips < 0:
+        raise ValueError(f"strips is {strips}, expected 0 or more")
+    check_probes(descriptors, header)
+    check_filter(where)
+    if cameras is not None and len(cameras) != len(descriptors):
+        raise ValueError(f"{len(cameras)} cameras are named for {len(descriptors)} probes")
+
+
+def check_limit(limit: int) -> None:
+    """Raises ValueError for a page of less than one entry."""
+    if limit < 1:
+        raise ValueError(f"limit is {limit}, expected 1 or more")
 
 
 def check_filter(where: object) -> None:

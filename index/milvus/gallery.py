@@ -19,7 +19,6 @@ from index.amendment import Amendment
 from index.cameras import NO_CAMERA
 from index.errors import (
     DamagedImageError,
-    DuplicateImageError,
     GalleryClosedError,
     UnknownImageError,
 )
@@ -41,7 +40,13 @@ from index.record import Enrollment, Found, GalleryHeader, Page, Record
 from index.reindexing import IndexState
 from index.retention import Retention
 from index.sums import Sums
-from index.validation import check_amendment, check_enrollment, check_filter, check_probes
+from index.validation import (
+    check_amendment,
+    check_enrollments,
+    check_filter,
+    check_limit,
+    check_search,
+)
 
 DELETED_AT_ONCE: Final = 256
 SWEPT_EVERY_S: Final = 6 * 3600.0
@@ -101,12 +106,7 @@ class MilvusGallery:
     def enroll_many(self, enrollments: Sequence[Enrollment]) -> list[Record]:
         """Add images, all or none; see `Gallery.enroll_many`."""
         self._require_open()
-        seen: set[str] = set()
-        for enrollment in enrollments:
-            check_enrollment(enrollment, self._header)
-            if enrollment.image_id in seen:
-                raise DuplicateImageError(enrollment.image_id)
-            seen.add(enrollment.image_id)
+        check_enrollments(enrollments, self._header)
         return self._writer.enroll(enrollments) if enrollments else []
 
     def delete(self, image_id: str) -> None:
@@ -169,8 +169,7 @@ class MilvusGallery:
         An image that another replica is enrolling at that moment may come to stand before the cursor.
         """
         self._require_open()
-        if limit < 1:
-            raise ValueError(f"limit is {limit}, expected 1 or more")
+        check_limit(limit)
         check_filter(where)
         start = -1 if after is None else after
         if start >= 2**63 - 1:
@@ -196,12 +195,7 @@ class MilvusGallery:
         self._require_open()
         if not 1 <= k <= DEEPEST:
             raise ValueError(f"k is {k}, expected 1 or more, and at most {DEEPEST:,} of Milvus")
-        if strips < 0:
-            raise ValueError(f"strips is {strips}, expected 0 or more")
-        check_probes(descriptors, self._header)
-        check_filter(where)
-        if cameras is not None and len(cameras) != len(descriptors):
-            raise ValueError(f"{len(cameras)} cameras are named for {len(descriptors)} probes")
+        check_search(descriptors, self._header, where, strips, cameras)
         return search(self._engine, self._objects, self._header, descriptors, k, strips, where)
 
     def snapshot_age_seconds(self) -> float | None:

@@ -29,6 +29,7 @@ from index.errors import (
 from index.milvus.companions import Companions
 from index.quota import Quota, Usage, check_quota
 from index.sums import Sums
+from index.validation import check_limit
 from index.verdicts import Decision, Verdict, VerdictPage, digest_of, size_of
 
 EPOCH_S = 1_577_836_800
@@ -306,8 +307,7 @@ class MemoryVerdicts:
 
     def page(self, after: int | None = None, limit: int = 100) -> VerdictPage:
         """Up to `limit` verdicts, from the start or after a page's `next`."""
-        if limit < 1:
-            raise ValueError(f"limit is {limit}, expected 1 or more")
+        check_limit(limit)
         with self._lock:
             found = [(number, one) for number, one in self._ordered() if number > (after or 0)]
             shown = tuple(self._shown(one) for _, one in found[:limit])

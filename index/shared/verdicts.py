@@ -16,7 +16,7 @@ from index import verdicts
 from index.errors import DamagedImageError, TooManyVerdictsError, UnknownImageError, UnknownVerdictError
 from index.shared.quotas import SharedQuotas
 from index.shared.store import SharedStore
-from index.validation import storable
+from index.validation import check_limit, storable
 from index.verdicts import Decision, Verdict, VerdictPage, digest_of, size_of
 
 LIMIT: Final = 10_000
@@ -173,8 +173,7 @@ class SharedVerdicts:
 
     def page(self, after: int | None = None, limit: int = 100) -> VerdictPage:
         """Up to `limit` verdicts, from the start or after a page's `next`. Raises SharedStoreError."""
-        if limit < 1:
-            raise ValueError(f"limit is {limit}, expected 1 or more")
+        check_limit(limit)
         _, by_id, _, _, told, probes, _ = self._keys
         rows = self._store.run(PAGE, [by_id, told, probes], after or 0, limit + 1)
         shown = rows[:limit]
