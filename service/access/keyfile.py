@@ -47,6 +47,12 @@ class KeyFile:
         """Where they are, for people."""
         return str(self.path)
 
+    def watch(self) -> None:
+        """Nothing: a look at the file waits for nothing."""
+
+    def close(self) -> None:
+        """Nothing: it is open only while it is read or changed."""
+
     def stamp(self) -> tuple[int, int, int] | None:
         """Changes whenever the file does; None while there is none.
 

@@ -14,6 +14,12 @@ class KeyHome(Protocol):
     def where(self) -> str:
         """Where they are, for people."""
 
+    def watch(self) -> None:
+        """From now on, until `close`, keep `stamp` from waiting for anything."""
+
+    def close(self) -> None:
+        """End what `watch` began. Idempotent."""
+
     def stamp(self) -> tuple[int, int, int] | None:
         """Changes whenever a key does; None while there never was one. Costs next to nothing."""
 

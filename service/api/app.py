@@ -16,7 +16,6 @@ from service.access.audit import AuditError, AuditLog
 from service.access.auditquota import MINUTE_S
 from service.access.homes import audit_in, keys_in, open_store
 from service.access.keyring import Keyring
-from service.access.sharedkeys import SharedKeys
 from service.api import docs_page, openapi, problems
 from service.api.lifecycle import Lifecycle
 from service.api.middleware.guard import Guard, Limits
@@ -110,8 +109,7 @@ def create_app(
     if store is not None:
         for warning in store.check():
             log.warning("shared_store", reason=warning)
-    if isinstance(keys, SharedKeys):
-        keys.watch()
+    keys.watch()
     keyring = Keyring(keys)
     audit = audit_in(settings, store)
 
@@ -136,8 +134,7 @@ def create_app(
             await lifecycle.stop()
             summarising.cancel()
             audit.close()
-            if isinstance(keys, SharedKeys):
-                keys.close()
+            keys.close()
             if store is not None:
                 store.close()
 
