@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,27 +51,28 @@ def verify(path: Path, chain: Chain, noted: str | None = None) -> Verification:
     Raises:
         OSError: a file cannot be read.
     """
-    reading = _Reading(chain, noted)
-    head = START
     with ExitStack() as opened:
         with locked(path):
             files = [(file, opened.enter_context(file.open("rb"))) for file in files_of(path)]
             sizes = [os.fstat(stream.fileno()).st_size for _, stream in files]
             head = read_head(path)
-        for (file, stream), size in zip(files, sizes, strict=True):
-            for number, line in enumerate(_lines(stream, size), 1):
-                reading.take(line, f"{file}, line {number:,}")
-                if reading.found.fault is not None:
-                    return reading.found
-    reading.end(head)
-    return reading.found
+        lines = (
+            (f"{file}, line {number:,}", line)
+            for (file, stream), size in zip(files, sizes, strict=True)
+            for number, line in enumerate(_lines(stream, size), 1)
+        )
+        return _read(head, lines, chain, noted)
 
 
 def verify_lines(log: AuditLines, chain: Chain, noted: str | None = None) -> Verification:
     """Read a log that is in no files; see `verify`. Raises what its `lines` do."""
+    return _read(log.head(), log.lines(), chain, noted)
+
+
+def _read(head: Link, lines: Iterable[tuple[str, bytes]], chain: Chain, noted: str | None) -> Verification:
+    """Read lines, each after its place, until the first fault; `head` was noted before they were read."""
     reading = _Reading(chain, noted)
-    head = log.head()
-    for place, line in log.lines():
+    for place, line in lines:
         reading.take(line, place)
         if reading.found.fault is not None:
             return reading.found

@@ -73,7 +73,7 @@ def verify(
     is `audit.key` beside the log: who has it can make the whole log anew, which shows only by a HASH
     that was noted elsewhere.
     """
-    from service.access.auditchain import CHAIN, START, Chain
+    from service.access.auditchain import START, Chain
     from service.access.auditverify import verify, verify_lines
     from service.access.homes import ids_in, open_store
     from service.access.idhash import IdKeyError
@@ -90,7 +90,7 @@ def verify(
         try:
             if not ids.find():
                 raise CommandError(f"{ids.where} is missing, the log's key; restore it from a backup")
-            chain = Chain(ids.subkey(CHAIN))
+            chain = Chain(ids.chain_key())
             if store is None:
                 found = verify(path, chain, noted)
             else:
