@@ -6,7 +6,7 @@ from index.shared import SharedStore
 from service.access.audit import AuditLog
 from service.access.auditfile import AuditFile
 from service.access.audithome import AuditHome
-from service.access.idhash import IdHasher
+from service.access.idhash import FileIdHasher, IdHasher
 from service.access.keyfile import KeyFile
 from service.access.keyhome import KeyHome
 from service.access.sharedaudit import SharedAudit, SharedIdHasher
@@ -37,7 +37,7 @@ def keys_in(settings: Settings, store: SharedStore | None) -> KeyHome:
 
 def ids_in(settings: Settings, store: SharedStore | None) -> IdHasher:
     """What hashes image ids for the audit log."""
-    return IdHasher(settings.audit_key_path) if store is None else SharedIdHasher(store)
+    return FileIdHasher(settings.audit_key_path) if store is None else SharedIdHasher(store)
 
 
 def audit_in(settings: Settings, store: SharedStore | None, *, rotates: bool = True) -> AuditLog:

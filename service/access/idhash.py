@@ -1,4 +1,4 @@
-"""What stands for an image id in the audit log: a hash by a key that is kept beside it."""
+"""What stands for an image id in the audit log: a hash by a key that is kept beside the log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,30 +21,21 @@ class IdKeyError(Exception):
     """The key cannot be used; the message names its file and the remedy."""
 
 
-class IdHasher:
+class IdHasher(ABC):
     """HMAC-SHA256 of image ids, its first 128 bits.
 
     Ids are often guessable, such as number plates or file names: without a key, a plain hash would give them
-    away to whoever tries them. The key is read once; only `load` makes it.
-
-    Args:
-        path: of the file with the key; None where it is elsewhere.
+    away to whoever tries them. The key is read once; only `load` makes it. A class for each place of the key
+    says where it is, how it is read, and how it is made.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._key: bytes | None = None
 
     @property
-    def path(self) -> Path:
-        """Of the file with the key."""
-        assert self._path is not None  # noqa: S101 - a class for another place overrides what asks
-        return self._path
-
-    @property
+    @abstractmethod
     def where(self) -> str:
         """Where the key is, for people."""
-        return str(self.path)
 
     def chain_key(self) -> bytes:
         """The key of the audit log's chain. Raises IdKeyError."""
@@ -56,9 +48,15 @@ class IdHasher:
             IdKeyError: it cannot be read or made.
         """
         try:
-            self._key = key = self._read() or self._make()
+            key = self._read()
+            if key is None:
+                self._make()
+                key = self._read()
         except OSError as error:
             raise IdKeyError(f"{self.where}: {error.strerror or error}") from None
+        if key is None:
+            raise IdKeyError(f"{self.where} was removed while it was made")
+        self._key = key
         return key
 
     def find(self) -> bool:
@@ -91,22 +89,47 @@ class IdHasher:
         key = self.load() if self._key is None else self._key
         return hmac.digest(key, b"subkey\0" + purpose.encode(), hashlib.sha256)
 
+    @abstractmethod
+    def _read(self) -> bytes | None:
+        """The key; None where there is none. Raises IdKeyError, or OSError."""
+
+    @abstractmethod
+    def _make(self) -> None:
+        """Make the key where there is none: of several that do so at a time, one does. Raises as `_read`."""
+
+
+class FileIdHasher(IdHasher):
+    """By a key in a file of this machine.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    @property
+    def where(self) -> str:
+        """Where the key is, for people."""
+        return str(self._path)
+
     def _read(self) -> bytes | None:
         try:
-            tighten_private(self.path)
-            key = self.path.read_bytes()
+            tighten_private(self._path)
+            key = self._path.read_bytes()
         except FileNotFoundError:
             return None
         if len(key) != KEY_BYTES:
             raise IdKeyError(
-                f"{self.path} holds {len(key)} bytes where a key of {KEY_BYTES} is expected; restore it from "
-                "a backup, or remove it: a new one is made, and older entries of the audit log are not found "
-                "by image id any more"
+                f"{self._path} holds {len(key)} bytes where a key of {KEY_BYTES} is expected; restore it "
+                "from a backup, or remove it: a new one is made, and older entries of the audit log are not "
+                "found by image id any more"
             )
         return key
 
-    def _make(self) -> bytes:
-        new = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.new")
+    def _make(self) -> None:
+        new = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.new")
         try:
             with os.fdopen(open_private(new, os.O_WRONLY | os.O_EXCL), "wb") as file:
                 file.write(secrets.token_bytes(KEY_BYTES))
@@ -114,10 +137,6 @@ class IdHasher:
                 os.fsync(file.fileno())
             # Of processes that make it at the same time, one does; the others read what it made.
             with suppress(FileExistsError):
-                os.link(new, self.path)
+                os.link(new, self._path)
         finally:
             new.unlink(missing_ok=True)
-        key = self._read()
-        if key is None:
-            raise IdKeyError(f"{self.path} was removed while it was made")
-        return key

@@ -112,10 +112,10 @@ class SharedAudit:
 
 
 class SharedIdHasher(IdHasher):
-    """Hashes image ids by one key for all replicas, which the store keeps beside the log."""
+    """By one key for all replicas, which the store keeps beside the log."""
 
     def __init__(self, store: SharedStore) -> None:
-        super().__init__(None)
+        super().__init__()
         self._store = store
         self._name = store.key("audit", "key")
 
@@ -131,14 +131,9 @@ class SharedIdHasher(IdHasher):
             raise IdKeyError(f"{self.where} has {len(key)} bytes, expected {KEY_BYTES}; restore the store")
         return key
 
-    def _make(self) -> bytes:
+    def _make(self) -> None:
         with self._answering() as client:
-            # Of replicas that make it at the same time, one does; the others read what it made.
             client.set(self._name, secrets.token_bytes(KEY_BYTES), nx=True)
-        key = self._read()
-        if key is None:
-            raise IdKeyError(f"{self.where} was removed while it was made")
-        return key
 
     @contextmanager
     def _answering(self) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.access.idhash import IdHasher
+from service.access.idhash import FileIdHasher
 from service.access.key import KeyScope, new_key
 from service.access.keyfile import KeyFile
 from service.access.keyring import Keyring
@@ -229,7 +229,7 @@ def test_nothing_a_service_prints_or_measures_names_key_image_or_vehicle(tmp_pat
             assert shown.split("_")[1] not in text
     written = (data / "audit.jsonl").read_text()
     assert "hidden-image" not in written
-    assert IdHasher(data / "audit.key").digest("hidden-image") in written
+    assert FileIdHasher(data / "audit.key").digest("hidden-image") in written
 
 
 def test_a_key_that_is_made_while_the_service_runs_closes_it(service: Running, command: Command) -> None:

@@ -14,7 +14,7 @@ from index import LocalGallery
 from service.access.audit import AuditEntry, AuditError, AuditLog
 from service.access.auditfile import AuditFile
 from service.access.auditfind import find_image
-from service.access.idhash import IdHasher, IdKeyError
+from service.access.idhash import FileIdHasher, IdKeyError
 from service.access.key import KeyScope, new_key
 from tests.service.access.holders import MADE, guarded, showing
 from tests.service.api.test_problems import check
@@ -35,7 +35,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def open_log(path: Path, max_bytes: int) -> AuditLog:
-    ids = IdHasher(path.parent / "audit.key")
+    ids = FileIdHasher(path.parent / "audit.key")
     return AuditLog(AuditFile(path, max_bytes, 2, ids.chain_key), ids)
 
 
@@ -64,7 +64,7 @@ def test_it_says_who_did_what_and_how_it_ended(tmp_path: Path) -> None:
         (line["key_name"].split()[1], line["action"], line["status"], line.get("image_hash"))
         for line in found
     ]
-    ids = IdHasher(tmp_path / "audit.key")
+    ids = FileIdHasher(tmp_path / "audit.key")
     named = {ids.digest(image_id): image_id for image_id in ("cam/1", "b")}
     assert [(*line[:3], line[3] and named[line[3]]) for line in recorded] == [
         ("enroll", "enroll", 201, "cam/1"),
@@ -223,18 +223,18 @@ def test_an_entry_is_short_however_long_ids_and_names_are(tmp_path: Path) -> Non
 def test_the_key_for_ids_is_private_and_one_for_all_processes(tmp_path: Path) -> None:
     path = tmp_path / "data" / "audit.key"
     with ThreadPoolExecutor(8) as pool:
-        digests = set(pool.map(lambda _: IdHasher(path).digest("a"), range(16)))
+        digests = set(pool.map(lambda _: FileIdHasher(path).digest("a"), range(16)))
     assert len(digests) == 1
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["audit.key"]
-    assert IdHasher(tmp_path / "other.key").digest("a") not in digests
+    assert FileIdHasher(tmp_path / "other.key").digest("a") not in digests
 
 
 def test_a_damaged_key_for_ids_is_reported_and_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "audit.key"
     path.write_bytes(b"short")
     with pytest.raises(IdKeyError, match=r"audit\.key holds 5 bytes"):
-        IdHasher(path).load()
+        FileIdHasher(path).load()
     with pytest.raises(AuditError, match=r"audit\.key holds 5 bytes"):
         open_log(tmp_path / "audit.jsonl", 0).prepare()
     assert path.read_bytes() == b"short"
@@ -249,7 +249,7 @@ def test_an_image_is_found_in_all_files_by_what_it_was_and_as_a_match(tmp_path: 
     log.write({"n": 3, "image_id": "b"})
     log.write({"n": 4, "matches": ["b", "a"]})
     log.close()
-    found = find_image(path, IdHasher(tmp_path / "audit.key"), "a")
+    found = find_image(path, FileIdHasher(tmp_path / "audit.key"), "a")
     assert [json.loads(line)["n"] for line in found.lines] == [0, 1, 2, 4]
     assert found.unreadable == 1
 

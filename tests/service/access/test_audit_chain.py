@@ -14,7 +14,7 @@ from service.access.auditchain import CHAIN, Chain
 from service.access.auditfile import AuditFile, locked
 from service.access.auditfind import files_of
 from service.access.auditverify import Verification, verify
-from service.access.idhash import IdHasher
+from service.access.idhash import FileIdHasher
 from tests.service.command_line import Command, command_runner
 from tests.service.fakes import running
 
@@ -25,12 +25,12 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 def open_log(path: Path, max_bytes: int = 0, backups: int = 5) -> AuditLog:
-    ids = IdHasher(path.parent / "audit.key")
+    ids = FileIdHasher(path.parent / "audit.key")
     return AuditLog(AuditFile(path, max_bytes, backups, ids.chain_key), ids)
 
 
 def verified(path: Path, noted: str | None = None) -> Verification:
-    ids = IdHasher(path.parent / "audit.key")
+    ids = FileIdHasher(path.parent / "audit.key")
     return verify(path, Chain(ids.subkey(CHAIN)), noted)
 
 

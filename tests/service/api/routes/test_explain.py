@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle
-from service.access.idhash import IdHasher
+from service.access.idhash import FileIdHasher
 from service.api.app import create_app
 from service.api.routes.explain import _wants_json
 from service.explanation.figure import Pair
@@ -186,7 +186,7 @@ def test_it_is_counted_and_written_down_as_a_query_is(service: Explaining) -> No
     service.explain(candidate_id="green").raise_for_status()
     lines = (service.folder / "audit.jsonl").read_text(encoding="utf-8").splitlines()
     entry = json.loads(lines[-1])
-    hashed = IdHasher(service.folder / "audit.key").digest("green")
+    hashed = FileIdHasher(service.folder / "audit.key").digest("green")
     assert (entry["action"], entry["status"], entry["image_hash"]) == ("explain", 200, hashed)
     metrics = service.client.get("/metrics").text
     assert 'lka_reid_requests_total{method="POST",route="/explain",status="200"}' in metrics
