@@ -92,18 +92,20 @@ class Resources:
         on_step("checking the model bundle")
         bundle = models.bundle if models is not None else Bundle.load(settings.bundle)
         detector = None if settings.detector == "off" else DetectorBundle.load(settings.detector)
+        shared = store if settings.gallery == "milvus" else None
         with ExitStack() as undo:
             if pool is None:
                 pool = open_decode_pool(settings)
                 undo.callback(pool.close)
             if gallery is None:
                 on_step("opening the gallery")
-                if settings.gallery == "milvus" and store is not None:
-                    gallery = open_shared_gallery(settings, bundle, store)
-                else:
-                    gallery = open_gallery(settings, bundle, settings.data_dir)
+                gallery = (
+                    open_gallery(settings, bundle, settings.data_dir)
+                    if shared is None
+                    else open_shared_gallery(settings, bundle, shared)
+                )
                 undo.callback(gallery.close)
-            collections = open_collections(settings, bundle, gallery, store)
+            collections = open_collections(settings, bundle, gallery, shared)
             undo.callback(collections.close)
             on_step("loading the models")
             embedder: ImageEmbedder
@@ -193,8 +195,7 @@ def open_gallery(settings: Settings, bundle: Bundle, folder: Path) -> Gallery:
 
     Raises:
         GalleryError: locked, damaged, embedded by another bundle, to be searched on a GPU that cannot be
-            used, or of an earlier version and not to be
-            brought to the present one.
+            used, or of an earlier version and not to be brought to the present one.
     """
     try:
         return LocalGallery.open(
@@ -224,8 +225,11 @@ def open_gallery(settings: Settings, bundle: Bundle, folder: Path) -> Gallery:
 def open_collections(
     settings: Settings, bundle: Bundle, gallery: Gallery, store: SharedStore | None
 ) -> LocalCollections | SharedCollections:
-    """All collections, with this gallery as the default one. Raises GalleryError where one cannot be."""
-    if settings.gallery == "milvus" and store is not None:
+    """All collections, with this gallery as the default one: those of the store, else of the data directory.
+
+    Raises GalleryError where one cannot be opened.
+    """
+    if store is not None:
         return shared_collections(settings, bundle, store, gallery)
     return LocalCollections(settings.data_dir, gallery, lambda folder: open_gallery(settings, bundle, folder))
 
