@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, Unpack
 
 from lka_reid_client.answers import (
     ExplanationAnswer,
@@ -13,10 +13,12 @@ from lka_reid_client.answers import (
     QueryAnswer,
     QueryBatchAnswer,
 )
-from lka_reid_client.call import Call, Image, given, image_part
+from lka_reid_client.call import Call, Image, Part, given, image_part
 from lka_reid_client.calls.fields import Filter
 from lka_reid_client.calls.parsing import file, model
 from lka_reid_client.response import Response
+
+T = TypeVar("T")
 
 
 def query(
@@ -42,20 +44,8 @@ def query(
         detect: which vehicle of a frame is meant: `one` or `largest`; for all of them see `query_all`.
         **where: which images are searched; see `Filter`.
     """
-    fields = given(
-        {
-            "top_k": top_k,
-            "rerank": rerank,
-            "verdicts": verdicts,
-            "camera_id": camera_id,
-            "box": box,
-            "detect": detect,
-            **where,
-        }
-    )
-    return Call(
-        "POST", "/query", model(QueryAnswer), form=fields, parts=lambda: [image_part(image)], waits=True
-    )
+    fields = {"top_k": top_k, "rerank": rerank, "verdicts": verdicts, "camera_id": camera_id}
+    return _query(model(QueryAnswer), image, {**fields, "box": box, "detect": detect, **where})
 
 
 def query_all(
@@ -68,15 +58,8 @@ def query_all(
     **where: Unpack[Filter],
 ) -> Call[FrameAnswer]:
     """One answer for each vehicle of a frame; see `query`."""
-    fields = {"top_k": top_k, "rerank": rerank, "verdicts": verdicts, "camera_id": camera_id, **where}
-    return Call(
-        "POST",
-        "/query",
-        model(FrameAnswer),
-        form=given({**fields, "detect": "all"}),
-        parts=lambda: [image_part(image)],
-        waits=True,
-    )
+    fields = {"top_k": top_k, "rerank": rerank, "verdicts": verdicts, "camera_id": camera_id}
+    return _query(model(FrameAnswer), image, {**fields, "detect": "all", **where})
 
 
 def query_batch(
@@ -124,15 +107,7 @@ def explain(
 ) -> Call[ExplanationAnswer]:
     """Why a probe and a candidate, a file or an enrolled image, are near or far, in numbers."""
     fields = {"candidate_id": candidate_id, "camera_id": camera_id, "box": box, "detect": detect}
-    return Call(
-        "POST",
-        "/explain",
-        model(ExplanationAnswer),
-        form=given(fields),
-        parts=lambda: _both(image, candidate),
-        headers={"Accept": "application/json"},
-        waits=True,
-    )
+    return _explain(model(ExplanationAnswer), "application/json", image, candidate, fields)
 
 
 def explain_figure(
@@ -146,21 +121,34 @@ def explain_figure(
 ) -> Call[bytes]:
     """The same as a figure, a PNG file."""
     fields = {"candidate_id": candidate_id, "camera_id": camera_id, "box": box, "detect": detect}
+    return _explain(_figure, "image/png", image, candidate, fields)
+
+
+def _query(answer: Callable[[Response], T], image: Image, fields: Mapping[str, object]) -> Call[T]:
+    return Call("POST", "/query", answer, form=given(fields), parts=lambda: [image_part(image)], waits=True)
+
+
+def _explain(
+    answer: Callable[[Response], T],
+    accepted: str,
+    image: Image,
+    candidate: Image | None,
+    fields: Mapping[str, object],
+) -> Call[T]:
+    def parts() -> list[Part]:
+        more = [] if candidate is None else [image_part(candidate, "candidate_image")]
+        return [image_part(image), *more]
+
     return Call(
         "POST",
         "/explain",
-        _figure,
+        answer,
         form=given(fields),
-        parts=lambda: _both(image, candidate),
-        headers={"Accept": "image/png"},
+        parts=parts,
+        headers={"Accept": accepted},
         waits=True,
     )
 
 
 def _figure(response: Response) -> bytes:
     return file(response)[0]
-
-
-def _both(image: Image, candidate: Image | None) -> list[tuple[str, tuple[str | None, bytes | str]]]:
-    more = [] if candidate is None else [image_part(candidate, "candidate_image")]
-    return [image_part(image), *more]
