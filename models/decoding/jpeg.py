@@ -80,7 +80,8 @@ def decode_ordinary(opened: Opened, side: int | None = None) -> Image.Image | No
     """
     if opened.jpeg is None or opened.image.mode != "RGB":
         return None
-    width, height = (-(-each // _shrinking(opened.image.size, side)) for each in opened.image.size)
+    part = _shrinking(opened.image.size, side)
+    width, height = (-(-each // part) for each in opened.image.size)
     try:
         pixels = simplejpeg.decode_jpeg(opened.jpeg, "RGB", min_height=height, min_width=width, strict=True)
     except ValueError:
