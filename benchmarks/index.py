@@ -93,7 +93,6 @@ class Exact:
         self._queries = queries
         self.dim = queries.shape[1]
         self._scores = np.full((len(queries), TOP), -np.inf, np.float32)
-        """Of the nearest so far."""
         self.nearest = np.zeros((len(queries), TOP), np.int64)
 
     def add(self, descriptors: Floats, first: int) -> None:

@@ -48,8 +48,6 @@ def _led(link: re.Match[str], target: str) -> str:
     if "://" in target or not path.startswith("../") or path == "../":
         return link[0]
     inside = path.removeprefix("../")
-    if "://" in inside or not inside:
-        return link[0]
     if inside.startswith("docs/"):
         return f"{link[1]}({inside.removeprefix('docs/')}{mark}{anchor})"
     if inside in PAGES:
