@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -128,16 +129,10 @@ def study_second_look(
             *([f"a quick look: {limit} vehicles of each set"] if limit else []),
             *notes_of(torch.device("cpu")),
         ]
-        values = {"lines": [_values(line) for line in lines], "curves": curves, "notes": notes}
+        values = {"lines": [asdict(line) for line in lines], "curves": curves, "notes": notes}
         tables = [_choices(found), *(_table(lines, way) for way in (True, False))]
         publish_figures(tables, notes, values, folder / "table.md", folder / "designs.json")
         out.print(f"tables   {folder / 'table.md'}", soft_wrap=True, markup=False)
-
-
-def _values(line: Line) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(line)
 
 
 def _choices(found: list[Design]) -> FigureTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -42,6 +43,8 @@ LOOK = "second look"
 STORED = "stored parts"
 SHARPNESS = 20.0
 CHUNK = 256
+LOSS_OF = ("real, learning cameras", "rendered, other designs")
+"""Of the lists that are set aside, those whose loss a training is watched by."""
 Report = Callable[[str, int], Callable[[int], None]]
 """A part of the work and how much it is -> receives how much is done."""
 
@@ -122,8 +125,7 @@ def designs(
     def paired(name: str, embed: Embed, of: Learning, *, sees_parts: bool = True) -> Design:
         torch.manual_seed(seed)
         model = PairNetwork(_width(of), PARTS, sees_parts=sees_parts)
-        sets = [of.aside[kind] for kind in ("real, learning cameras", "rendered, other designs")]
-        check = lambda: mean_list_loss(model, sets)  # noqa: E731
+        check = partial(_loss_aside, model, of)
         curve = learn_lists(model, of.fitted, check, list_length, seed, report(name, list_length.steps))
         return weighed(name, model, embed, of, curve)
 
@@ -148,10 +150,7 @@ def designs(
     attention = _untrained(WIDTH)
 
     def check() -> float:
-        tokens = _with_learning(cell_lists, project)
-        scaled = _Scaled(attention)
-        kinds = ("real, learning cameras", "rendered, other designs")
-        return mean_list_loss(scaled, [tokens.aside[kind] for kind in kinds])
+        return _loss_aside(_Scaled(attention), _with_learning(cell_lists, project))
 
     name = f"{LOOK}, along the attention"
     sources = [cell_lists.real, cell_lists.rendered]
@@ -169,6 +168,10 @@ def designs(
     yield weighed(f"{STORED}, along the attention, not trained", _untrained(_width(parts)), stored, parts, [])
     yield paired(f"{STORED}, pair network", stored, parts)
     yield paired("no parts, the list's similarities", stored, parts, sees_parts=False)
+
+
+def _loss_aside(model: nn.Module, of: Learning) -> float:
+    return mean_list_loss(model, [of.aside[kind] for kind in LOSS_OF])
 
 
 def _untrained(width: int) -> StripReranker:

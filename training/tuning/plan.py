@@ -159,11 +159,6 @@ def with_warm_up(chosen: Sequence[Choice], changes: Sequence[str]) -> list[str]:
     return [f"{warm_up}={round(share * int(epochs), 2)}", *changes]
 
 
-def bundle_name(dataset: Dataset) -> str:
-    """What a bundle that was tuned on this data is called."""
-    return name_after(dataset.folder)
-
-
 def name_after(folder: Path) -> str:
     """What a bundle that was made from a folder of images is called."""
     slug = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
@@ -188,7 +183,7 @@ def spelled(choice: Choice) -> str:
 
 def _data_choices(dataset: Dataset) -> list[Choice]:
     chosen = [
-        Choice("name", bundle_name(dataset), "after the data"),
+        Choice("name", name_after(dataset.folder), "after the data"),
         Choice("data.layout", dataset.layout, ""),
     ]
     vehicles = len({image.vehicle_id for image in dataset.train})
