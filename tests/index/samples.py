@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,22 @@ def enrollment(name: str, **changes: Any) -> Enrollment:
         "media_type": "image/png",
     }
     return Enrollment(**(values | changes))
+
+
+def enroll_of_ages(gallery: AnyGallery) -> None:
+    """Images taken and enrolled so many days ago, None where it is not known when they were taken."""
+    now = datetime.now(UTC)
+    for name, taken, enrolled in (
+        ("old", 40, 1),
+        ("older than its time", 1, 40),
+        ("old without a time", None, 40),
+        ("young", 20, 1),
+        ("young without a time", None, 1),
+        ("from the future", -400, 1),
+    ):
+        captured = None if taken is None else now - timedelta(days=taken)
+        at = now - timedelta(days=enrolled)
+        gallery.enroll(enrollment(name, captured_at=captured, enrolled_at=at))
 
 
 def version_1(kind: str, folder: Path) -> None:

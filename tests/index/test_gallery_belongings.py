@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 import numpy as np
 import pytest
 
 from index import (
-    Filter,
     Frame,
     InvalidQuotaError,
     InvalidRetentionError,
@@ -26,7 +21,8 @@ from index import (
     digest_of,
     verdicts,
 )
-from tests.index.samples import OpenAny, enrollment
+from tests.index.alterations import alter
+from tests.index.samples import OpenAny, enroll_of_ages, enrollment
 from tests.index.verdict_samples import NAME, PROBE, WHEN, decision
 
 FRAME = Frame(b"a frame", "image/jpeg")
@@ -130,18 +126,8 @@ def test_a_quota_holds_in_images_and_leaves_nothing_of_what_it_refuses(open_any:
 
 
 def test_images_that_are_too_old_go_and_a_dry_run_counts_the_same(open_any: OpenAny) -> None:
-    gallery, now = open_any(), datetime.now(UTC)
-    for name, taken, enrolled in (
-        ("old", 40, 1),
-        ("older than its time", 1, 40),
-        ("old without a time", None, 40),
-        ("young", 20, 1),
-        ("young without a time", None, 1),
-        ("from the future", -400, 1),
-    ):
-        captured = None if taken is None else now - timedelta(days=taken)
-        at = now - timedelta(days=enrolled)
-        gallery.enroll(enrollment(name, captured_at=captured, enrolled_at=at))
+    gallery = open_any()
+    enroll_of_ages(gallery)
     assert (gallery.retention.expired(), gallery.retention.expired(30)) == (0, 3)
     with pytest.raises(InvalidRetentionError):
         gallery.retention.set(0)
@@ -190,23 +176,11 @@ def test_any_sequence_of_changes_agrees_with_a_model(seed: int, open_any: OpenAn
         name = f"image-{random.integers(8)}"
         camera = [None, "c0", "c1", ""][random.integers(4)]
         action = random.choice(["enroll", "enroll", "delete", "update", "filter", "reopen"])
-        if action == "enroll" and name not in model:
-            model[name] = gallery.enroll(enrollment(name, camera_id=camera))
-        elif action == "delete" and name in model:
-            gallery.delete(name)
-            del model[name]
-        elif action == "update" and name in model:
-            change: dict[str, Any] = {"camera_id": camera, "view": str(step)}
-            model[name] = replace(model[name], **change)
-            assert gallery.update(name, change) == model[name]  # type: ignore[arg-type]
-        elif action == "filter" and camera is not None and random.random() < 0.5:
-            where = Filter(camera_ids=frozenset({camera}))
-            doomed = [one for one, record in model.items() if where.admits(record)]
-            assert gallery.delete_where(where) == len(doomed)
-            model = {one: record for one, record in model.items() if one not in doomed}
-        elif action == "reopen":
+        if action == "reopen":
             gallery.close()
             gallery = open_any(normalisation="off")
+        elif action != "filter" or (camera is not None and random.random() < 0.5):
+            alter(gallery, model, action, name, camera, step)
         assert {record.image_id: record for record in gallery.page().records} == model
     [found] = gallery.search(enrollment("x").descriptor[np.newaxis], k=100)
     expected = {one: float(enrollment(one).descriptor @ enrollment("x").descriptor) for one in model}

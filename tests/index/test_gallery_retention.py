@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from index import InvalidRetentionError, LocalGallery
 from index.retention import MOST_DAYS
 from tests.index.cameras import assert_statistics_are_recomputed_ones
-from tests.index.samples import Open, enrollment
+from tests.index.samples import Open, enroll_of_ages
 
 NOW = datetime.now(UTC)
 
 
 def _filled(gallery: LocalGallery) -> LocalGallery:
-    """Images taken and enrolled so many days ago, None where it is not known when they were taken."""
-    for name, taken, enrolled in (
-        ("old", 40, 1),
-        ("older than its time", 1, 40),
-        ("old without a time", None, 40),
-        ("young", 20, 1),
-        ("young without a time", None, 1),
-        ("from the future", -400, 1),
-    ):
-        captured = None if taken is None else NOW - timedelta(days=taken)
-        at = NOW - timedelta(days=enrolled)
-        gallery.enroll(enrollment(name, captured_at=captured, enrolled_at=at))
+    enroll_of_ages(gallery)
     return gallery
 
 

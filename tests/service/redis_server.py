@@ -18,6 +18,8 @@ from redis.exceptions import RedisError
 from tests.service.command_line import free_port
 
 PATIENCE_S = 20.0
+DURABLE = {"appendonly": "yes", "appendfsync": "always"}
+"""Options of a server that keeps what it took, as a shared store has to."""
 
 
 def redis_executable() -> str | None:

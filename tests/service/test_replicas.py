@@ -23,11 +23,9 @@ from service.access.sharedaudit import SharedAudit, SharedIdHasher
 from service.settings import load_settings
 from tests.service.command_line import Command, Process, command_runner, free_port, serving_process
 from tests.service.fakes import BLUE, GREEN, RED, image_file, write_bundle
-from tests.service.redis_server import RedisServer, redis_server
+from tests.service.redis_server import DURABLE, RedisServer, redis_server
 
 pytestmark = pytest.mark.milvus
-
-DURABLE = {"appendonly": "yes", "appendfsync": "always"}
 
 
 @dataclass

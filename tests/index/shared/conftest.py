@@ -17,10 +17,10 @@ from index.gallery import GalleryQuotas, GalleryVerdicts
 from index.schema import create_tables
 from index.shared import SharedCameraSums, SharedQuotas, SharedStore, SharedVerdicts
 from tests.index.samples import DIM, enrollment
-from tests.service.redis_server import RedisServer, redis_server
+from tests.service.redis_server import DURABLE, RedisServer, redis_server
+from tests.service.stores import opened_stores
 
 HOMES = ("local", "shared")
-DURABLE = {"appendonly": "yes", "appendfsync": "always"}
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +32,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture
 def connect(server: RedisServer) -> Iterator[Callable[[], SharedStore]]:
     """Opens the store of another replica; it begins empty in each test."""
-    server.client.flushall()
-    opened: list[SharedStore] = []
-
-    def open_it() -> SharedStore:
-        opened.append(SharedStore(server.url, "test", timeout_s=5))
-        return opened[-1]
-
-    yield open_it
-    for store in opened:
-        store.close()
+    with opened_stores(server, "test") as open_it:
+        yield open_it
 
 
 @pytest.fixture

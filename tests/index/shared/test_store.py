@@ -12,8 +12,7 @@ import pytest
 from index import Quota
 from index.shared import SharedQuotas, SharedStore, SharedStoreError
 from index.shared.companions import Rewriting
-from tests.index.shared.conftest import DURABLE
-from tests.service.redis_server import RedisServer, redis_server
+from tests.service.redis_server import DURABLE, RedisServer, redis_server
 
 
 @contextmanager

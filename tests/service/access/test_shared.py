@@ -26,9 +26,8 @@ from service.access.sharedkeys import STALE_S, SharedKeys
 from tests.service.access.holders import MADE, showing
 from tests.service.command_line import Command, command_runner
 from tests.service.fakes import RED, image_file, running
-from tests.service.redis_server import RedisServer, redis_server
-
-DURABLE = {"appendonly": "yes", "appendfsync": "always"}
+from tests.service.redis_server import DURABLE, RedisServer, redis_server
+from tests.service.stores import opened_stores
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +38,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def connect(server: RedisServer) -> Iterator[Callable[[], SharedStore]]:
-    server.client.flushall()
-    opened: list[SharedStore] = []
-
-    def open_it() -> SharedStore:
-        opened.append(SharedStore(server.url, timeout_s=5))
-        return opened[-1]
-
-    yield open_it
-    for store in opened:
-        store.close()
+    with opened_stores(server) as open_it:
+        yield open_it
 
 
 @pytest.fixture(params=["file", "shared"])
