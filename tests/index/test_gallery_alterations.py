@@ -81,6 +81,7 @@ def test_statistics_and_vectors_follow_a_camera_that_is_another_one_now(
     gallery.update("b", {"camera_id": None})
     gallery.update("a", {"camera_id": "camera-0"})
     gallery.update("a", {"camera_id": "camera-1"})
+    gallery.cameras.wait()
     assert_statistics_are_recomputed_ones(gallery)
     expected = _similarities(gallery)
     if with_snapshot:
@@ -187,6 +188,7 @@ def test_any_sequence_of_changes_agrees_with_a_model(seed: int, open_gallery: Op
             alter(gallery, model, action, name, camera, step)
         assert {record.image_id: record for record in gallery.page().records} == model
     assert_statistics_are_recomputed_ones(gallery)
+    gallery.cameras.wait()
     in_force = gallery.cameras.normalisation()
     [found] = gallery.search(enrollment("x").descriptor[np.newaxis], k=100, cameras=["c1"])
     probe = in_force.apply(enrollment("x").descriptor[np.newaxis], ["c1"])[0]
