@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from lka_reid_client import AsyncClient
+from lka_reid_client import AsyncClient, ClientError
 
 
 async def main(url: str, *probes: str) -> None:
@@ -13,4 +13,9 @@ async def main(url: str, *probes: str) -> None:
             print([match.image_id for match in answer.matches])
 
 
-asyncio.run(main(*sys.argv[1:]))
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
+try:
+    asyncio.run(main(*sys.argv[1:]))
+except (ClientError, OSError) as error:
+    sys.exit(str(error))

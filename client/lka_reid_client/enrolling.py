@@ -56,6 +56,11 @@ class Enrolled:
         """Whether it is in the gallery as it was given, by this or from before."""
         return self.record is not None or (self.problem is not None and self.problem.differs == [])
 
+    @property
+    def why(self) -> str:
+        """Why this did not enroll it, in words; empty where it did."""
+        return self.unreadable or ("" if self.problem is None else self.problem.detail)
+
 
 @dataclass(frozen=True)
 class _Loaded:
