@@ -174,4 +174,7 @@ def _words(error: Exception) -> str:
     if words.startswith("MISCONF"):
         return "the shared store cannot write to its disk and takes nothing; see its log"
     # Not the words: an address stands in them.
-    return f"the shared store does not answer ({type(error).__name__})"
+    return (
+        f"the shared store does not answer ({type(error).__name__}); see that the Redis of {SETTING} runs "
+        "and that its address is right"
+    )

@@ -7,7 +7,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -15,8 +16,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.intake.names import printable
+from models.intake.names import printable, shown
 from models.terminal import err, out
+
+if TYPE_CHECKING:
+    from lka_reid_client.errors import ClientError
 
 MATCH_COLUMNS = (
     "rank#",
@@ -106,7 +110,10 @@ def matches_table(
     """
     # A bundle without a threshold says of no match whether it is one.
     judged = any(match.get("is_match") is not None for match in answer["matches"])
-    made = table(title, *MATCH_COLUMNS[:4], *(["match!"] if judged else []), *MATCH_COLUMNS[4:])
+    # Where no match names its vehicle, the room is the image ids'.
+    named = vehicle_id is not None or any(match["vehicle_id"] for match in answer["matches"])
+    after = [column for column in MATCH_COLUMNS[4:] if named or column != "vehicle!"]
+    made = table(title, *MATCH_COLUMNS[:4], *(["match!"] if judged else []), *after)
     if one_line:
         last = made.columns[-1]
         left = out.width - OTHER_COLUMNS - (len(" match ") if judged else 0)
@@ -123,7 +130,7 @@ def matches_table(
             f"{match['similarity']:.4f}",
             *(["yes" if match["is_match"] else "no"] if judged else []),
             "-" if distance is None else f"{distance:.4f}",
-            escape(match["vehicle_id"] or "-") + (" ✓" if right else ""),
+            *([escape(match["vehicle_id"] or "-") + (" ✓" if right else "")] if named else []),
             escape(match["camera_id"] or "-"),
             escape(match["image_id"]),
             style="bold green" if right else None,
@@ -165,9 +172,21 @@ def normalisation_line(used: Mapping[str, Any]) -> str:
     of = {
         "known": "the probe's camera",
         "global": "what all cameras have in common, for the probe's is not known",
-        "off": "nothing: too little is known of the cameras",
+        "off": None,
     }[used["camera"]]
+    if of is None:
+        return "taken out of descriptors: nothing, for too little is known of the cameras"
     return f"taken out of descriptors: {of} (version {used['version']})"
+
+
+def about_image(error: ClientError, image: Path) -> str:
+    """What a service said of an image, with the file's name where the file is what is wrong."""
+    from lka_reid_client.errors import RefusedError
+    from lka_reid_client.kinds import Kind
+
+    if isinstance(error, RefusedError) and error.kind == Kind.NOT_AN_IMAGE:
+        return f"{shown(image)}: {error}"
+    return str(error)
 
 
 def failures_table(failures: Iterable[tuple[str, str]]) -> Table:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
 from models.terminal import out
-from service.commands.console import Waits
+from service.commands.console import Waits, about_image
 from service.commands.options import DEFAULT_URL, DetectorDir, Key, Url
 from service.startup import CommandError
 
@@ -72,7 +72,7 @@ def _asked(image: Path, url: str, key: str | None) -> dict[str, Any]:
         with ServiceClient(url, key, on_wait=Waits()) as client:
             return client.detect(image)
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(about_image(error, image)) from None
 
 
 def _found_here(image: Path, folder: Path | None) -> dict[str, Any]:

@@ -207,7 +207,7 @@ def _enroll_video(path: Path, name: str, how: HowToLook, fields: Fields, into: S
                 return
             if look.ended and look.is_quiet and whole and into.client is not None:
                 kept.write(Position(look.frame, vehicles))
-            described = f"{escape(shown(path.name))}, {vehicles:,} vehicles"
+            described = f"{escape(shown(path.name))}, vehicles: {vehicles:,}"
             bar.update(task, completed=min(look.frame, video.frames or look.frame), description=described)
     if whole and into.client is not None:
         kept.write(Position(look.frame, vehicles, done=True))
@@ -288,7 +288,7 @@ def enroll_stills(uploads: Iterable[Upload], how: HowToLook, into: Spool) -> Non
                 into.send(HELD if done < len(waiting) else 1)
                 if into.outcome.stopped:
                     break
-                bar.update(task, completed=done, description=f"Frames, {into.vehicles:,} vehicles")
+                bar.update(task, completed=done, description=f"Frames, vehicles: {into.vehicles:,}")
         except KeyboardInterrupt:
             into.outcome.stopped = INTERRUPTED
 

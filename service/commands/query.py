@@ -15,6 +15,7 @@ from models.intake.names import shown
 from models.terminal import err, out
 from service.commands.console import (
     Waits,
+    about_image,
     decided_line,
     matches_table,
     normalisation_line,
@@ -95,7 +96,7 @@ def query(
     except ClientError as error:
         if isinstance(error, RefusedError) and error.vehicles:
             err.print(vehicles_table(error.vehicles, f"Vehicles in {escape(shown(image))}"))
-        raise CommandError(str(error)) from None
+        raise CommandError(about_image(error, image)) from None
     except OSError as error:
         raise CommandError(f"{image} {reason_of(error)}") from None
     if as_json:

@@ -32,7 +32,10 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
         quotas.set(Quota(images=7))
         quotas.count(quotas.reserve(2, 5))
         server.kill()
-        assert store.fault() == "the shared store does not answer (ConnectionError)"
+        assert store.fault() == (
+            "the shared store does not answer (ConnectionError); see that the Redis of LKA_REID_SHARED_URL "
+            "runs and that its address is right"
+        )
         with pytest.raises(SharedStoreError, match="does not answer"):
             quotas.quota()
         server.start()

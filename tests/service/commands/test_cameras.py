@@ -90,4 +90,4 @@ def test_a_query_says_what_was_taken_out(service: Running, command: Command, cro
     service.enroll(image_file((40, 10, 90)), image_id="a", camera_id="gate-3")
     outcome = command("query", crops / "1.png", "--camera-id", "gate-3", "--url", service.url)
     assert outcome.code == 0
-    assert "taken out of descriptors: nothing" in outcome.out
+    assert "taken out of descriptors: nothing, for too little is known" in outcome.out

@@ -40,6 +40,16 @@ def test_a_table_says_what_is_a_match_only_where_a_threshold_does(
     assert columns["image id"] == ["a.jpg"] * len(judgements)
 
 
+def test_ids_get_the_room_of_a_column_of_vehicles_that_no_match_names() -> None:
+    named, unnamed = answer(True, False), answer(True, False)
+    named["matches"][1]["vehicle_id"] = "bus_1"
+    columns = {str(column.header): list(column.cells) for column in matches_table(named, "").columns}
+    assert columns["vehicle"] == ["-", "bus_1"]
+    columns = {str(column.header): list(column.cells) for column in matches_table(unnamed, "").columns}
+    assert "vehicle" not in columns
+    assert (columns["camera"], columns["image id"]) == (["-", "-"], ["a.jpg", "a.jpg"])
+
+
 @pytest.mark.parametrize(
     ("judgements", "shown"),
     [

@@ -103,3 +103,12 @@ def test_a_query_that_could_mean_several_lists_them(service: Running, run: Comma
     assert "3 vehicles" in outcome.err
     for kind in ("car", "truck", "motorcycle"):
         assert kind in outcome.err
+
+
+def test_a_file_that_is_no_image_is_named(shared_service: Running, run: Command, tmp_path: Path) -> None:
+    wrong = tmp_path / "notes.jpg"
+    wrong.write_bytes(b"no image")
+    for name in ("query", "detect"):
+        outcome = run(name, wrong, "--url", shared_service.url)
+        assert outcome.code == 2
+        assert "notes.jpg: these 8 bytes are no image" in " ".join(outcome.err.split())
