@@ -11,7 +11,7 @@ import typer
 
 from models.terminal import out
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
-from training.commands.measuring import BUNDLE, BundleFolder, Runtime
+from training.commands.measuring import BUNDLE, Runtime
 from training.commands.progress import bars, refuse
 from training.commands.running import OWN_CONFIG, Changes, ending, session
 from training.tuning.crops import CameraFrom
@@ -36,7 +36,9 @@ OF_LEVEL = {1: 1000, 2: 4000}
 def adapt(
     crops: Crops,
     camera_from: From = CameraFrom.folder,
-    bundle: BundleFolder = BUNDLE,
+    bundle: Annotated[
+        Path, typer.Option("--bundle", help="The bundle to adapt.", show_default="the default one")
+    ] = BUNDLE,
     folder: Annotated[Path, typer.Option("--out", help="Gets bundle/ and report/.")] = Path("runs/adapted"),
     pairs: Annotated[
         Path | None,
@@ -66,7 +68,11 @@ def adapt(
         ),
     ] = None,
     config: Annotated[
-        Path, typer.Option(help="Level 2: the embedder's configuration to begin with.")
+        Path,
+        typer.Option(
+            help="Level 2: the embedder's configuration to begin with.",
+            show_default=f"configs/{OWN_CONFIG.name}",
+        ),
     ] = OWN_CONFIG,
     changes: Changes = None,
     runtime: Runtime = "auto",
@@ -195,7 +201,9 @@ def _trained(
 def label(
     crops: Crops,
     camera_from: From = CameraFrom.folder,
-    bundle: BundleFolder = BUNDLE,
+    bundle: Annotated[
+        Path, typer.Option("--bundle", help="The bundle that is adapted.", show_default="the default one")
+    ] = BUNDLE,
     file: Annotated[Path, typer.Option("--out", help="The CSV to write; a page lies beside it.")] = Path(
         "pairs.csv"
     ),

@@ -37,9 +37,18 @@ def tune(
         float, typer.Option(help="Of the thresholds: false alarms per search, on average.")
     ] = FALSE_ALARMS,
     gallery: Annotated[int, typer.Option(min=1, help="In a gallery of so many images.")] = GALLERY,
-    config: Annotated[Path, typer.Option(help="The embedder's configuration to begin with.")] = OWN_CONFIG,
+    config: Annotated[
+        Path,
+        typer.Option(
+            help="The embedder's configuration to begin with.", show_default=f"configs/{OWN_CONFIG.name}"
+        ),
+    ] = OWN_CONFIG,
     reranker_config: Annotated[
-        Path, typer.Option(help="The re-ranker's configuration to begin with.")
+        Path,
+        typer.Option(
+            help="The re-ranker's configuration to begin with.",
+            show_default=f"configs/{RERANKER_CONFIG.name}",
+        ),
     ] = RERANKER_CONFIG,
     changes: Changes = None,
     reranker_changes: Annotated[
