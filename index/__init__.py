@@ -36,16 +36,25 @@ from index.errors import (
     QuotaReachedError,
     TooManyCollectionsError,
     TooManyVerdictsError,
+    TooManyWatchesError,
+    UnknownAlertError,
     UnknownCameraError,
     UnknownCollectionError,
     UnknownFrameError,
     UnknownImageError,
     UnknownVerdictError,
+    UnknownWatchError,
 )
 from index.estimation import Mode
 from index.filter import ALL, Filter
 from index.frames import Frame
-from index.gallery import Gallery, GalleryCameras, GalleryRetention, GalleryVerdicts
+from index.gallery import (
+    Gallery,
+    GalleryCameras,
+    GalleryRetention,
+    GalleryVerdicts,
+)
+from index.gallery_watches import GalleryAlerts, GalleryWatches
 from index.kind import IndexSetup, Kind
 from index.local import LocalGallery
 from index.normalisation import RAW, CameraUse, Estimate, Normalisation
@@ -55,11 +64,24 @@ from index.reindexing import IndexState
 from index.renewal import RenewalState
 from index.retention import RetentionState
 from index.verdicts import Decision, Verdict, VerdictPage, digest_of
+from index.watches import (
+    Alert,
+    AlertPage,
+    DeliveryState,
+    NewWatch,
+    Raised,
+    Sightings,
+    Watch,
+    Watched,
+    WatchState,
+)
 
 __all__ = [
     "ALL",
     "DEFAULT",
     "RAW",
+    "Alert",
+    "AlertPage",
     "Amendment",
     "Applied",
     "CameraOverview",
@@ -68,6 +90,7 @@ __all__ = [
     "Collections",
     "DamagedImageError",
     "Decision",
+    "DeliveryState",
     "DuplicateCollectionError",
     "DuplicateImageError",
     "Effect",
@@ -79,6 +102,7 @@ __all__ = [
     "Found",
     "Frame",
     "Gallery",
+    "GalleryAlerts",
     "GalleryBackupError",
     "GalleryCameras",
     "GalleryClosedError",
@@ -94,6 +118,7 @@ __all__ = [
     "GallerySchemaError",
     "GalleryShapeError",
     "GalleryVerdicts",
+    "GalleryWatches",
     "IndexDeviceError",
     "IndexSetup",
     "IndexState",
@@ -108,23 +133,32 @@ __all__ = [
     "LocalGallery",
     "Match",
     "Mode",
+    "NewWatch",
     "Normalisation",
     "NotErasedError",
     "Page",
     "Quota",
     "QuotaReachedError",
+    "Raised",
     "Record",
     "RenewalState",
     "RetentionState",
+    "Sightings",
     "TooManyCollectionsError",
     "TooManyVerdictsError",
+    "TooManyWatchesError",
+    "UnknownAlertError",
     "UnknownCameraError",
     "UnknownCollectionError",
     "UnknownFrameError",
     "UnknownImageError",
     "UnknownVerdictError",
+    "UnknownWatchError",
     "Usage",
     "Verdict",
     "VerdictPage",
+    "Watch",
+    "WatchState",
+    "Watched",
     "digest_of",
 ]

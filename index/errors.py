@@ -303,6 +303,27 @@ class QuotaReachedError(GalleryError):
         self.limit = limit
 
 
+class UnknownWatchError(GalleryError):
+    """There is no such watch, or not any more."""
+
+    def __init__(self, watch_id: int) -> None:
+        super().__init__(f"there is no watch {watch_id}, or not any more")
+
+
+class UnknownAlertError(GalleryError):
+    """No dead letter has this id."""
+
+    def __init__(self, alert_id: int) -> None:
+        super().__init__(f"there is no dead letter {alert_id}, or not any more")
+
+
+class TooManyWatchesError(GalleryError):
+    """A gallery has as many watches as it may."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"there are {most:,} watches, which is the most; delete those that are not needed")
+
+
 class IndexDeviceError(GalleryError):
     """The GPU that a vector index is to be searched on cannot be used."""
 

@@ -12,6 +12,7 @@ from index.amendment import Amendment
 from index.camera_report import CameraOverview, CameraState, Effect
 from index.filter import ALL, Filter
 from index.frames import Frame
+from index.gallery_watches import GalleryWatches
 from index.normalisation import Normalisation
 from index.quota import Quota, Usage
 from index.record import Enrollment, Found, Page, Record
@@ -185,6 +186,10 @@ class Gallery(Protocol):
     @property
     def verdicts(self) -> GalleryVerdicts:
         """What people decided of probes and enrolled images."""
+
+    @property
+    def watches(self) -> GalleryWatches | None:
+        """Vehicles that new images are compared with; None where this kind of gallery has no watches."""
 
     @property
     def frames(self) -> GalleryFrames:

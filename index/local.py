@@ -28,6 +28,7 @@ from index.filter import ALL, Filter
 from index.kind import IndexSetup
 from index.local_frames import LocalFrames
 from index.local_verdicts import LocalVerdicts
+from index.local_watches import LocalWatches
 from index.lock import FolderLock
 from index.loss import check_loss
 from index.migration import remove_old_backups
@@ -93,6 +94,7 @@ class LocalGallery:
         self.cameras = LocalCameras(mirror, renewal, header, erasure.deleted)
         self.verdicts = LocalVerdicts(mirror, erasure.deleted)
         self.frames = LocalFrames(mirror)
+        self.watches = LocalWatches(mirror, header, erasure.deleted)
         self.quotas = LocalQuotas(mirror)
         self._lock = lock
         self._closing = threading.Lock()
@@ -216,6 +218,7 @@ class LocalGallery:
         self._snapshots.write_if_due()
         self._renewal.changed(len(enrollments))
         self._reindexing.look()
+        self.watches.enrolled()
         return inserted.records
 
     def delete(self, image_id: str) -> None:

@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from index import verdicts, watches
 from index.connections import DATABASE, transaction
 from index.disk import sync
 from index.errors import GalleryLockedError, NotErasedError
 from index.lock import FolderLock
 from index.migration import BACKUPS, KEPT_DAYS
-from index.verdicts import forget_copies
 
 LEFTOVERS = ("lost-*", f"{DATABASE}.damaged", f"{DATABASE}.mended*", f"{DATABASE}.compact*", "re-embedding")
 """What a repair put aside, or a process that was killed left."""
@@ -30,6 +30,9 @@ LEFTOVERS = ("lost-*", f"{DATABASE}.damaged", f"{DATABASE}.mended*", f"{DATABASE
 GONE = """SELECT id, camera_id FROM main.record AS saved WHERE NOT EXISTS (
     SELECT 1 FROM present.record AS held
     WHERE held.image_id = saved.image_id AND held.enrolled_at = saved.enrolled_at)"""
+WATCHES_GONE = """FROM main.watch AS saved WHERE NOT EXISTS (
+    SELECT 1 FROM present.watch AS held
+    WHERE held.name = saved.name AND held.created_at = saved.created_at)"""
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +107,17 @@ def _erase_from(saved: Path, database: Path) -> None:
         backup.execute("PRAGMA secure_delete = ON")
         backup.execute("ATTACH ? AS present", (str(database),))
         gone = backup.execute(GONE).fetchall()
-        if not gone:
+        watched = watches.has_tables(backup)
+        if not gone and not (watched and backup.execute(f"SELECT 1 {WATCHES_GONE} LIMIT 1").fetchone()):
             return
         with transaction(backup):
             if backup.execute("SELECT 1 FROM main.sqlite_schema WHERE name = 'probe'").fetchone():
                 for number, _ in gone:
-                    forget_copies(backup, number)
+                    verdicts.forget_copies(backup, number)
+            if watched:
+                for number, _ in gone:
+                    watches.forget_copies(backup, number)
+                backup.execute(f"DELETE {WATCHES_GONE}")
             backup.executemany("DELETE FROM main.record WHERE id = ?", ((row[0],) for row in gone))
             _forget_sums(backup, {camera_id or "" for _, camera_id in gone})
         backup.execute("DETACH present")

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index import verdicts, watches
 from index.cameras import Cameras
 from index.changes import Changes
 from index.checksums import checked
 from index.descriptors import unpack_bytes
 from index.errors import DamagedImageError
 from index.rows import read_record
-from index.verdicts import forget_copies
 
 Counted = tuple[str | None, NDArray[np.float32]]
 """The camera of an image, and its descriptor `[d]` as it is counted in the camera's sums."""
@@ -33,7 +33,8 @@ class Removal:
         """Remove the records of rows of SELECT, one or more; the sequence number after them."""
         counted = [self.counted(row) for row in rows]
         for row in rows:
-            forget_copies(self._writer, row[0])
+            verdicts.forget_copies(self._writer, row[0])
+            watches.forget_copies(self._writer, row[0])
         self._writer.executemany("DELETE FROM record WHERE id = ?", (row[:1] for row in rows))
         sound = [one for one in counted if one is not None]
         if len(sound) < len(counted):

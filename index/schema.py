@@ -17,6 +17,8 @@ from index.record import GalleryHeader
 from index.space import Space
 from index.verdicts import create_tables as create_verdicts
 from index.verdicts import has_tables as has_verdicts
+from index.watches import create_tables as create_watches
+from index.watches import has_tables as has_watches
 
 APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database as a gallery
 
@@ -171,6 +173,9 @@ def prepare(
     if not has_frames(connection):
         with transaction(connection):
             create_frames(connection)
+    if not has_watches(connection):
+        with transaction(connection):
+            create_watches(connection)
 
 
 def _have_history(connection: sqlite3.Connection) -> None:
@@ -188,6 +193,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(table)
     create_verdicts(connection)
     create_frames(connection)
+    create_watches(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

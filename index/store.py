@@ -105,6 +105,11 @@ class Store:
         self._acknowledged.note(last, self._images)
         self.space.hold()
 
+    @property
+    def database(self) -> Path:
+        """Its file."""
+        return self._database
+
     def close(self) -> None:
         """Wait for readers and close; reading afterwards raises GalleryClosedError."""
         self._connections.close()
@@ -265,6 +270,23 @@ class Store:
             before = used_bytes(self._writer)
             yield
             require_bytes(self._writer, before)
+
+    @contextmanager
+    def adding(self, size: int) -> Iterator[sqlite3.Connection]:
+        """The writing connection, in a transaction that adds so many bytes but no image.
+
+        Raises QuotaReachedError and GalleryFullError.
+        """
+        self._make_room(size + OVERHEAD)
+        with self._within_quota():
+            yield self._writer
+
+    @contextmanager
+    def noting(self) -> Iterator[sqlite3.Connection]:
+        """The writing connection, in a transaction that adds a few bytes or none. Raises GalleryFullError."""
+        self._make_room(OVERHEAD)
+        with self.failures_named(), transaction(self._writer):
+            yield self._writer
 
     @contextmanager
     def _few_pages(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ from index.rows import SELECT, read_record
 from index.schema import read_header
 from index.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
 from index.verdicts import damaged_probes
+from index.watches import damaged_watches
 
 PARTS = ("descriptor", "strips", "image")
 REBUILD = "`lka-reid gallery rebuild` mends that"
@@ -164,8 +165,10 @@ def _of_the_probes(connection: sqlite3.Connection) -> Iterator[Finding]:
     try:
         for probe in damaged_probes(connection):
             yield Finding(f"probe {probe}: its file is not as it was kept; take the verdicts on it back")
+        for watch_id in damaged_watches(connection):
+            yield Finding(f"watch {watch_id}: its file is not as it was kept; remove the watch")
     except sqlite3.Error as error:
-        yield Finding(f"{DATABASE}: the probes with verdicts cannot be read: {error}")
+        yield Finding(f"{DATABASE}: the probes with verdicts, or the watches, cannot be read: {error}")
 
 
 def _of_the_snapshot(folder: Path) -> Iterator[Finding]:

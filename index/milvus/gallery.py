@@ -77,6 +77,7 @@ class MilvusGallery:
         self._writer = Writer(engine, objects, companions, header)
         self.cameras = MilvusCameras(companions.sums, header)
         self.verdicts: GalleryVerdicts = companions.verdicts
+        self.watches = None  # nobody has its new images in an order
         self.quotas = companions.room
         self.frames = MilvusFrames(engine, objects, companions, self._writer)
         self.retention = Retention(MilvusRetention(engine, companions.settings, self._delete))

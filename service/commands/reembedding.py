@@ -24,6 +24,7 @@ from models.bundle import Bundle
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec
 from models.preprocessing import prepare
+from service.commands.carried_watches import carry_watches
 from service.inference.forward import EmbeddingError, Features, ForwardPass
 
 PAGE = 256
@@ -86,6 +87,7 @@ def re_embed(
         run.embed_all(batch)
         _carry_verdicts(old, new)
         _carry_frames(old, new)
+        carry_watches(old, new, forward, manifest.input)
     return Reembedded(run.embedded, run.failed, run.resumed, calibrated)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from index import (
     Frame,
     GalleryLockedError,
     LocalGallery,
+    NewWatch,
     NotErasedError,
     Quota,
     UnknownFrameError,
@@ -23,6 +25,8 @@ from index import (
 )
 from index.replacement import STAGING
 from models.bundle import Bundle
+from models.decoding import decode
+from models.preprocessing import prepare
 from service.commands.reembedding import ReembeddingError, re_embed, re_embed_ahead
 from service.inference.forward import ForwardPass
 from tests.service.fakes import (
@@ -279,3 +283,30 @@ def test_what_goes_while_it_is_embedded_ahead_is_waited_for_and_erased(
     secret = image_file(RED)
     assert not any(secret in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert re_embed(tmp_path, bundle, forward()).resumed == 1
+
+
+def test_watches_are_kept_by_the_new_models_descriptors(tmp_path: Path, bundle: Bundle) -> None:
+    fill(tmp_path, {"a": image_file(RED), "b": b"no image"})
+    with LocalGallery.open(tmp_path, fingerprint=OLD, descriptor_dim=2, strips_shape=None) as gallery:
+        for name, data in (("file", image_file(BLUE)), ("no file", b"no image")):
+            descriptor = np.array([1, 0], np.float32)
+            watch = NewWatch(name=name, data=data, media_type="image/png", descriptor=descriptor)
+            signed = replace(watch, webhook="https://hooks.example", secret=name, created_at=WHEN)
+            gallery.watches.add(signed)
+        for image_id in "ab":
+            gallery.watches.add(NewWatch(image_id=image_id, cameras=frozenset("c"), created_at=WHEN))
+    re_embed(tmp_path, bundle, forward(), leave_out_failed=True)
+    with open_gallery(tmp_path) as gallery:
+        assert [(kept.name, kept.image_id, kept.cameras) for kept in gallery.watches.all()] == [
+            ("file", None, frozenset()),
+            ("", "a", frozenset("c")),
+        ]
+        of_file, of_image = gallery.watches.watched()
+        assert gallery.watches.webhook(of_file.id) == ("https://hooks.example", "file")
+        descriptors = [of_file.descriptor, of_image.descriptor]
+        expected = [
+            forward()([prepare(decode(image_file(colour)), bundle.manifest.input)])[0].descriptor
+            for colour in (BLUE, RED)
+        ]
+        assert np.allclose(descriptors, expected, atol=1e-3)
+        assert gallery.watches.unchecked(10) is None
