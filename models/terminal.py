@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 
@@ -11,6 +17,42 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-def print_error(message: str) -> None:
-    """Print an error as it is, however wide the terminal; control characters are escaped."""
+class _Form:
+    """How errors are printed by this process."""
+
+    as_json = False
+
+
+@contextmanager
+def errors_as_json(wanted: bool) -> Iterator[None]:
+    """Print errors as JSON meanwhile, or as lines."""
+    before, _Form.as_json = _Form.as_json, wanted
+    try:
+        yield
+    finally:
+        _Form.as_json = before
+
+
+def print_error(
+    detail: str, remedy: str | None = None, *, kind: str, more: Mapping[str, Any] | None = None
+) -> None:
+    """Print an error in one line on stderr, however wide the terminal; control characters are escaped.
+
+    Args:
+        detail: what is wrong.
+        remedy: what to do, where the detail does not end with it.
+        kind: names what went wrong, for programs.
+        more: what else programs are told, as JSON types.
+    """
+    if _Form.as_json:
+        told = {"kind": kind, "detail": detail, "remedy": remedy, **(more or {})}
+        err.print(json.dumps({"error": told}), markup=False, soft_wrap=True, emoji=False)
+        return
+    message = detail if remedy is None else f"{detail}; {remedy}"
     err.print(f"[bold red]Error:[/] {escape(printable(message))}", soft_wrap=True)
+
+
+def kind_of(error: Exception) -> str:
+    """The kind of an error that has none of its own: its class's name in lower case, with hyphens."""
+    name = type(error).__name__.removesuffix("Error")
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()

@@ -7,8 +7,9 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import Abort, TyperException
 
-from models.terminal import print_error
+from models.terminal import errors_as_json, print_error
 from service.commands import audit, bundle, cameras, collections, gallery, keys, verdicts
 from service.commands.config import config
 from service.commands.demo import demo
@@ -45,7 +46,6 @@ app = typer.Typer(
     help="Vehicle re-identification in two stages: enroll images of vehicles, query with others.",
     epilog="Start with `lka-reid demo`.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
@@ -84,22 +84,44 @@ app.add_typer(bundle.app, name="bundle", rich_help_panel=UPKEEP)
 def main() -> None:
     """Run the command line; a foreseen error is one line on stderr and an exit status."""
     if sys.platform == "win32":
-        print_error(NOT_HERE)
+        print_error(NOT_HERE, kind="platform")
         sys.exit(2)
     for stream in (sys.stdout, sys.stderr):
         # Names of files and vehicles may hold what the terminal's encoding has no bytes for.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    as_json = _wants_json(sys.argv[1:])
+    with errors_as_json(as_json):
+        sys.exit(_run(as_json))
+
+
+def _run(as_json: bool) -> int:
+    """Run the command; its exit status."""
     try:
-        app(prog_name="lka-reid")
+        # Not on its own, the framework leaves wrong usage to us.
+        ended = app(prog_name="lka-reid", standalone_mode=not as_json)
     except CommandError as error:
-        print_error(str(error))
-        sys.exit(error.code)
+        print_error(error.detail, error.remedy, kind=error.kind, more=error.more)
+        return error.code
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in OURS:
             raise
-        print_error(f"this command needs {error.name}, which is not installed: {INSTALL_TRAINING}")
-        sys.exit(2)
+        missing = f"this command needs {error.name}, which is not installed"
+        print_error(missing, INSTALL_TRAINING, kind="package-missing")
+        return 2
+    except TyperException as error:
+        print_error(error.format_message(), "--help tells what the command takes", kind="usage")
+        return int(error.exit_code)
+    except Abort:
+        print_error("nothing was done", "--yes does not ask, where the command has it", kind="aborted")
+        return 1
+    return ended if isinstance(ended, int) else 0
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether `--json` is among the options; it may be what is wrong that they could not be read."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.terminal import kind_of
 from service.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -19,11 +20,37 @@ class CommandError(Exception):
     Args:
         message: for the user.
         code: exit status: 2 where the command could not do its work at all, 1 where it did some of it.
+        kind: names what went wrong, for programs.
+        remedy: what to do, where the message does not end with it; it is printed after a semicolon.
+        more: what else programs are told, as JSON types.
     """
 
-    def __init__(self, message: str, code: int = 2) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        code: int = 2,
+        *,
+        kind: str = "command-refused",
+        remedy: str | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message if remedy is None else f"{message}; {remedy}")
+        self.detail = message
         self.code = code
+        self.kind = kind
+        self.remedy = remedy
+        self.more = more
+
+    @classmethod
+    def of(cls, error: Exception) -> CommandError:
+        """The same as another error: the kind that the service gave it, or that its class is named for."""
+        given = {name: getattr(error, name, None) for name in ("request_id", "vehicles")}
+        return cls(
+            getattr(error, "detail", str(error)),
+            kind=getattr(error, "kind", "") or kind_of(error),
+            remedy=getattr(error, "remedy", None),
+            more={name: value for name, value in given.items() if value},
+        )
 
 
 def settings_from(**flags: Any) -> Settings:
@@ -35,7 +62,7 @@ def settings_from(**flags: Any) -> Settings:
     try:
         return load_settings(**flags)
     except SettingsError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
 
 
 @contextmanager
@@ -45,15 +72,16 @@ def clear_errors() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"{error.name} is not installed; install the service with pip install 'lka-reid[cpu]', "
-            "or 'lka-reid[gpu]' for CUDA"
+            f"{error.name} is not installed",
+            kind="package-missing",
+            remedy="install the service with pip install 'lka-reid[cpu]', or 'lka-reid[gpu]' for CUDA",
         ) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise CommandError(f"{where}{error.strerror or error}") from None
+        raise CommandError(f"{where}{error.strerror or error}", kind="file-error") from None
     except Exception as error:
         if _is_expected(error):
-            raise CommandError(str(error)) from None
+            raise CommandError.of(error) from None
         raise
 
 

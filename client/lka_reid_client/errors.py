@@ -14,7 +14,17 @@ class ClientError(Exception):
 
 
 class ServiceUnreachableError(ClientError):
-    """Nothing answers at the URL, or nothing that can be understood."""
+    """Nothing answers at the URL, or nothing that can be understood.
+
+    Attributes:
+        detail: the message without its remedy.
+        remedy: what can be done about it; None where that is not said.
+    """
+
+    def __init__(self, detail: str, remedy: str | None = None) -> None:
+        super().__init__(detail if remedy is None else f"{detail}; {remedy}")
+        self.detail = detail
+        self.remedy = remedy
 
 
 class RefusedError(ClientError):
@@ -69,30 +79,40 @@ class AbandonedError(ClientError):
 
 def unreachable(url: str, error: Exception, timeout_s: float) -> ServiceUnreachableError:
     """What a request without an answer means and what can be done about it."""
-    return ServiceUnreachableError(_said(url, error, timeout_s))
+    return ServiceUnreachableError(*_said(url, error, timeout_s))
 
 
-def _said(url: str, error: Exception, timeout_s: float) -> str:
+def _said(url: str, error: Exception, timeout_s: float) -> tuple[str, str]:
+    """What is wrong, and what to do."""
     reason = str(error) or type(error).__name__
     tls = _tls_error(error)
     match error:
         case _ if isinstance(tls, ssl.SSLCertVerificationError):
             return (
-                f"the certificate of {url} is not trusted ({tls.verify_message}); name the file of its "
-                "authority in SSL_CERT_FILE, and the host as the certificate does"
+                f"the certificate of {url} is not trusted ({tls.verify_message})",
+                "name the file of its authority in SSL_CERT_FILE, and the host as the certificate does",
             )
         case _ if tls is not None:
-            return f"{url} does not answer by TLS ({tls.reason or reason}); is it http:// and not https://?"
+            return f"{url} does not answer by TLS ({tls.reason or reason})", "is it http:// and not https://?"
         case httpx.ProxyError():
-            return f"the proxy on the way to {url} fails ({reason}); see HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+            return (
+                f"the proxy on the way to {url} fails ({reason})",
+                "see HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+            )
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
-            return f"no service answers at {url} ({reason}); start one with `lka-reid serve`, or name its URL"
+            return (
+                f"no service answers at {url} ({reason})",
+                "start one with `lka-reid serve`, or name its URL",
+            )
         case httpx.TimeoutException():
-            return f"{url} did not answer within {timeout_s:g} s; see whether it is ready: {url}/health/ready"
+            return (
+                f"{url} did not answer within {timeout_s:g} s",
+                f"see whether it is ready: {url}/health/ready",
+            )
         case _:
             return (
-                f"{url} broke off its answer, or what answers there is another service ({reason}); "
-                "see the service's log, or name another URL"
+                f"{url} broke off its answer, or what answers there is another service ({reason})",
+                "see the service's log, or name another URL",
             )
 
 

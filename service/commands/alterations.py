@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from models.intake.names import shown
+from models.intake.names import printable, shown
 from models.terminal import out
-from service.commands.console import Waits, progress
+from service.commands.console import Waits, counted, progress
 from service.commands.filter_options import Where, takes_filter
-from service.commands.options import DEFAULT_URL, Collection, Key, Url
+from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
 
 MOST_DAYS = 36_500
@@ -32,6 +32,7 @@ def delete(
     collection: Collection = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the images, and delete none.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Delete images of a running service, by their ids or all that meet conditions; needs an admin's key.
 
@@ -48,42 +49,55 @@ def delete(
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             if image_ids:
-                _delete_named(client, image_ids, dry_run=dry_run, yes=yes)
+                _delete_named(client, image_ids, dry_run=dry_run, yes=yes, as_json=as_json)
             else:
-                _delete_where(client, where, dry_run=dry_run, yes=yes)
+                _delete_where(client, where, dry_run=dry_run, yes=yes, as_json=as_json)
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
 
 
-def _delete_named(client: Any, image_ids: list[str], *, dry_run: bool, yes: bool) -> None:
+def _delete_named(client: Any, image_ids: list[str], *, dry_run: bool, yes: bool, as_json: bool) -> None:
     if dry_run:
         missing = [image_id for image_id in image_ids if not client.is_enrolled(image_id)]
     else:
         if not yes:
-            typer.confirm(f"Delete {len(image_ids):,} images?", abort=True)
+            typer.confirm(f"Delete {counted(len(image_ids), 'image')}?", abort=True, err=True)
         missing = [image_id for image_id in image_ids if not client.delete(image_id)]
-    for image_id in missing:
-        out.print(f"Not enrolled: {shown(image_id)}", markup=False, soft_wrap=True)
     found = len(image_ids) - len(missing)
-    out.print(f"{found:,} images would be deleted; none was." if dry_run else f"{found:,} images deleted.")
+    if as_json:
+        counts = {"found": found, "deleted": 0 if dry_run else found}
+        out.print_json(data={**counts, "not_enrolled": missing})
+    else:
+        for image_id in missing:
+            out.print(f"Not enrolled: {shown(image_id)}", markup=False, soft_wrap=True)
+        images = counted(found, "image")
+        out.print(f"{images} would be deleted; none was." if dry_run else f"{images} deleted.")
     if missing:
         raise typer.Exit(1)
 
 
-def _delete_where(client: Any, where: dict[str, str | list[str]], *, dry_run: bool, yes: bool) -> None:
+def _delete_where(
+    client: Any, where: dict[str, str | list[str]], *, dry_run: bool, yes: bool, as_json: bool
+) -> None:
     found = client.count(where)
+    if as_json and (dry_run or not found):
+        out.print_json(data={"found": found, "deleted": 0})
+        return
     if dry_run or not found:
-        out.print(f"{found:,} images meet the conditions; none was deleted.")
+        out.print(f"{counted(found, 'image meets', 'images meet')} the conditions; none was deleted.")
         return
     if not yes:
-        typer.confirm(f"Delete {found:,} images?", abort=True)
+        typer.confirm(f"Delete {counted(found, 'image')}?", abort=True, err=True)
     deleted = 0
     with progress() as bar:
         task = bar.add_task("Deleting", total=found)
         for count, left in client.delete_where(where):
             deleted += count
             bar.update(task, completed=deleted, total=deleted + left)
-    out.print(f"{deleted:,} images deleted.")
+    if as_json:
+        out.print_json(data={"found": found, "deleted": deleted})
+        return
+    out.print(f"{counted(deleted, 'image')} deleted.")
 
 
 def update(
@@ -111,6 +125,7 @@ def update(
             show_default=False,
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Change what is known of an image in a running service; needs an admin's key.
 
@@ -133,9 +148,16 @@ def update(
         raise CommandError("nothing is to be changed: give a field a value, or take one away by --clear")
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
-            out.print_json(data=client.update(image_id, fields))
+            record = client.update(image_id, fields)
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
+    if as_json:
+        out.print_json(data=record)
+        return
+    for name, value in record.items():
+        if value not in (None, [], ""):
+            told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            out.print(f"{name:<16} {printable(told)}", markup=False, soft_wrap=True)
 
 
 def retention(
@@ -151,6 +173,7 @@ def retention(
         bool, typer.Option("--dry-run", help="Count the images that are older, and set nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Tell or set how many days a running service keeps images; needs an admin's key.
 
@@ -171,12 +194,21 @@ def retention(
             else:
                 found = client.retention(days)["expired"]
                 if found and not yes:
-                    typer.confirm(f"{found:,} images are older than {days:,} days. Delete them?", abort=True)
+                    typer.confirm(
+                        f"{counted(found, 'image is', 'images are')} older than {counted(days, 'day')}. "
+                        f"Delete {'it' if found == 1 else 'them'}?",
+                        abort=True,
+                        err=True,
+                    )
                 answer = client.set_retention(days)
     except ClientError as error:
-        raise CommandError(str(error)) from None
-    if dry_run and days is not None:
-        out.print(f"{answer['expired']:,} images are older than {days:,} days; nothing was set.")
+        raise CommandError.of(error) from None
+    if as_json:
+        out.print_json(data=answer)
         return
-    kept = "for ever" if answer["days"] is None else f"for {answer['days']:,} days"
-    out.print(f"Images are kept {kept}; {answer['expired']:,} are to be deleted now.")
+    if dry_run and days is not None:
+        older = counted(answer["expired"], "image is", "images are")
+        out.print(f"{older} older than {counted(days, 'day')}; nothing was set.")
+        return
+    kept = "for ever" if answer["days"] is None else f"for {counted(answer['days'], 'day')}"
+    out.print(f"Images are kept {kept}; {counted(answer['expired'], 'is', 'are')} to be deleted now.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
 from models.terminal import err, out
-from service.commands.options import DataDir
+from service.commands.console import counted
+from service.commands.options import DataDir, Json
 from service.startup import CommandError
 
 HELP = "Look into the audit log."
@@ -24,6 +26,7 @@ def audit() -> None:
 def find(
     image_id: Annotated[str, typer.Argument(metavar="ID", help="The image's id.")],
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Print the entries that name an image, one JSON line each, oldest first.
 
@@ -48,11 +51,17 @@ def find(
                 lines = SharedAudit(store, settings.audit_entries).lines()
                 found = find_in((line.decode(errors="replace") for _, line in lines), ids, image_id)
         except IdKeyError as error:
-            raise CommandError(str(error)) from None
+            raise CommandError.of(error) from None
+    if as_json:
+        entries = [json.loads(line) for line in found.lines]
+        out.print_json(data={"entries": entries, "unreadable": found.unreadable})
+        return
     for line in found.lines:
         typer.echo(line)
     if found.unreadable:
-        err.print(f"{found.unreadable} lines are no entries, and may have named it.")
+        err.print(
+            f"{counted(found.unreadable, 'line is no entry', 'lines are no entries')}, and may have named it."
+        )
     if not found.lines:
         err.print("No entry names it.")
 
@@ -66,6 +75,7 @@ def verify(
         ),
     ] = None,
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Read the whole log and name the first entry that was changed, removed, moved or put in.
 
@@ -96,17 +106,34 @@ def verify(
             else:
                 found = verify_lines(SharedAudit(store, settings.audit_entries), chain, noted)
         except IdKeyError as error:
-            raise CommandError(str(error)) from None
+            raise CommandError.of(error) from None
     for torn in found.torn:
         err.print(f"{torn}: torn, as by a crash; the entry after it says so.", markup=False)
     if found.unfinished is not None:
         err.print(f"{found.unfinished}: the last line is torn, as by a crash.", markup=False)
     if found.unchained:
-        err.print(f"{found.unchained:,} lines of earlier versions are of no chain: nothing vouches for them.")
+        err.print(
+            f"{counted(found.unchained, 'line')} of earlier versions "
+            f"{'is' if found.unchained == 1 else 'are'} of no chain: nothing vouches for them."
+        )
     if found.first > START.number + 1:
         err.print(f"Entries 1 to {found.first - 1:,} are not there: they were rotated out.")
     if found.fault is not None:
-        raise CommandError(f"the audit log is broken: {found.fault}", code=1)
+        raise CommandError(f"the audit log is broken: {found.fault}", code=1, kind="audit-log-broken")
     if noted is not None and not found.noted:
         raise CommandError(f"the audit log is whole, but no entry has the hash {noted}", code=1)
-    out.print(f"{found.entries:,} entries are as written. The last one has the hash {found.last.hash}")
+    if as_json:
+        out.print_json(
+            data={
+                "entries": found.entries,
+                "first": found.first,
+                "unchained": found.unchained,
+                "torn": len(found.torn),
+                "last_hash": str(found.last.hash),
+            }
+        )
+        return
+    out.print(
+        f"{counted(found.entries, 'entry is', 'entries are')} as written. "
+        f"The last one has the hash {found.last.hash}"
+    )

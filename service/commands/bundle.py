@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from models.terminal import err, out
+from service.commands.options import Json
 
 app = typer.Typer(
     help="Look after a model bundle.",
@@ -24,6 +25,7 @@ def bundle() -> None:
 @app.command()
 def migrate(
     folder: Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)],
+    as_json: Json = False,
 ) -> None:
     """Bring a bundle of manifest format 1 to format 2, in its place.
 
@@ -36,6 +38,16 @@ def migrate(
         from models.migration import migrate as bring_over
 
         done = bring_over(folder)
+    if as_json:
+        out.print_json(
+            data={
+                "folder": str(folder),
+                "fingerprint": done.bundle.fingerprint,
+                "supersedes": done.superseded,
+                "left_out": list(done.left_out),
+            }
+        )
+        return
     out.print(
         f"{folder}: fingerprint {done.bundle.fingerprint[:12]}, supersedes {done.superseded[:12]}",
         soft_wrap=True,

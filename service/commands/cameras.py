@@ -10,11 +10,10 @@ import typer
 from rich.markup import escape
 
 from models.terminal import err, out
-from service.commands.console import Waits, failures_table, progress, table
-from service.commands.options import DEFAULT_URL, Collection, Key, Url
+from service.commands.console import Waits, counted, failures_table, progress, table
+from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
 
-Json = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
 CameraId = Annotated[str, typer.Argument(metavar="CAMERA", help="The camera's id.", show_default=False)]
 
 ENOUGH = 10
@@ -50,7 +49,7 @@ def list_cameras(
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             answer = client.cameras()
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
     if as_json:
         out.print_json(data=answer)
         return
@@ -85,7 +84,7 @@ def show(
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             answer = client.camera(camera)
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
     if as_json:
         out.print_json(data=answer)
         return
@@ -111,7 +110,7 @@ def calibrate(
     anew: Annotated[
         bool, typer.Option("--anew", help="Forget the camera's former calibration first.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Learn a camera from images that are not enrolled: no vehicle needs to be known.
 
@@ -139,7 +138,7 @@ def calibrate(
     except OSError as error:
         raise CommandError(f"{error.filename} {reason_of(error)}") from None
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
     failed = [(str(path), reason) for path, reason in (*unreadable, *result.failed)]
     if as_json:
         out.print_json(
@@ -153,7 +152,11 @@ def calibrate(
     else:
         if failed:
             err.print(failures_table(failed))
-        out.print(f"{result.counted:,} images counted, {result.already:,} were counted before", markup=False)
+        out.print(
+            f"{counted(result.counted, 'image')} counted, "
+            f"{counted(result.already, 'was', 'were')} counted before",
+            markup=False,
+        )
         for what, how_much in _lines(answer) if answer else []:
             out.print(f"{what:<16} {how_much}", markup=False, soft_wrap=True)
         if answer and answer["enrolled"] + answer["calibrated"] < ENOUGH:
@@ -168,8 +171,8 @@ def _lines(camera: Mapping[str, Any]) -> list[tuple[str, str]]:
     effect = camera["effect"]
     lines = [
         ("camera", camera["camera_id"]),
-        ("enrolled", f"{camera['enrolled']:,} images"),
-        ("calibrated", f"with {camera['calibrated']:,} images"),
+        ("enrolled", counted(camera["enrolled"], "image")),
+        ("calibrated", f"with {counted(camera['calibrated'], 'image')}"),
         ("own share", f"{camera['weight']:.0%} of its mean is its own, the rest that of all cameras"),
         ("distance", f"{_number(camera['distance'])} deviations from the mean of all other images"),
         ("drift", f"{_number(camera['drift'])} of a descriptor's length since the version in force"),

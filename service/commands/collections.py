@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 
 from models.terminal import out
-from service.commands.console import Waits, table
-from service.commands.options import DEFAULT_URL, Key, Url
+from service.commands.console import Waits, counted, table
+from service.commands.options import DEFAULT_URL, Json, Key, Url
 from service.startup import CommandError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def collections() -> None:
 def list_(
     url: Url = DEFAULT_URL,
     key: Key = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the collections that the key reaches, with what each holds and may hold."""
     with _client(url, key) as client:
@@ -104,10 +104,14 @@ def create(
     max_bytes: MaxBytes = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    as_json: Json = False,
 ) -> None:
     """Make an empty collection. Other commands name it by `--collection`."""
     with _client(url, key) as client:
         made = client.create_collection(name, _quota(max_images, max_bytes))
+    if as_json:
+        out.print_json(data=made)
+        return
     out.print(f"Made the collection {escape(made['name'])}{_limits(made)}.")
 
 
@@ -118,6 +122,7 @@ def set_quota(
     max_bytes: NewMaxBytes = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    as_json: Json = False,
 ) -> None:
     """Set one limit of a collection, or both; what is enrolled stays, also where it is more."""
     given = {"max_images": max_images, "max_bytes": max_bytes}
@@ -128,7 +133,10 @@ def set_quota(
         found = next((one for one in client.collections() if one["name"] == name), {})
         limits = {what: new[what].most if what in new else found.get(what) for what in given}
         made = client.set_quota(name, {what: to for what, to in limits.items() if to is not None})
-    out.print(f"The collection {escape(made['name'])} has {made['images']:,} images{_limits(made)}.")
+    if as_json:
+        out.print_json(data=made)
+        return
+    out.print(f"The collection {escape(made['name'])} has {counted(made['images'], 'image')}{_limits(made)}.")
 
 
 @app.command()
@@ -137,15 +145,19 @@ def drop(
     url: Url = DEFAULT_URL,
     key: Key = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Drop a collection and all images in it; they cannot be brought back."""
     with _client(url, key) as client:
         if not yes:
             held = {one["name"]: one["images"] for one in client.collections()}
             if name in held:
-                question = f"Drop the collection {name} and the {held[name]:,} images in it?"
+                question = f"Drop the collection {name} and the {counted(held[name], 'image')} in it?"
                 typer.confirm(question, abort=True, err=True)
         client.drop_collection(name)
+    if as_json:
+        out.print_json(data={"dropped": name})
+        return
     out.print(f"Dropped the collection {escape(name)}.")
 
 
@@ -158,7 +170,7 @@ def _client(url: str, key: str | None) -> Iterator[ServiceClient]:
         with ServiceClient(url, key, on_wait=Waits()) as client:
             yield client
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
 
 
 def _quota(max_images: int | None, max_bytes: int | None) -> dict[str, int]:
@@ -168,8 +180,8 @@ def _quota(max_images: int | None, max_bytes: int | None) -> dict[str, int]:
 
 def _limits(made: dict[str, Any]) -> str:
     limits = [
-        f"{made[name]:,} {unit}"
-        for name, unit in (("max_images", "images"), ("max_bytes", "bytes"))
+        counted(made[name], unit)
+        for name, unit in (("max_images", "image"), ("max_bytes", "byte"))
         if made[name] is not None
     ]
     return f" (at most {' and '.join(limits)})" if limits else " (no limit)"

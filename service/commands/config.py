@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from models.terminal import err, out
 from service.commands.console import table
+from service.commands.options import Json
 
 
-def config() -> None:
+def config(as_json: Json = False) -> None:
     """Show every setting: its value, where it comes from, and what it accepts. Secrets are masked."""
     from rich.markup import escape
 
@@ -14,6 +15,21 @@ def config() -> None:
     from service.startup import settings_from
 
     settings = settings_from()
+    for name in unknown_variables():
+        err.print(f"[yellow]Warning:[/] {escape(name)} is set, but is no setting", soft_wrap=True)
+    if as_json:
+        out.print_json(
+            data=[
+                {
+                    "variable": variable(name),
+                    "value": None if (value := getattr(settings, name)) is None else str(value),
+                    "from": source(settings, name),
+                    "accepts": accepted(field),
+                }
+                for name, field in Settings.model_fields.items()
+            ]
+        )
+        return
     shown = table("Settings", "variable!", "value", "from", "meaning")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
@@ -25,8 +41,6 @@ def config() -> None:
             escape(field.description or "") + _bounds(accepted(field)),
         )
     out.print(shown)
-    for name in unknown_variables():
-        err.print(f"[yellow]Warning:[/] {escape(name)} is set, but is no setting", soft_wrap=True)
 
 
 def _bounds(words: str) -> str:

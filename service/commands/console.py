@@ -18,6 +18,7 @@ from rich.table import Table
 
 from models.intake.names import printable, shown
 from models.terminal import err, out
+from service.startup import CommandError
 
 if TYPE_CHECKING:
     from lka_reid_client.errors import ClientError
@@ -84,6 +85,17 @@ def table(title: str, *columns: str) -> Table:
             overflow="fold",
         )
     return made
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """A number and its noun, such as `1 image` and `1,200 images`.
+
+    Args:
+        number: how many.
+        one: the noun of one, with its verb where that changes too.
+        several: the same of any other number; None appends an s.
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def progress() -> Progress:
@@ -163,7 +175,7 @@ def timings_line(answer: Mapping[str, Any]) -> str:
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in timings.items() if stage != "total")
     second = "both stages" if answer["reranked"] else "first stage alone"
     searched = "" if answer.get("searched") is None else f", {answer['searched']:,} of them searched"
-    images = f"{answer['gallery_size']:,} images enrolled{searched}"
+    images = f"{counted(answer['gallery_size'], 'image')} enrolled{searched}"
     return f"{second}, {images}, {timings['total']:.0f} ms ({stages})"
 
 
@@ -179,14 +191,14 @@ def normalisation_line(used: Mapping[str, Any]) -> str:
     return f"taken out of descriptors: {of} (version {used['version']})"
 
 
-def about_image(error: ClientError, image: Path) -> str:
+def about_image(error: ClientError, image: Path) -> CommandError:
     """What a service said of an image, with the file's name where the file is what is wrong."""
     from lka_reid_client.errors import RefusedError
     from lka_reid_client.kinds import Kind
 
     if isinstance(error, RefusedError) and error.kind == Kind.NOT_AN_IMAGE:
-        return f"{shown(image)}: {error}"
-    return str(error)
+        return CommandError.of(error.saying(f"{shown(image)}: {error}"))
+    return CommandError.of(error)
 
 
 def failures_table(failures: Iterable[tuple[str, str]]) -> Table:

@@ -19,7 +19,7 @@ from models.intake.columns import Columns
 from models.intake.table import TableError, read_table
 from models.terminal import err, out
 from service.advice import command
-from service.commands.console import matches_table, progress, timings_line
+from service.commands.console import counted, matches_table, progress, timings_line
 from service.remote.bulk_enroll import upload_all
 from service.remote.http import ServiceClient
 from service.remote.outcome import Fate
@@ -125,7 +125,9 @@ def show(client: ServiceClient, images: DemoImages) -> None:
         if outcome.missing:
             first = min(outcome.not_enrolled)
             raise CommandError(
-                f"{outcome.missing} images were not enrolled; the first, {first.place}: {first.reason}", 1
+                f"{counted(outcome.missing, 'image was', 'images were')} not enrolled; "
+                f"the first, {first.place}: {first.reason}",
+                1,
             )
         probe = images.probes[0]
         answer = client.query(probe.path, top_k=TOP_K, rerank=True)
@@ -133,7 +135,8 @@ def show(client: ServiceClient, images: DemoImages) -> None:
         raise CommandError(str(error), 1) from None
     counts = outcome.counts
     out.print(
-        f"Gallery: {counts[Fate.enrolled]:,} images enrolled, {counts[Fate.already]:,} were there already"
+        f"Gallery: {counted(counts[Fate.enrolled], 'image')} enrolled, "
+        f"{counted(counts[Fate.already], 'was', 'were')} there already"
     )
     out.print(
         f"Probe: {escape(str(_short(probe.path)))}, vehicle {probe.vehicle_id} seen by {probe.camera_id}\n"

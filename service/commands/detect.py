@@ -12,7 +12,7 @@ from models.intake.files import reason_of, why_unreadable
 from models.intake.names import shown
 from models.terminal import out
 from service.commands.console import Waits, about_image
-from service.commands.options import DEFAULT_URL, DetectorDir, Key, Url
+from service.commands.options import DEFAULT_URL, DetectorDir, Json, Key, Url
 from service.startup import CommandError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def detect(
         Path | None,
         typer.Option("--output", "-o", help="A PNG to write: the frame, with the boxes.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Find the vehicles in a frame, an image of a whole scene, and print their boxes.
 
@@ -72,7 +72,7 @@ def _asked(image: Path, url: str, key: str | None) -> dict[str, Any]:
         with ServiceClient(url, key, on_wait=Waits()) as client:
             return client.detect(image)
     except ClientError as error:
-        raise CommandError(about_image(error, image)) from None
+        raise about_image(error, image) from None
 
 
 def _found_here(image: Path, folder: Path | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import typer
 
 from models.terminal import err, out
 from service.commands.console import table
-from service.commands.options import BundleDir, DataDir, Runtime
+from service.commands.options import BundleDir, DataDir, Json, Runtime
 
 STYLES = {"ok": "green", "wrong": "bold red", "left out": "dim"}
 
@@ -18,7 +18,7 @@ def doctor(
     bundle: BundleDir = None,
     runtime: Runtime = None,
     redis_url: Annotated[str | None, typer.Option(help="Redis to look at, as redis://host:port/0.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Look at all that serving needs, and say of each line whether it is right and what to do.
 

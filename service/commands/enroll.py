@@ -10,7 +10,7 @@ import typer
 from models.intake.names import shown
 from models.terminal import err, out
 from service.commands.console import Waits, progress
-from service.commands.options import DEFAULT_URL, Collection, DetectorDir, Key, Url
+from service.commands.options import DEFAULT_URL, Collection, DetectorDir, Json, Key, Url
 from service.startup import CommandError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def enroll(
         bool, typer.Option("--anew", help="Look at videos from their beginnings, not from where a run ended.")
     ] = False,
     detector: DetectorDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, every image.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Enroll images in a running service.
 

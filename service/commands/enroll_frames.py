@@ -21,7 +21,7 @@ from models.intake.files import reason_of
 from models.intake.folder import find_images
 from models.intake.names import shown
 from models.terminal import err
-from service.commands.console import progress
+from service.commands.console import counted, progress
 from service.remote.bulk_enroll import INTERRUPTED, upload_all
 from service.remote.fields import why_not_fields
 from service.remote.http import ServiceClient
@@ -183,7 +183,7 @@ def _enroll_video(path: Path, name: str, how: HowToLook, fields: Fields, into: S
     begin = Position() if how.anew or into.client is None else _begin(kept.read(), into.client, name, path)
     if begin.done:
         err.print(
-            f"{shown(path)} was looked at before, {begin.tracks:,} vehicles; --anew does it again",
+            f"{shown(path)} was looked at before, {counted(begin.tracks, 'vehicle')}; --anew does it again",
             markup=False,
         )
         return
@@ -207,7 +207,7 @@ def _enroll_video(path: Path, name: str, how: HowToLook, fields: Fields, into: S
                 return
             if look.ended and look.is_quiet and whole and into.client is not None:
                 kept.write(Position(look.frame, vehicles))
-            described = f"{escape(shown(path.name))}, vehicles: {vehicles:,}"
+            described = f"{escape(shown(path.name))}, {counted(vehicles, 'vehicle')}"
             bar.update(task, completed=min(look.frame, video.frames or look.frame), description=described)
     if whole and into.client is not None:
         kept.write(Position(look.frame, vehicles, done=True))
@@ -288,7 +288,7 @@ def enroll_stills(uploads: Iterable[Upload], how: HowToLook, into: Spool) -> Non
                 into.send(HELD if done < len(waiting) else 1)
                 if into.outcome.stopped:
                     break
-                bar.update(task, completed=done, description=f"Frames, vehicles: {into.vehicles:,}")
+                bar.update(task, completed=done, description=f"Frames, {counted(into.vehicles, 'vehicle')}")
         except KeyboardInterrupt:
             into.outcome.stopped = INTERRUPTED
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import out
-from service.commands.options import BundleDir, Threads
+from service.commands.options import BundleDir, Json, Threads
 from service.startup import CommandError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def explain(
             show_default="descriptors stay as they are",
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Draw why two images are near or far: which bands looked at which, strip distances, activation maps.
 
@@ -68,6 +69,7 @@ def explain(
         if data_dir is None and (camera_id or candidate_camera_id):
             raise CommandError("a camera is known by a gallery; name its folder with --data-dir")
         normalisation = RAW if data_dir is None else _in_force(data_dir, used)
+        use = normalisation.use(camera_id)
 
         from models.explainer import Explainer
 
@@ -75,9 +77,16 @@ def explain(
             pair.probe,
             pair.candidate,
             lambda descriptors: normalisation.apply(descriptors, [camera_id, candidate_camera_id]),
-            normalisation.use(camera_id),
+            use,
         )
         target.write_bytes(png(draw(explanation, pair, used.manifest)))
+    if as_json:
+        from service.api.explanation import ExplanationAnswer
+
+        answer = ExplanationAnswer.of(explanation, used.manifest)
+        numbers = answer.model_dump(mode="json", exclude={"normalisation"})
+        out.print_json(data={**numbers, "camera": use, "figure": str(target)})
+        return
     for what, how_much in words.summary(explanation, used.manifest):
         out.print(f"{what:<18} {how_much}", soft_wrap=True, markup=False)
     out.print(f"{'figure':<18} {target}", soft_wrap=True, markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,9 +11,15 @@ import typer
 from models.intake.names import printable, shown
 from models.terminal import err, out
 from service.commands import alterations, maintenance
-from service.commands.console import failures_table, progress
-from service.commands.maintenance import gallery_named, no_gallery, tell_of_others
-from service.commands.options import BundleDir, DataDir, Runtime, Threads
+from service.commands.console import counted, failures_table, progress
+from service.commands.gallery_folder import (
+    FolderCollection,
+    gallery_named,
+    no_gallery,
+    settings_of,
+    tell_of_others,
+)
+from service.commands.options import BundleDir, DataDir, Json, Runtime, Threads
 from service.startup import CommandError
 
 app = typer.Typer(
@@ -41,6 +48,7 @@ def gallery(context: typer.Context) -> None:
 @app.command("rebuild")
 def rebuild(
     data_dir: DataDir = None,
+    collection: FolderCollection = None,
     accept_loss: Annotated[
         int | None,
         typer.Option(
@@ -53,14 +61,15 @@ def rebuild(
     drop_damaged: Annotated[
         bool, typer.Option("--drop-damaged", help="Remove images that are damaged; they are listed.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Build all indexes anew from the stored records. Stop the service first.
 
     `lka-reid gallery verify` tells before whether images are damaged.
     """
-    from service.startup import clear_errors, settings_from
+    from service.startup import clear_errors
 
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection)
     with clear_errors():
         from index import repair
         from index.loss import accept_loss as accept
@@ -70,28 +79,40 @@ def rebuild(
                 aside = accept(settings.data_dir, accept_loss)
             except ValueError as error:
                 raise CommandError(str(error)) from None
-            out.print(f"{accept_loss:,} that are missing are given up; what shows them is in {aside}")
+            (err if as_json else out).print(
+                f"{counted(accept_loss, 'that is missing is', 'that are missing are')} given up; "
+                f"what shows that is in {aside}"
+            )
         try:
             rebuilt = repair.rebuild(settings.data_dir, drop_damaged=drop_damaged)
         except FileNotFoundError:
             if accept_loss is None:
                 raise no_gallery(settings.data_dir) from None
+            if as_json:
+                out.print_json(data={"images": 0, "dropped": []})
+                return
             out.print(f"There is no database in {settings.data_dir}; the next start makes an empty one.")
             return
+    if as_json:
+        out.print_json(
+            data={"images": rebuilt.images, "dropped": [finding.text for finding in rebuilt.dropped]}
+        )
+        return
     for finding in rebuilt.dropped:
         err.print(f"Removed: {printable(finding.text)}", soft_wrap=True, markup=False)
-    out.print(f"The indexes of {rebuilt.images:,} images were built from the records in {settings.data_dir}.")
+    images = counted(rebuilt.images, "image")
+    out.print(f"The indexes of {images} were built from the records in {settings.data_dir}.")
 
 
 @app.command("verify")
-def verify(data_dir: DataDir = None) -> None:
+def verify(data_dir: DataDir = None, collection: FolderCollection = None, as_json: Json = False) -> None:
     """Read the whole gallery, change nothing, and tell every fault. Stop the service first.
 
     Exit status 1 where there is one.
     """
-    from service.startup import clear_errors, settings_from
+    from service.startup import clear_errors
 
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection)
     with clear_errors():
         from index import verification
 
@@ -101,56 +122,69 @@ def verify(data_dir: DataDir = None) -> None:
                 verified = verification.verify(
                     settings.data_dir, lambda done, total: bar.update(task, completed=done, total=total)
                 )
-    for finding in verified.findings:
-        err.print(printable(finding.text), soft_wrap=True, markup=False)
     faults = len(verified.findings)
-    out.print(f"{verified.images:,} images were read in {settings.data_dir}; faults found: {faults:,}.")
+    if as_json:
+        out.print_json(
+            data={"images": verified.images, "faults": [finding.text for finding in verified.findings]}
+        )
+    else:
+        for finding in verified.findings:
+            err.print(printable(finding.text), soft_wrap=True, markup=False)
+        read = counted(verified.images, "image was", "images were")
+        out.print(f"{read} read in {settings.data_dir}; faults found: {faults:,}.")
     tell_of_others(settings.data_dir, "this check")
     if faults:
         raise typer.Exit(1)
 
 
 @app.command("purge")
-def purge(data_dir: DataDir = None) -> None:
+def purge(data_dir: DataDir = None, collection: FolderCollection = None, as_json: Json = False) -> None:
     """Leave nothing of deleted images in any file of the data directory. Stop the service first.
 
     A running service does the same within minutes of a deletion, but for what repairs have put aside, which
     it keeps for 7 days, and a database above 1 GiB on whose pages a copy was left. Keys and audit log stay;
     the log has hashes in place of ids.
     """
-    from service.startup import clear_errors, settings_from
+    from service.startup import clear_errors
 
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection)
     with clear_errors():
         from index import upkeep
 
         with err.status("Erasing"), gallery_named(settings.data_dir):
             purged = upkeep.purge(settings.data_dir)
+    if as_json:
+        out.print_json(data=asdict(purged))
+        return
     for name in purged.removed:
         out.print(f"Removed: {name}", soft_wrap=True, markup=False)
     out.print(
         f"Nothing that is deleted is in a file of {settings.data_dir} any more; it holds "
-        f"{purged.images:,} images."
+        f"{counted(purged.images, 'image')}."
     )
 
 
 @app.command("compact")
-def compact(data_dir: DataDir = None) -> None:
+def compact(data_dir: DataDir = None, collection: FolderCollection = None, as_json: Json = False) -> None:
     """Write the database anew, without the room of images that are gone. Stop the service first."""
-    from service.startup import clear_errors, settings_from
+    from service.startup import clear_errors
 
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection)
     with clear_errors():
         from index import upkeep
 
         with err.status("Writing the database anew"), gallery_named(settings.data_dir):
             before, after = upkeep.compact(settings.data_dir)
+    if as_json:
+        out.print_json(data={"bytes": after, "bytes_before": before})
+        return
     out.print(f"The database in {settings.data_dir} has {after:,} bytes; it had {before:,}.")
 
 
 @app.command("re-embed")
 def re_embed(
     data_dir: DataDir = None,
+    collection: FolderCollection = None,
     bundle: BundleDir = None,
     runtime: Runtime = None,
     threads: Threads = None,
@@ -167,6 +201,7 @@ def re_embed(
             "the two.",
         ),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Embed every stored image anew by the present bundle, as a new bundle needs it.
 
@@ -174,9 +209,9 @@ def re_embed(
     gallery takes the old one's place in one step, the old one stays as it is: a run that was interrupted may
     be put off, and goes on where it was. Calibrations of cameras are dropped and named.
     """
-    from service.startup import clear_errors, settings_from
+    from service.startup import clear_errors
 
-    settings = settings_from(data_dir=data_dir, bundle=bundle, runtime=runtime, threads=threads)
+    settings = settings_of(data_dir, collection, bundle=bundle, runtime=runtime, threads=threads)
     with clear_errors():
         from index import LocalGallery
         from models.bundle import Bundle
@@ -188,6 +223,9 @@ def re_embed(
         with gallery_named(settings.data_dir):
             header = LocalGallery.describe(settings.data_dir)
         if header.fingerprint in (loaded.fingerprint, *loaded.supersedes):
+            if as_json:
+                out.print_json(data={"embedded": 0, "resumed": 0, "calibrated": [], "left_out": []})
+                return
             owner = f"the bundle in {settings.bundle}"
             out.print(f"The gallery in {settings.data_dir} belongs to {owner} already; nothing to do.")
             return
@@ -208,7 +246,14 @@ def re_embed(
                 )
             except reembedding.ReembeddingError as error:
                 raise CommandError(f"{error}; --leave-out-failed leaves such images out") from None
-    out.print(f"{result.embedded:,} images embedded by {loaded.manifest.name} ({loaded.fingerprint[:12]})")
+    if as_json:
+        out.print_json(data=asdict(result))
+        if result.left_out:
+            raise typer.Exit(1)
+        return
+    out.print(
+        f"{counted(result.embedded, 'image')} embedded by {loaded.manifest.name} ({loaded.fingerprint[:12]})"
+    )
     if result.resumed:
         out.print(f"{result.resumed:,} of them by a former run.")
     if ahead:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +13,14 @@ from models.terminal import err, out
 from service.access.expiry import EXPIRY_RULE, parse_expiry
 from service.access.key import NAME_RULE, KeyScope
 from service.commands.console import table
-from service.commands.options import DataDir
+from service.commands.options import DataDir, Json
 from service.startup import CommandError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from service.access.audit import AuditLog
+    from service.access.key import ApiKey
     from service.access.keyhome import KeyHome
 
 HELP = "Make, list and revoke API keys; a running service sees it at once."
@@ -56,6 +57,7 @@ def create(
         ),
     ] = None,
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept.
 
@@ -92,15 +94,18 @@ def create(
         except AuditError:
             file.revoke(key.id)
             raise
-    ends = "" if until is None else f" and expires at {_minute(until)}"
-    err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.where}{ends}. It is shown this once:")
-    out.print(secret, soft_wrap=True)
+    if as_json:
+        out.print_json(data={**_told(key), "key": secret})
+    else:
+        ends = "" if until is None else f" and expires at {_minute(until)}"
+        err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.where}{ends}. It is shown this once:")
+        out.print(secret, soft_wrap=True)
     for note in _notes(file.path.parent, collection or ()) if isinstance(file, KeyFile) else ():
         err.print(note, style="yellow", markup=False, soft_wrap=True)
 
 
 @app.command("list")
-def list_(data_dir: DataDir = None) -> None:
+def list_(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Show id, name, scopes, time of making and expiry of each key, and its last four characters."""
     from datetime import UTC, datetime
 
@@ -110,6 +115,9 @@ def list_(data_dir: DataDir = None) -> None:
 
     with clear_errors(), _files(data_dir) as (file, _):
         found = file.read()
+    if as_json:
+        out.print_json(data={"keys": [_told(key) for key in found]})
+        return
     if not found:
         out.print(f"There are no keys in {escape(file.where)}: see [bold]lka-reid keys create --help[/]")
         return
@@ -130,6 +138,7 @@ def list_(data_dir: DataDir = None) -> None:
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `lka-reid keys list` shows it.")],
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Revoke a key: a running service refuses it from its next request on.
 
@@ -151,9 +160,17 @@ def revoke(
             raise CommandError(f"no key has the id {key_id!r}; `{listing}` shows them") from None
         audit.write(KeyChange("keys.revoke", key).line())
         is_last = not file.read()
+    if as_json:
+        out.print_json(data={"revoked": key.id, "keys_left": not is_last})
+        return
     out.print(f"Key {key.id} is revoked.")
     if is_last:
         err.print("It was the last one: everybody is refused until a key is made.", style="yellow")
+
+
+def _told(key: ApiKey) -> dict[str, Any]:
+    """What may be said of a key, as JSON types: all but its hash."""
+    return key.model_dump(mode="json", exclude={"sha256"})
 
 
 def _notes(folder: Path, collections: Iterable[str]) -> Iterator[str]:

@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from models.intake.names import printable
 from models.terminal import out
-from service.commands.console import Waits, table
+from service.commands.console import Waits, counted, table
 from service.commands.filter_options import Where, takes_filter
-from service.commands.options import DEFAULT_URL, Collection, Key, Url
+from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
 
 COLUMNS = ("image id", "vehicle", "type", "camera", "captured", "view", "tags")
@@ -27,11 +27,12 @@ def list_(
     key: Key = None,
     collection: Collection = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Records at most. All if not given.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a line, one a record.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """List what is enrolled in a running service, in order of enrollment; needs an admin's key."""
+    """List what is enrolled in a running service, in order of enrollment; needs an admin's key.
+
+    With `--json` a record is one JSON object on a line of its own.
+    """
     from lka_reid_client.errors import ClientError
     from service.remote.http import ServiceClient
 
@@ -52,9 +53,9 @@ def list_(
             for record in chain([first], records):
                 made.add_row(*(escape(printable(cell)) for cell in _cells(record)))
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
     out.print(made)
-    out.print(f"{made.row_count:,} images")
+    out.print(counted(made.row_count, "image"))
 
 
 def _cells(record: dict[str, Any]) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,11 +13,17 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from models.intake.names import printable
 from models.terminal import err, out
-from service.commands.console import progress, table
+from service.commands.console import counted, progress, table
 from service.commands.filter_options import Where, takes_filter
-from service.commands.options import DataDir
+from service.commands.gallery_folder import (
+    FolderCollection,
+    gallery_named,
+    settings_of,
+    tell_of_others,
+)
+from service.commands.options import DataDir, Json
 from service.identifiers import IMAGE_ID_RULE, LABEL_RULE, MAX_TAGS, is_image_id, is_label
-from service.startup import CommandError, clear_errors, settings_from
+from service.startup import CommandError, clear_errors
 
 if TYPE_CHECKING:
     from index import Enrollment
@@ -27,13 +32,12 @@ if TYPE_CHECKING:
 
 def stats(
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    collection: FolderCollection = None,
+    as_json: Json = False,
 ) -> None:
     """Tell what a gallery holds and how much room it takes, beside a running service too."""
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection)
     with clear_errors(), gallery_named(settings.data_dir):
-        from dataclasses import asdict
-
         from index.statistics import statistics
 
         found = statistics(settings.data_dir)
@@ -41,7 +45,7 @@ def stats(
         out.print_json(data=asdict(found), default=str)
         return
     made = table(f"Gallery in {settings.data_dir}", "", "#")
-    kept = "for ever" if found.retention_days is None else f"{found.retention_days:,} days"
+    kept = "for ever" if found.retention_days is None else counted(found.retention_days, "day")
     for name, value in (
         ("images", f"{found.images:,}"),
         ("vehicles, cameras that are named", f"{found.vehicles:,}, {found.cameras:,}"),
@@ -65,12 +69,14 @@ def stats(
 def backup(
     target: Annotated[Path, typer.Argument(help="New folder for the backup.", show_default=False)],
     data_dir: DataDir = None,
+    collection: FolderCollection = None,
+    as_json: Json = False,
 ) -> None:
     """Copy the gallery as it is at this moment to a new folder, beside a running service too.
 
     The copy is one file, checked by its SHA-256 when it is restored. Keys and audit log are not in it.
     """
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection)
     with clear_errors(), gallery_named(settings.data_dir), _bytes_progress() as bar:
         from index.backup import back_up
 
@@ -78,8 +84,12 @@ def backup(
         made = back_up(
             settings.data_dir, target, lambda done, total: bar.update(task, completed=done, total=total)
         )
+    if as_json:
+        out.print_json(data={"folder": str(target), **asdict(made)})
+        return
     out.print(
-        f"{made.images:,} images ({decimal(made.bytes)}) are backed up in {printable(str(target))}.",
+        f"{counted(made.images, 'image is', 'images are')} backed up in {printable(str(target))} "
+        f"({decimal(made.bytes)}).",
         markup=False,
         soft_wrap=True,
     )
@@ -89,10 +99,12 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(help="Folder of the backup.", show_default=False)],
     data_dir: DataDir = None,
+    collection: FolderCollection = None,
+    as_json: Json = False,
 ) -> None:
     """Make the data directory the gallery that a backup holds. A gallery that is there is never
     overwritten."""
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection, is_new=True)
     with clear_errors(), _bytes_progress() as bar:
         from index.backup import restore as bring_back
 
@@ -100,8 +112,12 @@ def restore(
         made = bring_back(
             source, settings.data_dir, lambda done, total: bar.update(task, completed=done, total=total)
         )
+    if as_json:
+        out.print_json(data={"folder": str(settings.data_dir), **asdict(made)})
+        return
     out.print(
-        f"{made.images:,} images are restored in {settings.data_dir}, of the model {made.fingerprint[:12]}. "
+        f"{counted(made.images, 'image is', 'images are')} restored in {settings.data_dir}, "
+        f"of the model {made.fingerprint[:12]}. "
         "The next start builds the vector index.",
         soft_wrap=True,
     )
@@ -113,13 +129,15 @@ def export(
     where: Where,
     target: Annotated[Path, typer.Argument(help="New file for the archive (.zip).", show_default=False)],
     data_dir: DataDir = None,
+    collection: FolderCollection = None,
+    as_json: Json = False,
 ) -> None:
     """Write records, images and descriptors to one portable file, beside a running service too.
 
     It is a ZIP archive: `records.csv` in it is a CSV manifest that `lka-reid enroll` reads once it is
     unpacked.
     """
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection)
     with clear_errors(), gallery_named(settings.data_dir), progress() as bar:
         from index.archive import export as write
         from service.filtering import FilterFields
@@ -132,14 +150,22 @@ def export(
             filter_of(FilterFields.model_validate(where)),
             on_image=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    out.print(f"{images:,} images are in {printable(str(target))}.", markup=False, soft_wrap=True)
+    if as_json:
+        out.print_json(data={"file": str(target), "images": images})
+        return
+    out.print(
+        f"{counted(images, 'image is', 'images are')} in {printable(str(target))}.",
+        markup=False,
+        soft_wrap=True,
+    )
     tell_of_others(settings.data_dir, "the archive")
 
 
 def import_(
     source: Annotated[Path, typer.Argument(help="File of the archive.", show_default=False)],
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, every image.")] = False,
+    collection: FolderCollection = None,
+    as_json: Json = False,
 ) -> None:
     """Enroll what an archive holds, with its descriptors. Stop the service first.
 
@@ -151,7 +177,7 @@ def import_(
     from service.commands.enrollment_summary import counts, not_enrolled_table
     from service.remote.outcome import Outcome
 
-    settings = settings_from(data_dir=data_dir)
+    settings = settings_of(data_dir, collection, is_new=True)
     outcome = Outcome()
     with clear_errors():
         _import(source, settings.data_dir, outcome)
@@ -209,36 +235,6 @@ def _fault_of(enrollment: Enrollment) -> str | None:
     if enrollment.media_type not in MEDIA_TYPES:
         return f"its media_type is none of {', '.join(sorted(MEDIA_TYPES))}"
     return None
-
-
-@contextmanager
-def gallery_named(folder: Path) -> Iterator[None]:
-    """Raise CommandError, with the remedy, where there is no gallery in the folder."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        if error.filename is not None:
-            raise
-        raise no_gallery(folder) from None
-
-
-def no_gallery(folder: Path) -> CommandError:
-    """The error for a folder without a gallery."""
-    return CommandError(f"there is no gallery in {folder}; name its folder with --data-dir")
-
-
-def tell_of_others(folder: Path, what: str) -> None:
-    """Name the collections that a command for one gallery has left out, where there are any."""
-    from index.collections import collection_folders
-
-    if others := collection_folders(folder):
-        paths = ", ".join(str(path) for path in others.values())
-        err.print(
-            f"Not in {what}: the other collections. Name the folder of each by --data-dir: {paths}",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
 
 
 def _bytes_progress() -> Progress:

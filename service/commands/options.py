@@ -58,4 +58,5 @@ Collection = Annotated[
         help="The collection that this is about. Default: the default one.",
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, and an error too, on stderr.")]
 DEFAULT_URL = "http://127.0.0.1:8000"

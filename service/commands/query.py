@@ -23,7 +23,7 @@ from service.commands.console import (
     verdict_line,
 )
 from service.commands.filter_options import Where, takes_filter
-from service.commands.options import DEFAULT_URL, Box, Collection, Key, Url
+from service.commands.options import DEFAULT_URL, Box, Collection, Json, Key, Url
 from service.commands.vehicles import vehicles_table
 from service.startup import CommandError
 
@@ -63,7 +63,7 @@ def query(
         Choice | None,
         typer.Option(help="Of a frame: which of the vehicles that are found in it.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
     from lka_reid_client.errors import ClientError, RefusedError
@@ -94,9 +94,9 @@ def query(
                 )
             )
     except ClientError as error:
-        if isinstance(error, RefusedError) and error.vehicles:
+        if isinstance(error, RefusedError) and error.vehicles and not as_json:
             err.print(vehicles_table(error.vehicles, f"Vehicles in {escape(shown(image))}"))
-        raise CommandError(about_image(error, image)) from None
+        raise about_image(error, image) from None
     except OSError as error:
         raise CommandError(f"{image} {reason_of(error)}") from None
     if as_json:

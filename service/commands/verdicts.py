@@ -9,11 +9,9 @@ import typer
 from rich.markup import escape
 
 from models.terminal import err, out
-from service.commands.console import Waits, progress, table
-from service.commands.options import DEFAULT_URL, Collection, Key, Url
+from service.commands.console import Waits, counted, progress, table
+from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 app = typer.Typer(
     help="Look at what people decided of probes and matches, and export it.",
@@ -39,7 +37,7 @@ def list_verdicts(
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             found = list(client.verdicts())
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
     if as_json:
         out.print_json(data={"verdicts": found})
         return
@@ -77,15 +75,15 @@ def export(
             task = bar.add_task("Exporting verdicts", total=None)
             done = write(client, folder, lambda pairs: bar.update(task, completed=pairs))
     except ClientError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
     except FileExistsError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
     except OSError as error:
         raise CommandError(f"{folder}: {error.strerror or error}") from None
     if done.without_camera:
         err.print(
-            f"Not in the manifest: {done.without_camera:,} images without a camera; name the probe's camera "
-            "when you search",
+            f"Not in the manifest: {counted(done.without_camera, 'image')} without a camera; "
+            "name the probe's camera when you search",
             soft_wrap=True,
         )
     for line in done.contradictions:
@@ -103,6 +101,7 @@ def export(
         )
         return
     out.print(
-        f"{done.pairs:,} verdicts on {done.files:,} images are in {folder}; its manifest has "
-        f"{done.vehicles:,} vehicles"
+        f"{counted(done.pairs, 'verdict')} on {counted(done.files, 'image')} "
+        f"{'is' if done.pairs == 1 else 'are'} in {folder}; its manifest has "
+        f"{counted(done.vehicles, 'vehicle')}"
     )

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from models.terminal import err, print_error
+from models.terminal import err, kind_of, print_error
 
 Counted = Callable[[int], None]
 """Receives how much is done."""
@@ -49,5 +49,5 @@ def bars() -> Iterator[Bars]:
 
 def refuse(error: Exception) -> typer.Exit:
     """Print an error and return the exception that ends the command with status 2."""
-    print_error(str(error))
+    print_error(str(error), kind=kind_of(error))
     return typer.Exit(2)

@@ -40,14 +40,14 @@ def test_images_are_deleted_by_their_ids_and_one_that_is_not_there_is_told(
     words = ("gallery", "delete", "--url", service.url, "cam/a", "none")
     dry = lka_reid(*words, "--dry-run")
     assert (dry.code, "Not enrolled: none" in dry.out) == (1, True)
-    assert "1 images would be deleted; none was." in dry.out
+    assert "1 image would be deleted; none was." in dry.out
     assert service.gallery.count() == 2
     for more in (("--dry-run",), ("--yes",)):
         elsewhere = lka_reid(*words, *more, "--collection", "nowhere")
         assert (elsewhere.code, "there is no collection 'nowhere'" in elsewhere.err) == (2, True)
     outcome = lka_reid(*words, "--yes")
     assert (outcome.code, "Not enrolled: none" in outcome.out) == (1, True)
-    assert "1 images deleted." in outcome.out
+    assert "1 image deleted." in outcome.out
     assert [record.image_id for record in service.gallery.page().records] == ["b"]
 
 
@@ -64,9 +64,11 @@ def test_what_is_to_be_deleted_has_to_be_said_in_one_way(
 def test_what_is_known_of_an_image_is_changed(service: Running, lka_reid: Command) -> None:
     service.enroll(image_id="cam/a", view="front", tags=["x"])
     words = ("gallery", "update", "cam/a", "--url", service.url)
-    outcome = lka_reid(*words, "--camera-id", "c", "--tag", "y", "--tag", "z", "--clear", "view")
+    outcome = lka_reid(*words, "--camera-id", "c", "--tag", "y", "--tag", "z", "--clear", "view", "--json")
     answer = json.loads(outcome.out)
     assert (answer["camera_id"], answer["tags"], answer["view"]) == ("c", ["y", "z"], None)
+    shown = lka_reid(*words, "--tag", "y").out
+    assert [line.split() for line in shown.splitlines() if line.startswith("tags")] == [["tags", "y"]]
     nothing = lka_reid(*words)
     assert (nothing.code, "nothing is to be changed" in nothing.err) == (2, True)
     wrong = lka_reid(*words, "--clear", "image_id")
@@ -78,7 +80,7 @@ def test_retention_is_told_counted_and_set(service: Running, lka_reid: Command) 
     words = ("gallery", "retention", "--url", service.url)
     assert "for ever" in lka_reid(*words).out
     dry = lka_reid(*words, "30", "--dry-run")
-    assert "1 images are older than 30 days; nothing was set." in dry.out
+    assert "1 image is older than 30 days; nothing was set." in dry.out
     assert service.gallery.retention.state.days is None
     assert "for 30 days" in lka_reid(*words, "30", "--yes").out
     assert service.gallery.retention.state.days == 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,12 @@ def test_it_draws_and_says_what_it_found(command: Command, bundle: Bundle) -> No
     with Image.open("out.png") as drawn:
         drawn.load()
         assert drawn.format == "PNG"
+    numbers = json.loads(
+        command("explain", "red.png", "green.png", "-o", "out.png", "--bundle", bundle.path, "--json").out
+    )
+    assert ["similarity", f"{numbers['similarity']:.4f}"] in lines
+    assert (numbers["figure"], numbers["camera"]) == ("out.png", "off")
+    assert len(numbers["strip_distances"]) == len(numbers["branches"])
 
 
 def test_cameras_are_taken_out_as_a_gallery_does_it(command: Command, bundle: Bundle, tmp_path: Path) -> None:

@@ -94,7 +94,43 @@ def test_collections_that_are_left_out_are_named(
         north.enroll_many([enrollment(1)])
     told = command(*given, folder)
     assert (told.code, f"Not in {what}: the other collections" in told.err) == (0, True)
-    assert str(folder / "collections" / "north") in told.err
+    assert told.err.rstrip().endswith("Name each by --collection: north")
+
+
+@pytest.mark.parametrize("by_folder", [False, True])
+def test_a_collection_is_looked_after_by_its_name_or_its_folder(
+    command: Command, folder: Path, by_folder: bool
+) -> None:
+    with open_gallery(folder / "collections" / "north") as north:
+        north.enroll_many([enrollment(1)])
+    north_folder = folder / "collections" / "north"
+    words = ("--data-dir", north_folder) if by_folder else ("--data-dir", folder, "--collection", "north")
+    assert json.loads(command("gallery", "stats", *words, "--json").out)["images"] == 1
+    verified = command("gallery", "verify", *words)
+    assert (verified.code, verified.out.startswith("1 image was read")) == (0, True)
+
+
+def test_a_backup_is_restored_as_a_new_collection(command: Command, folder: Path, tmp_path: Path) -> None:
+    words = ("--data-dir", folder)
+    command("gallery", "backup", tmp_path / "b", *words)
+    restored = command("gallery", "restore", tmp_path / "b", *words, "--collection", "south")
+    assert restored.code == 0, restored.err
+    with open_gallery(folder / "collections" / "south") as south:
+        assert south.count() == 3
+
+
+@pytest.mark.parametrize("name", ["nowhere", "../north", ""])
+def test_a_collection_that_is_not_there_is_refused(command: Command, folder: Path, name: str) -> None:
+    outcome = command("gallery", "stats", "--data-dir", folder, "--collection", name)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert repr(name) in outcome.err
+
+
+def test_the_clients_variable_chooses_no_folder(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LKA_REID_COLLECTION", "nowhere")
+    assert command("gallery", "verify", "--data-dir", folder).code == 0
 
 
 @pytest.mark.parametrize(
@@ -127,7 +163,7 @@ def test_a_part_is_exported_by_conditions(command: Command, folder: Path, tmp_pa
     with open_gallery(folder) as gallery:
         gallery.update("image-1", {"view": "rear"})
     words = ("gallery", "export", tmp_path / "part.zip", "--data-dir", folder)
-    assert "1 images are in" in command(*words, "--only-view", "rear").out
+    assert "1 image is in" in command(*words, "--only-view", "rear").out
     refused = command(*words, "--captured-from", "yesterday")
     assert (refused.code, "--captured-from" in refused.err) == (2, True)
 

@@ -1,0 +1,107 @@
+"""What programs read of the command line: outcomes and errors as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from service.cli import app
+from tests.service.command_line import Command, command_runner, free_port
+from tests.service.fakes import Running, open_gallery
+
+# They go on until they are stopped, and print what happens meanwhile.
+WITHOUT = {"serve", "worker", "demo"}
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+def own_commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """All commands of this package, by what is typed for them; those of other packages are left out."""
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from own_commands(each, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", each
+
+
+def error_of(told: str) -> dict[str, Any]:
+    """The error on the last line."""
+    return dict(json.loads(told.splitlines()[-1])["error"])
+
+
+def test_every_command_that_prints_an_outcome_prints_it_as_json_too() -> None:
+    commands = dict(own_commands(typer.main.get_group(app)))
+    lacking = {
+        name
+        for name, each in commands.items()
+        if not any("--json" in parameter.opts for parameter in each.params)
+    }
+    assert len(commands) > len(WITHOUT)
+    assert lacking == WITHOUT
+
+
+def test_an_error_names_its_kind_and_the_remedy(command: Command, tmp_path: Path) -> None:
+    outcome = command("gallery", "stats", "--data-dir", tmp_path, "--json")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert error_of(outcome.err) == {
+        "kind": "no-gallery",
+        "detail": f"there is no gallery in {tmp_path}",
+        "remedy": "name its folder with --data-dir",
+    }
+    url = f"http://127.0.0.1:{free_port()}"
+    gone = error_of(command("cameras", "list", "--url", url, "--json").err)
+    assert (gone["kind"], "lka-reid serve" in gone["remedy"]) == ("service-unreachable", True)
+
+
+def test_what_a_service_refuses_has_the_kind_that_it_gave(service: Running, command: Command) -> None:
+    outcome = command("list", "--url", service.url, "--collection", "nowhere", "--json")
+    assert (outcome.code, error_of(outcome.err)["kind"]) == (2, "unknown-collection")
+
+
+@pytest.mark.parametrize("words", [("version", "--nothing"), ("nothing",), ("query",)])
+def test_wrong_usage_is_told_as_json_too(command: Command, words: tuple[str, ...]) -> None:
+    outcome = command(*words, "--json")
+    assert (outcome.code, outcome.out, error_of(outcome.err)["kind"]) == (2, "", "usage")
+
+
+def test_a_whole_gallery_has_no_faults(command: Command, tmp_path: Path) -> None:
+    open_gallery(tmp_path / "g").close()
+    whole = command("gallery", "verify", "--data-dir", tmp_path / "g", "--json")
+    assert (whole.code, json.loads(whole.out)) == (0, {"images": 0, "faults": []})
+
+
+def test_a_key_is_made_listed_and_revoked(command: Command, tmp_path: Path) -> None:
+    words = ("--data-dir", tmp_path, "--json")
+    made = json.loads(command("keys", "create", "--scope", "query", "--name", "a", *words).out)
+    assert made["key"].endswith(made["last4"])
+    listed = command("keys", "list", *words).out
+    assert [key["id"] for key in json.loads(listed)["keys"]] == [made["id"]]
+    assert made["key"] not in listed
+    assert "sha256" not in listed
+    ended = json.loads(command("keys", "revoke", made["id"], *words).out)
+    assert ended == {"revoked": made["id"], "keys_left": False}
+
+
+def test_collections_are_made_and_dropped(service: Running, command: Command) -> None:
+    words = ("--url", service.url, "--json")
+    made = json.loads(command("collections", "create", "north", "--max-images", 1, *words).out)
+    assert (made["name"], made["max_images"]) == ("north", 1)
+    dropped = json.loads(command("collections", "drop", "north", "--yes", *words).out)
+    assert dropped == {"dropped": "north"}
+
+
+def test_what_was_deleted_is_counted(service: Running, command: Command) -> None:
+    service.enroll(image_id="a")
+    words = ("gallery", "delete", "a", "none", "--url", service.url, "--json")
+    dry = command(*words, "--dry-run")
+    assert (dry.code, json.loads(dry.out)) == (1, {"found": 1, "deleted": 0, "not_enrolled": ["none"]})
+    done = command(*words, "--yes")
+    assert (done.code, json.loads(done.out)["deleted"]) == (1, 1)
