@@ -18,23 +18,26 @@ from rich.table import Table
 
 from models.intake.names import printable, shown
 from models.terminal import err, out
+from service.commands.cropping import Cropped
 from service.startup import CommandError
 
 if TYPE_CHECKING:
     from lka_reid_client.errors import ClientError
 
-MATCH_COLUMNS = (
-    "rank#",
-    "first\nstage#",
-    "!",
-    "similarity#",
-    "re-rank\ndistance#",
-    "vehicle!",
-    "camera!",
-    "image id",
-)
-OTHER_COLUMNS = 72
-"""Characters of a row of matches before the image id, for ids of common length."""
+MATCH_COLUMNS = {
+    "rank#": 6,
+    "first\nstage#": 7,
+    "!": 4,
+    "similarity#": 12,
+    "match!": 7,
+    "re-rank\ndistance#": 10,
+    "vehicle": 10,
+    "camera": 10,
+    "image id": 14,
+}
+"""Columns of matches, and the characters of a row that each needs at least, with the blanks between."""
+SPARED = ("first\nstage#", "re-rank\ndistance#", "!", "camera", "vehicle", "match!")
+"""Columns that a narrow terminal goes without, the first of them first."""
 
 
 class Waits:
@@ -109,44 +112,41 @@ def progress() -> Progress:
     )
 
 
-def matches_table(
-    answer: Mapping[str, Any], title: str, vehicle_id: str | None = None, *, one_line: bool = False
-) -> Table:
-    """A query's answer as a table.
+def matches_table(answer: Mapping[str, Any], title: str, vehicle_id: str | None = None) -> Table:
+    """A query's answer as a table. A terminal of less than 80 columns gets fewer of its columns.
 
     Args:
         answer: what `POST /query` answered.
         title: above it.
         vehicle_id: the probe's vehicle, where known: its matches are marked.
-        one_line: cut long image ids rather than break them.
     """
     # A bundle without a threshold says of no match whether it is one.
     judged = any(match.get("is_match") is not None for match in answer["matches"])
     # Where no match names its vehicle, the room is the image ids'.
     named = vehicle_id is not None or any(match["vehicle_id"] for match in answer["matches"])
-    after = [column for column in MATCH_COLUMNS[4:] if named or column != "vehicle!"]
-    made = table(title, *MATCH_COLUMNS[:4], *(["match!"] if judged else []), *after)
-    if one_line:
-        last = made.columns[-1]
-        left = out.width - OTHER_COLUMNS - (len(" match ") if judged else 0)
-        last.no_wrap, last.overflow, last.max_width = True, "ellipsis", max(8, left)
+    without = {column for column, told in (("match!", judged), ("vehicle", named)) if not told}
+    columns = [column for column in MATCH_COLUMNS if column not in without]
+    for spared in SPARED:
+        if sum(MATCH_COLUMNS[column] for column in columns) > out.width and spared in columns:
+            columns.remove(spared)
+    made = table(title, *columns)
     for match in answer["matches"]:
         moved = match["first_stage_rank"] - match["rank"]
         arrow = f"[green]▲{moved}[/]" if moved > 0 else f"[red]▼{-moved}[/]" if moved < 0 else ""
         distance = match["rerank_distance"]
         right = vehicle_id is not None and match["vehicle_id"] == vehicle_id
-        made.add_row(
-            str(match["rank"]),
-            str(match["first_stage_rank"]),
-            arrow,
-            f"{match['similarity']:.4f}",
-            *(["yes" if match["is_match"] else "no"] if judged else []),
-            "-" if distance is None else f"{distance:.4f}",
-            *([escape(match["vehicle_id"] or "-") + (" ✓" if right else "")] if named else []),
-            escape(match["camera_id"] or "-"),
-            escape(match["image_id"]),
-            style="bold green" if right else None,
-        )
+        cells: dict[str, str | Cropped] = {
+            "rank#": str(match["rank"]),
+            "first\nstage#": str(match["first_stage_rank"]),
+            "!": arrow,
+            "similarity#": f"{match['similarity']:.4f}",
+            "match!": "yes" if match.get("is_match") else "no",
+            "re-rank\ndistance#": "-" if distance is None else f"{distance:.4f}",
+            "vehicle": Cropped(match["vehicle_id"] or "-", " ✓" if right else ""),
+            "camera": Cropped(match["camera_id"] or "-"),
+            "image id": Cropped(match["image_id"]),
+        }
+        made.add_row(*map(cells.__getitem__, columns), style="bold green" if right else None)
     return made
 
 
@@ -163,9 +163,9 @@ def verdict_line(answer: Mapping[str, Any]) -> str | None:
 
 def decided_line(answer: Mapping[str, Any]) -> str | None:
     """What verdicts on the probe did to the answer, in one line; None where there are none."""
-    counted = Counter(verdict["verdict"] for verdict in answer.get("verdicts", ()))
+    kinds = Counter(verdict["verdict"] for verdict in answer.get("verdicts", ()))
     did = {"same": "as the same vehicle", "different": "left out as another one"}
-    told = ", ".join(f"{counted[kind]} {what}" for kind, what in did.items() if counted[kind])
+    told = ", ".join(f"{kinds[kind]} {what}" for kind, what in did.items() if kinds[kind])
     return f"verdicts on this probe: {told} (--no-verdicts asks without them)" if told else None
 
 

@@ -141,7 +141,7 @@ def show(client: ServiceClient, images: DemoImages) -> None:
     out.print(
         f"Probe: {escape(str(_short(probe.path)))}, vehicle {probe.vehicle_id} seen by {probe.camera_id}\n"
     )
-    out.print(matches_table(answer, "Ranked answer (✓ the probe's vehicle)", probe.vehicle_id, one_line=True))
+    out.print(matches_table(answer, "Ranked answer (✓ the probe's vehicle)", probe.vehicle_id))
     out.print(timings_line(answer))
     another = images.probes[1 % len(images.probes)]
     curl = f"curl -F image=@{shlex.quote(str(_short(another.path)))} -F top_k=5 {client.url}/query"

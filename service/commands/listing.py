@@ -7,11 +7,10 @@ from itertools import chain
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from models.intake.names import printable
 from models.terminal import out
 from service.commands.console import Waits, counted, table
+from service.commands.cropping import Cropped
 from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
@@ -51,7 +50,7 @@ def list_(
                 return
             made = table("Enrolled", *COLUMNS)
             for record in chain([first], records):
-                made.add_row(*(escape(printable(cell)) for cell in _cells(record)))
+                made.add_row(*map(Cropped, _cells(record)))
     except ClientError as error:
         raise CommandError.of(error) from None
     out.print(made)

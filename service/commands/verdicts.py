@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from models.terminal import err, out
 from service.commands.console import Waits, counted, progress, table
+from service.commands.cropping import Cropped
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
 
@@ -41,14 +41,14 @@ def list_verdicts(
     if as_json:
         out.print_json(data={"verdicts": found})
         return
-    made = table("Verdicts", "probe", "image", "verdict", "decided", "by")
+    made = table("Verdicts", "probe!", "image", "verdict!", "decided!", "by")
     for verdict in found:
         made.add_row(
             verdict["probe"][:12],
-            escape(verdict["image_id"]),
+            Cropped(verdict["image_id"]),
             verdict["verdict"],
             verdict["decided_at"][:19].replace("T", " "),
-            verdict["decided_by"] or "",
+            Cropped(verdict["decided_by"] or ""),
         )
     out.print(made)
 

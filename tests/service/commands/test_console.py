@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.commands.console import Waits, matches_table, verdict_line
+from service.commands.console import Waits, counted, matches_table, verdict_line
+from service.commands.cropping import Cropped
 
 
 def answer(*judgements: bool | None) -> dict[str, Any]:
@@ -37,17 +38,17 @@ def test_a_table_says_what_is_a_match_only_where_a_threshold_does(
         for column in matches_table(answer(*judgements), "").columns
         if column.header == "match"
     )
-    assert columns["image id"] == ["a.jpg"] * len(judgements)
+    assert columns["image id"] == [Cropped("a.jpg")] * len(judgements)
 
 
 def test_ids_get_the_room_of_a_column_of_vehicles_that_no_match_names() -> None:
     named, unnamed = answer(True, False), answer(True, False)
     named["matches"][1]["vehicle_id"] = "bus_1"
     columns = {str(column.header): list(column.cells) for column in matches_table(named, "").columns}
-    assert columns["vehicle"] == ["-", "bus_1"]
+    assert columns["vehicle"] == [Cropped("-"), Cropped("bus_1")]
     columns = {str(column.header): list(column.cells) for column in matches_table(unnamed, "").columns}
     assert "vehicle" not in columns
-    assert (columns["camera"], columns["image id"]) == (["-", "-"], ["a.jpg", "a.jpg"])
+    assert (columns["camera"], columns["image id"]) == ([Cropped("-")] * 2, [Cropped("a.jpg")] * 2)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,17 @@ def test_a_vehicle_that_no_enrolled_image_is_near_to_is_called_no_match(
     assert (line is None) == (shown is None)
     if line is not None and shown is not None:
         assert line.replace("[bold]", "").replace("[/]", "").startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1200, "1,200 images")]
+)
+def test_one_is_told_in_the_singular(number: int, told: str) -> None:
+    assert counted(number, "image") == told
+
+
+def test_a_verb_goes_with_the_number() -> None:
+    assert [counted(number, "is", "are") for number in (1, 2)] == ["1 is", "2 are"]
 
 
 def test_the_reason_of_a_wait_is_printed_once_for_a_while(
