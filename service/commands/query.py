@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -26,6 +26,9 @@ from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Box, Collection, Json, Key, Url
 from service.commands.vehicles import vehicles_table
 from service.startup import CommandError
+
+if TYPE_CHECKING:
+    from service.remote.http import ServiceClient
 
 
 class Choice(StrEnum):
@@ -63,6 +66,12 @@ def query(
         Choice | None,
         typer.Option(help="Of a frame: which of the vehicles that are found in it.", show_default=False),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="An HTML page to write: the answer with its images.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a running service for the enrolled images most similar to a probe."""
@@ -71,6 +80,8 @@ def query(
 
     if why := why_unreadable(image):
         raise CommandError(f"{image} {why}")
+    if sheet is not None and sheet.suffix.lower() not in {".html", ".htm"}:
+        raise CommandError(f"{sheet}: the sheet is a page; choose a name that ends in .html")
     if box is not None and detect is not None:
         raise CommandError(
             "give --box for a vehicle that you name, or --detect for what is found; one of both"
@@ -93,17 +104,43 @@ def query(
                     verdicts=verdicts,
                 )
             )
+            answers = answer.get("answers", [answer])
+            page = None if sheet is None else _sheet(client, image, answers)
     except ClientError as error:
         if isinstance(error, RefusedError) and error.vehicles and not as_json:
             err.print(vehicles_table(error.vehicles, f"Vehicles in {escape(shown(image))}"))
         raise about_image(error, image) from None
     except OSError as error:
         raise CommandError(f"{image} {reason_of(error)}") from None
+    if sheet is not None and page is not None:
+        try:
+            sheet.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"{sheet}: {error.strerror or error}", kind="file-error") from None
     if as_json:
         out.print_json(data=answer)
         return
-    for one in answer.get("answers", [answer]):
+    for one in answers:
         _print(one, image)
+    if sheet is not None:
+        out.print(f"sheet: {sheet}", markup=False, soft_wrap=True)
+
+
+def _sheet(client: ServiceClient, image: Path, answers: Sequence[Mapping[str, Any]]) -> str:
+    """The answers as a page. Raises ClientError, OSError."""
+    from lka_reid_client.errors import RefusedError
+    from lka_reid_client.kinds import Kind
+    from service.commands.sheet import sheet
+
+    def image_of(image_id: str) -> bytes | None:
+        try:
+            return client.image(image_id)[0]
+        except RefusedError as error:
+            if error.kind == Kind.UNKNOWN_IMAGE:
+                return None
+            raise
+
+    return sheet(image.name, image.read_bytes(), answers, image_of)
 
 
 def _print(answer: Mapping[str, Any], image: Path) -> None:

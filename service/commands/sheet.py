@@ -1,0 +1,113 @@
+"""A ranked answer as one HTML file with its images: nothing is loaded from elsewhere, nothing runs in it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from models.intake.names import printable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SIDE = 256
+"""px, the longer side of an image in the sheet."""
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; }
+ol { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
+figure { margin: 0; width: 12rem; }
+figcaption { overflow-wrap: anywhere; }
+img, .none { width: 12rem; height: 12rem; object-fit: contain; background: #8882; display: block; }
+.match { outline: 3px solid #2a7; }
+"""
+
+HEAD = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width">
+<title>LKA-ReID: ranked answer</title>
+<style>{STYLE}</style>
+</head>
+<body>
+"""
+
+
+def sheet(
+    name: str,
+    probe: bytes,
+    answers: Sequence[Mapping[str, Any]],
+    image_of: Callable[[str], bytes | None],
+) -> str:
+    """The page.
+
+    Args:
+        name: of the probe's file.
+        probe: the file.
+        answers: what `POST /query` answered, one for each vehicle.
+        image_of: the file of an enrolled image by its id; None where it is enrolled no more.
+    """
+    parts = [HEAD, f"<h1>Most similar to {_text(name)}</h1>\n"]
+    for answer in answers:
+        vehicle = answer.get("vehicle")
+        box = vehicle["box"] if vehicle else None
+        what = "probe" if vehicle is None else f"{vehicle['type']} at {','.join(map(str, vehicle['box']))}"
+        parts.append(f"<section>\n<h2>{_text(what)}</h2>\n{_image(probe, f'the {what}', box)}\n<ol>\n")
+        parts.extend(_match(match, image_of(match["image_id"])) for match in answer["matches"])
+        parts.append("</ol>\n" if answer["matches"] else "</ol>\n<p>No enrolled image was found.</p>\n")
+        parts.append("</section>\n")
+    parts.append("</body>\n</html>\n")
+    return "".join(parts)
+
+
+def _match(match: Mapping[str, Any], data: bytes | None) -> str:
+    image_id = match["image_id"]
+    told = [f"similarity {match['similarity']:.4f}"]
+    if match["rerank_distance"] is not None:
+        told.append(f"re-rank distance {match['rerank_distance']:.4f}")
+    if match.get("is_match") is not None:
+        told.append("match" if match["is_match"] else "no match")
+    told += [f"{name} {match[f'{name}_id']}" for name in ("vehicle", "camera") if match[f"{name}_id"]]
+    lines = "<br>".join(map(_text, told))
+    found = ' class="match"' if match.get("is_match") else ""
+    return (
+        f"<li><figure{found}>{_image(data, image_id)}<figcaption><b>{match['rank']}</b> {_text(image_id)}"
+        f"<br>{lines}</figcaption></figure></li>\n"
+    )
+
+
+def _image(data: bytes | None, name: str, box: Sequence[int] | None = None) -> str:
+    """The image, small, or why there is none; of a frame what is in the box."""
+    from models.decoding import ImageError
+    from models.decoding.imagefile import decode_frame
+
+    if data is None:
+        return '<div class="none">enrolled no more</div>'
+    try:
+        image = decode_frame(data, whole=box is not None, side=SIDE).image
+    except ImageError as error:
+        return f'<div class="none">{_text(str(error))}</div>'
+    if box is not None:
+        left, top, width, height = box
+        image = image.crop((left, top, left + width, top + height))
+    return f'<img src="data:image/jpeg;base64,{_jpeg(image)}" alt="{_text(name)}">'
+
+
+def _jpeg(image: Image.Image) -> str:
+    small = image.copy()
+    small.thumbnail((SIDE, SIDE))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=85)
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _text(words: str) -> str:
+    """Words of others, as text of the page and of its attributes."""
+    return escape(printable(words), quote=True)

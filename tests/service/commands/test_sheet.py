@@ -1,0 +1,74 @@
+"""`lka-reid query --sheet`: an answer as a page with images."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.commands.sheet import sheet
+from tests.service.command_line import Command, command_runner
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+def match(image_id: str, **more: Any) -> dict[str, Any]:
+    known = {"vehicle_id": None, "camera_id": None, "rerank_distance": None}
+    return {"rank": 1, "similarity": 0.5, "image_id": image_id, **known, **more}
+
+
+def test_a_sheet_has_the_probe_and_every_match(service: Running, command: Command, tmp_path: Path) -> None:
+    for name, colour in (("red", RED), ("green", GREEN)):
+        service.enroll(image_file(colour), image_id=name)
+    probe = tmp_path / "probe.png"
+    probe.write_bytes(image_file(BLUE))
+    target = tmp_path / "answer.html"
+    outcome = command("query", probe, "--url", service.url, "--sheet", target)
+    assert (outcome.code, f"sheet: {target}" in outcome.out) == (0, True)
+    page = target.read_text(encoding="utf-8")
+    shown = re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]+" alt="([^"]*)"', page)
+    assert (shown[0], set(shown[1:])) == ("the probe", {"red", "green"})
+
+
+def test_names_of_others_are_text_and_nothing_is_loaded() -> None:
+    evil = '"><script>alert(1)</script><img src=https://elsewhere/x>'
+    page = sheet(evil, image_file(), [{"matches": [match(evil, vehicle_id=evil)]}], lambda _id: image_file())
+    assert "<script" not in page
+    assert "<img src=https" not in page
+    assert set(re.findall(r'<img src="([^,]*),', page)) == {"data:image/jpeg;base64"}
+    assert "default-src 'none'" in page
+
+
+def test_an_image_that_went_or_is_none_leaves_the_others() -> None:
+    files = {"gone": None, "broken": b"no image", "there": image_file()}
+    page = sheet("p", image_file(), [{"matches": [match(each) for each in files]}], files.__getitem__)
+    assert page.count("<img ") == 2
+    assert page.count('class="none"') == 2
+    assert "enrolled no more" in page
+
+
+def test_the_crop_of_each_vehicle_is_shown() -> None:
+    answers = [
+        {"vehicle": {"type": "car", "box": [0, 0, 16, 16]}, "matches": []},
+        {"vehicle": {"type": "bus", "box": [0, 16, 32, 16]}, "matches": []},
+    ]
+    page = sheet("frame", image_file(), answers, lambda _id: None)
+    assert re.findall('alt="([^"]*)"', page) == ["the car at 0,0,16,16", "the bus at 0,16,32,16"]
+    assert len(set(re.findall('base64,([^"]*)', page))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("a.txt", "ends in .html"), ("nowhere/a.html", "No such file or directory")]
+)
+def test_a_sheet_that_cannot_be_written_is_told(
+    service: Running, command: Command, tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "probe.png").write_bytes(image_file())
+    outcome = command("query", tmp_path / "probe.png", "--url", service.url, "--sheet", tmp_path / name)
+    assert (outcome.code, outcome.out, why in outcome.err) == (2, "", True)
