@@ -25,7 +25,7 @@ PLACEHOLDER = re.compile(r"[A-Z_]+|\.\.\.")
 
 def fault_of(words: list[str]) -> str | None:
     """What is wrong with the command `lka-reid WORDS`, if anything."""
-    command: Any = typer.main.get_group(app)
+    command: Any = typer.main.get_command(app)  # with the options of completion
     context: Any = typer.Context(command, info_name="lka-reid")
     words = list(words)
     while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
