@@ -38,8 +38,8 @@ from benchmarks.index_data import Drawn, Floats, Real, character, real
 from benchmarks.index_stages import right_answers
 from benchmarks.provenance import in_words, provenance
 from index import Enrollment, IndexSetup, Kind, LocalGallery
-from index.faisslib import faiss
-from index.snapshot import SNAPSHOT
+from index.vectors.faisslib import faiss
+from index.vectors.snapshot import SNAPSHOT
 
 SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1M": 1_000_000, "10M": 10_000_000}
 CHUNK = 500

@@ -29,7 +29,7 @@ from rich.progress import track
 from benchmarks.provenance import cores, in_words, provenance
 from benchmarks.timing import Timing, table
 from index import Enrollment, Gallery, LocalGallery
-from index.flat import PRODUCT_FROM, PRODUCTS, SCANS, SPARE
+from index.vectors.flat import PRODUCT_FROM, PRODUCTS, SCANS, SPARE
 from service.retrieval.batched_search import BatchedSearch
 
 DIM, TOP = 8192, 10

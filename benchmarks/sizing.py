@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 
 from index import Enrollment, LocalGallery
-from index.statistics import statistics
+from index.upkeep.statistics import statistics
 
 DIM: Final = 8192
 STRIPS: Final = (16, 128)

@@ -6,7 +6,9 @@ strips come in as arrays, matches go out.
 """
 
 from index.amendment import Amendment
-from index.camera_report import CameraOverview, CameraState, Effect
+from index.cameras.estimation import Mode
+from index.cameras.normalisation import RAW, CameraUse, Estimate, Normalisation
+from index.cameras.report import CameraOverview, CameraState, Effect
 from index.collections import DEFAULT, Collections, LocalCollections
 from index.errors import (
     DamagedImageError,
@@ -45,7 +47,6 @@ from index.errors import (
     UnknownVerdictError,
     UnknownWatchError,
 )
-from index.estimation import Mode
 from index.filter import ALL, Filter
 from index.frames import Frame
 from index.gallery import (
@@ -55,14 +56,12 @@ from index.gallery import (
     GalleryVerdicts,
 )
 from index.gallery_watches import GalleryAlerts, GalleryWatches
-from index.kind import IndexSetup, Kind
-from index.local import LocalGallery
-from index.normalisation import RAW, CameraUse, Estimate, Normalisation
+from index.local.gallery import LocalGallery
 from index.quota import Quota, Usage
 from index.record import Applied, Enrollment, Found, GalleryHeader, Match, Page, Record
-from index.reindexing import IndexState
-from index.renewal import RenewalState
 from index.retention import RetentionState
+from index.states import IndexState, RenewalState
+from index.vectors.kind import IndexSetup, Kind
 from index.verdicts import Decision, Verdict, VerdictPage, digest_of
 from index.watches import (
     Alert,

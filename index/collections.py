@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from index.disk import create_folder, sync
 from index.errors import (
     DuplicateCollectionError,
     FixedCollectionError,
@@ -30,6 +29,7 @@ from index.errors import (
     TooManyCollectionsError,
     UnknownCollectionError,
 )
+from index.files.disk import create_folder, sync
 from index.gallery import Gallery
 from index.quota import Quota, check_quota
 

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.amendment import Amendment
-from index.camera_report import CameraOverview, CameraState, Effect
+from index.cameras.normalisation import Normalisation
+from index.cameras.report import CameraOverview, CameraState, Effect
 from index.filter import ALL, Filter
 from index.frames import Frame
 from index.gallery_watches import GalleryWatches
-from index.normalisation import Normalisation
 from index.quota import Quota, Usage
 from index.record import Enrollment, Found, Page, Record
-from index.reindexing import IndexState
-from index.renewal import RenewalState
 from index.retention import RetentionState
+from index.states import IndexState, RenewalState
 from index.verdicts import Decision, Verdict, VerdictPage
 
 

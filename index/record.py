@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from index.normalisation import CameraUse
+from index.cameras.normalisation import CameraUse
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from index.errors import GalleryClosedError, InvalidRetentionError
-from index.mirror import Mirror
-from index.rows import to_microseconds
-from index.setting import read_setting
 
 RETENTION: Final = "retention_days"
 MOST_DAYS: Final = 36_500
@@ -26,12 +22,8 @@ EVERY_S: Final = 3600.0
 """s between two looks for images that are too old."""
 FIRST_S: Final = 60.0
 """s after an opening that the first look waits, so that a start is not held up."""
-EXPIRED: Final = "(record.captured_at < ? OR record.enrolled_at < ?)"
 
 log = logging.getLogger(__name__)
-
-Delete = Callable[[str, list[Any]], int]
-"""Deletes the records that meet a condition with these values; how many there were."""
 
 
 class RetentionHome(Protocol):
@@ -63,39 +55,6 @@ class RetentionState:
     days: int | None
     deleted: int
     failed: bool
-
-
-class LocalRetention:
-    """See `RetentionHome`: the database of a gallery on this machine.
-
-    Args:
-        mirror: the database and the index.
-        delete: as a deletion by a filter.
-    """
-
-    def __init__(self, mirror: Mirror, delete: Delete) -> None:
-        self._mirror = mirror
-        self._delete = delete
-
-    def days(self) -> int | None:
-        """What is set."""
-        with self._mirror.store.reading() as connection:
-            return read_setting(connection, RETENTION)
-
-    def keep_days(self, days: int | None) -> None:
-        """Set it, durably. Raises GalleryFullError."""
-        with self._mirror.settled():
-            self._mirror.store.set(RETENTION, days)
-
-    def count_before(self, moment: datetime) -> int:
-        """How many images were taken or enrolled before that moment."""
-        with self._mirror.store.reading() as connection:
-            query = f"SELECT count(*) FROM record WHERE {EXPIRED}"  # noqa: S608 - our own condition
-            return int(connection.execute(query, [to_microseconds(moment)] * 2).fetchone()[0])
-
-    def delete_before(self, moment: datetime) -> int:
-        """Delete them; how many there were."""
-        return self._delete(EXPIRED, [to_microseconds(moment)] * 2)
 
 
 class Retention:

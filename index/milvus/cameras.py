@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from index.camera_report import CameraOverview, CameraState, Effect, states
+from index.cameras.estimation import DRIFT_LIMIT
+from index.cameras.normalisation import RAW, Normalisation
+from index.cameras.report import CameraOverview, CameraState, Effect, states
 from index.errors import UnknownCameraError
-from index.estimation import DRIFT_LIMIT
 from index.milvus.companions import KeptSums
-from index.normalisation import RAW, Normalisation
 from index.record import GalleryHeader
-from index.renewal import RenewalState
+from index.states import RenewalState
 from index.validation import check_calibration
 
 

@@ -15,10 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.cameras import CameraSums
+from index.cameras.sums import CameraSums, Sums
 from index.gallery import GalleryQuotas, GalleryVerdicts
 from index.quota import Usage
-from index.sums import Sums
 
 
 class Claim(Protocol):
@@ -76,7 +75,7 @@ class KeptVerdicts(GalleryVerdicts, Protocol):
 
 
 class KeptSums(Protocol):
-    """Each camera's sums; see `index.cameras`."""
+    """Each camera's sums; see `index.database.cameras`."""
 
     def enrolled(self, cameras: Sequence[str | None], descriptors: Sequence[NDArray[np.float32]]) -> None:
         """Count images just enrolled: the camera and the stored descriptor `[d]` of each."""

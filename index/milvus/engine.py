@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index.descriptors import pack, unpack
+from index.database.descriptors import pack, unpack
 from index.errors import GalleryError
 from index.milvus.expression import numbers
 from index.milvus.indexes import FLOAT16_SINCE, MilvusIndex, release

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from index.database.rows import to_microseconds
 from index.filter import Filter
-from index.rows import to_microseconds
 
 NO_TIME: Final = -(2**62)
 SIGN: Final = "="

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.amendment import Amendment
-from index.cameras import NO_CAMERA
+from index.cameras.sums import NO_CAMERA, Sums
 from index.errors import (
     DamagedImageError,
     GalleryClosedError,
@@ -37,9 +37,8 @@ from index.milvus.writing import Writer
 from index.objects import Objects, UnknownObjectError
 from index.quota import Usage
 from index.record import Enrollment, Found, GalleryHeader, Page, Record
-from index.reindexing import IndexState
 from index.retention import Retention
-from index.sums import Sums
+from index.states import IndexState
 from index.validation import (
     check_amendment,
     check_enrollments,

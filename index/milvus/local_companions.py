@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import verdicts
-from index.cameras import NO_CAMERA, CameraSums
+from index.cameras.sums import NO_CAMERA, CameraSums, Sums
 from index.errors import (
     DuplicateImageError,
     QuotaReachedError,
@@ -28,7 +28,6 @@ from index.errors import (
 )
 from index.milvus.companions import Companions
 from index.quota import Quota, Usage, check_quota
-from index.sums import Sums
 from index.validation import check_limit
 from index.verdicts import Decision, Verdict, VerdictPage, digest_of, size_of
 

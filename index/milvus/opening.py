@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from index.cameras.estimation import Mode
 from index.errors import GalleryError
-from index.estimation import Mode
 from index.milvus.companions import Companions, OpenCompanions
 from index.milvus.engine import Engine, MilvusError, connect
 from index.milvus.expression import EVERYTHING

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from index.database.rows import to_microseconds
 from index.milvus.companions import KeptSettings
 from index.milvus.engine import Engine
 from index.milvus.expression import NO_TIME
 from index.retention import RETENTION
-from index.rows import to_microseconds
 
 
 class MilvusRetention:

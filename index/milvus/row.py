@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from index.database.rows import to_datetime, to_microseconds
 from index.errors import DamagedImageError
 from index.milvus.expression import NO_TIME, read_text, stored_text
 from index.record import Enrollment, GalleryHeader, Record
-from index.rows import to_datetime, to_microseconds
 
 SCALARS: Final = (
     "record_id",

@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.copies import similarities
 from index.errors import DamagedImageError
 from index.filter import Filter
 from index.milvus.engine import DEEPEST, Engine
@@ -23,6 +22,7 @@ from index.milvus.row import read_strips, strips_name, to_record
 from index.milvus.writing import existing
 from index.objects import Objects
 from index.record import Applied, Found, GalleryHeader, Match
+from index.vectors.copies import similarities
 
 MARGIN: Final = 16
 """Candidates beyond k that are compared again."""

@@ -28,7 +28,7 @@ from typing import Any, Final
 import numpy as np
 
 from index.amendment import Amendment
-from index.descriptors import as_stored
+from index.database.descriptors import as_stored
 from index.errors import DuplicateImageError, InvalidEnrollmentError, UnknownImageError
 from index.milvus.companions import Claim, Companions
 from index.milvus.engine import TAGS, TEXT_BYTES, Engine, MilvusError

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from index.disk import create_folder, sync
+from index.files.disk import create_folder, sync
+from index.files.private import tighten
 from index.objects.errors import ObjectStoreError, UnknownObjectError
 from index.objects.protocol import Stored
-from index.private import tighten
 
 SETTING: Final = "LKA_REID_OBJECTS_URL"
 REMOVED_AT_ONCE: Final = 500

@@ -1,8 +1,8 @@
 """What of a gallery is no vector, in one store that all replicas share: a Redis that keeps what it took.
 
-The same things are in SQLite and in files where a gallery is on one machine (`index.quotas`,
-`index.local_verdicts`, `index.cameras`, `index.collections`). Everything here changes in one step of Redis, a
-script or a transaction, so that two replicas which change it at once lose nothing.
+The same things are in SQLite and in files where a gallery is on one machine (`index.local.quotas`,
+`index.local.verdicts`, `index.database.cameras`, `index.collections`). Everything here changes in one step of
+Redis, a script or a transaction, so that two replicas which change it at once lose nothing.
 """
 
 from index.shared.cameras import SharedCameraSums

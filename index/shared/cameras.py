@@ -1,4 +1,4 @@
-"""Each camera's sums in the shared store: as `index.cameras`, in transactions of Redis.
+"""Each camera's sums in the shared store: as `index.database.cameras`, in transactions of Redis.
 
 A sum is read, added to and written back in one transaction, which is repeated where another replica came in
 between. Sums are whole numbers, so that it does not matter who comes first.
@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.exceptions import WatchError
 
-from index.cameras import CALIBRATED, ENROLLED, NO_CAMERA, CameraSums, Source
-from index.checksums import checksum
+from index.cameras.sums import CALIBRATED, ENROLLED, NO_CAMERA, CameraSums, Source, Sums
+from index.database.checksums import checksum
 from index.errors import GalleryError
 from index.shared.store import SharedStore, SharedStoreError
-from index.sums import Sums
 
 PATIENCE_S: Final = 10.0
 """s that a transaction is repeated for, while other replicas change the same camera."""

@@ -100,7 +100,7 @@ def _in_force(folder: Path, bundle: Bundle) -> Normalisation:
         GalleryError: it cannot be read.
     """
     from index import LocalGallery
-    from index.versions import normalisation_in
+    from index.database.versions import normalisation_in
 
     try:
         header = LocalGallery.describe(folder)

@@ -71,8 +71,8 @@ def rebuild(
 
     settings = settings_of(data_dir, collection)
     with clear_errors():
-        from index import repair
-        from index.loss import accept_loss as accept
+        from index.local.loss import accept_loss as accept
+        from index.upkeep import repair
 
         if accept_loss is not None:
             try:
@@ -114,7 +114,7 @@ def verify(data_dir: DataDir = None, collection: FolderCollection = None, as_jso
 
     settings = settings_of(data_dir, collection)
     with clear_errors():
-        from index import verification
+        from index.upkeep import verification
 
         with progress() as bar:
             task = bar.add_task("Reading images", total=None)
@@ -149,10 +149,10 @@ def purge(data_dir: DataDir = None, collection: FolderCollection = None, as_json
 
     settings = settings_of(data_dir, collection)
     with clear_errors():
-        from index import upkeep
+        from index.upkeep import folder
 
         with err.status("Erasing"), gallery_named(settings.data_dir):
-            purged = upkeep.purge(settings.data_dir)
+            purged = folder.purge(settings.data_dir)
     if as_json:
         out.print_json(data=asdict(purged))
         return
@@ -171,10 +171,10 @@ def compact(data_dir: DataDir = None, collection: FolderCollection = None, as_js
 
     settings = settings_of(data_dir, collection)
     with clear_errors():
-        from index import upkeep
+        from index.upkeep import folder
 
         with err.status("Writing the database anew"), gallery_named(settings.data_dir):
-            before, after = upkeep.compact(settings.data_dir)
+            before, after = folder.compact(settings.data_dir)
     if as_json:
         out.print_json(data={"bytes": after, "bytes_before": before})
         return

@@ -176,7 +176,7 @@ def _told(key: ApiKey) -> dict[str, Any]:
 def _notes(folder: Path, collections: Iterable[str]) -> Iterator[str]:
     """What a key does not open yet, which a mistyped name would not open ever."""
     from index.collections import DEFAULT, collection_folders
-    from index.connections import DATABASE
+    from index.database.connections import DATABASE
 
     if not (folder / DATABASE).exists():
         yield f"There is no gallery in {folder} yet: a service takes the keys of its own data directory."

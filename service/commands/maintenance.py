@@ -38,7 +38,7 @@ def stats(
     """Tell what a gallery holds and how much room it takes, beside a running service too."""
     settings = settings_of(data_dir, collection)
     with clear_errors(), gallery_named(settings.data_dir):
-        from index.statistics import statistics
+        from index.upkeep.statistics import statistics
 
         found = statistics(settings.data_dir)
     if as_json:
@@ -78,7 +78,7 @@ def backup(
     """
     settings = settings_of(data_dir, collection)
     with clear_errors(), gallery_named(settings.data_dir), _bytes_progress() as bar:
-        from index.backup import back_up
+        from index.upkeep.backup import back_up
 
         task = bar.add_task("Copying", total=None)
         made = back_up(
@@ -106,7 +106,7 @@ def restore(
     overwritten."""
     settings = settings_of(data_dir, collection, is_new=True)
     with clear_errors(), _bytes_progress() as bar:
-        from index.backup import restore as bring_back
+        from index.upkeep.backup import restore as bring_back
 
         task = bar.add_task("Copying", total=None)
         made = bring_back(
@@ -139,7 +139,7 @@ def export(
     """
     settings = settings_of(data_dir, collection)
     with clear_errors(), gallery_named(settings.data_dir), progress() as bar:
-        from index.archive import export as write
+        from index.upkeep.archive import export as write
         from service.filtering import FilterFields
         from service.retrieval.filtering import filter_of
 
@@ -194,8 +194,8 @@ def import_(
 
 def _import(source: Path, folder: Path, outcome: Outcome) -> None:
     from index import FingerprintMismatchError
-    from index.archive_reader import ArchiveReader
-    from index.importing import Became, import_archive
+    from index.upkeep.archive_reader import ArchiveReader
+    from index.upkeep.importing import Became, import_archive
     from service.remote.outcome import Fate
 
     fates = {

@@ -18,8 +18,8 @@ from index import (
     UnknownFrameError,
     UnknownImageError,
 )
-from index.reader import GalleryReader
-from index.replacement import begun, replacement
+from index.upkeep.reader import GalleryReader
+from index.upkeep.replacement import begun, replacement
 from models.bundle import Bundle
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec

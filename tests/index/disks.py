@@ -14,7 +14,7 @@ class Room:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.total, self.free = 10**9, 10**9
-        monkeypatch.setattr("index.space.room", lambda _folder: (self.total, self.free))
+        monkeypatch.setattr("index.files.space.room", lambda _folder: (self.total, self.free))
 
 
 def small_disk(where: Path, size: str) -> Iterator[Path]:

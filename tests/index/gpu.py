@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.faisslib import faiss
+from index.vectors.faisslib import faiss
 
 
 class OnGpu:

@@ -30,11 +30,11 @@ from types import FrameType
 from typing import Any
 
 from index import Filter, GalleryHeader, LocalGallery, Mode
-from index.erasure import Erasure
-from index.renewal import Renewal
-from index.replacement import replacement
+from index.local.erasure import Erasure
+from index.local.renewal import Renewal
+from index.local.snapshot_writer import SnapshotWriter
 from index.retention import Retention
-from index.snapshot_writer import SnapshotWriter
+from index.upkeep.replacement import replacement
 from tests.index.samples import DIM, STRIPS, enrollment
 
 INDEX = str(Path(__file__).parents[2] / "index")

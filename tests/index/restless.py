@@ -34,18 +34,18 @@ from index import (
     LocalGallery,
     NotErasedError,
     UnknownImageError,
-    erasure,
-    importing,
 )
-from index.archive import export
-from index.archive_reader import ArchiveReader
-from index.backup import back_up, restore
-from index.importing import Became, import_archive
-from index.replacement import replacement
-from index.upkeep import open_found
-from index.verification import verify
-from tests.index.cameras import assert_statistics_are_recomputed_ones
+from index.local import erasure
+from index.upkeep import importing
+from index.upkeep.archive import export
+from index.upkeep.archive_reader import ArchiveReader
+from index.upkeep.backup import back_up, restore
+from index.upkeep.folder import open_found
+from index.upkeep.importing import Became, import_archive
+from index.upkeep.replacement import replacement
+from index.upkeep.verification import verify
 from tests.index.samples import DIM, STRIPS, enrollment
+from tests.index.statistics import assert_statistics_are_recomputed_ones
 
 MODELS = ("model-a", "model-b")
 OLD, DAYS = "old", 30

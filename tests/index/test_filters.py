@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from index import ALL, Filter, InvalidFilterError, LocalGallery, Record
-from index.connections import DATABASE
+from index.database.connections import DATABASE
 from index.filter import SETS, TIMES
-from index.flat import Flat
-from index.mirror import Mirror
-from index.ranking import Ranking
-from index.repair import rebuild
-from index.vectors import Vectors
-from index.verification import verify
+from index.local.mirror import Mirror
+from index.upkeep.repair import rebuild
+from index.upkeep.verification import verify
+from index.vectors.flat import Flat
+from index.vectors.ranking import Ranking
+from index.vectors.vectors import Vectors
 from tests.index.samples import Open, OpenAny, enrollment
 
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from index import DamagedImageError, Enrollment, Frame, LocalGallery, UnknownFrameError, UnknownImageError
-from index.connections import DATABASE
+from index.database.connections import DATABASE
 from index.frames import DELETE_UNUSED
 
 FRAME = Frame(b"a frame", "image/jpeg")

@@ -21,10 +21,10 @@ from index import (
     Record,
     UnknownImageError,
 )
-from index.verification import verify
+from index.upkeep.verification import verify
 from tests.index.alterations import alter
-from tests.index.cameras import assert_statistics_are_recomputed_ones
 from tests.index.samples import AnyGallery, Open, OpenAny, enrollment
+from tests.index.statistics import assert_statistics_are_recomputed_ones
 
 G = TypeVar("G", bound=AnyGallery)
 NEW: Amendment = {
@@ -85,7 +85,7 @@ def test_statistics_and_vectors_follow_a_camera_that_is_another_one_now(
     assert_statistics_are_recomputed_ones(gallery)
     expected = _similarities(gallery)
     if with_snapshot:
-        monkeypatch.setattr("index.recovery.rebuild", lambda *_: pytest.fail("rebuilt"))
+        monkeypatch.setattr("index.vectors.recovery.rebuild", lambda *_: pytest.fail("rebuilt"))
     gallery = _reopened(gallery, open_gallery)
     assert _similarities(gallery) == expected
     in_force = gallery.cameras.normalisation()
@@ -143,7 +143,7 @@ def test_a_record_that_is_damaged_is_not_changed(open_gallery: Open) -> None:
 def test_a_filter_deletes_what_it_lets_through_and_nothing_else(
     open_any: OpenAny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.local.DELETED_AT_ONCE", 3)
+    monkeypatch.setattr("index.local.gallery.DELETED_AT_ONCE", 3)
     monkeypatch.setattr("index.milvus.gallery.DELETED_AT_ONCE", 3)
     gallery = open_any()
     gallery.enroll_many(

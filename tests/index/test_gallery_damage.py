@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from index import DamagedImageError, GalleryDamagedError, GalleryError, GalleryLossError, LocalGallery
-from index.acknowledged import ACKNOWLEDGED, LastChange, read_acknowledged
-from index.connections import DATABASE
-from index.loss import accept_loss
-from index.repair import rebuild
-from index.verification import Verified, verify
+from index.database.connections import DATABASE
+from index.files.acknowledged import ACKNOWLEDGED, LastChange, read_acknowledged
+from index.local.loss import accept_loss
+from index.upkeep.repair import rebuild
+from index.upkeep.verification import Verified, verify
 from tests.index.samples import Open, enrollment
 
 NAMES = "abcdefghijklmnopqrst"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from index import GalleryFullError, LocalGallery
-from index.space import RESERVE, Space
+from index.files.space import RESERVE, Space
 from tests.index.disks import Room, fill, small_disk
 from tests.index.samples import Open, enrollment
 

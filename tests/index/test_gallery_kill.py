@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from index import Filter, LocalGallery
-from index.descriptors import as_stored, pack
-from index.migration import SCHEMA_VERSION
-from index.verification import verify
-from tests.index.cameras import assert_statistics_are_recomputed_ones
+from index.database.descriptors import as_stored, pack
+from index.database.migration import SCHEMA_VERSION
+from index.upkeep.verification import verify
 from tests.index.mortal import HISTORIES, listings
 from tests.index.samples import DIM, STRIPS, enrollment, version_1
+from tests.index.statistics import assert_statistics_are_recomputed_ones
 
 
 def _lives(name: str, folder: Path, template: Path | None) -> dict[str, int]:

@@ -14,14 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from index import InvalidEnrollmentError, LocalGallery, UnknownCameraError
-from index.connections import DATABASE
-from index.descriptors import as_stored
-from index.estimation import AUTO_IMAGES, estimate
-from index.normalisation import Normalisation
-from index.snapshot import MANIFEST
-from index.vectors import Vectors
-from tests.index.cameras import assert_statistics_are_recomputed_ones, sums_of
+from index.cameras.estimation import AUTO_IMAGES, estimate
+from index.cameras.normalisation import Normalisation
+from index.database.connections import DATABASE
+from index.database.descriptors import as_stored
+from index.vectors.snapshot import MANIFEST
+from index.vectors.vectors import Vectors
 from tests.index.samples import DIM, Open, enrollment
+from tests.index.statistics import assert_statistics_are_recomputed_ones, sums_of
 
 TINT = {"gate-1": 0, "gate-2": 3, "gate-3": 6}
 PER_CAMERA = 2 * AUTO_IMAGES

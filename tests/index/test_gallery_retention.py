@@ -9,8 +9,8 @@ import pytest
 
 from index import InvalidRetentionError, LocalGallery
 from index.retention import MOST_DAYS
-from tests.index.cameras import assert_statistics_are_recomputed_ones
 from tests.index.samples import Open, enroll_of_ages
+from tests.index.statistics import assert_statistics_are_recomputed_ones
 
 NOW = datetime.now(UTC)
 

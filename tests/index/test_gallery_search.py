@@ -23,11 +23,11 @@ from hypothesis.stateful import (
 from numpy.typing import NDArray
 
 from index import ALL, Filter, InvalidFilterError, InvalidProbeError, LocalGallery
-from index.descriptors import as_stored
-from index.flat import Flat
-from index.moment import Moment
-from index.snapshot import MANIFEST
-from index.vectors import Vectors
+from index.database.descriptors import as_stored
+from index.database.moment import Moment
+from index.vectors.flat import Flat
+from index.vectors.snapshot import MANIFEST
+from index.vectors.vectors import Vectors
 from tests.index.samples import AnyGallery, Open, OpenAny, enrollment
 
 Vector = NDArray[np.float32]

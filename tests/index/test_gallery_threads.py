@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from index import DuplicateImageError, Enrollment, GalleryClosedError, LocalGallery, UnknownImageError
-from index.descriptors import as_stored
+from index.database.descriptors import as_stored
 from tests.index.samples import Open, enrollment
 
 

@@ -17,9 +17,9 @@ from index import (
     UnknownVerdictError,
     digest_of,
 )
-from index.connections import DATABASE
-from index.repair import rebuild
-from index.verification import verify
+from index.database.connections import DATABASE
+from index.upkeep.repair import rebuild
+from index.upkeep.verification import verify
 from tests.index.samples import Open, earlier_version, enrollment
 from tests.index.verdict_samples import NAME, PROBE, WHEN, decision
 

@@ -21,8 +21,8 @@ from index import (
     UnknownWatchError,
     Watch,
 )
-from index.connections import DATABASE
-from index.local_watches import LocalWatches
+from index.database.connections import DATABASE
+from index.local.watches import LocalWatches
 from tests.index.samples import Open, enrollment
 
 FILE = b"\x89PNG the file of a watched vehicle, as it was sent"
@@ -267,7 +267,7 @@ def test_a_watch_of_nothing_and_one_too_many_are_refused(
     for image_id in ("none", "\0"):
         with pytest.raises(UnknownImageError):
             watches.add(NewWatch(image_id=image_id))
-    monkeypatch.setattr("index.local_watches.MOST_WATCHES", 1)
+    monkeypatch.setattr("index.local.watches.MOST_WATCHES", 1)
     watches.add(NewWatch(image_id="a"))
     with pytest.raises(TooManyWatchesError):
         watches.add(NewWatch(image_id="b"))

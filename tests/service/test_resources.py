@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from index import Enrollment, GalleryError
-from index.faisslib import faiss
+from index.vectors.faisslib import faiss
 from models.bundle import Bundle
 from service.resources import open_gallery
 from service.settings import Settings

@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from index.cameras import NO_CAMERA, CameraSums
-from index.estimation import estimate, is_wanted
-from index.normalisation import RAW, Normalisation
-from index.sums import Sums
+from index.cameras.estimation import estimate, is_wanted
+from index.cameras.normalisation import RAW, Normalisation
+from index.cameras.sums import NO_CAMERA, CameraSums, Sums
 from training.datasets.image import VehicleImage
 from training.evaluation.result import Indices
 from training.evaluation.retrieval import Floats, Side

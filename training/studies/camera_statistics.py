@@ -15,10 +15,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from index.cameras import CameraSums
-from index.estimation import estimate
-from index.normalisation import Normalisation
-from index.sums import Sums
+from index.cameras.estimation import estimate
+from index.cameras.normalisation import Normalisation
+from index.cameras.sums import CameraSums, Sums
 from training.datasets.image import VehicleImage
 from training.evaluation.cameras import camera_sums
 from training.evaluation.significance import Interval, bootstrap

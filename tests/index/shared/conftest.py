@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from index import LocalGallery
-from index.cameras import Cameras, read_cameras
+from index.database.cameras import Cameras, read_cameras
+from index.database.schema import create_tables
 from index.gallery import GalleryQuotas, GalleryVerdicts
-from index.schema import create_tables
 from index.shared import SharedCameraSums, SharedQuotas, SharedStore, SharedVerdicts
 from tests.index.samples import DIM, enrollment
 from tests.service.redis_server import DURABLE, RedisServer, redis_server

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from index.cameras.sums import Sums
 from index.shared import SharedCameraSums, SharedStore
 from index.shared.cameras import DamagedSumsError
-from index.sums import Sums
 from tests.index.samples import DIM
 from tests.index.shared.conftest import CameraHome
 

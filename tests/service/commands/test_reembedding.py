@@ -23,7 +23,7 @@ from index import (
     UnknownFrameError,
     digest_of,
 )
-from index.replacement import STAGING
+from index.upkeep.replacement import STAGING
 from models.bundle import Bundle
 from models.decoding import decode
 from models.preprocessing import prepare

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from index import LocalGallery, Mode
-from index.estimation import AUTO_IMAGES
+from index.cameras.estimation import AUTO_IMAGES
 from models.manifest import Threshold
 from service.api.app import create_app
 from service.settings import Settings

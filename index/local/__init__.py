@@ -1,0 +1,1 @@
+"""A gallery on this machine: database and vector index as one, and what is done to it in the background."""

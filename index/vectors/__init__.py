@@ -1,0 +1,1 @@
+"""The vector index of a gallery: its kinds, how it is made, searched, kept as a snapshot and recovered."""

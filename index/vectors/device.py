@@ -1,0 +1,126 @@
+"""Where an index is searched: on the processor, or in a copy on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import IndexDeviceError
+from index.vectors.faisslib import faiss
+from index.vectors.kind import DeviceSetting
+from index.vectors.rowmap import Growing
+
+MOST: Final = 2048
+"""Rows that FAISS finds for a probe on a GPU at most."""
+GONE: Final = 512
+"""Rows that are gone from which on a copy is made anew."""
+REMEDY: Final = (
+    "install the service with pip install 'lka-reid[gpu]' on a machine with an NVIDIA GPU, or set "
+    "LKA_REID_INDEX_DEVICE=auto or cpu"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What searches.
+
+    Attributes:
+        name: `gpu` or `cpu`.
+        left_out: why the GPU is not used, where it was looked for; None where it is used, or was not wanted.
+        copied: gives a copy of an index on the GPU, vectors in float16; None without one.
+    """
+
+    name: Literal["gpu", "cpu"] = "cpu"
+    left_out: str | None = None
+    copied: Callable[[Any], Any] | None = None
+
+
+CPU: Final = Device()
+
+
+def start(setting: DeviceSetting) -> Device:
+    """The device of a setting; `auto` is the GPU where a search on it succeeds, or says why it does not.
+
+    Raises IndexDeviceError where `gpu` is set and cannot be used.
+    """
+    if setting == "cpu":
+        return CPU
+    try:
+        copied = _resources()
+        probe = faiss.IndexFlatIP(8)
+        probe.add(np.eye(8, dtype=np.float32))
+        _, found = copied(probe).search(np.eye(8, dtype=np.float32)[3:4], 1)
+        if int(found[0, 0]) != 3:
+            raise RuntimeError("a search on it gave a wrong answer")
+    except Exception as error:  # FAISS raises RuntimeError, drivers and stand-ins what they like
+        reason = f"{error}".strip().splitlines()[0] if f"{error}".strip() else type(error).__name__
+        if setting == "gpu":
+            raise IndexDeviceError(reason, REMEDY) from error
+        return Device(left_out=reason)
+    return Device("gpu", copied=copied)
+
+
+class GpuCopy:
+    """A copy of an index's rows on a GPU, which follows what is added and passes over what is gone.
+
+    Args:
+        device: with a GPU.
+        index: bare, of rows.
+        ids: [rows], what each row is known by.
+    """
+
+    def __init__(self, device: Device, index: Any, ids: NDArray[np.int64]) -> None:
+        if device.copied is None:
+            raise ValueError("the device has no GPU")
+        self._index = device.copied(index)
+        self._ids = Growing("<i8", ids.copy())
+        self._gone = np.empty(0, np.int64)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether so many rows are gone that it should be made anew."""
+        return len(self._gone) > GONE
+
+    def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Add rows [n, d]."""
+        self._index.add(np.ascontiguousarray(vectors))
+        self._ids.extend(ids)
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """Pass over rows from now on."""
+        self._gone = np.concatenate([self._gone, ids])
+
+    def search(
+        self, probes: NDArray[np.float32], count: int, lists: int = 0
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+        """Scores and ids [B, count], best first, -1 where there are no more; None where it cannot tell.
+
+        `lists` are read, of an index that has some.
+        """
+        wanted = min(count + len(self._gone), len(self._ids.array))
+        if wanted > MOST or not wanted:
+            return None
+        parameters = faiss.SearchParametersIVF(nprobe=min(lists, MOST)) if lists else None
+        scores, rows = self._index.search(np.ascontiguousarray(probes), wanted, params=parameters)
+        ids = np.where(rows >= 0, self._ids.array[rows], -1)
+        kept = (ids >= 0) & ~np.isin(ids, self._gone)
+        # Stable: what is kept comes first, in its order.
+        order = np.argsort(~kept, axis=1, kind="stable")[:, :count]
+        places = np.take_along_axis(kept, order, 1)
+        found = np.where(places, np.take_along_axis(ids, order, 1), -1)
+        return np.take_along_axis(scores, order, 1), found
+
+
+def _resources() -> Callable[[Any], Any]:
+    if not hasattr(faiss, "StandardGpuResources"):
+        raise RuntimeError("this FAISS has no GPU code (faiss-cpu is installed, not faiss-gpu)")
+    if not faiss.get_num_gpus():
+        raise RuntimeError("FAISS finds no GPU")
+    resources = faiss.StandardGpuResources()
+    options = faiss.GpuClonerOptions()
+    options.useFloat16 = True
+    return lambda index: faiss.index_cpu_to_gpu(resources, 0, index, options)

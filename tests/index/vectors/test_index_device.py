@@ -1,0 +1,142 @@
+"""A GPU searches where it can, is asked for by name or left out with a reason, and changes no answer."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from index import Filter, IndexDeviceError
+from index.vectors.device import GONE, GpuCopy, start
+from index.vectors.faisslib import faiss
+from index.vectors.kind import DeviceSetting
+from tests.index.gpu import stand_in
+from tests.index.samples import Open
+from tests.index.vectors.test_index_kinds import DIM, IMAGES, SETUPS, best, drawn, enroll, found, named
+
+HAS_GPU = hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
+
+
+@pytest.fixture(
+    params=[
+        "stand-in",
+        pytest.param("real", marks=pytest.mark.skipif(not HAS_GPU, reason="faiss-gpu and a GPU are needed")),
+    ]
+)
+def calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[int] | None:
+    """What is searched on a GPU, counted for the stand-in."""
+    return stand_in(monkeypatch) if request.param == "stand-in" else None
+
+
+@pytest.mark.parametrize("kind", ["flat", "flat16", "compressed", "hnsw"])
+def test_a_gpu_answers_as_the_processor_does(open_gallery: Open, calls: list[int] | None, kind: str) -> None:
+    setup = replace(SETUPS[kind], device="gpu")
+    gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=setup)
+    enroll(gallery, drawn(IMAGES, 2))
+    gallery.wait_for_index()
+    held = named(drawn(IMAGES, 2))
+    state = gallery.index_state()
+    assert (state.kind, state.device, state.gpu_left_out) == (kind, "gpu", None)
+    for step in range(3):
+        probes = drawn(8, 20 + step)
+        shares = [len(set(found(gallery, one, 10)) & set(best(held, one, 10))) / 10 for one in probes]
+        assert np.mean(shares) >= (1.0 if kind == "flat" else 0.95)
+        enroll(gallery, drawn(6, 30 + step), IMAGES + 10 * step, camera_id="gate")
+        held |= named(drawn(6, 30 + step), IMAGES + 10 * step)
+        for number in range(5 * step, 5 * step + 3):
+            gallery.delete(f"{number}")
+            assert f"{number}" not in found(gallery, held.pop(f"{number}"), 20)
+    gate = {name: one for name, one in held.items() if int(name) >= IMAGES}
+    probe = drawn(1, 40)[0]
+    assert found(gallery, probe, 5, where=Filter(camera_ids=frozenset({"gate"}))) == best(gate, probe, 5)
+    if calls is not None and kind != "hnsw":
+        assert len(calls) > 20
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_thousand_copies_are_answered_right_on_a_gpu(open_gallery: Open) -> None:
+    gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=replace(SETUPS["flat"], device="gpu"))
+    probe = drawn(1, 6)[0]
+    enroll(gallery, drawn(50, 2))
+    enroll(gallery, np.repeat(probe[np.newaxis], 1000, axis=0), 50)
+    assert found(gallery, probe, 20) == [f"{number}" for number in range(50, 70)]
+
+
+def test_a_copy_is_made_anew_when_many_of_its_rows_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch)
+    flat = faiss.IndexFlatIP(DIM)
+    rows = drawn(900, 2)
+    flat.add(rows)
+    copy = GpuCopy(start("gpu"), flat, np.arange(900))
+    copy.remove(np.arange(GONE))
+    assert not copy.is_outdated
+    scores, ids = copy.search(rows[:2], 900 - GONE) or (None, None)
+    assert scores is not None
+    assert ids is not None
+    assert ids.min() == GONE
+    assert np.all(np.diff(scores, axis=1) <= 0)
+    copy.remove(np.array([GONE]))
+    assert copy.is_outdated
+    assert copy.search(rows[:1], 2048) is not None
+    big = faiss.IndexFlatIP(DIM)
+    big.add(drawn(2100, 2))
+    assert GpuCopy(start("gpu"), big, np.arange(2100)).search(rows[:1], 2049) is None
+
+
+def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> str:
+    stand_in(monkeypatch)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    return "FAISS finds no GPU"
+
+
+def _no_code(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
+    return "this FAISS has no GPU code"
+
+
+def _no_driver(monkeypatch: pytest.MonkeyPatch) -> str:
+    stand_in(monkeypatch)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("CUDA error 35: driver too old\n  in some file")
+
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", fail)
+    return "CUDA error 35: driver too old"
+
+
+def _wrong(monkeypatch: pytest.MonkeyPatch) -> str:
+    stand_in(monkeypatch)
+
+    class Wrong:
+        def search(self, *_: Any) -> Any:
+            return np.zeros((1, 1)), np.array([[6]])
+
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", lambda *_: Wrong())
+    return "a search on it gave a wrong answer"
+
+
+@pytest.mark.parametrize("failure", [_no_gpu, _no_code, _no_driver, _wrong])
+def test_a_gpu_that_cannot_be_used_is_left_out_by_auto_and_refused_by_name(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch, failure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reason = failure(monkeypatch)
+    with caplog.at_level(logging.INFO):
+        state = open_gallery(index=replace(SETUPS["flat"], device="auto")).index_state()
+    assert state.device == "cpu"
+    assert (state.gpu_left_out or "").startswith(reason)
+    assert f"no GPU is used: {reason}" in caplog.text
+    with pytest.raises(IndexDeviceError, match=rf"{reason}.*lka-reid\[gpu\].*LKA_REID_INDEX_DEVICE"):
+        start("gpu")
+
+
+@pytest.mark.parametrize("setting", ["cpu"])
+def test_a_gpu_is_not_looked_for_where_the_processor_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, setting: DeviceSetting
+) -> None:
+    calls = stand_in(monkeypatch)
+    assert start(setting).name == "cpu"
+    assert start(setting).left_out is None
+    assert calls == []
