@@ -7,6 +7,10 @@ from fastapi import Response
 from models.decoding.formats import MEDIA_TYPES
 
 UNKNOWN = "application/octet-stream"
+FILE_EXAMPLES = {
+    "png": {"summary": "A PNG file's first 8 bytes, each as a character", "value": "\x89PNG\r\n\x1a\n"}
+}
+"""For OpenAPI, whose document is text."""
 
 
 def file_answer(data: bytes, media_type: str) -> Response:

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 
 from service.access.key import KeyScope
 from service.access.rules import RULES, Open, Reach, Rule
+from service.api.answer_examples import ANSWERS
+from service.api.error_examples import problem_examples
 from service.api.error_kinds import (
     AUDIT_FAILED,
     COLLECTION_OUT_OF_REACH,
@@ -56,9 +58,13 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = generate()
-            schema["components"]["securitySchemes"] = SCHEMES
+            schema["components"] |= {"securitySchemes": SCHEMES, "examples": problem_examples()}
             for name in ("HTTPValidationError", "ValidationError"):  # the framework's; ours is Problem
                 schema["components"]["schemas"].pop(name, None)
+            for answer in ANSWERS:
+                schema["components"]["schemas"][type(answer).__name__]["examples"] = [
+                    answer.model_dump(mode="json")
+                ]
             for rule in RULES:
                 operation = schema["paths"].get(_format(rule.path), {}).get(rule.method.lower())
                 if operation is not None:
@@ -122,9 +128,13 @@ def _describe_access(operation: dict[str, Any], rule: Rule) -> None:
     for status, response in responses(*kinds).items():
         if status == INTERNAL.status:
             continue
-        known = operation["responses"].setdefault(
-            str(status), {"content": {"application/json": {"schema": _PROBLEM}}}
-        )
+        known = operation["responses"].setdefault(str(status), {})
+        # Anew, not in place: routes share what `responses` made.
+        had = known.get("content", {}).get("application/json", {})
+        more = response["content"]["application/json"]["examples"]
+        known["content"] = {
+            "application/json": {"schema": _PROBLEM, "examples": had.get("examples", {}) | more}
+        }
         known["description"] = "  \n".join(filter(None, (known.get("description"), response["description"])))
 
 

@@ -24,6 +24,8 @@ from service.observability.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+EXAMPLES = "#/components/examples"
+"""Where the OpenAPI document has an example of each kind, by its name."""
 MAX_FAULTS = 32
 """Fields that an answer names at most, however many of a request are wrong."""
 MAX_NAME = 64
@@ -122,6 +124,11 @@ def responses(*kinds: ErrorKind) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": "  \n".join(f"`{kind.type}` {kind.title}. {kind.meaning}" for kind in group),
             "model": Problem,
+            "content": {
+                "application/json": {
+                    "examples": {kind.name: {"$ref": f"{EXAMPLES}/{kind.name}"} for kind in group}
+                }
+            },
         }
         for status, group in by_status.items()
     }

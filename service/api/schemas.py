@@ -54,6 +54,7 @@ class EnrollFields(BaseModel):
     tags: Annotated[Tags, BeforeValidator(_without_empty)] = Field(
         default=[],
         description=f"repeat the field for several; each {LABEL_RULE}; empty ones count as not given",
+        examples=[["night"]],
     )
 
 
@@ -67,6 +68,7 @@ class EnrollForm(EnrollFields):
         default=False,
         description="of a frame, with `box` or `detect`: whether the whole image is kept besides the crop, "
         "until the first of its vehicles is deleted",
+        examples=[True],
     )
     box: BoxField = None
     detect: DetectField = None
@@ -90,12 +92,16 @@ class SearchFields(FilterFields):
         ge=1,
         le=MAX_TOP_K,
         description="matches wanted; fewer come where fewer images are searched",
+        examples=[20],
     )
-    rerank: bool = Field(default=True, description="whether the second stage re-orders the first matches")
+    rerank: bool = Field(
+        default=True, description="whether the second stage re-orders the first matches", examples=[False]
+    )
     verdicts: bool = Field(
         default=True,
         description="whether verdicts on this probe count: images of another vehicle are left out, those of "
         "the same come first (`POST /verdicts`)",
+        examples=[False],
     )
 
 
@@ -113,8 +119,10 @@ class QueryForm(SearchFields):
 class Listing(FilterFields):
     """Which records are listed, and from where on."""
 
-    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="records on a page")
-    after: int | None = Field(default=None, ge=0, le=LAST_CURSOR, description="the last page's `next`")
+    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="records on a page", examples=[50])
+    after: int | None = Field(
+        default=None, ge=0, le=LAST_CURSOR, description="the last page's `next`", examples=[1284]
+    )
 
 
 class DetectForm(BaseModel):

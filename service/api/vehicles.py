@@ -59,14 +59,16 @@ DetectField = Annotated[
     Field(
         description="where the image is a frame: which of the vehicles that are found in it are meant. "
         "`one`: the only one, and where there are several the answer lists their boxes; `largest`; `all`: "
-        "one answer a vehicle. Without it and without `box` the image is taken for a crop"
+        "one answer a vehicle. Without it and without `box` the image is taken for a crop",
+        examples=["largest"],
     ),
 ]
 DetectOneField = Annotated[
     Literal["one", "largest"] | None,
     Field(
         description="where the image is a frame: which of the vehicles found in it is meant, the only "
-        "one, or the largest; see `POST /query`"
+        "one, or the largest; see `POST /query`",
+        examples=["largest"],
     ),
 ]
 

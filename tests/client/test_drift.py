@@ -118,8 +118,8 @@ def answered(schema: dict[str, Any]) -> set[str]:
 
     def look(node: Any) -> None:
         if isinstance(node, dict):
-            name = str(node.get("$ref", "")).split("/")[-1]
-            if name and name not in found:
+            of, _, name = str(node.get("$ref", "")).rpartition("/")
+            if of == "#/components/schemas" and name not in found:
                 found.add(name)
                 look(defined[name])
             for value in node.values():

@@ -47,19 +47,33 @@ class PatchForm(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
-    vehicle_id: Label | None = Field(default=None, description=f"the vehicle: {LABEL_RULE}")
+    vehicle_id: Label | None = Field(
+        default=None, description=f"the vehicle: {LABEL_RULE}", examples=["bus_0001"]
+    )
     camera_id: Label | None = Field(
         default=None,
         description=f"the camera: {LABEL_RULE}. The statistics of both cameras follow",
+        examples=["cam3"],
     )
-    captured_at: CapturedAt | None = Field(default=None, description=f"when: {CAPTURED_AT_RULE}")
-    view: Label | None = Field(default=None, description=f"the side that is seen: {LABEL_RULE}")
-    vehicle_type: Label | None = Field(default=None, description=f"the kind of vehicle: {LABEL_RULE}")
+    captured_at: CapturedAt | None = Field(
+        default=None, description=f"when: {CAPTURED_AT_RULE}", examples=["2024-05-17T08:30:00+02:00"]
+    )
+    view: Label | None = Field(
+        default=None, description=f"the side that is seen: {LABEL_RULE}", examples=["front"]
+    )
+    vehicle_type: Label | None = Field(
+        default=None, description=f"the kind of vehicle: {LABEL_RULE}", examples=["bus"]
+    )
     tags: Tags = Field(
-        default=[], description="in the place of all former ones; repeat the field for several"
+        default=[],
+        description="in the place of all former ones; repeat the field for several",
+        examples=[["night"]],
     )
     clear: list[Clearable] = Field(
-        default=[], max_length=6, description="fields that are taken away; repeat it for several"
+        default=[],
+        max_length=6,
+        description="fields that are taken away; repeat it for several",
+        examples=[["view"]],
     )
 
     @field_validator("clear")
@@ -99,7 +113,7 @@ class PatchForm(BaseModel):
 class Deletion(FilterFields):
     """Which images are deleted."""
 
-    dry_run: bool = Field(default=False, description="count them, and delete none")
+    dry_run: bool = Field(default=False, description="count them, and delete none", examples=[True])
 
 
 class DeletionAnswer(BaseModel):
@@ -123,7 +137,7 @@ class RetentionAnswer(BaseModel):
     failed: bool = Field(description="whether the last look for them came to no end; the log says why")
 
 
-Days = Annotated[int, Query(ge=1, le=MOST_DAYS, description="days that an image is kept")]
+Days = Annotated[int, Query(ge=1, le=MOST_DAYS, description="days that an image is kept", examples=[90])]
 
 
 # Before the record's own route, whose id is never empty.

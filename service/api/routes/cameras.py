@@ -33,7 +33,11 @@ from service.identifiers import LABEL_RULE, Label
 router = APIRouter(prefix="/cameras", tags=["cameras"])
 
 CameraIdInPath = Annotated[
-    Label, Path(description=f"{LABEL_RULE}. Its slashes stand in the path as they are")
+    Label,
+    Path(
+        description=f"{LABEL_RULE}. Its slashes stand in the path as they are",
+        openapi_examples={"of a gate": {"value": "cam3"}},
+    ),
 ]
 
 

@@ -32,6 +32,7 @@ from service.api.error_kinds import (
 )
 from service.api.errors import FieldFault, ServiceError
 from service.api.explanation import ExplanationAnswer
+from service.api.files import FILE_EXAMPLES
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import check_choice, look_at
 from service.api.problems import invalid_fields, responses
@@ -67,7 +68,7 @@ router = APIRouter(tags=["query"])
         200: {
             "model": ExplanationAnswer,
             "description": "The figure; with `Accept: application/json`, its numbers",
-            "content": {PNG: {"schema": {"type": "string", "format": "binary"}}},
+            "content": {PNG: {"schema": {"type": "string", "format": "binary"}, "examples": FILE_EXAMPLES}},
         },
     },
     dependencies=[Depends(only_fields_of(ExplainForm))],

@@ -25,7 +25,7 @@ from service.api.error_kinds import (
     UNKNOWN_IMAGE,
 )
 from service.api.errors import FieldFault
-from service.api.files import file_answer
+from service.api.files import FILE_EXAMPLES, file_answer
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import Shown, check_choice, look_at
 from service.api.problems import invalid_fields, responses
@@ -50,7 +50,11 @@ ROOM_FOR_NUMBERS = len(f"/{MAX_VEHICLES}")
 router = APIRouter(prefix="/gallery", tags=["gallery"])
 
 ImageIdInPath = Annotated[
-    ImageId, Path(description=f"{IMAGE_ID_RULE}. Its slashes stand in the path as they are")
+    ImageId,
+    Path(
+        description=f"{IMAGE_ID_RULE}. Its slashes stand in the path as they are",
+        openapi_examples={"of a camera": {"value": "cam3/000123.jpg"}},
+    ),
 ]
 of_one_image = responses(UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
 
@@ -181,7 +185,7 @@ async def page(
         **responses(UNKNOWN_IMAGE, UNKNOWN_FRAME, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED),
         200: {
             "description": "The file as it was sent",
-            "content": {"image/*": {"schema": {"type": "string"}}},
+            "content": {"image/*": {"schema": {"type": "string"}, "examples": FILE_EXAMPLES}},
         },
     },
 )
@@ -189,7 +193,11 @@ async def image(
     image_id: ImageIdInPath,
     resources: OpenResources,
     frame: Annotated[
-        bool, Query(description="the whole frame instead, of which the image is a crop; where it was kept")
+        bool,
+        Query(
+            description="the whole frame instead, of which the image is a crop; where it was kept",
+            examples=[True],
+        ),
     ] = False,
 ) -> Response:
     """The image file as it was sent, byte for byte; of a frame, the crop that was cut out."""

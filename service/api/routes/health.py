@@ -19,6 +19,14 @@ from service.api.schemas import Live, Ready
 
 router = APIRouter(tags=["health"])
 
+METRICS = {
+    "metrics": {
+        "summary": "A few lines of it",
+        "value": "# HELP lka_reid_batch_images Images in a batch.\n# TYPE lka_reid_batch_images histogram\n"
+        'lka_reid_batch_images_bucket{le="1.0"} 12.0\n',
+    }
+}
+
 
 async def readiness_of(request: Request) -> Readiness:
     readiness: Readiness = request.app.state.readiness
@@ -54,7 +62,12 @@ async def ready(
     "/metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses={200: {"description": "Prometheus text format", "content": {"text/plain": {}}}},
+    responses={
+        200: {
+            "description": "Prometheus text format",
+            "content": {"text/plain": {"schema": {"type": "string"}, "examples": METRICS}},
+        }
+    },
 )
 async def metrics(metrics: MetricsInUse) -> Response:
     """A histogram for each stage, the batches, the queue, the gallery, and requests by route and status."""

@@ -29,7 +29,7 @@ from service.api.error_kinds import (
     UNKNOWN_IMAGE,
     UNKNOWN_VERDICT,
 )
-from service.api.files import file_answer
+from service.api.files import FILE_EXAMPLES, file_answer
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import look_at
 from service.api.problems import responses
@@ -41,7 +41,12 @@ from service.identifiers import IMAGE_ID_RULE, ImageId
 router = APIRouter(prefix="/verdicts", tags=["verdicts"])
 
 ProbeInPath = Annotated[
-    str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the probe's file, in hex, as answers have it")
+    str,
+    Path(
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the probe's file, in hex, as answers have it",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    ),
 ]
 of_one = responses(UNKNOWN_VERDICT, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
 
@@ -139,8 +144,10 @@ async def decide(
 )
 async def page(
     resources: OpenResources,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="verdicts on a page")] = 100,
-    after: Annotated[int | None, Query(ge=0, le=LAST_CURSOR, description="the last page's `next`")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="verdicts on a page", examples=[50])] = 100,
+    after: Annotated[
+        int | None, Query(ge=0, le=LAST_CURSOR, description="the last page's `next`", examples=[1284])
+    ] = None,
 ) -> VerdictsAnswer:
     """Page through all verdicts, to learn or to calibrate from; `lka-reid verdicts export` does it."""
     found = await to_thread.run_sync(
@@ -157,7 +164,7 @@ async def page(
         **of_one,
         200: {
             "description": "The file as it was sent",
-            "content": {"image/*": {"schema": {"type": "string"}}},
+            "content": {"image/*": {"schema": {"type": "string"}, "examples": FILE_EXAMPLES}},
         },
     },
 )

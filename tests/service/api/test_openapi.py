@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from service.api.app import create_app
@@ -123,3 +124,78 @@ def test_the_forms_are_multipart_with_a_file(schema: dict[str, Any], path: str, 
     assert described["required"] == ["image"]
     assert described["additionalProperties"] is False
     assert all(field["description"] for field in described["properties"].values())
+
+
+def resolved(schema: dict[str, Any], node: Any) -> Any:
+    while "$ref" in node:
+        reference, node = node["$ref"], schema
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+    return node
+
+
+def examples_of(schema: dict[str, Any], content: dict[str, Any]) -> Iterator[Any]:
+    """What a content, parameter or field shows itself; else what its schema, or each of several, does."""
+    own = content.get("examples", {})
+    if own:
+        yield from (resolved(schema, each)["value"] for each in own.values())
+        return
+    described = content["schema"]
+    for each in described.get("anyOf", [described]):
+        found = resolved(schema, each).get("examples", [])
+        yield from found or described.get("examples", [None])
+
+
+def shown(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything that an example can be given of, by a name to find it by."""
+    for name, operation in operations(schema):
+        for parameter in operation.get("parameters", []):
+            yield f"{name}: {parameter['in']} {parameter['name']}", parameter
+        for status, response in operation["responses"].items():
+            for kind, content in response.get("content", {}).items():
+                yield f"{name}: {status} {kind}", content
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            for field, described in resolved(schema, content["schema"])["properties"].items():
+                is_file = "binary" in str(
+                    described
+                )  # which text cannot show; the description says what it takes
+                if not is_file:
+                    yield f"{name}: form field {field}", {"schema": described}
+
+
+def test_every_route_status_and_field_has_an_example_that_its_schema_allows(schema: dict[str, Any]) -> None:
+    lacking, wrong = [], []
+    for name, content in shown(schema):
+        allowed = jsonschema_rs.Draft202012Validator(
+            {**content["schema"], "components": schema["components"]}, validate_formats=True
+        )
+        for example in examples_of(schema, content):
+            if example is None:
+                lacking.append(name)
+            elif not allowed.is_valid(example):
+                wrong.append(f"{name}: {[error.message for error in allowed.iter_errors(example)]}")
+    assert (lacking, wrong) == ([], [])
+
+
+def test_every_status_shows_each_kind_that_it_describes_and_no_other(schema: dict[str, Any]) -> None:
+    kinds = {kind.name: kind for kind in KINDS}
+    for name, operation in operations(schema):
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                content = response["content"]["application/problem+json"]
+                described = {kind for kind in kinds if f"`{kinds[kind].type}`" in response["description"]}
+                assert content["examples"].keys() == described, f"{name}: {status}"
+                for kind, example in content["examples"].items():
+                    problem = resolved(schema, example)["value"]
+                    assert (problem["type"], problem["title"]) == (kinds[kind].type, kinds[kind].title)
+                    assert problem["status"] == int(status), f"{name}: {kind}"
+                    assert problem["detail"], kind
+
+
+def test_examples_of_errors_show_what_only_their_kind_has(schema: dict[str, Any]) -> None:
+    examples = schema["components"]["examples"]
+    assert examples.keys() == {kind.name for kind in KINDS}
+    values = {kind: example["value"] for kind, example in examples.items()}
+    assert {kind for kind in values if "vehicles" in values[kind]} == {"no-vehicle", "several-vehicles"}
+    assert {kind for kind in values if "differs" in values[kind]} == {"duplicate-image"}
+    assert {kind for kind in values if "errors" in values[kind]} == {"invalid-fields", "not-an-image"}
