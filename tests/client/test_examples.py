@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.service.fakes import GREEN, RED, Running, image_file
 
@@ -61,3 +66,37 @@ def test_an_example_without_its_arguments_shows_its_usage() -> None:
         assert outcome.returncode == 1
         assert outcome.stderr.startswith(("Enroll", "Search"))
         assert "Traceback" not in outcome.stderr
+
+
+def test_the_notebook_s_cells_run_in_order_and_show_what_their_texts_say(
+    service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, colour in {"green.png": GREEN, "red.png": RED}.items():
+        (tmp_path / name).write_bytes(image_file(colour))
+    monkeypatch.setenv("LKA_REID_URL", service.url)
+    monkeypatch.delenv("LKA_REID_KEY", raising=False)
+    monkeypatch.setenv("LKA_REID_IMAGES", str(tmp_path))
+    notebook = json.loads((EXAMPLES / "client.ipynb").read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+    names: dict[str, Any] = {}
+    shown = {cell["id"]: value_of("".join(cell["source"]), names) for cell in cells}
+    assert shown["connect"] == "fake"
+    assert shown["enroll"] == [("green.png", True), ("red.png", True)]
+    assert shown["query"][0] == (1, "green.png", 1.0)
+    assert [image_id for _, image_id, _ in shown["query"]] == ["green.png", "red.png"]
+    assert shown["verdict"] == ["green.png"]
+    is_no_image, words = shown["refused"]
+    assert is_no_image
+    assert words.startswith("these 8 bytes are no image")
+    assert service.gallery.count() == 2
+    assert service.client.get("/verdicts").json()["verdicts"] == []
+
+
+def value_of(source: str, names: dict[str, Any]) -> Any:
+    """Run a cell, and give the value of its last line, which a notebook shows."""
+    *before, last = ast.parse(source).body
+    exec(compile(ast.Module(before, []), "cell", "exec"), names)  # noqa: S102 - the project's own
+    assert isinstance(last, ast.Expr)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), names)  # noqa: S307
