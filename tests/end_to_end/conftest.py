@@ -70,17 +70,27 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def serving(data_dir: Path) -> Iterator[Service]:
-    """`lka-reid serve` on a data directory, ready, and ended afterwards."""
+def start(
+    data_dir: Path, *options: object, module: str = "service.cli", **variables: str
+) -> tuple[subprocess.Popen[bytes], str]:
+    """`lka-reid serve` on a data directory, with the models of a module, and its URL; it is not ready yet."""
     port = free_port()
-    command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--data-dir", str(data_dir)]
+    command = [sys.executable, "-m", module, "serve", "--port", port, "--data-dir", data_dir, *options]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LKA_REID_")} | variables
+    with data_dir.with_suffix(".log").open("wb") as file:
+        process = subprocess.Popen([*map(str, command)], stdout=file, stderr=file, env=environment, cwd=ROOT)
+    return process, f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serving(
+    data_dir: Path, *options: object, module: str = "service.cli", **variables: str
+) -> Iterator[Service]:
+    """See `start`; ready, and ended afterwards."""
+    process, url = start(data_dir, *options, module=module, **variables)
     log = data_dir.with_suffix(".log")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LKA_REID_")}
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=ROOT)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             until = time.monotonic() + START_SECONDS
             while True:
                 assert process.poll() is None, log.read_text()
