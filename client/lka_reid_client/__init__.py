@@ -19,6 +19,7 @@ from lka_reid_client.enrolling import Enrolled, NewImage
 from lka_reid_client.errors import (
     AbandonedError,
     ClientError,
+    InvalidCallError,
     RefusedError,
     ServiceUnreachableError,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Enrolled",
+    "InvalidCallError",
     "Kind",
     "NewImage",
     "RefusedError",

@@ -72,10 +72,10 @@ class AsyncClient(Operations, Asynchronous):
             await asyncio.sleep(wait)
 
     async def _once(self, call: Call[T], params: dict[str, Any], body: dict[str, Any]) -> Response:
-        reading = Reading(call, self._timeout_s)
         async with self._http.stream(
             call.method, call.path, params=params, headers=dict(call.headers), **body
         ) as response:
+            reading = Reading(call, self._timeout_s, response)
             async for piece in response.aiter_bytes():
                 reading.take(piece)
             return reading.done(response)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
 import httpx
 
 from lka_reid_client.errors import ClientError, RefusedError, ServiceUnreachableError, unreachable
+from lka_reid_client.naming import sendable
 from lka_reid_client.response import MAX_MESSAGE, Problem, Response
 from lka_reid_client.retry import PATIENCE_S, asked_wait_s, wait_s
 
@@ -21,6 +21,8 @@ LATER = frozenset({408, 429, 502, 503, 504})
 """Answers after which the same request may succeed."""
 MAX_ANSWER = 16 * 1024 * 1024
 """Bytes of an answer at most; an image file may be larger."""
+MAX_CODING = 100
+"""Characters of the name of a compression that are shown."""
 MAX_FILE = 256 * 1024 * 1024
 """Bytes of a file that is fetched at most."""
 
@@ -65,7 +67,7 @@ class Call(Generic[T]):
 
     def params_for(self, collection: str | None) -> dict[str, Any]:
         """The URL's parameters, with the collection that the client is about."""
-        named = {"collection": collection} if collection is not None and self.of_collection else {}
+        named = given({"collection": collection}) if self.of_collection else {}
         return {**self.params, **named}
 
     def body(self) -> dict[str, Any]:
@@ -84,16 +86,16 @@ class Call(Generic[T]):
 
 
 def given(fields: Mapping[str, object]) -> dict[str, Value]:
-    """The fields that have a value, as text."""
+    """The fields that have a value, as text. Raises InvalidCallError for one that has no UTF-8."""
     found: dict[str, Value] = {}
     for name, value in fields.items():
         if value is None:
             continue
         if isinstance(value, list | tuple | set | frozenset):
             if value:
-                found[name] = [as_text(one) for one in value]
+                found[name] = [sendable(name, as_text(one)) for one in value]
         else:
-            found[name] = as_text(value)
+            found[name] = sendable(name, as_text(value))
     return found
 
 
@@ -120,19 +122,23 @@ def image_part(image: Image, name: str = "image") -> Part:
     return name, ("image", data)
 
 
-def path_of(*segments: str) -> str:
-    """A path of names that may hold slashes.
-
-    >>> path_of("gallery", "cam 3/1.jpg", "image")
-    '/gallery/cam%203/1.jpg/image'
-    """
-    return "".join(f"/{quote(segment, safe='/')}" for segment in segments)
+class UnreadableError(httpx.DecodingError):
+    """An answer that is not taken, and would be the same another time."""
 
 
 class Reading:
-    """The body of an answer as it arrives, held to a size and a time."""
+    """The body of an answer as it arrives, held to a size and a time.
 
-    def __init__(self, call: Call[Any], timeout_s: float) -> None:
+    An answer that is compressed is refused before anything of it is read: a few bytes of it may stand for
+    any number, and none was asked for (`Accept-Encoding: identity`).
+    """
+
+    def __init__(self, call: Call[Any], timeout_s: float, response: httpx.Response) -> None:
+        coding = response.headers.get("content-encoding", "").strip()
+        if coding.lower() not in ("", "identity"):
+            raise UnreadableError(
+                f"its answer is compressed ({coding[:MAX_CODING]}), which this client does not ask for"
+            )
         self._until = time.monotonic() + 2 * timeout_s
         self._max_bytes = call.max_bytes
         self._content = bytearray()
@@ -141,11 +147,12 @@ class Reading:
         """One more piece.
 
         Raises:
-            httpx.RequestError: it is too long, or took too long.
+            UnreadableError: it is too long.
+            httpx.ReadTimeout: it took too long.
         """
         self._content += piece
         if len(self._content) > self._max_bytes:
-            raise httpx.RemoteProtocolError(f"it is longer than {self._max_bytes:,} bytes")
+            raise UnreadableError(f"it is longer than {self._max_bytes:,} bytes")
         if time.monotonic() > self._until:
             raise httpx.ReadTimeout("")
 
@@ -196,7 +203,7 @@ class Attempts(Generic[T]):
         failure: ClientError
         if isinstance(outcome, Exception):
             failure = unreachable(self._url, outcome, self._timeout_s)
-            if not self.call.repeats:
+            if not self.call.repeats or isinstance(outcome, UnreadableError):
                 raise failure from None
         elif outcome.status in LATER and self.call.waits:
             headers, failure = outcome.headers, refusal(self._url, outcome)

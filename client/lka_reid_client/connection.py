@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -9,6 +11,7 @@ import httpx
 
 from lka_reid_client.errors import ServiceUnreachableError
 
+PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 Made = TypeVar("Made", httpx.Client, httpx.AsyncClient)
 UNANSWERED = (httpx.RequestError, httpx.InvalidURL, UnicodeError)
 """What httpx raises where nothing that can be understood was answered."""
@@ -27,7 +30,9 @@ def connect(
             "the API key holds characters that no key has; give it as it was printed"
         )
     # As bytes: what is no key is then refused by the service, which says so.
-    headers = {} if key is None else {b"Authorization": b"Bearer " + key.strip().encode("utf-8", "replace")}
+    headers = {b"Accept-Encoding": b"identity"}
+    if key is not None:
+        headers[b"Authorization"] = b"Bearer " + key.strip().encode("utf-8", "replace")
     try:
         host = httpx.URL(url).host
         # A proxy would look for this machine's service on its own.
@@ -46,8 +51,14 @@ def connect(
         ) from None
     except (httpx.InvalidURL, ValueError, TypeError) as error:
         raise ServiceUnreachableError(
-            f"{without_password(url)!r} is no URL, or a proxy's is none: {error}"
+            f"{without_password(url)!r} is no URL, or a proxy's is none{_reason(url, error)}"
         ) from None
+
+
+def _reason(url: str, error: Exception) -> str:
+    """What is wrong with a URL; nothing where the words may be a part of a password."""
+    given = [url, *(os.environ.get(name, "") for one in PROXIES for name in (one, one.lower()))]
+    return "" if any("@" in one for one in given) else f": {error}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -58,7 +69,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    scheme, slashes, rest = url.rstrip("/").partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path}"
+    """The URL as it may be shown: without what may be a user, a password, or a key among its parameters.
+
+    >>> without_password("https://me:s3/cret@host:8000/reid?key=1#x")
+    'https://host:8000/reid'
+    """
+    scheme, slashes, rest = url.strip().rpartition("://") if "://" in url else ("", "", url.strip())
+    rest = rest.rpartition("@")[2]
+    shown = re.split(r"[?#]", rest, maxsplit=1)[0].rstrip("/")
+    return f"{scheme.rpartition('@')[2]}{slashes}{shown}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lka_reid_client.answers import EnrollBatchAnswer, EnrolledImage, EnrolledItem
 from lka_reid_client.answers.problem import Problem
-from lka_reid_client.call import LATER, Call, Image
+from lka_reid_client.call import LATER, Call, Image, given
 from lka_reid_client.calls.fields import About
 from lka_reid_client.calls.gallery import enroll_batch
 from lka_reid_client.calls.parsing import model
@@ -42,8 +42,8 @@ class Enrolled:
     Attributes:
         image: as it was given.
         record: where it is enrolled by this; else None.
-        problem: where it is not: the service's, or in `unreadable` why its file could not be read.
-        unreadable: why its file could not be read; empty where it could.
+        problem: where it is not: the service's, or in `unreadable` why nothing was sent.
+        unreadable: why its file could not be read, or what is known of it not sent; empty where they could.
     """
 
     image: NewImage
@@ -131,6 +131,7 @@ class _Enrolling:
         """The next image whose file can be read; None at the end."""
         for new in self._images:
             try:
+                given(new.about)
                 data = new.image if isinstance(new.image, bytes) else Path(new.image).read_bytes()
             except (OSError, ValueError) as error:
                 told.append(Enrolled(new, unreadable=str(error)))

@@ -10,7 +10,10 @@ import httpx
 
 
 class ClientError(Exception):
-    """The service did not do what it was asked for."""
+    """The service did not do what it was asked for; of what a server says, control characters are escaped."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class ServiceUnreachableError(ClientError):
@@ -70,11 +73,24 @@ class RefusedError(ClientError):
         )
 
 
+class InvalidCallError(ClientError, ValueError):
+    """What was asked for cannot be sent as it is, and nothing was; the message says what is wrong."""
+
+
 class AbandonedError(ClientError):
     """The client was stopped while it waited."""
 
     def __init__(self) -> None:
         super().__init__("interrupted")
+
+
+def printable(text: str) -> str:
+    r"""A text of any origin as a terminal or a log may get it, on one line.
+
+    >>> printable("a\x1b[2J\nb")
+    'a\\x1b[2J\\nb'
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def unreachable(url: str, error: Exception, timeout_s: float) -> ServiceUnreachableError:

@@ -103,10 +103,10 @@ class Client(Operations, Synchronous):
         return RefusedError(status, not_ours(self.url, status))
 
     def _once(self, call: Call[T], params: dict[str, Any], body: dict[str, Any]) -> Response:
-        reading = Reading(call, self._timeout_s)
         with self._http.stream(
             call.method, call.path, params=params, headers=dict(call.headers), **body
         ) as response:
+            reading = Reading(call, self._timeout_s, response)
             for piece in response.iter_bytes():
                 reading.take(piece)
             return reading.done(response)

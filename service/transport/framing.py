@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
 
 import httptools
 
@@ -33,6 +34,11 @@ def checked_framing(version: str, target: bytes, headers: Sequence[tuple[bytes, 
         raise ServiceError(MALFORMED, f"a request has one `Host`; this one has {hosts or 'none'}")
     if httptools.parse_url(target).path is None:
         raise ServiceError(MALFORMED, "the request's target has no path")
+    try:
+        unquote_to_bytes(target).decode()
+    except UnicodeDecodeError:
+        # Read leniently, ids that differ would come to one.
+        raise ServiceError(MALFORMED, "the URL holds bytes that are no UTF-8; ids and names are") from None
     codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     if codings:
         if codings != [b"chunked"] or version != "1.1":

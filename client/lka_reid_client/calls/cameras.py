@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lka_reid_client.answers import CalibrationCount, CameraAnswer, CamerasAnswer
-from lka_reid_client.call import Call, Image, image_part, path_of
+from lka_reid_client.call import Call, Image, image_part
 from lka_reid_client.calls.parsing import model, nothing
+from lka_reid_client.naming import path_of
 
 
 def cameras() -> Call[CamerasAnswer]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from lka_reid_client.answers import CollectionAnswer, CollectionsAnswer
-from lka_reid_client.call import Call
+from lka_reid_client.call import Call, given
 from lka_reid_client.calls.parsing import model, nothing
+from lka_reid_client.naming import path_of, segment
 
 
 def collections() -> Call[CollectionsAnswer]:
@@ -27,7 +26,7 @@ def create_collection(
         "POST",
         "/collections",
         model(CollectionAnswer),
-        form={"name": name, **_quota(max_images, max_bytes)},
+        form={**given({"name": name}), **_quota(max_images, max_bytes)},
         of_collection=False,
     )
 
@@ -51,7 +50,7 @@ def drop_collection(name: str) -> Call[None]:
 
 
 def _path(name: str) -> str:
-    return f"/collections/{quote(name, safe='')}"
+    return path_of("collections", segment(name))
 
 
 def _quota(max_images: int | None, max_bytes: int | None) -> dict[str, str]:

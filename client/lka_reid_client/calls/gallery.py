@@ -15,9 +15,10 @@ from lka_reid_client.answers import (
     RecordPage,
     RetentionAnswer,
 )
-from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part, path_of
+from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part
 from lka_reid_client.calls.fields import About, Filter, Moment
 from lka_reid_client.calls.parsing import file, model, nothing
+from lka_reid_client.naming import image_path
 from lka_reid_client.operation import Page, Step
 from lka_reid_client.response import Response
 
@@ -79,7 +80,7 @@ def enroll_batch(images: Sequence[Image], about: Sequence[Mapping[str, Any]]) ->
 
 def record(image_id: str) -> Call[EnrolledRecord]:
     """What is known of an enrolled image."""
-    return Call("GET", path_of("gallery", image_id), model(EnrolledRecord))
+    return Call("GET", image_path("gallery", image_id), model(EnrolledRecord))
 
 
 def record_page(*, limit: int = 100, after: int | None = None, **where: Unpack[Filter]) -> Call[RecordPage]:
@@ -111,7 +112,7 @@ def image(image_id: str, *, frame: bool | None = None) -> Call[tuple[bytes, str]
     """The file of an enrolled image, or the frame that it was cut out of, and its media type."""
     return Call(
         "GET",
-        f"{path_of('gallery', image_id)}/image",
+        f"{image_path('gallery', image_id)}/image",
         file,
         params=given({"frame": frame}),
         max_bytes=MAX_FILE,
@@ -141,7 +142,7 @@ def update(
     }
     return Call(
         "PATCH",
-        path_of("gallery", image_id),
+        image_path("gallery", image_id),
         model(EnrolledRecord),
         form=given(fields),
         waits=True,
@@ -151,7 +152,7 @@ def update(
 
 def delete(image_id: str) -> Call[None]:
     """Delete an enrolled image; `Kind.UNKNOWN_IMAGE` where there is none."""
-    return Call("DELETE", path_of("gallery", image_id), nothing)
+    return Call("DELETE", image_path("gallery", image_id), nothing)
 
 
 def count(**where: Unpack[Filter]) -> Call[int]:

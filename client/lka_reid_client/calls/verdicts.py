@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lka_reid_client.answers import VerdictAnswer, VerdictsAnswer
-from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part, path_of
+from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part
 from lka_reid_client.calls.gallery import LARGEST_PAGE
 from lka_reid_client.calls.parsing import file, model, nothing
+from lka_reid_client.naming import image_path, path_of, segment
 from lka_reid_client.operation import Page, Step
 from lka_reid_client.response import Response
 
@@ -45,14 +46,14 @@ def verdicts(*, after: int | None = None, limit: int = LARGEST_PAGE) -> Step[Ver
 
 def verdicts_of(probe: str) -> Call[VerdictsAnswer]:
     """The verdicts on a probe, which the SHA-256 of its file names."""
-    return Call("GET", path_of("verdicts", probe), model(VerdictsAnswer))
+    return Call("GET", path_of("verdicts", segment(probe)), model(VerdictsAnswer))
 
 
 def probe_image(probe: str) -> Call[tuple[bytes, str]]:
     """The file of a probe that has verdicts, and its media type."""
-    return Call("GET", path_of("verdicts", probe, "image"), file, max_bytes=MAX_FILE)
+    return Call("GET", path_of("verdicts", segment(probe), "image"), file, max_bytes=MAX_FILE)
 
 
 def undo_verdict(probe: str, image_id: str) -> Call[None]:
     """Take a verdict back."""
-    return Call("DELETE", path_of("verdicts", probe, image_id), nothing)
+    return Call("DELETE", image_path("verdicts", segment(probe), image_id), nothing)
