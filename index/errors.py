@@ -175,8 +175,9 @@ class GalleryLossError(GalleryError):
         else:
             ends = f"ends at change {found:,}" if found else "is empty or missing"
             told = f"{database} {ends}, but {witness} is of change {known:,}: "
+        lost = f"1 {unit.removesuffix('s')} is" if missing == 1 else f"{missing:,} {unit} are"
         super().__init__(
-            f"{told}{missing:,} {unit} are missing; nothing was touched. Restore the whole folder from a "
+            f"{told}{lost} missing; nothing was touched. Restore the whole folder from a "
             "backup, or go on without them by "
             f"`lka-reid gallery rebuild --accept-loss {missing} --data-dir {quote(str(database.parent))}`"
         )
@@ -295,8 +296,9 @@ class QuotaReachedError(GalleryError):
     """What was to be enrolled would be more than the collection may hold; nothing was changed."""
 
     def __init__(self, unit: Literal["images", "bytes"], limit: int) -> None:
+        what = unit.removesuffix("s") if limit == 1 else unit
         super().__init__(
-            f"the collection may hold {limit:,} {unit}, and would hold more; nothing was changed. Delete "
+            f"the collection may hold {limit:,} {what}, and would hold more; nothing was changed. Delete "
             "images of it, or have its quota raised by `lka-reid collections set-quota`"
         )
         self.unit = unit

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from models import terminal
+from models.wording import counted
 from training.commands import data as data_command
 from training.commands import train as train_command
 from training.commands import weights as weights_command
@@ -70,7 +71,7 @@ def demo_gallery(
 
     with ending():
         count = write_demo_gallery(data, Bundle.load(bundle), folder, probe_camera)
-    terminal.out.print(f"{folder}: {count} images")
+    terminal.out.print(f"{folder}: {counted(count, 'image')}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.decoding.errors import ImageError
+from models.wording import counted
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def identify(data: bytes) -> Format:
         return WEBP
     if data[4:8] == b"ftyp" and (coded := _by_brand(data)) is not None:
         return coded
-    raise ImageError(f"these {len(data):,} bytes are {_named(data)}; send {ACCEPTED}")
+    which = "this" if len(data) == 1 else "these"
+    raise ImageError(f"{which} {counted(len(data), 'byte is', 'bytes are')} {_named(data)}; send {ACCEPTED}")
 
 
 def media_type(data: bytes) -> str:

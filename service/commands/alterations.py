@@ -8,7 +8,8 @@ import typer
 
 from models.intake.names import printable, shown
 from models.terminal import out
-from service.commands.console import Waits, counted, progress
+from models.wording import counted
+from service.commands.console import Waits, progress
 from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from models.terminal import err, out
-from service.commands.console import counted
+from models.wording import counted
 from service.commands.options import DataDir, Json
 from service.startup import CommandError
 

@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 
 from models.terminal import err, out
-from service.commands.console import Waits, counted, failures_table, progress, table
+from models.wording import counted
+from service.commands.console import Waits, failures_table, progress, table
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
 
@@ -184,7 +185,7 @@ def _lines(camera: Mapping[str, Any]) -> list[tuple[str, str]]:
                 "effect",
                 f"of the 10 nearest images, {effect['before']:.0%} are its own as they are, "
                 f"{effect['after']:.0%} normalised; without a camera's influence "
-                f"{effect['expected']:.0%} ({effect['images']} images)",
+                f"{effect['expected']:.0%} ({counted(effect['images'], 'image')})",
             )
         )
     return lines

@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 
 from models.terminal import out
-from service.commands.console import Waits, counted, table
+from models.wording import counted
+from service.commands.console import Waits, table
 from service.commands.options import DEFAULT_URL, Json, Key, Url
 from service.startup import CommandError
 

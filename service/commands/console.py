@@ -18,6 +18,7 @@ from rich.table import Table
 
 from models.intake.names import printable, shown
 from models.terminal import err, out
+from models.wording import counted
 from service.commands.cropping import Cropped
 from service.startup import CommandError
 
@@ -88,17 +89,6 @@ def table(title: str, *columns: str) -> Table:
             overflow="fold",
         )
     return made
-
-
-def counted(number: int, one: str, several: str | None = None) -> str:
-    """A number and its noun, such as `1 image` and `1,200 images`.
-
-    Args:
-        number: how many.
-        one: the noun of one, with its verb where that changes too.
-        several: the same of any other number; None appends an s.
-    """
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def progress() -> Progress:

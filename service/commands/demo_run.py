@@ -18,8 +18,9 @@ from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.intake.columns import Columns
 from models.intake.table import TableError, read_table
 from models.terminal import err, out
+from models.wording import counted
 from service.advice import command
-from service.commands.console import counted, matches_table, progress, timings_line
+from service.commands.console import matches_table, progress, timings_line
 from service.remote.bulk_enroll import upload_all
 from service.remote.http import ServiceClient
 from service.remote.outcome import Fate

@@ -21,7 +21,8 @@ from models.intake.files import reason_of
 from models.intake.folder import find_images
 from models.intake.names import shown
 from models.terminal import err
-from service.commands.console import counted, progress
+from models.wording import counted
+from service.commands.console import progress
 from service.remote.bulk_enroll import INTERRUPTED, upload_all
 from service.remote.fields import why_not_fields
 from service.remote.http import ServiceClient

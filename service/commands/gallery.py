@@ -10,8 +10,9 @@ import typer
 
 from models.intake.names import printable, shown
 from models.terminal import err, out
+from models.wording import counted
 from service.commands import alterations, maintenance
-from service.commands.console import counted, failures_table, progress
+from service.commands.console import failures_table, progress
 from service.commands.gallery_folder import (
     FolderCollection,
     gallery_named,

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from models.terminal import out
-from service.commands.console import Waits, counted, table
+from models.wording import counted
+from service.commands.console import Waits, table
 from service.commands.cropping import Cropped
 from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url

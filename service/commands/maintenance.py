@@ -13,7 +13,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from models.intake.names import printable
 from models.terminal import err, out
-from service.commands.console import counted, progress, table
+from models.wording import counted
+from service.commands.console import progress, table
 from service.commands.filter_options import Where, takes_filter
 from service.commands.gallery_folder import (
     FolderCollection,

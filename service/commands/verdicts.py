@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from models.terminal import err, out
-from service.commands.console import Waits, counted, progress, table
+from models.wording import counted
+from service.commands.console import Waits, progress, table
 from service.commands.cropping import Cropped
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError

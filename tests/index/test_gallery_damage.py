@@ -236,7 +236,7 @@ def test_images_are_counted_from_what_was_noted_before_a_power_cut(filled: Path,
         gallery.enroll(enrollment("z"))
     (filled / ACKNOWLEDGED).write_bytes(noted)
     _hide_records(filled, 18)
-    with pytest.raises(GalleryLossError, match=r"shows 18 images, but .* is of 19: 1 images are missing"):
+    with pytest.raises(GalleryLossError, match=r"shows 18 images, but .* is of 19: 1 image is missing"):
         open_gallery()
 
 

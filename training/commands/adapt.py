@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import out
+from models.wording import counted
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
 from training.commands.measuring import BUNDLE, Runtime
 from training.commands.progress import bars, refuse
@@ -115,7 +116,10 @@ def adapt(
                 found = find(models, chosen, question.rate, str(question), folder, labelled, progress)
         except (CalibrationError, ValueError) as error:
             raise refuse(error) from None
-    out.print(f"{len(chosen):,} of {len(everything):,} crops, {found.raw.pairs:,} pairs from two cameras")
+    out.print(
+        f"{len(chosen):,} of {counted(len(everything), 'crop')}, "
+        f"{counted(found.raw.pairs, 'pair')} from two cameras"
+    )
     out.print(f"threshold              [bold]{found.raw.similarity:.3f}[/]: {question}", soft_wrap=True)
     if found.normalised is not None:
         out.print(f"normalised threshold   [bold]{found.normalised.similarity:.3f}[/]")
@@ -172,8 +176,9 @@ def _trained(
     plan, choices = plan_without_names(name, found.images, start.bundle, device, *of_config)
     out.print(choices_table(choices, f"Training {start.bundle.manifest.name} on clusters of {crops}"))
     out.print(
-        f"{len(found.images):,} of {found.of:,} crops lie in {found.clusters:,} clusters, {found.across:,} "
-        f"of them before two cameras; {found.tracks:,} tracks, {found.apart:,} pairs of them at once"
+        f"{len(found.images):,} of {counted(found.of, 'crop')} lie in {counted(found.clusters, 'cluster')}, "
+        f"{found.across:,} of them before two cameras; {counted(found.tracks, 'track')}, "
+        f"{counted(found.apart, 'pair')} of them at once"
     )
     with session(plan.run.device, plan.run.precision) as here:
         training = SelfTraining(

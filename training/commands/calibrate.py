@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import out
+from models.wording import counted
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, refuse
 from training.datasets.layouts import AUTO
@@ -94,8 +95,9 @@ def calibrate(
             found, curves, normalised = both_thresholds(described, images, question.rate, progress)
         vehicles = len({image.vehicle_id for image in images})
         measured_on = (
-            f"{dataset.folder.resolve().name} ({dataset.layout}), {chosen.name}: {len(images):,} images of "
-            f"{vehicles:,} vehicles, {found.negative_pairs:,} pairs of two vehicles from two cameras"
+            f"{dataset.folder.resolve().name} ({dataset.layout}), {chosen.name}: "
+            f"{counted(len(images), 'image')} of {counted(vehicles, 'vehicle')}, "
+            f"{counted(found.negative_pairs, 'pair')} of two vehicles from two cameras"
         )
         title = title_of(models.bundle.manifest.name, measured_on)
         plot_calibration(found, curves, title, plot)
@@ -184,5 +186,6 @@ def _print(found: Calibration, gallery: int) -> None:
         soft_wrap=True,
     )
     out.print(
-        f"True-match rate     {found.true_match_rate:.1%} of {found.positive_pairs:,} pairs of one vehicle"
+        f"True-match rate     {found.true_match_rate:.1%} of {counted(found.positive_pairs, 'pair')} "
+        "of one vehicle"
     )

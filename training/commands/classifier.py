@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from models.terminal import out
+from models.wording import counted
 from training.commands.running import Changes, Resume, RunFolder, ending, session
 
 
@@ -57,5 +58,5 @@ def classifier(
             ).run(resume=resume)
     for row in metrics.get("results", ()):
         shares = ", ".join(f"{name} {row[name]:.2f} %" for name in ("top-1", "top-5") if name in row)
-        out.print(f"{row['task']}: {shares} of {row['queries']:,} images", highlight=False)
+        out.print(f"{row['task']}: {shares} of {counted(row['queries'], 'image')}", highlight=False)
         out.print(f"report   {folder / 'report'}", soft_wrap=True)

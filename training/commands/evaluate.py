@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.terminal import err, out
+from models.wording import counted
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, refuse
 from training.datasets.layouts import AUTO
@@ -99,7 +100,9 @@ def evaluate(
         err.print(f"no row '{name}': {reason}")
     if sheet is not None:
         said = (
-            f"{wrong} queries whose first match is wrong" if wrong else "not written: no first match is wrong"
+            f"{counted(wrong, 'query', 'queries')} whose first match is wrong"
+            if wrong
+            else "not written: no first match is wrong"
         )
         out.print(f"sheet    {sheet}: {said}", soft_wrap=True, markup=False)
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.terminal import out
+from models.wording import counted
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
 from training.commands.measuring import BUNDLE, DataLayout, Runtime
 from training.commands.progress import bars
@@ -116,7 +117,8 @@ def tune(
 
 def _comparison_table(comparison: Comparison) -> Table:
     table = Table(
-        title=f"{comparison.queries:,} searches for {comparison.vehicles:,} vehicles that were held back, "
+        title=f"{counted(comparison.queries, 'search', 'searches')} for "
+        f"{counted(comparison.vehicles, 'vehicle that was', 'vehicles that were')} held back, "
         f"{comparison.stages}; 95 % over vehicles",
         title_justify="left",
         box=box.SIMPLE_HEAD,

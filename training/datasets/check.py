@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 from models.decoding import ImageError, decode
+from models.wording import counted
 from training.datasets.dataset import Dataset, Task
 from training.datasets.findings import Finding, Severity
 from training.datasets.image import VehicleImage
@@ -150,7 +151,7 @@ def _without_match(task: Task) -> Iterator[Finding]:
         return
     for vehicle, images in unanswered.items():
         message = (
-            f"vehicle {vehicle}, {len(images)} queries of {task.name}: "
+            f"vehicle {vehicle}, {counted(len(images), 'query', 'queries')} of {task.name}: "
             "no gallery image of it from another camera"
         )
         yield Finding.of(Severity.warning, "query without match", message, images[0])

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from models.wording import counted
 from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
 
@@ -51,7 +52,7 @@ def vehicle_folds(
         source.shuffle(groups[kind])
         order += groups[kind]
     if len(order) < folds:
-        raise DatasetError(f"{folds} folds of {len(order)} vehicles")
+        raise DatasetError(f"{folds} folds of {counted(len(order), 'vehicle')}")
     return [set(order[number::folds]) for number in range(folds)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from models.wording import counted
 from training.datasets.check import unreadable
 from training.datasets.dataset import Task, each_once
 from training.datasets.image import DatasetError, VehicleImage
@@ -47,7 +48,7 @@ def readable(
         more = [f"and {len(findings) - SHOWN:,} more"] if len(findings) > SHOWN else []
         remedy = "leave them out, or set data.unreadable=skip (`lka-reid data check` lists all)"
         raise DatasetError(
-            "\n".join([f"{data}: {len(findings):,} images cannot be read; {remedy}", *named, *more])
+            "\n".join([f"{data}: {counted(len(findings), 'image')} cannot be read; {remedy}", *named, *more])
         )
     return _without(train, bad), [_task_without(task, bad) for task in tasks], len(bad)
 

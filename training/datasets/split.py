@@ -6,6 +6,7 @@ import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from models.wording import counted
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 
@@ -28,7 +29,7 @@ def split_by_identity(images: list[VehicleImage], validation_vehicles: int, seed
     """
     types = {image.vehicle_id: image.vehicle_type for image in images}
     if not 0 < validation_vehicles < len(types):
-        raise DatasetError(f"cannot set {validation_vehicles} of {len(types)} vehicles aside")
+        raise DatasetError(f"cannot set {validation_vehicles} of {counted(len(types), 'vehicle')} aside")
     # Spreading each type evenly over the order makes every slice of it a fair sample of the types.
     source = random.Random(seed)  # noqa: S311
     position: dict[str, float] = {}
@@ -79,8 +80,8 @@ def split_dataset(
     vehicles = len({image.vehicle_id for image in dataset.train})
     if validation_vehicles >= vehicles:
         raise DatasetError(
-            f"{dataset.root}: has {vehicles:,} vehicles, and {validation_vehicles:,} are to be set aside to "
-            f"measure on; {_fewer(vehicles)}"
+            f"{dataset.root}: has {counted(vehicles, 'vehicle')}, and "
+            f"{counted(validation_vehicles, 'is', 'are')} to be set aside to measure on; {_fewer(vehicles)}"
         )
     split = split_by_identity(dataset.train, validation_vehicles, seed)
     most = images_per_vehicle if measured_per_vehicle is None else measured_per_vehicle

@@ -13,6 +13,7 @@ import torch
 
 from models.manifest import FIRST_STAGE
 from models.network import LKAReID
+from models.wording import counted
 from training.checkpoints.resume import Checkpoints
 from training.checkpoints.run_folder import RunFolder
 from training.checkpoints.weights import load_embedder, save_embedder
@@ -117,7 +118,8 @@ class Experiment:
 
         train, tasks, left_out = readable(self.sources.data, self.train, self.tasks, how, report)
         if left_out:
-            self.reporter.part(f"{left_out:,} images that cannot be read are left out")
+            which = counted(left_out, "image that cannot be read is", "images that cannot be read are")
+            self.reporter.part(f"{which} left out")
         return train, tasks
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from models.protocols import Reranker
+from models.wording import counted
 from training.datasets.dataset import Task
 from training.datasets.image import VehicleImage
 from training.evaluation.calibration import wilson
@@ -56,12 +57,12 @@ def over_vehicles(result: RetrievalResult, metric: str) -> Interval:
     Raises:
         ValueError: no query has a correct match.
     """
-    counted = result.answerable()
+    answered = result.answerable()
     values = of_queries(result, metric)
-    found = bootstrap(values, counted.vehicles)
+    found = bootstrap(values, answered.vehicles)
     low, high = found.low, found.high
     if low == high and found.mean in (0, 1):
-        low, high = wilson(found.mean, len(set(counted.vehicles.tolist())))
+        low, high = wilson(found.mean, len(set(answered.vehicles.tolist())))
     return Interval(100 * found.mean, 100 * low, 100 * high)
 
 
@@ -74,8 +75,9 @@ def sentence(measured: Measurement) -> str:
     vehicles = len(set(queries.vehicles.tolist()))
     return (
         f"Of 100 searches the first match is correct in {often} "
-        f"(95 % over vehicles; measured: {found.mean:.1f} % of {len(queries.queries):,} searches for "
-        f"{vehicles:,} vehicles among {measured.result.gallery:,} images)."
+        f"(95 % over vehicles; measured: {found.mean:.1f} % of "
+        f"{counted(len(queries.queries), 'search', 'searches')} for {counted(vehicles, 'vehicle')} among "
+        f"{counted(measured.result.gallery, 'image')})."
     )
 
 
@@ -133,12 +135,12 @@ def _types(
 
 
 def _share(kind: Kind, name: str, result: RetrievalResult) -> Share:
-    counted = result.answerable()
+    answered = result.answerable()
     return Share(
         kind,
         name,
-        len(counted.queries),
-        len(set(counted.vehicles.tolist())),
+        len(answered.queries),
+        len(set(answered.vehicles.tolist())),
         over_vehicles(result, "R1"),
         over_vehicles(result, "mAP"),
     )

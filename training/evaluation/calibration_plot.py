@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
+from models.wording import counted
 from training.evaluation.calibration import Calibration
 from training.evaluation.pairs import BINS, Curves, edge
 
@@ -51,7 +52,7 @@ def _draw_similarities(axes: Axes, calibration: Calibration, curves: Curves) -> 
         (curves.same, SAME, "one vehicle", calibration.positive_pairs),
     ):
         shares = np.add.reduceat(counts[: seen[-1] + 1], starts) / total
-        label = f"{name} ({total:,} pairs)"
+        label = f"{name} ({counted(total, 'pair')})"
         axes.bar(left, shares, 2 * width / BINS, align="edge", color=colour, alpha=0.55, label=label)
     axes.axvline(
         calibration.similarity, color=CHOSEN, linewidth=1.8, label=f"threshold {calibration.similarity:.6f}"

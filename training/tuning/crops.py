@@ -8,6 +8,7 @@ from pathlib import Path
 
 from models.intake.files import reason_of
 from models.intake.folder import find_images
+from models.wording import counted
 from training.datasets.image import DatasetError, VehicleImage
 
 
@@ -48,7 +49,7 @@ def read_crops(root: Path, camera_from: CameraFrom) -> list[VehicleImage]:
         raise DatasetError(f"{root}: holds no image")
     if len(cameras) < 2:
         raise DatasetError(
-            f"{root}: all {len(images):,} crops are from camera {images[0].camera_id}; it takes two cameras"
+            f"{root}: every crop ({len(images):,}) is from camera {images[0].camera_id}; it takes two cameras"
         )
     return images
 
@@ -63,7 +64,8 @@ def require_across(images: list[VehicleImage], least: int) -> None:
     pairs = (len(images) ** 2 - sum(count**2 for count in of_camera.values())) // 2
     if pairs < least:
         raise DatasetError(
-            f"{len(images):,} crops make {pairs:,} pairs from two cameras, and a threshold takes {least:,}; "
+            f"{counted(len(images), 'crop makes', 'crops make')} {counted(pairs, 'pair')} from two cameras, "
+            f"and a threshold takes {least:,}; "
             "give more crops, of two cameras or more"
         )
 

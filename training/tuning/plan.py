@@ -12,6 +12,7 @@ from typing import Any
 
 from models.bundle import Bundle
 from models.mixers import MIXERS
+from models.wording import counted
 from training.config.embedder import ExperimentConfig
 from training.config.files import load_as, load_config
 from training.config.reranker import RerankerExperimentConfig
@@ -132,8 +133,8 @@ def make_plan(
     learned = facts.vehicles - held_back
     if learned < 2 or facts.vehicles < FEWEST + 2:
         raise DatasetError(
-            f"{dataset.root}: has {facts.vehicles:,} vehicles; tuning takes {FEWEST + 2} or more, of which "
-            f"{FEWEST} are held back to measure on, and 200 are a good number"
+            f"{dataset.root}: has {counted(facts.vehicles, 'vehicle')}; tuning takes {FEWEST + 2} or more, "
+            f"of which {FEWEST} are held back to measure on, and 200 are a good number"
         )
     chosen += bundle_choices(bundle, device)
     chosen += training_choices(facts, learned, device)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.commands.console import Waits, counted, matches_table, verdict_line
+from service.commands.console import Waits, matches_table, verdict_line
 from service.commands.cropping import Cropped
 
 
@@ -67,17 +67,6 @@ def test_a_vehicle_that_no_enrolled_image_is_near_to_is_called_no_match(
     assert (line is None) == (shown is None)
     if line is not None and shown is not None:
         assert line.replace("[bold]", "").replace("[/]", "").startswith(shown)
-
-
-@pytest.mark.parametrize(
-    ("number", "told"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1200, "1,200 images")]
-)
-def test_one_is_told_in_the_singular(number: int, told: str) -> None:
-    assert counted(number, "image") == told
-
-
-def test_a_verb_goes_with_the_number() -> None:
-    assert [counted(number, "is", "are") for number in (1, 2)] == ["1 is", "2 are"]
 
 
 def test_the_reason_of_a_wait_is_printed_once_for_a_while(

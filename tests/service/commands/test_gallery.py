@@ -134,7 +134,7 @@ def test_the_command_that_a_loss_advises_is_the_way_on(command: Command, folder:
     assert "2 changes were said to be missing" in wrong.err
     without = command("gallery", "rebuild", "--data-dir", folder)
     assert without.code == 2
-    assert "1 changes are missing" in without.err
+    assert "1 change is missing" in without.err
     outcome = command(*advised[1].split())
     assert outcome.code == 0
     assert "3 images" in outcome.out

@@ -98,7 +98,7 @@ def test_a_query_vehicle_without_gallery_match_is_a_warning(tmp_path: Path) -> N
     [finding] = found(tmp_path)
     assert (finding.severity, finding.kind) == (Severity.warning, "query without match")
     assert finding.row == "name_query.txt, line 1"
-    assert "vehicle 0005, 1 queries" in finding.message
+    assert "vehicle 0005, 1 query" in finding.message
 
 
 def test_a_drawn_gallery_needs_two_images_of_a_vehicle(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_broken_image_to_measure_on_is_refused_or_left_out(tree: Path) -> None
     train, task = parts(tree)
     broken = task.queries[0]
     broken.path.write_bytes(broken.path.read_bytes()[:60])
-    with pytest.raises(DatasetError, match=r"1 images cannot be read; .*data\.unreadable=skip") as caught:
+    with pytest.raises(DatasetError, match=r"1 image cannot be read; .*data\.unreadable=skip") as caught:
         readable(tree, train, [task], "refuse")
     assert broken.place() in str(caught.value)
     kept, (measured,), count = readable(tree, train, [task], "skip")
@@ -47,6 +47,6 @@ def test_what_was_read_whole_is_read_again_only_where_it_has_changed(tree: Path)
     assert not asked
     train[3].path.write_bytes(b"no image")
     os.utime(train[3].path, ns=(1, 1))
-    with pytest.raises(DatasetError, match="1 images cannot be read"):
+    with pytest.raises(DatasetError, match="1 image cannot be read"):
         readable(tree, train, [task], "refuse", report)
     assert asked == [1]

@@ -16,6 +16,7 @@ from pathlib import Path
 from models.intake.files import reason_of
 from models.intake.folder import LeftOut, find_images
 from models.intake.names import shown
+from models.wording import counted
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers import LAYOUTS, Layout
@@ -86,7 +87,7 @@ def _notes(images: list[VehicleImage], left_out: list[LeftOut]) -> tuple[str, ..
     notes = []
     unknown = sum(not image.camera_id for image in images)
     if unknown:
-        notes.append(f"the camera of {unknown:,} of {len(images):,} images is unknown")
+        notes.append(f"the camera of {unknown:,} of {counted(len(images), 'image')} is unknown")
     if left_out:
         reasons = Counter(left.reason for left in left_out)
         notes.append(

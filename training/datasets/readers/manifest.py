@@ -12,6 +12,7 @@ from pathlib import Path
 from models.intake.columns import Columns
 from models.intake.files import RealPaths
 from models.intake.table import Row, RowFault, Table, TableError, read_table
+from models.wording import counted
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers import LAYOUTS, Layout
@@ -130,7 +131,8 @@ def _notes(manifest: Path, table: Table, images: list[VehicleImage]) -> tuple[st
     real_paths = RealPaths()
     outside = sum(real_paths.why_outside(image.path, manifest.parent) is not None for image in images)
     if outside:
-        notes.append(f"{outside:,} of {len(images):,} images lie outside the manifest's folder")
+        lying = "lies" if outside == 1 else "lie"
+        notes.append(f"{outside:,} of {counted(len(images), 'image')} {lying} outside the manifest's folder")
     return tuple(notes)
 
 

@@ -90,7 +90,7 @@ def test_a_quota_is_answered_by_507_and_can_be_raised(service: Running) -> None:
     service.client.post("/collections", files=form(name="north", max_images=1))
     assert enroll(service, "a", params=NORTH).status_code == 201
     problem = check(enroll(service, "b", params=NORTH), 507, "quota-reached")
-    assert "may hold 1 images" in problem["detail"]
+    assert "may hold 1 image" in problem["detail"]
     raised = service.client.put("/collections/north/quota", files=form(max_images="", max_bytes=10**9))
     assert (raised.json()["max_images"], raised.json()["max_bytes"]) == (None, 10**9)
     assert enroll(service, "b", params=NORTH).status_code == 201

@@ -67,7 +67,7 @@ def test_columns_that_are_not_read_and_images_from_elsewhere_are_noted(tmp_path:
     assert read(path).notes == (
         "cameras are unknown: no column camera_id",
         "columns that are not read: image_id, weather",
-        "1 of 2 images lie outside the manifest's folder",
+        "1 of 2 images lies outside the manifest's folder",
     )
 
 
