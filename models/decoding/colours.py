@@ -69,8 +69,13 @@ def _grey(values: NDArray[Any], samples: Samples) -> Image.Image:
         values = np.rint(values * (255 / white))
         bits = 8
     else:
+        if not samples.signed:
+            # Pillow has signs for all whole numbers of 32 bits.
+            values = values.view(values.dtype.str.replace("i", "u"))
         values = np.maximum(values, 0)
         bits = significant_bits(int(values.max()), samples.significant)
+        if samples.signed:
+            bits = min(bits, samples.depth - 1)
     if samples.white_is_zero:
         values = ((1 << bits) - 1) - values
     grey = to_bytes(values, bits)

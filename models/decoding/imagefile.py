@@ -85,7 +85,7 @@ def decode_frame(data: bytes, *, whole: bool = False, side: int | None = None) -
         raise ImageError("decoding the image takes more memory than an image is given") from None
     # The readers of eight formats meet whatever bytes they are sent, and list nowhere what they raise.
     except Exception as error:
-        reason = str(error)[:200] or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ImageError(
             f"the {kind.name} image is damaged or cut short ({reason}); send the whole file"
         ) from None

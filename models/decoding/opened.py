@@ -19,12 +19,14 @@ class Samples:
         significant: bits of a sample that are used; None where the file does not say.
         white_is_zero: the largest number is black, and Pillow leaves that to its caller.
         key: the colour that is transparent, in the file's own numbers, one a channel; None where none is.
+        signed: whether half of the numbers are below nought.
     """
 
     depth: int = 8
     significant: int | None = None
     white_is_zero: bool = False
     key: tuple[int, ...] | None = None
+    signed: bool = False
 
 
 @dataclass(frozen=True)

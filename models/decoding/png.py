@@ -23,19 +23,23 @@ def open_png(data: bytes) -> Opened:
 
     Raises:
         ImageError: too many pixels.
+        ValueError: its colours are those of a palette that it does not have.
     """
     kept = [_SIGNATURE]
     exif, profile, xmp = b"", b"", b""
-    header, transparency, significant = b"", b"", b""
+    header, palette, transparency, significant = b"", b"", b"", b""
     for name, body, chunk in _chunks(data):
         if name == b"IHDR":
             header = header or body
+        elif name == b"PLTE":
+            palette = palette or body
         # A small first letter: the image can do without the chunk.
         if not name[:1].islower():
             kept.append(chunk)
-        elif name == b"tRNS" and _is_whole(chunk):
-            transparency = transparency or body
-            if header[9:10] == bytes([_PALETTE]):
+        elif name == b"tRNS" and _is_whole(chunk) and not transparency:
+            transparency = body
+            # For more colours than there are it is none, as in libpng.
+            if _has_palette(header) and 0 < len(body) <= len(palette) // 3:
                 kept.append(chunk)
         elif name == b"sBIT":
             significant = body
@@ -47,6 +51,8 @@ def open_png(data: bytes) -> Opened:
             xmp = xmp or body
     if len(header) >= 8:
         check_size(int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big"))
+    if _has_palette(header) and len(palette) < 3:
+        raise ValueError("its palette is missing")
     file = b"".join(kept)
 
     def open_pixels() -> PngImageFile:
@@ -66,6 +72,10 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         if name == b"IEND":
             return
         start = end
+
+
+def _has_palette(header: bytes) -> bool:
+    return header[9:10] == bytes([_PALETTE])
 
 
 def _is_whole(chunk: bytes) -> bool:

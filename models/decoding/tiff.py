@@ -17,6 +17,10 @@ from models.decoding.opened import Opened, Samples
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _ROWS = 274, 277, 278
+_KIND, _OTHER_IMAGES, _SAMPLE_FORMAT, _DNG_VERSION = 254, 330, 339, 50706
+_SIGNED = 2
+_RAW_PHOTOMETRICS = frozenset({32803, 34892})
+"""A colour filter's samples, and what a converter made of them."""
 _OFFSETS, _COUNTS = (273, 324), (279, 325)
 """Of strips and of tiles."""
 _LARGEST, _TILE_WIDTH, _TILE_HEIGHT = 281, 322, 323
@@ -51,9 +55,14 @@ def open_tiff(data: bytes) -> Opened:
     """Open a TIFF file as if its first image were all it has.
 
     Raises:
-        ImageError: too many pixels, or more to read for them than the file has.
+        ImageError: too many pixels, more to read for them than the file has, or samples that are not decoded.
     """
     directory = _Directory.of(data)
+    if _is_camera_raw(directory):
+        raise ImageError(
+            "the file is a camera raw file, whose TIFF has no more than a preview; "
+            "camera raw is not decoded here, send it as JPEG"
+        )
     width, height = directory.first(_WIDTH), directory.first(_HEIGHT)
     check_size(width, height)
     _check_parts(directory, width, height)
@@ -67,8 +76,29 @@ def open_tiff(data: bytes) -> Opened:
         depth=bits,
         significant=bits if 8 < bits < 16 else (max(8, largest.bit_length()) if largest else None),
         white_is_zero=directory.first(_PHOTOMETRIC, 1) == 0 and bits >= 16,
+        signed=directory.first(_SAMPLE_FORMAT, 1) == _SIGNED,
     )
-    return Opened(open_pixels(), directory.first(_ORIENTATION, 1), samples, open_pixels)
+    try:
+        image = open_pixels()
+    except SyntaxError as error:
+        if "pixel mode" not in str(error):
+            raise
+        raise ImageError(
+            f"the TIFF has {directory.first(_SAMPLES, 1)} samples of {bits} bits a pixel, in a layout that "
+            "is not decoded here; save it with 8 bits a sample"
+        ) from None
+    return Opened(image, directory.first(_ORIENTATION, 1), samples, open_pixels)
+
+
+def _is_camera_raw(directory: _Directory) -> bool:
+    """Whether the first image is a preview, or samples of a sensor, as cameras write them."""
+    is_preview = bool(directory.first(_KIND) & 1) and _OTHER_IMAGES in directory.entries
+    return (
+        is_preview
+        or directory.data[8:10] == b"CR"
+        or _DNG_VERSION in directory.entries
+        or directory.first(_PHOTOMETRIC) in _RAW_PHOTOMETRICS
+    )
 
 
 def _check_parts(directory: _Directory, width: int, height: int) -> None:

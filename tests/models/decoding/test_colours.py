@@ -205,6 +205,33 @@ def test_a_tiff_whose_largest_number_is_black_is_not_a_negative() -> None:
     assert np.abs(pixels(found)[..., 0] - GREY.astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize(("kind", "sample_format", "shift"), [("<i2", 2, 7), ("<i4", 2, 23), ("<u4", 1, 24)])
+def test_a_tiff_s_numbers_keep_their_brightness_with_a_sign_and_without(
+    kind: str, sample_format: int, shift: int
+) -> None:
+    values = (GREY.astype(np.int64) << shift).astype(kind)
+    values[0, 0] = 0 if sample_format == 1 else -5
+    found = pixels(decode(tiff(values, bits=8 * values.itemsize, sample_format=sample_format)))[..., 0]
+    assert np.array_equal(found[1:], GREY[1:])
+    assert found[0, 0] == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "sample_format"), [(GREY.astype("<f8"), 3), (GREY.astype("<f2"), 3), (GREY.astype(">u8"), 1)]
+)
+def test_samples_that_are_not_decoded_are_told_from_damage(values: NDArray[Any], sample_format: int) -> None:
+    with pytest.raises(ImageError, match=r"1 samples of \d+ bits a pixel, in a layout that is not decoded"):
+        decode(tiff(values, bits=8 * values.itemsize, sample_format=sample_format))
+
+
+@pytest.mark.parametrize("photometric", [1, 32803])
+def test_a_camera_raw_file_is_not_taken_for_its_preview(photometric: int) -> None:
+    version = entry(50706, 1, 4, bytes([1, 4, 0, 0])) if photometric == 1 else b""
+    data = tiff(GREY.astype(np.uint8), bits=8, photometric=photometric, more=version)
+    with pytest.raises(ImageError, match="camera raw is not decoded here"):
+        decode(data)
+
+
 def test_a_tiff_that_names_its_largest_number_is_believed() -> None:
     dark = (GREY // 4 << 4).astype("<u2")
     largest = entry(281, 3, 1, struct.pack("<H", 4095))

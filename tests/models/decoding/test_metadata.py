@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 
-from models.decoding import decode
+from models.decoding import ImageError, decode
 from models.decoding.orientation import read_orientation
 from tests.models.decoding.samples import (
     chunk,
@@ -164,6 +164,22 @@ def test_odd_chunks_leave_a_png_as_it_is(odd: bytes) -> None:
     before, after = with_chunks(whole, odd), whole[:-12] + odd + whole[-12:]
     for data in (before, after):
         assert np.array_equal(np.asarray(decode(data)), np.asarray(scene()))
+
+
+def test_transparency_for_more_colours_than_a_palette_has_is_none() -> None:
+    image = scene().quantize(8)
+    whole = encoded(image)
+    at = whole.index(b"IDAT") - 4
+    for length in (0, 9, 256, 300):
+        data = whole[:at] + chunk(b"tRNS", bytes(length)) + whole[at:]
+        assert np.array_equal(np.asarray(decode(data)), np.asarray(image.convert("RGB"))), length
+
+
+def test_a_png_without_its_palette_is_refused() -> None:
+    whole = encoded(scene().quantize(8))
+    start, end = whole.index(b"PLTE") - 4, whole.index(b"IDAT") - 4
+    with pytest.raises(ImageError, match="its palette is missing"):
+        decode(whole[:start] + whole[end:])
 
 
 ODD_SEGMENTS = {
