@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -26,8 +27,9 @@ def holdings(client: httpx.Client) -> dict[str, tuple[dict[str, Any], bytes]]:
     while True:
         page = client.get("/gallery", params={"limit": 1000, "after": after}).json()
         for record in page["records"]:
-            path = f"/gallery/{record['image_id']}/image"
-            found[record["image_id"]] = (record, client.get(httpx.URL(path=path)).content)
+            image = client.get(f"/gallery/{quote(record['image_id'])}/image")
+            assert image.status_code == 200, (record, image.text)
+            found[record["image_id"]] = (record, image.content)
         if page["next"] is None:
             return found
         after = page["next"]
