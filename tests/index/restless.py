@@ -11,6 +11,7 @@ An error ends it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import select
@@ -189,11 +190,25 @@ def look(folder: Path, say: Say) -> None:
         for record in records:
             assert gallery.image(record.image_id)[0] == enrollment(record.image_id).image
         assert_statistics_are_recomputed_ones(gallery)
-        np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
+        # By the writing connection, which the gallery's threads use, too.
+        with gallery._mirror.settled():
+            np.testing.assert_array_equal(gallery._vectors.ids(), gallery._store.changes.ids())
         if records:
             [found] = gallery.search(enrollment(records[0].image_id).descriptor[np.newaxis], k=1000)
             assert {match.record for match in found} == set(records)
     assert verify(folder).findings == []
+
+
+class _Ending(logging.Handler):
+    """Ends a process whose gallery logs an error, however well it goes on."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(logging.ERROR)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say({"error": self.format(record)})
+        os._exit(1)
 
 
 class Restless:
@@ -292,6 +307,7 @@ class Restless:
             def say(word: Any) -> None:
                 os.write(writing, json.dumps(word).encode() + b"\n")
 
+            logging.getLogger().addHandler(_Ending(say))
             try:
                 job(say)
             except BaseException as error:
