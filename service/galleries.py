@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from index import DEFAULT, Gallery
 from index.milvus import MilvusIndex, MilvusSetup, open_milvus_gallery, remove_milvus_gallery
-from index.shared import SharedCollections, SharedStore
+from index.shared import SharedCollections, SharedNumbers, SharedStore
 from index.shared.companions import shared_companions
 from models.bundle import Bundle
-from service.settings import Settings
+from service.settings import PREFIX, SHARED_NAME, Settings
 
 
 def milvus_setup(settings: Settings) -> MilvusSetup:
@@ -33,8 +33,10 @@ def open_shared_gallery(
     """The gallery of a collection on Milvus, by its token; it is made where it is not there.
 
     Raises:
-        GalleryError: Milvus, the object store or the shared store does not answer, or has another model's.
+        GalleryError: Milvus, the object store or the shared store does not answer, or has another model's;
+            or what belongs to the gallery is in the shared store under another name.
     """
+    numbers = SharedNumbers(store, token)
     return open_milvus_gallery(
         milvus_setup(settings),
         fingerprint=bundle.fingerprint,
@@ -44,6 +46,19 @@ def open_shared_gallery(
         collection=token,
         normalisation=settings.camera_normalisation,
         open_companions=shared_companions(store, token),
+        refuse_old=None if numbers.were_drawn() else _elsewhere(settings),
+    )
+
+
+def _elsewhere(settings: Settings) -> str | None:
+    """Why a gallery of before is not opened, of which the shared store has nothing under its present name."""
+    if settings.store_name == SHARED_NAME:
+        return None
+    return (
+        f"the gallery under {PREFIX}MILVUS_PREFIX={settings.milvus_prefix} was made by a version that kept "
+        f"its keys, quotas and verdicts in the shared store under the name {SHARED_NAME}, and this service "
+        f"looks for them under {settings.store_name}; start it with {PREFIX}SHARED_NAME={SHARED_NAME}, and "
+        "nothing is lost"
     )
 
 

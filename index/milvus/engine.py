@@ -36,7 +36,9 @@ CHUNK_DESCRIPTORS: Final = 256
 """Rows of an answer; descriptors of one: 8 MiB at d = 8192."""
 INSERTED_BYTES: Final = 16 << 20
 """Of the descriptors of one insert; a server takes 64 MiB."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Of a collection that is made; one of version 1 says nothing of its objects (`index.milvus.place`)."""
+READ: Final = (1, SCHEMA_VERSION)
 PROPERTY: Final = "lka_reid"
 
 log = logging.getLogger(__name__)
@@ -55,12 +57,20 @@ class Engine:
         header: of the gallery.
         index: of the vectors.
         timeout_s: for each call.
+        about: what the description of a collection that is made says besides.
     """
 
     def __init__(
-        self, client: Any, name: str, header: GalleryHeader, index: MilvusIndex, timeout_s: float
+        self,
+        client: Any,
+        name: str,
+        header: GalleryHeader,
+        index: MilvusIndex,
+        timeout_s: float,
+        about: Mapping[str, str] | None = None,
     ) -> None:
         self._client = client
+        self._about = dict(about or {})
         self._name = name
         self._header = header
         self._timeout_s = timeout_s
@@ -80,6 +90,7 @@ class Engine:
         with failures():
             if not self._client.has_collection(self._name, timeout=self._timeout_s):
                 self._create()
+            described = self._described()
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)
             types = importlib.import_module("pymilvus").DataType
             kinds = {field["name"]: field["type"] for field in found["fields"]}
@@ -87,16 +98,13 @@ class Engine:
             self._ensure_index()
             # A replica that is added has the whole collection to read.
             self._client.load_collection(self._name, timeout=60 * self._timeout_s)
-        try:
-            described = json.loads(found["description"] or found["properties"].get(PROPERTY, "null"))
-        except ValueError:
-            described = None
-        if not isinstance(described, dict) or described.get("lka-reid") != SCHEMA_VERSION:
-            raise MilvusError(
-                f"the Milvus collection {self._name!r} was not made by this version of this software; choose "
-                "another name for this service's collections, or take the version that made it"
-            )
         return described
+
+    def described(self) -> Mapping[str, Any] | None:
+        """What the description of the collection says; None where there is no collection."""
+        with failures():
+            there = self._client.has_collection(self._name, timeout=self._timeout_s)
+            return self._described() if there else None
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; where it raises, any of them may be there."""
@@ -233,7 +241,38 @@ class Engine:
             halves = np.asarray(stored, dtype="<f2")
         return np.asarray(unpack(halves.reshape(1, -1))[0])
 
+    def _described(self) -> dict[str, Any]:
+        found = self._client.describe_collection(self._name, timeout=self._timeout_s)
+        try:
+            described = json.loads(found["description"] or found["properties"].get(PROPERTY, "null"))
+        except ValueError:
+            described = None
+        if not isinstance(described, dict) or described.get("lka-reid") not in READ:
+            raise MilvusError(
+                f"the Milvus collection {self._name!r} was not made by this version of this software; choose "
+                "another name for this service's collections, or take the version that made it"
+            )
+        # The number that Milvus gave it is of this collection alone, also where another Milvus has its name.
+        return {**described, "name": f"{self._name}-{found.get('collection_id', '')}"}
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "lka-reid": SCHEMA_VERSION,
+            "fingerprint": self._header.fingerprint,
+            "descriptor_dim": self._header.descriptor_dim,
+            "strips_shape": self._header.strips_shape,
+            **self._about,
+        }
+
     def _create(self) -> None:
+        try:
+            self._create_wide()
+        except Exception:
+            # Another replica may have made it meanwhile; it has another id then, which counts.
+            if not self._client.has_collection(self._name, timeout=self._timeout_s):
+                raise
+
+    def _create_wide(self) -> None:
         types = importlib.import_module("pymilvus").DataType
         wide = release(self.version) >= FLOAT16_SINCE
         if wide:
@@ -247,7 +286,7 @@ class Engine:
     def _create_with(self, vector: Any) -> None:
         types = importlib.import_module("pymilvus").DataType
         schema = self._client.create_schema(
-            auto_id=False, enable_dynamic_field=False, description=json.dumps(_description(self._header))
+            auto_id=False, enable_dynamic_field=False, description=json.dumps(self._description())
         )
         schema.add_field("record_id", types.INT64, is_primary=True)
         for name, kind in SCALARS_BY_TYPE.items():
@@ -270,7 +309,7 @@ class Engine:
             consistency_level="Strong",
             timeout=self._timeout_s,
             # Milvus Lite keeps no description.
-            **({"properties": {PROPERTY: json.dumps(_description(self._header))}} if self._is_lite() else {}),
+            **({"properties": {PROPERTY: json.dumps(self._description())}} if self._is_lite() else {}),
         )
 
     def _is_lite(self) -> bool:
@@ -339,12 +378,3 @@ def failures() -> Iterator[None]:
             f"Milvus, which {SETTING} names, did not do what was asked of it: {words[:300]}; see that it "
             "runs, that its address is right, and its log"
         ) from error
-
-
-def _description(header: GalleryHeader) -> dict[str, Any]:
-    return {
-        "lka-reid": SCHEMA_VERSION,
-        "fingerprint": header.fingerprint,
-        "descriptor_dim": header.descriptor_dim,
-        "strips_shape": header.strips_shape,
-    }

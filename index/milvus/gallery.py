@@ -29,12 +29,13 @@ from index.milvus.companions import Companions
 from index.milvus.engine import DEEPEST, Engine
 from index.milvus.expression import expression, literal
 from index.milvus.frames import MilvusFrames
+from index.milvus.place import Place
 from index.milvus.retention import MilvusRetention
 from index.milvus.row import digest, image_name, to_record
 from index.milvus.searching import search
 from index.milvus.sweep import GRACE_S, Swept, sweep
 from index.milvus.writing import Writer
-from index.objects import Objects, UnknownObjectError
+from index.objects import UnknownObjectError
 from index.quota import Usage
 from index.record import Enrollment, Found, GalleryHeader, Page, Record
 from index.retention import Retention
@@ -61,16 +62,15 @@ class MilvusGallery:
 
     Args:
         engine: the rows, ready.
-        objects: of this gallery alone.
+        place: of its objects.
         companions: what is kept beside them.
         header: of the gallery.
     """
 
-    def __init__(
-        self, engine: Engine, objects: Objects, companions: Companions, header: GalleryHeader
-    ) -> None:
+    def __init__(self, engine: Engine, place: Place, companions: Companions, header: GalleryHeader) -> None:
         self._engine = engine
-        self._objects = objects
+        self._place = place
+        self._objects = objects = place.objects
         self._companions = companions
         self._header = header
         self._writer = Writer(engine, objects, companions, header)
@@ -236,7 +236,7 @@ class MilvusGallery:
     def sweep(self, grace_s: float = GRACE_S) -> Swept:
         """Remove objects and verdicts of no image that are older; a thread does so every six hours."""
         self._require_open()
-        return sweep(self._engine, self._objects, self._companions.verdicts, grace_s)
+        return sweep(self._engine, self._place, self._companions.verdicts, grace_s)
 
     def recount(self) -> Usage:
         """Count all images anew, for the quota and for the cameras, while nothing changes; reads all rows."""

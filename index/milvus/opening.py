@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from index.cameras.estimation import Mode
+from index.collections import DEFAULT
 from index.errors import GalleryError
 from index.milvus.companions import Companions, OpenCompanions
 from index.milvus.engine import Engine, MilvusError, connect
@@ -15,7 +16,7 @@ from index.milvus.expression import EVERYTHING
 from index.milvus.gallery import MilvusGallery
 from index.milvus.indexes import MilvusIndex
 from index.milvus.local_companions import local_companions
-from index.milvus.row import FOLDERS
+from index.milvus.place import Place, clear_removed, description
 from index.milvus.writing import row_of
 from index.objects import Objects, open_objects
 from index.record import GalleryHeader
@@ -32,7 +33,7 @@ class MilvusSetup:
         objects_url: of the object store; see `index.objects.open_objects`.
         token: `user:password` or a key of Milvus; None where it asks for none.
         objects_options: of the object store: keys and endpoint.
-        prefix: of the names of Milvus' collections; two services on one Milvus have two.
+        prefix: of the names of Milvus' collections, and of the objects'; two services on one Milvus have two.
         index: of the vectors.
         timeout_s: for each call of Milvus.
     """
@@ -57,6 +58,7 @@ def open_milvus_gallery(
     normalisation: Mode | None = None,
     open_companions: OpenCompanions | None = None,
     objects: Objects | None = None,
+    refuse_old: str | None = None,
 ) -> MilvusGallery:
     """Open the gallery of a collection, which is made if absent.
 
@@ -71,10 +73,12 @@ def open_milvus_gallery(
         open_companions: opens what is kept beside the vectors; None for one process alone, whose companions
             end with it, and which counts what there is at its opening.
         objects: the store of all collections' objects, instead of the one that `setup` names.
+        refuse_old: with which words a gallery is refused that was made before prefixes parted more than
+            Milvus' collections; None where it is opened.
 
     Raises:
         GalleryError: cameras are to be normalised; Milvus does not know the index, or has another one for
-            this collection; the gallery belongs to another model.
+            this collection; the gallery belongs to another model, or its objects to another gallery.
         MilvusError, ObjectStoreError: one of them does not answer.
     """
     if normalisation == "on":
@@ -87,9 +91,17 @@ def open_milvus_gallery(
     store = open_objects(setup.objects_url, setup.objects_options) if objects is None else objects
     client = connect(setup.url, setup.timeout_s, setup.token)
     try:
-        engine = Engine(client, collection_name(setup, collection), header, setup.index, setup.timeout_s)
-        _check_header(engine.ensure(), header, supersedes)
-        gallery = _opened(engine, store.below(collection), header, open_companions or local_companions)
+        about = description(setup.prefix, collection)
+        engine = Engine(
+            client, collection_name(setup, collection), header, setup.index, setup.timeout_s, about
+        )
+        described = engine.ensure()
+        _check_header(described, header, supersedes)
+        place = Place.of(store, described, collection)
+        if place.is_old and refuse_old is not None:
+            raise GalleryError(refuse_old)
+        place.open()
+        gallery = _opened(engine, place, header, open_companions or local_companions)
         if open_companions is None:
             gallery.recount()
     except BaseException:
@@ -108,12 +120,12 @@ def remove_milvus_gallery(setup: MilvusSetup, collection: str, objects: Objects 
     client = connect(setup.url, setup.timeout_s, setup.token)
     try:
         header = GalleryHeader("", 1, None)
-        Engine(client, collection_name(setup, collection), header, setup.index, setup.timeout_s).drop()
+        engine = Engine(client, collection_name(setup, collection), header, setup.index, setup.timeout_s)
+        described = engine.described()
+        engine.drop()
     finally:
         client.close()
-    below = store.below(collection)
-    for folder in FOLDERS:
-        below.remove([one.name for one in below.under(folder)])
+    clear_removed(store, setup.prefix, collection, described, is_default=collection == DEFAULT)
 
 
 def collection_name(setup: MilvusSetup, collection: str) -> str:
@@ -127,14 +139,14 @@ def collection_name(setup: MilvusSetup, collection: str) -> str:
 
 
 def _opened(
-    engine: Engine, objects: Objects, header: GalleryHeader, open_companions: OpenCompanions
+    engine: Engine, place: Place, header: GalleryHeader, open_companions: OpenCompanions
 ) -> MilvusGallery:
     companions: Companions = open_companions(_record_of(engine), header.descriptor_dim)
     # Where the clock went back, or the shared store was lost, numbers go on after the last one.
     last = _last_number(engine, companions.numbers.draw(1))
     if last is not None:
         companions.numbers.reach(last)
-    return MilvusGallery(engine, objects, companions, header)
+    return MilvusGallery(engine, place, companions, header)
 
 
 def _last_number(engine: Engine, first: int) -> int | None:

@@ -33,6 +33,11 @@ class SharedNumbers:
         with self._store.client() as client:
             return int(client.incrby(self._last, count)) - count + 1
 
+    def were_drawn(self) -> bool:
+        """Whether any was, which every opening of a gallery does. Raises SharedStoreError."""
+        with self._store.client() as client:
+            return bool(client.exists(self._last))
+
     def reach(self, number: int) -> None:
         """See that what is drawn from now on is higher than this one. Raises SharedStoreError."""
         self._store.run(REACH, [self._last], number)

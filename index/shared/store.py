@@ -33,7 +33,7 @@ class SharedStore:
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
-        name: before every key; galleries of two names in one Redis know nothing of each other.
+        name: before every key; services of two names in one Redis know nothing of each other.
         timeout_s: for a connection, and for each answer.
         password: where the URL has none.
 

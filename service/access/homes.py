@@ -25,6 +25,7 @@ def open_store(settings: Settings) -> SharedStore | None:
         return None
     return SharedStore(
         settings.shared_url.get_secret_value(),
+        settings.store_name,
         timeout_s=settings.shared_timeout_s,
         password=settings.shared_password(),
     )

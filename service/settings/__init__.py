@@ -13,7 +13,7 @@ from service.settings.loading import (
     source,
     unknown_variables,
 )
-from service.settings.sharing import PREFIX
+from service.settings.sharing import PREFIX, SHARED_NAME
 from service.settings.words import accepted, variable
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "CLIENT_URL",
     "PATH_PREFIX",
     "PREFIX",
+    "SHARED_NAME",
     "Settings",
     "SettingsError",
     "accepted",

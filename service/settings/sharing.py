@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX: Final = "LKA_REID_"
+MILVUS_PREFIX: Final = "lka_reid"
+SHARED_NAME: Final = "lka-reid"
 
 
 class SharingSettings(BaseSettings):
@@ -34,9 +36,10 @@ class SharingSettings(BaseSettings):
         json_schema_extra={"accepts": "user:password, or a key of Milvus"},
     )
     milvus_prefix: str = Field(
-        default="lka_reid",
+        default=MILVUS_PREFIX,
         pattern=r"^[a-z][a-z0-9_]{0,62}$",
-        description="what the names of our collections in Milvus begin with; another one is another gallery",
+        description="what the names of our collections in Milvus begin with, and of our objects; another one "
+        "is another gallery, with keys and an audit log of its own",
         json_schema_extra={"accepts": "1 to 63 of a-z 0-9 _, of which the first is a letter"},
     )
     milvus_index: Literal[
@@ -67,6 +70,16 @@ class SharingSettings(BaseSettings):
     shared_password_file: Path | None = Field(
         default=None, description="file with the password of the shared store, for a URL without one"
     )
+    shared_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$",
+        description="name of this service and its replicas in the shared store; services of two names know "
+        "nothing of each other; when not set, lka-reid, and with another prefix in Milvus than lka_reid "
+        "lka-reid-PREFIX",
+        json_schema_extra={
+            "accepts": "1 to 127 of A-Z a-z 0-9 . _ -, of which the first is a letter or digit"
+        },
+    )
     shared_timeout_s: float = Field(
         default=1.0, gt=0, le=60, description="s that the shared store is given to answer a command"
     )
@@ -89,6 +102,14 @@ class SharingSettings(BaseSettings):
             names = ", ".join(f"{PREFIX}{name.upper()}" for name in missing)
             raise ValueError(f"{PREFIX}GALLERY=milvus needs {names}; see docs/replicas.md")
         return self
+
+    @property
+    def store_name(self) -> str:
+        """What the keys in the shared store begin with."""
+        if self.shared_name is not None:
+            return self.shared_name
+        is_parted = self.gallery == "milvus" and self.milvus_prefix != MILVUS_PREFIX
+        return f"{SHARED_NAME}-{self.milvus_prefix}" if is_parted else SHARED_NAME
 
     def shared_password(self) -> str | None:
         """The password in `shared_password_file`; None where that is not set.

@@ -16,11 +16,16 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from index import GalleryError
+from index.milvus import engine, opening
 from index.shared import SharedStore
+from models.bundle import Bundle
 from service.access.auditchain import CHAIN, Chain
 from service.access.auditverify import verify_lines
+from service.access.homes import open_store
 from service.access.sharedaudit import SharedAudit, SharedIdHasher
-from service.settings import load_settings
+from service.galleries import open_shared_gallery
+from service.settings import SHARED_NAME, load_settings
 from tests.service.command_line import Command, Process, command_runner, free_port, serving_process
 from tests.service.fakes import BLUE, GREEN, RED, image_file, write_bundle
 from tests.service.redis_server import DURABLE, RedisServer, redis_server
@@ -131,11 +136,54 @@ def test_two_replicas_agree_and_one_answers_when_the_other_is_killed(shared: Sha
     # Neither has kept anything on its disk.
     kept = [path for name in "ab" for path in (shared.folder / name).rglob("*") if path.is_file()]
     assert kept == []
-    store = SharedStore(shared.redis.url)
+    store = SharedStore(shared.redis.url, load_settings().store_name)
     audit = verify_lines(SharedAudit(store, 1000), Chain(SharedIdHasher(store).subkey(CHAIN)))
     assert audit.fault is None
     assert audit.entries > 40
     store.close()
+
+
+def test_services_of_two_prefixes_share_nothing(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    with replica(shared, "a") as (one, _):
+        assert one.post("/collections", files={"name": (None, "north")}).status_code == 201
+        assert enroll(one, "red") == 201
+        monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", f"t{uuid4().hex[:12]}")
+        with replica(shared, "b") as (other, _):
+            assert [each["name"] for each in other.get("/collections").json()["collections"]] == ["default"]
+            assert other.get("/gallery/red").status_code == 404
+            assert enroll(other, "red", GREEN) == 201
+            assert other.get("/collections/default").json()["images"] == 1
+            assert other.delete("/gallery/red").status_code == 204
+        assert one.get("/gallery/red/image").content == image_file(RED)
+        assert one.get("/collections/default").json()["images"] == 1
+
+
+def test_a_gallery_of_before_is_not_opened_without_what_belongs_to_it(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.load(shared.bundle)
+
+    def count(name: str | None) -> int:
+        if name is not None:
+            monkeypatch.setenv("LKA_REID_SHARED_NAME", name)
+        settings = load_settings()
+        store = open_store(settings)
+        assert store is not None
+        try:
+            gallery = open_shared_gallery(settings, bundle, store)
+            gallery.close()
+            return gallery.quotas.usage().images
+        finally:
+            store.close()
+
+    with monkeypatch.context() as before:
+        before.setattr(engine, "SCHEMA_VERSION", 1)
+        before.setattr(opening, "description", lambda _prefix, _collection: {})
+        before.setenv("LKA_REID_SHARED_NAME", SHARED_NAME)
+        assert count(None) == 0
+    with pytest.raises(GalleryError, match="LKA_REID_SHARED_NAME=lka-reid, and nothing is lost"):
+        count(None)
+    assert count(SHARED_NAME) == 0
 
 
 @contextmanager

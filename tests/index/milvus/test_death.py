@@ -26,7 +26,7 @@ def killed(on_milvus: OnMilvus, change: str, step: str) -> None:
 
 def files(on_milvus: OnMilvus) -> list[str]:
     root = Path(on_milvus.setup.objects_url)
-    return sorted(path.parent.name for path in root.rglob("*") if path.is_file())
+    return sorted(path.parent.name for path in root.rglob("*/*/*/*") if path.is_file())
 
 
 def test_killed_after_the_objects_the_image_is_not_enrolled_and_its_objects_are_swept(

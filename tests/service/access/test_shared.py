@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from service.access.audit import AuditError, AuditLog
 from service.access.auditchain import CHAIN, Chain
 from service.access.auditfind import find_in
 from service.access.auditverify import verify_lines
+from service.access.homes import keys_in, open_store
 from service.access.key import KeyScope, new_key
 from service.access.keyfile import KeyFile, KeyFileError, UnknownKeyError
 from service.access.keyhome import KeyHome
 from service.access.keyring import Keyring
 from service.access.sharedaudit import SharedAudit, SharedIdHasher
 from service.access.sharedkeys import STALE_S, SharedKeys
+from service.settings import load_settings
 from tests.service.access.holders import MADE, showing
 from tests.service.command_line import Command, command_runner
 from tests.service.fakes import RED, image_file, running
@@ -81,6 +84,32 @@ def test_no_key_that_replicas_make_at_once_is_lost(connect: Callable[[], SharedS
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda at: make_key(replicas[at % 2], "query"), range(30)))
     assert len({key.id for key in replicas[0].read()}) == 30
+
+
+def test_services_of_two_prefixes_know_no_key_of_each_other(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"GALLERY": "milvus", "MILVUS_URL": "http://x:1", "OBJECTS_URL": "/x"}.items():
+        monkeypatch.setenv(f"LKA_REID_{name}", value)
+    monkeypatch.setenv("LKA_REID_SHARED_URL", server.url)
+    server.client.flushall()
+    known = {}
+    for prefix, name in (("lka_reid", ""), ("lka_reid", "mine"), ("north", ""), ("north", "mine")):
+        monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", prefix)
+        monkeypatch.delenv("LKA_REID_SHARED_NAME", raising=False)
+        if name:
+            monkeypatch.setenv("LKA_REID_SHARED_NAME", name)
+        settings = load_settings()
+        store = open_store(settings)
+        assert store is not None
+        with closing(store):
+            keys = keys_in(settings, store)
+            known[prefix, name] = len(keys.read())
+            make_key(keys, "query")
+    # What is named "mine" is one.
+    assert list(known.values()) == [0, 0, 0, 1]
+    with closing(SharedStore(server.url)) as of_before:
+        assert len(SharedKeys(of_before).read()) == 1, "the default prefix has what it had"
 
 
 def test_the_store_holds_hashes_of_keys_and_no_key(
