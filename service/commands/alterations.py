@@ -9,7 +9,7 @@ import typer
 from models.intake.names import printable, shown
 from models.terminal import out
 from models.wording import counted
-from service.commands.console import Waits, progress
+from service.commands.console import Waits, ask, progress
 from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
@@ -62,7 +62,7 @@ def _delete_named(client: Any, image_ids: list[str], *, dry_run: bool, yes: bool
         missing = [image_id for image_id in image_ids if not client.is_enrolled(image_id)]
     else:
         if not yes:
-            typer.confirm(f"Delete {counted(len(image_ids), 'image')}?", abort=True, err=True)
+            ask(f"Delete {counted(len(image_ids), 'image')}?")
         missing = [image_id for image_id in image_ids if not client.delete(image_id)]
     found = len(image_ids) - len(missing)
     if as_json:
@@ -88,7 +88,7 @@ def _delete_where(
         out.print(f"{counted(found, 'image meets', 'images meet')} the conditions; none was deleted.")
         return
     if not yes:
-        typer.confirm(f"Delete {counted(found, 'image')}?", abort=True, err=True)
+        ask(f"Delete {counted(found, 'image')}?")
     deleted = 0
     with progress() as bar:
         task = bar.add_task("Deleting", total=found)
@@ -195,11 +195,9 @@ def retention(
             else:
                 found = client.retention(days)["expired"]
                 if found and not yes:
-                    typer.confirm(
+                    ask(
                         f"{counted(found, 'image is', 'images are')} older than {counted(days, 'day')}. "
-                        f"Delete {'it' if found == 1 else 'them'}?",
-                        abort=True,
-                        err=True,
+                        f"Delete {'it' if found == 1 else 'them'}?"
                     )
                 answer = client.set_retention(days)
     except ClientError as error:

@@ -135,5 +135,6 @@ def verify(
         return
     out.print(
         f"{counted(found.entries, 'entry is', 'entries are')} as written. "
-        f"The last one has the hash {found.last.hash}"
+        f"The last one has the hash {found.last.hash}",
+        soft_wrap=True,
     )

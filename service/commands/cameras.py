@@ -123,6 +123,9 @@ def calibrate(
     from service.remote.calibration import calibrate_all, images_of
     from service.remote.http import ServiceClient
 
+    for each in images:
+        if not each.exists():
+            raise CommandError(f"{each} does not exist", kind="file-error")
     try:
         with err.status("Looking for images"):
             paths, unreadable = images_of(images)
@@ -137,7 +140,7 @@ def calibrate(
                 result = calibrate_all(client, camera, paths, workers, lambda done: bar.advance(task, done))
             answer = client.camera(camera) if result.counted or result.already else None
     except OSError as error:
-        raise CommandError(f"{error.filename} {reason_of(error)}") from None
+        raise CommandError(f"{error.filename} {reason_of(error)}", kind="file-error") from None
     except ClientError as error:
         raise CommandError.of(error) from None
     failed = [(str(path), reason) for path, reason in (*unreadable, *result.failed)]
@@ -175,8 +178,16 @@ def _lines(camera: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("enrolled", counted(camera["enrolled"], "image")),
         ("calibrated", f"with {counted(camera['calibrated'], 'image')}"),
         ("own share", f"{camera['weight']:.0%} of its mean is its own, the rest that of all cameras"),
-        ("distance", f"{_number(camera['distance'])} deviations from the mean of all other images"),
-        ("drift", f"{_number(camera['drift'])} of a descriptor's length since the version in force"),
+        *(
+            [("distance", f"{_number(camera['distance'])} deviations from the mean of all other images")]
+            if camera["distance"] is not None
+            else []
+        ),
+        *(
+            [("drift", f"{_number(camera['drift'])} of a descriptor's length since the version in force")]
+            if camera["drift"] is not None
+            else []
+        ),
         ("in force", USES[camera["use"]]),
     ]
     if effect is not None:

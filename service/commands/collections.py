@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from models.terminal import out
 from models.wording import counted
-from service.commands.console import Waits, table
+from service.commands.console import Waits, ask, table
 from service.commands.options import DEFAULT_URL, Json, Key, Url
 from service.startup import CommandError
 
@@ -154,7 +154,7 @@ def drop(
             held = {one["name"]: one["images"] for one in client.collections()}
             if name in held:
                 question = f"Drop the collection {name} and the {counted(held[name], 'image')} in it?"
-                typer.confirm(question, abort=True, err=True)
+                ask(question)
         client.drop_collection(name)
     if as_json:
         out.print_json(data={"dropped": name})

@@ -30,14 +30,14 @@ def config(as_json: Json = False) -> None:
             ]
         )
         return
-    shown = table("Settings", "variable!", "value", "from", "meaning")
+    shown = table("Settings", "variable, value", "meaning")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         origin = source(settings, name)
+        told = "[dim]not set[/]" if value is None else escape(str(value) or "''")
+        # With the value below, there is room for the meaning in a terminal of 80 columns.
         shown.add_row(
-            f"[bold]{variable(name)}[/]",
-            "[dim]not set[/]" if value is None else escape(str(value)),
-            origin if origin == "default" else f"[bold]{origin}[/]",
+            f"[bold]{variable(name)}[/]\n{told}" + ("" if origin == "default" else f" [bold]({origin})[/]"),
             escape(field.description or "") + _bounds(accepted(field)),
         )
     out.print(shown)

@@ -6,15 +6,18 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+from typer.exceptions import Abort
 
 from models.intake.names import printable, shown
 from models.terminal import err, out
@@ -34,9 +37,9 @@ MATCH_COLUMNS = {
     "re-rank\ndistance#": 10,
     "vehicle": 10,
     "camera": 10,
-    "image id": 14,
+    "image id": 19,
 }
-"""Columns of matches, and the characters of a row that each needs at least, with the blanks between."""
+"""Columns of matches, and the characters of a row that each takes at least, with the blanks between."""
 SPARED = ("first\nstage#", "re-rank\ndistance#", "!", "camera", "vehicle", "match!")
 """Columns that a narrow terminal goes without, the first of them first."""
 
@@ -68,18 +71,35 @@ class Waits:
                 )
 
 
-def table(title: str, *columns: str) -> Table:
+class TitledTable(Table):
+    """A table whose title has the width of the terminal, not its own.
+
+    Args:
+        heading: above it; rich markup.
+    """
+
+    def __init__(self, heading: str, **style: Any) -> None:
+        super().__init__(**style)
+        self.heading = heading
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The title, an empty line, the table."""
+        if self.heading:
+            yield Text.from_markup(self.heading, style="bold")
+        yield from super().__rich_console__(console, options)
+
+
+def table(title: str, *columns: str) -> TitledTable:
     """An empty table in the style of all commands.
 
     A column whose name ends in `#` holds numbers; those and one that ends in `!` are never broken.
     """
-    made = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
+    made = TitledTable(
+        title,
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
+        show_header=any(column.strip("#!") for column in columns),
     )
     for column in columns:
         made.add_column(
@@ -89,6 +109,35 @@ def table(title: str, *columns: str) -> Table:
             overflow="fold",
         )
     return made
+
+
+def with_room(widths: Mapping[str, int], spared: Sequence[str]) -> list[str]:
+    """The columns of a table for which the terminal has room.
+
+    Args:
+        widths: characters of a row that each column takes at least, with the blanks between.
+        spared: columns that a narrow terminal goes without, the first of them first.
+    """
+    columns = list(widths)
+    for each in spared:
+        if sum(widths[column] for column in columns) > out.width and each in columns:
+            columns.remove(each)
+    return columns
+
+
+def ask(question: str) -> None:
+    """Ask on stderr whether to go on.
+
+    Raises:
+        Abort: the answer is no, or there is nobody to give one.
+    """
+    try:
+        agreed = typer.confirm(question, err=True)
+    except Abort:
+        err.print()  # what is printed next is no answer
+        raise
+    if not agreed:
+        raise Abort
 
 
 def progress() -> Progress:
@@ -115,10 +164,7 @@ def matches_table(answer: Mapping[str, Any], title: str, vehicle_id: str | None 
     # Where no match names its vehicle, the room is the image ids'.
     named = vehicle_id is not None or any(match["vehicle_id"] for match in answer["matches"])
     without = {column for column, told in (("match!", judged), ("vehicle", named)) if not told}
-    columns = [column for column in MATCH_COLUMNS if column not in without]
-    for spared in SPARED:
-        if sum(MATCH_COLUMNS[column] for column in columns) > out.width and spared in columns:
-            columns.remove(spared)
+    columns = with_room({name: room for name, room in MATCH_COLUMNS.items() if name not in without}, SPARED)
     made = table(title, *columns)
     for match in answer["matches"]:
         moved = match["first_stage_rank"] - match["rank"]

@@ -26,7 +26,8 @@ def cropped(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     kept = width - 1
-    tail = set_cell_size(text[::-1], kept // 2)[::-1].lstrip() if kept > 1 else ""
+    # More of the end: a path ends in the file's name.
+    tail = set_cell_size(text[::-1], kept * 3 // 5)[::-1].lstrip() if kept > 1 else ""
     return f"{set_cell_size(text, kept - cell_len(tail)).rstrip()}{ELLIPSIS}{tail}"
 
 

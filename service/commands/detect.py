@@ -36,7 +36,7 @@ def detect(
     `lka-reid query FRAME --box BOX` searches for one of them.
     """
     if why := why_unreadable(image):
-        raise CommandError(f"{image} {why}")
+        raise CommandError(f"{image} {why}", kind="file-error")
     if output is not None and output.suffix.lower() != ".png":
         raise CommandError(f"{output}: the drawn frame is a PNG; choose a name that ends in .png")
     if detector is not None and not here:
@@ -48,7 +48,7 @@ def detect(
 
             drawn(_decoded(image).image, answer["vehicles"]).save(output)
     except OSError as error:
-        raise CommandError(f"{error.filename or image} {reason_of(error)}") from None
+        raise CommandError(f"{error.filename or image} {reason_of(error)}", kind="file-error") from None
     if as_json:
         out.print_json(data=answer)
         return

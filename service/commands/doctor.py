@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from models.terminal import err, out
+from models.wording import counted
 from service.commands.console import table
 from service.commands.options import BundleDir, DataDir, Json, Runtime
 
@@ -44,11 +45,13 @@ def doctor(
     if as_json:
         out.print_json(data={"ok": not bad, "findings": [finding.as_json() for finding in findings]})
     else:
-        shown = table("Findings", "what!", "state!", "found", "what to do")
+        shown = table("Findings", "what!", "state!", "found, and what to do")
         for finding in findings:
             state = f"[{STYLES[finding.state]}]{finding.state}[/]"
-            shown.add_row(escape(finding.what), state, escape(finding.found), escape(finding.remedy))
+            remedy = f"\n→ {escape(finding.remedy)}" if finding.remedy else ""
+            shown.add_row(escape(finding.what), state, escape(finding.found) + remedy)
         out.print(shown)
-        out.print("nothing is wrong" if not bad else f"{bad} of {len(findings)} are wrong")
+        wrong = counted(bad, "is", "are")
+        out.print(f"{wrong} wrong, of {counted(len(findings), 'finding')}" if bad else "nothing is wrong")
     if bad:
         raise typer.Exit(1)

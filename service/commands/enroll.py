@@ -139,7 +139,7 @@ def enroll(
         else:
             outcome = _carry_out(sources.uploads, url, key, collection, workers, batch, dry_run=dry_run)
     except (SourceError, ClientError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError.of(error) from None
     outcome.extend(sources.not_enrolled)
     if as_json:
         out.print_json(data=outcome_json(outcome, sources.unread_columns))

@@ -97,7 +97,7 @@ def create(
     if as_json:
         out.print_json(data={**_told(key), "key": secret})
     else:
-        ends = "" if until is None else f" and expires at {_minute(until)}"
+        ends = "" if until is None else f" and expires at {_minute(until)} UTC"
         err.print(f"Key {key.id} ({', '.join(key.scopes)}) is in {file.where}{ends}. It is shown this once:")
         out.print(secret, soft_wrap=True)
     for note in _notes(file.path.parent, collection or ()) if isinstance(file, KeyFile) else ():
@@ -121,7 +121,9 @@ def list_(data_dir: DataDir = None, as_json: Json = False) -> None:
     if not found:
         out.print(f"There are no keys in {escape(file.where)}: see [bold]lka-reid keys create --help[/]")
         return
-    shown = table("API keys", "id!", "name", "scopes", "collections", "made", "expires", "ends in!")
+    shown = table(
+        "API keys", "id!", "name", "scopes", "collections", "made, UTC!", "expires, UTC!", "ends in!"
+    )
     now = datetime.now(UTC)
     for key in found:
         ends = "never" if key.expires is None else _minute(key.expires)
@@ -187,7 +189,7 @@ def _notes(folder: Path, collections: Iterable[str]) -> Iterator[str]:
 
 
 def _minute(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 @contextmanager

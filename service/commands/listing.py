@@ -10,13 +10,24 @@ import typer
 
 from models.terminal import out
 from models.wording import counted
-from service.commands.console import Waits, table
+from service.commands.console import Waits, table, with_room
 from service.commands.cropping import Cropped
 from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
 
-COLUMNS = ("image id", "vehicle", "type", "camera", "captured", "view", "tags")
+COLUMNS = {
+    "image id": 26,
+    "vehicle": 12,
+    "type": 12,
+    "camera": 10,
+    "captured!": 27,
+    "view": 8,
+    "tags": 10,
+}
+"""Columns, and the characters of a row that each takes at least, with the blanks between."""
+SPARED = ("tags", "view", "type", "captured!", "camera", "vehicle")
+"""Columns that a narrow terminal goes without, the first of them first."""
 
 
 @takes_filter
@@ -49,13 +60,16 @@ def list_(
                 for record in chain([first], records):
                     print(json.dumps(record, ensure_ascii=False))
                 return
-            made = table("Enrolled", *COLUMNS)
-            for record in chain([first], records):
-                made.add_row(*map(Cropped, _cells(record)))
+            rows = [dict(zip(COLUMNS, _cells(record), strict=True)) for record in chain([first], records)]
     except ClientError as error:
         raise CommandError.of(error) from None
+    told = {name: room for name, room in COLUMNS.items() if any(row[name] != "-" for row in rows)}
+    columns = with_room(told, SPARED)
+    made = table("Enrolled", *columns)
+    for row in rows:
+        made.add_row(*(Cropped(row[name]) for name in columns))
     out.print(made)
-    out.print(counted(made.row_count, "image"))
+    out.print(counted(len(rows), "image"))
 
 
 def _cells(record: dict[str, Any]) -> list[str]:

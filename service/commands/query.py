@@ -79,7 +79,7 @@ def query(
     from service.remote.http import ServiceClient
 
     if why := why_unreadable(image):
-        raise CommandError(f"{image} {why}")
+        raise CommandError(f"{image} {why}", kind="file-error")
     if sheet is not None and sheet.suffix.lower() not in {".html", ".htm"}:
         raise CommandError(f"{sheet}: the sheet is a page; choose a name that ends in .html")
     if box is not None and detect is not None:
@@ -111,7 +111,7 @@ def query(
             err.print(vehicles_table(error.vehicles, f"Vehicles in {escape(shown(image))}"))
         raise about_image(error, image) from None
     except OSError as error:
-        raise CommandError(f"{image} {reason_of(error)}") from None
+        raise CommandError(f"{image} {reason_of(error)}", kind="file-error") from None
     if sheet is not None and page is not None:
         try:
             sheet.write_text(page, encoding="utf-8")

@@ -42,6 +42,9 @@ def list_verdicts(
     if as_json:
         out.print_json(data={"verdicts": found})
         return
+    if not found:
+        out.print("No verdict was given")
+        return
     made = table("Verdicts", "probe!", "image", "verdict!", "decided!", "by")
     for verdict in found:
         made.add_row(
@@ -80,7 +83,7 @@ def export(
     except FileExistsError as error:
         raise CommandError.of(error) from None
     except OSError as error:
-        raise CommandError(f"{folder}: {error.strerror or error}") from None
+        raise CommandError(f"{folder}: {error.strerror or error}", kind="file-error") from None
     if done.without_camera:
         err.print(
             f"Not in the manifest: {counted(done.without_camera, 'image')} without a camera; "

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
+from typer.exceptions import Abort
 
-from service.commands.console import Waits, matches_table, verdict_line
+from models.terminal import out
+from service.commands.console import Waits, ask, matches_table, table, verdict_line, with_room
 from service.commands.cropping import Cropped
 
 
@@ -83,3 +87,43 @@ def test_the_reason_of_a_wait_is_printed_once_for_a_while(
         r"Trying again in 1.5 s: not [ready]\x1b",
         "Trying again in 1.5 s: full",
     ]
+
+
+def test_a_title_has_the_terminal_s_width_and_not_its_table_s() -> None:
+    console = Console(file=StringIO(), width=80)
+    made = table("Vehicles in a folder of frames/frame-000123.jpg, 768 x 432 px", "a")
+    made.add_row("1")
+    console.print(made)
+    assert isinstance(console.file, StringIO)
+    first, *_ = console.file.getvalue().splitlines()
+    assert first == "Vehicles in a folder of frames/frame-000123.jpg, 768 x 432 px"
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"), [(80, ["a", "b", "c"]), (30, ["a", "b", "c"]), (29, ["a", "c"]), (5, ["c"])]
+)
+def test_a_narrow_terminal_goes_without_the_columns_of_least_use(
+    width: int, columns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out, "width", width)
+    assert with_room({"a": 10, "b": 10, "c": 10}, ("absent", "b", "a")) == columns
+
+
+@pytest.mark.parametrize(("answer", "lines"), [("n\n", 0), ("", 1)])
+def test_a_question_without_an_answer_does_not_run_into_what_is_printed_next(
+    answer: str, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(answer))
+    with pytest.raises(Abort):
+        ask("Delete all?")
+    said = capsys.readouterr()
+    assert (said.out.strip(), said.err.startswith("Delete all? [y/N]:"), said.err.count("\n")) == (
+        "",
+        True,
+        lines,
+    )
+
+
+def test_whoever_says_yes_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("y\n"))
+    ask("Delete all?")

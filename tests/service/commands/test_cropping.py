@@ -20,7 +20,7 @@ LONG = "site-north/gate-3/2026-05-17/camera-0004/frame-000123-vehicle-17-crop-2.
     ("text", "width", "shown"),
     [
         ("abcdef", 6, "abcdef"),
-        ("abcdefg", 6, "abc…fg"),
+        ("abcdefg", 6, "ab…efg"),
         ("abcdefg", 5, "ab…fg"),
         ("abcdefg", 2, "a…"),
         ("abcdefg", 1, "…"),
