@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index import verdicts
-from index.database import watches
+from index.database import verdicts, watches
 from index.database.cameras import Cameras
 from index.database.changes import Changes
 from index.database.checksums import checked

@@ -9,16 +9,16 @@ from urllib.parse import quote
 
 from index.database.connections import DATABASE, transaction
 from index.database.failures import failures_named
+from index.database.frames import create_tables as create_frames
+from index.database.frames import has_tables as has_frames
 from index.database.migration import SCHEMA_VERSION, migrate
+from index.database.verdicts import create_tables as create_verdicts
+from index.database.verdicts import has_tables as has_verdicts
 from index.database.watches import create_tables as create_watches
 from index.database.watches import has_tables as has_watches
 from index.errors import FingerprintMismatchError, GalleryDamagedError, GallerySchemaError, GalleryShapeError
 from index.files.space import Space
-from index.frames import create_tables as create_frames
-from index.frames import has_tables as has_frames
 from index.record import GalleryHeader
-from index.verdicts import create_tables as create_verdicts
-from index.verdicts import has_tables as has_verdicts
 
 APPLICATION_ID = 0x4C4B4152  # "LKAR", by which `file` and we know the database as a gallery
 

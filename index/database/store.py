@@ -27,9 +27,14 @@ from index.database.conditions import conditions
 from index.database.connections import DATABASE, Connections, transaction
 from index.database.descriptors import ITEM_BYTES, as_stored, pack
 from index.database.failures import failures_named
+from index.database.frames import SELECT_FRAME, keep
+from index.database.frames import digest_of as digest_of_frame
 from index.database.moment import Moment
+from index.database.quota import require_bytes, require_quota, used_bytes
 from index.database.removal import Removal
 from index.database.rows import INSERT, INSERT_TAG, SELECT, read_record, to_record, to_row
+from index.database.setting import write_setting
+from index.database.verdicts import decide, stored_digest, undo
 from index.database.versions import read_version, write_version
 from index.errors import (
     DamagedImageError,
@@ -43,13 +48,10 @@ from index.errors import (
 from index.files.acknowledged import Acknowledged
 from index.files.space import Space
 from index.filter import Filter
-from index.frames import SELECT_FRAME, Frame, keep
-from index.frames import digest_of as digest_of_frame
-from index.quota import require_bytes, require_quota, used_bytes
+from index.frames import Frame
 from index.record import Enrollment, GalleryHeader, Page, Record
-from index.setting import write_setting
 from index.validation import storable
-from index.verdicts import Decision, Verdict, decide, digest_of, size_of, stored_digest, undo
+from index.verdicts import Decision, Verdict, digest_of, size_of
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from index.database.quota import BYTES, IMAGES, read_quota, used_bytes
 from index.local.mirror import Mirror
-from index.quota import BYTES, IMAGES, Quota, Usage, check_quota, read_quota, used_bytes
+from index.quota import Quota, Usage, check_quota
 
 
 class LocalQuotas:

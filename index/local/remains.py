@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from index import verdicts
-from index.database import watches
+from index.database import verdicts, watches
 from index.database.connections import DATABASE, transaction
 from index.database.migration import BACKUPS, KEPT_DAYS
 from index.errors import GalleryLockedError, NotErasedError

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from index.database.rows import to_microseconds
+from index.database.setting import read_setting
 from index.local.mirror import Mirror
 from index.retention import RETENTION
-from index.setting import read_setting
 
 EXPIRED: Final = "(record.captured_at < ? OR record.enrolled_at < ?)"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from index.database.verdicts import SELECT_VERDICT, read_verdict, stored_digest
 from index.errors import UnknownImageError, UnknownVerdictError
 from index.local.mirror import Mirror
 from index.validation import check_limit, storable
-from index.verdicts import SELECT_VERDICT, Decision, Verdict, VerdictPage, read_verdict, stored_digest
+from index.verdicts import Decision, Verdict, VerdictPage
 
 
 class LocalVerdicts:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from index.database.changes import DESCRIPTORS, described
 from index.database.checksums import digest
 from index.database.rows import to_datetime, to_microseconds
+from index.database.setting import read_setting, write_setting
 from index.database.watches import CAMERA, SELECT_WATCH, read_watch
 from index.errors import (
     DamagedImageError,
@@ -25,7 +26,6 @@ from index.errors import (
 from index.local.alerts import LocalAlerts
 from index.local.mirror import Mirror
 from index.record import GalleryHeader
-from index.setting import read_setting, write_setting
 from index.validation import check_probes, storable
 from index.watches import (
     CHECKED,

@@ -9,11 +9,11 @@ from pathlib import Path
 from index.database.connections import DATABASE
 from index.database.migration import BACKUPS
 from index.database.rows import to_datetime
+from index.database.setting import read_setting
 from index.local.loss import WAL
 from index.local.remains import leftovers
 from index.record import GalleryHeader
 from index.retention import RETENTION
-from index.setting import read_setting
 from index.upkeep.frozen import frozen
 from index.vectors.snapshot import SNAPSHOT
 

@@ -14,13 +14,13 @@ from index.database.derived import faults_of_cameras, faults_of_normalisation, i
 from index.database.migration import SCHEMA_VERSION
 from index.database.rows import SELECT, read_record
 from index.database.schema import read_header
+from index.database.verdicts import damaged_probes
 from index.database.watches import damaged_watches
 from index.errors import DamagedImageError, GalleryError
 from index.files.lock import FolderLock
 from index.local.loss import check_loss, read_only
 from index.record import GalleryHeader
 from index.vectors.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
-from index.verdicts import damaged_probes
 
 PARTS = ("descriptor", "strips", "image")
 REBUILD = "`lka-reid gallery rebuild` mends that"

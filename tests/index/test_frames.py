@@ -10,7 +10,7 @@ import pytest
 
 from index import DamagedImageError, Enrollment, Frame, LocalGallery, UnknownFrameError, UnknownImageError
 from index.database.connections import DATABASE
-from index.frames import DELETE_UNUSED
+from index.database.frames import DELETE_UNUSED
 
 FRAME = Frame(b"a frame", "image/jpeg")
 DIM = 4
