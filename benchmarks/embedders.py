@@ -63,7 +63,7 @@ def main() -> None:
         for turn in range(arguments.rounds + 1):
             for name, each in models.items():
                 spec = bundles[name].manifest.input
-                images = source.normal(size=(1, 3, spec.height, spec.width)).astype(np.float32)
+                images = source.integers(0, 256, (1, 3, spec.height, spec.width)).astype(np.uint8)
                 started = time.perf_counter()
                 each.embedder.embed(images)
                 if turn:

@@ -12,9 +12,9 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.preprocessing import Pixels
 from models.protocols import Reranker
 from models.runtime import Embeddings, load_reranker
 from service import resources
@@ -34,8 +34,8 @@ class FreeEmbedder:
         self._rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         self._strips = None if strips is None else source.normal(size=(ROWS, *strips)).astype(np.float16)
 
-    def embed(self, images: NDArray[np.float32]) -> Embeddings:
-        """Any images `[B, 3, H, W]`."""
+    def embed(self, images: Pixels) -> Embeddings:
+        """Any prepared images `[B, 3, H, W]`."""
         keys = [zlib.crc32(image[:, ::16, ::16].tobytes()) for image in images]
         rows = [key % ROWS for key in keys]
         descriptors = np.stack([np.roll(self._rows[key % ROWS], key // ROWS % 8191) for key in keys])

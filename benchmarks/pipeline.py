@@ -34,7 +34,7 @@ from benchmarks.stack import Stack, post
 from index import Enrollment, LocalGallery, Record
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.decoding import decode
-from models.preprocessing import prepare
+from models.preprocessing import normalise, prepare
 from models.protocols import Reranker
 from models.runtime import Models, load_reranker
 from service.inference.coalescing import Coalescer
@@ -116,10 +116,12 @@ def of_images(bundle: Bundle, runtime: str, seconds: float) -> Iterator[Stage]:
     given, spec = files()[:80], bundle.manifest.input
     images = [decode(data) for data in given]
     yield measure("decode", 1, lambda: len([decode(data) for data in given]), seconds)
-    yield measure("resize and normalise", 1, lambda: len([prepare(i, spec) for i in images]), seconds)
+    yield measure("resize", 1, lambda: len([prepare(i, spec) for i in images]), seconds)
+    prepared = np.stack([prepare(image, spec) for image in images[:32]])
+    yield measure("normalise", 32, lambda: len(normalise(prepared, spec)), seconds)
     if runtime != "none":
         embedder = Models.load(bundle, runtime).embedder
-        batch = np.stack([prepare(image, spec) for image in images[:8]])
+        batch = prepared[:8]
         yield measure(f"network ({runtime})", 8, lambda: len(embedder.embed(batch).descriptors), seconds)
 
 

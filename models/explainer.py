@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from models import preprocessing
 from models.bundle import Bundle
 from models.explanation import CameraUse, Explanation, Floats, check_explainable
-from models.preprocessing import prepare
 from models.runtimes.ort import open_session
 
 LETTERS = {"lka": "L", "hca": "H"}
@@ -56,7 +56,9 @@ class Explainer:
             camera: what `normalise` knows of the probe's camera.
         """
         spec = self.bundle.manifest.input
-        images = np.stack([prepare(image, spec) for image in (probe, candidate)])
+        images = preprocessing.normalise(
+            np.stack([preprocessing.prepare(image, spec) for image in (probe, candidate)]), spec
+        )
         wanted = ["descriptor", "strips", "activations"]
         descriptors, strips, activations = self._embedder.run(wanted, {"images": images})
         descriptors = normalise(descriptors)

@@ -180,7 +180,7 @@ class LKAReID(nn.Module):
         """The forward pass of inference.
 
         Args:
-            images: `[B, 3, H, W]`, prepared by `models.preprocessing`.
+            images: `[B, 3, H, W]`, normalised by `models.preprocessing`.
             viewpoint: camera * views + view `[B]`, or None.
 
         Returns:

@@ -7,11 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
-"""One prepared image, `[3, H, W]`."""
-
-Images = NDArray[np.float32]
-"""Prepared images, `[B, 3, H, W]`."""
+from models.preprocessing import Pixels
 
 
 class Embeddings(Protocol):
@@ -29,8 +25,8 @@ class Embeddings(Protocol):
 class Embedder(Protocol):
     """The first stage: images to descriptors and strips."""
 
-    def embed(self, images: Images) -> Embeddings:
-        """Embed `[B, 3, H, W]`."""
+    def embed(self, images: Pixels) -> Embeddings:
+        """Embed prepared images `[B, 3, H, W]`."""
 
 
 class Reranker(Protocol):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, BundleError
 from models.inputspec import InputSpec
+from models.preprocessing import Pixels
 from models.runtimes.choice import choose_runtime, trials
 from models.runtimes.forward import Floats, Forward, Loaded, RuntimeOptions
 from models.runtimes.ort import load as load_onnxruntime
@@ -41,18 +42,20 @@ class Embedder:
         self.strips: tuple[int, int] | None = bundle.manifest.strips
         self._forward = forward
 
-    def embed(self, images: Floats) -> Embeddings:
+    def embed(self, images: Pixels) -> Embeddings:
         """Embed prepared images.
 
         Args:
-            images: float32 `[B, 3, H, W]` as `models.preprocessing.prepare` makes them, B >= 1.
+            images: uint8 `[B, 3, H, W]` as `models.preprocessing.prepare` makes them, B >= 1.
 
         Raises:
-            ValueError: another shape than the bundle's input.
+            ValueError: another shape than the bundle's input, or numbers that are no bytes.
         """
         shape = (3, self.input.height, self.input.width)
         if images.ndim != 4 or images.shape[1:] != shape or not len(images):
             raise ValueError(f"images are {images.shape}, the bundle wants (B, {', '.join(map(str, shape))})")
+        if images.dtype != np.uint8:
+            raise ValueError(f"images are {images.dtype}, prepared ones are uint8: see models.preprocessing")
         descriptors, strips = self._forward(images)
         return Embeddings(
             np.asarray(descriptors, dtype=np.float32),

@@ -48,12 +48,10 @@ _DETECTORS: dict[str, Detector] = {}
 
 
 class _Size(NamedTuple):
-    """A `Spec`."""
+    """See `models.preprocessing.Size`."""
 
     height: int
     width: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
 
 
 class FrameDecoder(Protocol):
@@ -89,8 +87,8 @@ def _answer(request: dict[str, Any], shared: SharedMemory, decoder: FrameDecoder
     try:
         match request["task"]:
             case "prepare":
-                image = decoder(data, whole=False, side=max(request["spec"][:2])).image
-                return _prepare(image, request["spec"], shared)
+                image = decoder(data, whole=False, side=max(request["size"])).image
+                return _prepare(image, request["size"], shared)
             case "detect":
                 return _detect(decoder(data, whole=False), request["detector"])
             case "cut":
@@ -107,10 +105,10 @@ def _answer(request: dict[str, Any], shared: SharedMemory, decoder: FrameDecoder
         return {"refused": "decoding the image takes more memory than an image is given"}
 
 
-def _prepare(image: Image.Image, spec: list[Any], shared: SharedMemory) -> dict[str, Any]:
-    height, width, mean, std = spec
-    pixels = shared.array((3, height, width))
-    prepare(image, _Size(height, width, tuple(mean), tuple(std)), pixels)
+def _prepare(image: Image.Image, size: list[int], shared: SharedMemory) -> dict[str, Any]:
+    wanted = _Size(*size)
+    pixels = shared.array((3, wanted.height, wanted.width))
+    prepare(image, wanted, pixels)
     return {"shape": pixels.shape}
 
 

@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from models.decoding.dispatcher import Dispatcher
 from models.decoding.errors import DecodePoolError
 from models.decoding.job import Job
 from models.decoding.tasks import Crop, Cut, Decode, Detect, FrameVehicles, Prepare
-from models.preprocessing import Spec
+from models.preprocessing import Pixels, Size
 
 START_S = 60.0
 """s that the first process is given to start."""
@@ -54,21 +52,21 @@ class DecodePool:
         """Of the processes that there are now."""
         return self._dispatcher.pids
 
-    def prepare(self, data: bytes, spec: Spec, deadline: float) -> Future[NDArray[np.float32]]:
-        """Decode an image file and prepare it, as `models.preprocessing.prepare` does: float32 `[3, H, W]`.
+    def prepare(self, data: bytes, size: Size, deadline: float) -> Future[Pixels]:
+        """Decode an image file and prepare it, as `models.preprocessing.prepare` does: uint8 `[3, H, W]`.
 
         The future raises `ImageError` where the bytes are no usable image, or end the processes that decode
         them; `TimeoutError` where the deadline passed; `DecodePoolError` where the pool was closed.
 
         Args:
             data: the image file.
-            spec: what the network wants to see.
+            size: of what the network wants to see.
             deadline: of `time.monotonic()`, in s.
 
         Raises:
             DecodePoolError: the pool is closed.
         """
-        return self._submit(Job(data, Prepare(spec), deadline, Future()))
+        return self._submit(Job(data, Prepare(size), deadline, Future()))
 
     def decode(self, data: bytes, deadline: float) -> Future[Image.Image]:
         """Decode an image file to RGB, as `models.decoding.decode` does; see `prepare`."""

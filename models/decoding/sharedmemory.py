@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import tempfile
@@ -48,14 +49,14 @@ class SharedMemory:
             written = os.pwrite(self.descriptor, left, start)
             left, start = left[written:], start + written
 
-    def array(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """float32 numbers at the beginning, which change with the memory; it is made large enough."""
-        count = int(np.prod(shape))
-        if 4 * count > os.fstat(self.descriptor).st_size:
-            os.ftruncate(self.descriptor, 4 * count)
-        if 4 * count > len(self._mapped):
-            self._mapped = mmap.mmap(self.descriptor, 4 * count)
-        return np.frombuffer(self._mapped, np.float32, count).reshape(shape)
+    def array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Bytes at the beginning, which change with the memory; it is made large enough."""
+        count = math.prod(shape)
+        if count > os.fstat(self.descriptor).st_size:
+            os.ftruncate(self.descriptor, count)
+        if count > len(self._mapped):
+            self._mapped = mmap.mmap(self.descriptor, count)
+        return np.frombuffer(self._mapped, np.uint8, count).reshape(shape)
 
     def copy(self, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any] | None:
         """A copy of the array at the beginning; None where the memory is shorter."""

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from models.decoding.bounds import MAX_PIXELS
 from models.decoding.errors import BoxError
 from models.decoding.process import DecoderProcess, ProcessEndedError
 from models.detection.vehicle import VEHICLE_TYPES, Box, Vehicle
-from models.preprocessing import Spec
+from models.preprocessing import Pixels, Size
 
 
 @dataclass(frozen=True)
@@ -64,20 +63,19 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Prepare:
-    """Decode it and prepare it for a network: float32 `[3, H, W]`."""
+    """Decode it and prepare it for a network: uint8 `[3, H, W]`."""
 
-    spec: Spec
+    size: Size
 
     def request(self) -> dict[str, Any]:
         """See `Task.request`."""
-        spec = self.spec
-        return {"task": "prepare", "spec": [spec.height, spec.width, list(spec.mean), list(spec.std)]}
+        return {"task": "prepare", "size": [self.size.height, self.size.width]}
 
-    def outcome(self, said: Mapping[str, Any], process: DecoderProcess) -> NDArray[np.float32]:
+    def outcome(self, said: Mapping[str, Any], process: DecoderProcess) -> Pixels:
         """See `Task.outcome`."""
-        if _whole(said.get("shape"), 3) != [3, self.spec.height, self.spec.width]:
+        if _whole(said.get("shape"), 3) != [3, self.size.height, self.size.width]:
             raise ProcessEndedError("it has prepared another image")
-        pixels: NDArray[np.float32] = process.copied((3, self.spec.height, self.spec.width), np.float32)
+        pixels: Pixels = process.copied((3, self.size.height, self.size.width), np.uint8)
         return pixels
 
 

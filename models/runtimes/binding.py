@@ -1,18 +1,40 @@
-"""ONNX Runtime with its inputs and outputs in memory that is kept: on a GPU nothing is allocated for a batch.
+"""ONNX Runtime with its inputs and outputs in memory that is kept: on a GPU nothing is allocated for a batch,
+and images get there as bytes.
 
 On CUDA this was not run where it was written, for want of a GPU; a test runs it on the CPU.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.runtimes.forward import Floats
+from models.preprocessing import Pixels, Spec, normalise, scale_and_offset
+
+NORMALISATION = base64.b64decode(
+    "CAg63AEKHAoGaW1hZ2VzEgFjIgRDYXN0KgkKAnRvGAGgAQIKEgoBYwoFc2NhbGUSAW0iA011bAocCgFtCgZvZmZzZXQSCm5vcm1h"
+    "bGlzZWQiA0FkZBIBblojCgZpbWFnZXMSGQoXCAISEwoDEgFiCgIIAwoDEgFoCgMSAXdaGwoFc2NhbGUSEgoQCAESDAoCCAMKAggB"
+    "CgIIAVocCgZvZmZzZXQSEgoQCAESDAoCCAMKAggBCgIIAWInCgpub3JtYWxpc2VkEhkKFwgBEhMKAxIBYgoCCAMKAxIBaAoDEgF3"
+    "QgQKABAR"
+)
+"""An ONNX graph: images uint8 [B, 3, H, W], scale and offset float32 [3, 1, 1] -> normalised float32
+[B, 3, H, W], as `models.preprocessing.normalise` does. It stands before a bundle's graph, whose file is left
+as it is; what is between them stays on the device. A test makes it anew by the onnx package, which serving
+does without."""
+
+
+class _Way(NamedTuple):
+    """Through both graphs at one batch size: their bindings, where images go, where answers are found."""
+
+    normalising: Any
+    embedding: Any
+    images: Any
+    found: list[Any]
 
 
 class Bound:
@@ -22,8 +44,9 @@ class Bound:
 
     Args:
         session: with the input `images` `[B, 3, H, W]`, float32.
+        normalising: a session with the graph `NORMALISATION`, on the same device.
         outputs: name -> shape of one image's, float32.
-        image_shape: `(3, H, W)`.
+        spec: of the images.
         batch_sizes: that are run.
         device: ONNX Runtime's name of a kind of device, `cuda` or `cpu`, and its number.
     """
@@ -31,36 +54,56 @@ class Bound:
     def __init__(
         self,
         session: onnxruntime.InferenceSession,
+        normalising: onnxruntime.InferenceSession,
         outputs: Mapping[str, tuple[int, ...]],
-        image_shape: tuple[int, int, int],
+        spec: Spec,
         batch_sizes: Sequence[int],
         device: tuple[str, int],
     ) -> None:
         self._session = session
+        self._normalising = normalising
         self._outputs = list(outputs)
-        self._bindings: dict[int, tuple[Any, Any, list[Any]]] = {}
+        self._spec = spec
+        scale, offset = (
+            onnxruntime.OrtValue.ortvalue_from_numpy(each, *device) for each in scale_and_offset(spec)
+        )
+        self._ways: dict[int, _Way] = {}
         for size in batch_sizes:
-            binding = session.io_binding()
-            images = _memory((size, *image_shape), device)
-            binding.bind_ortvalue_input("images", images)
-            found = [_memory((size, *shape), device) for shape in outputs.values()]
-            for name, memory in zip(outputs, found, strict=True):
-                binding.bind_ortvalue_output(name, memory)
-            self._bindings[size] = (binding, images, found)
+            shape = (size, 3, spec.height, spec.width)
+            images, normalised = _memory(shape, np.uint8, device), _memory(shape, np.float32, device)
+            found = {name: _memory((size, *rest), np.float32, device) for name, rest in outputs.items()}
+            first = _binding(
+                normalising, {"images": images, "scale": scale, "offset": offset}, {"normalised": normalised}
+            )
+            second = _binding(session, {"images": normalised}, found)
+            self._ways[size] = _Way(first, second, images, list(found.values()))
 
-    def __call__(self, images: Floats) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def __call__(self, images: Pixels) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Descriptors and strips of images; a batch of another size goes through without kept memory."""
-        if len(images) not in self._bindings:
-            results = self._session.run(self._outputs, {"images": images})
+        way = self._ways.get(len(images))
+        if way is None:
+            results = self._session.run(self._outputs, {"images": normalise(images, self._spec)})
         else:
-            binding, given, found = self._bindings[len(images)]
-            given.update_inplace(np.ascontiguousarray(images))
-            self._session.run_with_iobinding(binding)
-            binding.synchronize_outputs()
+            way.images.update_inplace(np.ascontiguousarray(images))
+            # Either run ends when its device is done.
+            self._normalising.run_with_iobinding(way.normalising)
+            self._session.run_with_iobinding(way.embedding)
+            way.embedding.synchronize_outputs()
             # On a CPU `numpy` shows the memory itself, which the next batch writes to.
-            results = [memory.numpy().copy() for memory in found]
+            results = [memory.numpy().copy() for memory in way.found]
         return results[0], results[1] if len(results) > 1 else None
 
 
-def _memory(shape: tuple[int, ...], device: tuple[str, int]) -> Any:
-    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, *device)
+def _memory(shape: tuple[int, ...], kind: type[np.generic], device: tuple[str, int]) -> Any:
+    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, kind, *device)
+
+
+def _binding(
+    session: onnxruntime.InferenceSession, given: Mapping[str, Any], found: Mapping[str, Any]
+) -> Any:
+    binding = session.io_binding()
+    for name, memory in given.items():
+        binding.bind_ortvalue_input(name, memory)
+    for name, memory in found.items():
+        binding.bind_ortvalue_output(name, memory)
+    return binding

@@ -9,11 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.preprocessing import Pixels
+
 Floats = NDArray[np.float32]
 Precision = Literal["auto", "f32", "bf16"]
 
-Forward = Callable[[Floats], tuple[NDArray[Any], NDArray[Any] | None]]
-"""Images float32 `[B, 3, H, W]` -> descriptors `[B, d]` and strips `[B, s, w]` or None, any float."""
+Forward = Callable[[Pixels], tuple[NDArray[Any], NDArray[Any] | None]]
+"""Prepared images uint8 `[B, 3, H, W]` -> descriptors `[B, d]` and strips `[B, s, w]` or None, any float."""
 
 
 class RuntimeNotAvailableError(Exception):

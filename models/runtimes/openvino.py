@@ -10,7 +10,8 @@ from typing import Any
 import openvino
 
 from models.bundle import Bundle, BundleError
-from models.runtimes.forward import Floats, Loaded, RuntimeNotAvailableError, RuntimeOptions
+from models.preprocessing import Pixels, normalise
+from models.runtimes.forward import Loaded, RuntimeNotAvailableError, RuntimeOptions
 
 DEVICE = "CPU"
 
@@ -71,8 +72,8 @@ def load(bundle: Bundle, options: RuntimeOptions) -> Loaded:
         raise BundleError(f"{bundle.embedder}: OpenVINO cannot load it: {error}") from error
     request = compiled.create_infer_request()
 
-    def forward(images: Floats) -> tuple[Any, Any]:
-        results = request.infer({"images": images})
+    def forward(images: Pixels) -> tuple[Any, Any]:
+        results = request.infer({"images": normalise(images, bundle.manifest.input)})
         return results["descriptor"], results["strips"] if has_strips else None
 
     return Loaded(f"openvino-{precision}", forward, nodes_of(compiled))

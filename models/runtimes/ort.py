@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,20 @@ import numpy as np
 import onnxruntime
 
 from models.bundle import Bundle, BundleError
-from models.runtimes.binding import Bound
-from models.runtimes.forward import Floats, Forward, Loaded, RuntimeNotAvailableError, RuntimeOptions
+from models.preprocessing import Pixels, normalise
+from models.runtimes.binding import NORMALISATION, Bound
+from models.runtimes.forward import (
+    Floats,
+    Loaded,
+    RuntimeNotAvailableError,
+    RuntimeOptions,
+)
 from models.runtimes.libraries import preload
 from models.runtimes.trial import PROVIDERS, cuda_options
 
 
 def open_session(
-    path: Path, runtime: str, threads: int | None, provider_options: dict[str, Any] | None = None
+    model: Path | bytes, runtime: str, threads: int | None, provider_options: dict[str, Any] | None = None
 ) -> onnxruntime.InferenceSession:
     """An ONNX Runtime session on one runtime, which never falls back to another by itself.
 
@@ -32,7 +38,7 @@ def open_session(
     `nodes_of` tells.
 
     Args:
-        path: an ONNX file.
+        model: an ONNX file, or the bytes of one.
         runtime: one of `PROVIDERS`.
         threads: CPU threads of one inference; None for all cores.
         provider_options: for the provider, by the names of ONNX Runtime's documentation.
@@ -52,9 +58,10 @@ def open_session(
         preload()
     providers = [(wanted, provider_options or {})]
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
+        session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises a family of its own without a common base
-        raise BundleError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+        what = model if isinstance(model, Path) else "a graph of the program's own"
+        raise BundleError(f"{what}: ONNX Runtime cannot load it: {error}") from error
     if session.get_providers()[0] != wanted:
         raise RuntimeNotAvailableError(
             f"{wanted} does not start here; see ONNX Runtime's message above, or choose another runtime"
@@ -81,21 +88,23 @@ def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Loaded:
     Raises:
         BundleError, RuntimeNotAvailableError: see `open_session`.
     """
+    spec = bundle.manifest.input
     outputs = ["descriptor"] + (["strips"] if bundle.manifest.strips else [])
     if runtime == "cuda":
         return _on_cuda(bundle, options, outputs)
     session = open_session(bundle.embedder, runtime, options.threads)
-    together = _forward(session, outputs)
+    together = _run(session, outputs)
     threads = options.threads or os.cpu_count() or 1
     if threads == 1 or max(options.batch_sizes) < threads:
-        return Loaded(runtime, together, nodes_of(session))
-    alone = _forward(open_session(bundle.embedder, runtime, 1), outputs)
+        return Loaded(runtime, lambda images: together(normalise(images, spec)), nodes_of(session))
+    alone = _run(open_session(bundle.embedder, runtime, 1), outputs)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="embedder-part")
 
-    def forward(images: Floats) -> tuple[Any, Any]:
-        if len(images) % threads:
-            return together(images)
-        descriptors, strips = zip(*pool.map(alone, np.split(images, threads)), strict=True)
+    def forward(images: Pixels) -> tuple[Any, Any]:
+        given = normalise(images, spec)
+        if len(given) % threads:
+            return together(given)
+        descriptors, strips = zip(*pool.map(alone, np.split(given, threads)), strict=True)
         return np.concatenate(descriptors), None if strips[0] is None else np.concatenate(strips)
 
     return Loaded(runtime, forward, nodes_of(session))
@@ -106,20 +115,22 @@ def _on_cuda(bundle: Bundle, options: RuntimeOptions, outputs: list[str]) -> Loa
     precision = "f32" if options.precision == "f32" else "tf32"
     provider_options = cuda_options(options.device, options.precision)
     session = open_session(bundle.embedder, "cuda", options.threads, provider_options)
+    normalising = open_session(NORMALISATION, "cuda", options.threads, provider_options)
     shapes = {"descriptor": (manifest.descriptor_dim,), "strips": manifest.strips or ()}
     bound = Bound(
         session,
+        normalising,
         {name: shapes[name] for name in outputs},
-        (3, manifest.input.height, manifest.input.width),
+        manifest.input,
         options.batch_sizes,
         ("cuda", options.device),
     )
     return Loaded(f"cuda-{precision}", bound, nodes_of(session))
 
 
-def _forward(session: onnxruntime.InferenceSession, outputs: list[str]) -> Forward:
-    def forward(images: Floats) -> tuple[Any, Any]:
+def _run(session: onnxruntime.InferenceSession, outputs: list[str]) -> Callable[[Floats], tuple[Any, Any]]:
+    def run(images: Floats) -> tuple[Any, Any]:
         results = session.run(outputs, {"images": images})
         return results[0], results[1] if len(results) > 1 else None
 
-    return forward
+    return run

@@ -17,10 +17,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.bundle import Bundle, BundleError
 from models.network import LKAReID
-from models.runtimes.forward import Floats, Loaded, RuntimeNotAvailableError, RuntimeOptions
+from models.preprocessing import Pixels, scale_and_offset
+from models.runtimes.forward import Loaded, RuntimeNotAvailableError, RuntimeOptions
 from models.shape import NetworkConfig
 
 WEIGHTS = "embedder.safetensors"
@@ -44,10 +46,14 @@ def load(bundle: Bundle, options: RuntimeOptions, device: str = "cuda") -> Loade
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     dtype = torch.float32 if options.precision == "f32" else torch.bfloat16
 
+    scale, offset = (torch.from_numpy(each).to(device) for each in scale_and_offset(bundle.manifest.input))
+
     def run(images: Tensor) -> tuple[Tensor, Tensor | None]:
+        normalised = images * scale + offset
         with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
-            descriptors, strips = network(images.contiguous(memory_format=torch.channels_last))
-        return descriptors.float(), None if strips is None else strips.half()
+            descriptors, strips = network(normalised.contiguous(memory_format=torch.channels_last))
+        # bf16 leaves a length that is off by a few thousandths.
+        return F.normalize(descriptors.float()), None if strips is None else strips.half()
 
     graphs: dict[int, Graph] = {}
     if device == "cuda":
@@ -56,7 +62,7 @@ def load(bundle: Bundle, options: RuntimeOptions, device: str = "cuda") -> Loade
         for size in reversed(options.batch_sizes):
             graphs[size] = Graph(run, (size, 3, spec.height, spec.width))
 
-    def forward(images: Floats) -> tuple[Any, Any]:
+    def forward(images: Pixels) -> tuple[Any, Any]:
         with torch.inference_mode():
             given = torch.from_numpy(images)
             graph = graphs.get(len(images))
@@ -95,7 +101,7 @@ class Graph:
     def __init__(
         self, run: Callable[[Tensor], tuple[Tensor, Tensor | None]], shape: tuple[int, int, int, int]
     ) -> None:
-        self._images = torch.zeros(shape, device="cuda")
+        self._images = torch.zeros(shape, dtype=torch.uint8, device="cuda")
         self._graph = torch.cuda.CUDAGraph()
         with torch.inference_mode():
             # Outside the recording and on a stream of its own, as torch asks: libraries choose their

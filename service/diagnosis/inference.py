@@ -45,7 +45,7 @@ def forward(settings: Settings) -> Finding:
     try:
         models = load_models(settings, Bundle.load(settings.bundle))
         spec = models.bundle.manifest.input
-        blank = np.zeros((1, 3, spec.height, spec.width), np.float32)
+        blank = np.zeros((1, 3, spec.height, spec.width), np.uint8)
         models.embedder.embed(blank)
         started = time.perf_counter()
         found = models.embedder.embed(blank)

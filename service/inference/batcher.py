@@ -25,7 +25,7 @@ from types import TracebackType
 
 import structlog
 
-from models.protocols import Image
+from models.preprocessing import Pixels
 from service.inference.fatal_errors import EmbedderLostError, is_fatal
 from service.inference.forward import EmbeddingError, ForwardPass
 from service.inference.request import Embedded, Overloaded, WaitingImage, WorkerStoppedError
@@ -58,8 +58,8 @@ class Place:
         self._deadline = deadline
         self._item: WaitingImage | None = None
 
-    def submit(self, image: Image) -> Future[Embedded]:
-        """Hand in the image, float32 `[3, H, W]`, once.
+    def submit(self, image: Pixels) -> Future[Embedded]:
+        """Hand in the prepared image, uint8 `[3, H, W]`, once.
 
         The future raises `Expired`, `EmbeddingError` or `WorkerStoppedError`; cancelling it frees the place.
 
@@ -185,7 +185,7 @@ class Batcher:
         if self._abandon(WorkerStoppedError("the embedding worker has ended")):
             self._on_lost(reason)
 
-    def _enqueue(self, image: Image, deadline: float) -> WaitingImage:
+    def _enqueue(self, image: Pixels, deadline: float) -> WaitingImage:
         if image.shape != self._forward.image_shape:
             raise ValueError(
                 f"an image of shape {image.shape}; the embedder takes {self._forward.image_shape}"

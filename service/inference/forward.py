@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.protocols import Embeddings, Image, Images
+from models.preprocessing import Pixels
+from models.protocols import Embeddings
 
 
 class EmbeddingError(Exception):
@@ -60,7 +61,7 @@ class ForwardPass:
     the first time as later, and a worker answers four seconds of a core sooner.
 
     Args:
-        embed: images float32 `[B, 3, H, W]` -> descriptors and strips of B images.
+        embed: prepared images uint8 `[B, 3, H, W]` -> descriptors and strips of B images.
         image_shape: `(3, H, W)`.
         max_batch: images in a batch at most.
         steps: see `bucket_sizes`.
@@ -69,7 +70,7 @@ class ForwardPass:
 
     def __init__(
         self,
-        embed: Callable[[Images], Embeddings],
+        embed: Callable[[Pixels], Embeddings],
         image_shape: tuple[int, int, int],
         max_batch: int,
         steps: int = 1,
@@ -95,12 +96,12 @@ class ForwardPass:
         Raises:
             EmbeddingError: see `__call__`.
         """
-        blank = np.zeros(self.image_shape, dtype=np.float32)
+        blank = np.zeros(self.image_shape, dtype=np.uint8)
         for size in self._warmed:
             self([blank] * size)
 
-    def __call__(self, images: Sequence[Image]) -> list[Features]:
-        """Embed 1 to `max_batch` images, each float32 `[3, H, W]`; as many features, in the same order.
+    def __call__(self, images: Sequence[Pixels]) -> list[Features]:
+        """Embed 1 to `max_batch` prepared images, each uint8 `[3, H, W]`; as many features, in their order.
 
         Raises:
             EmbeddingError: the embedder raised, or answered another number of images or what is not finite.
@@ -116,9 +117,9 @@ class ForwardPass:
         self._last_success = time.monotonic()
         return features
 
-    def _features(self, images: Sequence[Image]) -> list[Features]:
+    def _features(self, images: Sequence[Pixels]) -> list[Features]:
         bucket = next(size for size in self._buckets if size >= len(images))
-        batch = np.zeros((bucket, *self.image_shape), dtype=np.float32)
+        batch = np.zeros((bucket, *self.image_shape), dtype=np.uint8)
         for row, image in enumerate(images):
             batch[row] = image
         embeddings = self._embed(batch)

@@ -7,7 +7,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextvars import Context
 from dataclasses import dataclass
 
-from models.protocols import Image
+from models.preprocessing import Pixels
 from service.inference.forward import Features
 
 
@@ -43,14 +43,14 @@ class WaitingImage:
     """An image without an answer yet.
 
     Attributes:
-        image: float32 `[3, H, W]`.
+        image: prepared, uint8 `[3, H, W]`.
         deadline: of `time.monotonic()`, in s.
         queued_at: of the same clock.
         future: gets the answer.
         context: the caller's, which knows the request's id.
     """
 
-    image: Image
+    image: Pixels
     deadline: float
     queued_at: float
     future: Future[Embedded]

@@ -13,7 +13,7 @@ from PIL import Image
 from models.bundle import Bundle
 from models.explainer import Explainer, branch_names
 from models.explanation import NotExplainableError
-from models.preprocessing import prepare
+from models.preprocessing import normalise, prepare
 from models.runtime import Models
 from models.runtimes import choice
 from models.runtimes.forward import RuntimeOptions
@@ -45,7 +45,8 @@ def test_attention_and_activations_are_torch_s(bundle: Bundle, explainer: Explai
     precision: Precision = "int8" if bundle.path.name == "int8" else "fp32"
     network, reranker = networks(precision)
     found = explainer.explain(image(0), image(1))
-    images = torch.from_numpy(np.stack([prepare(image(n), bundle.manifest.input) for n in (0, 1)]))
+    spec = bundle.manifest.input
+    images = torch.from_numpy(normalise(np.stack([prepare(image(n), spec) for n in (0, 1)]), spec))
     with torch.inference_mode():
         strips = network(images)[1].half().float()
         probe = reranker.probe_attention.attention(strips[0], strips[1])

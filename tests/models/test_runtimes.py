@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from safetensors.torch import save_file
 
 from models.bundle import Bundle, BundleError, write_manifest
+from models.inputspec import InputSpec
 from models.manifest import EMBEDDER, FileEntry, hash_file
 from models.network import LKAReID
+from models.preprocessing import Pixels, normalise, scale_and_offset
 from models.runtime import Models
 from models.runtimes import choice, torch_cuda
-from models.runtimes.binding import Bound
+from models.runtimes.binding import NORMALISATION, Bound
 from models.runtimes.choice import Trial, choose_runtime
 from models.runtimes.forward import Floats, Precision, RuntimeNotAvailableError, RuntimeOptions
 from models.runtimes.ort import open_session
@@ -130,8 +134,28 @@ def bundle(
     return small_bundle(folder, request.param, rerank=False)
 
 
-def images(count: int) -> Floats:
-    return np.random.default_rng(0).normal(size=(count, 3, 64, 64)).astype(np.float32)
+def images(count: int) -> Pixels:
+    shades = np.random.default_rng(0).normal(118, 58, (count, 3, 64, 64))
+    return shades.clip(0, 255).astype(np.uint8)
+
+
+def test_a_runtime_gets_the_numbers_that_mean_and_std_were_taken_out_of(bundle: Bundle) -> None:
+    for threads, count in ((1, 3), (2, 4)):
+        found = Models.load(bundle, "cpu", RuntimeOptions(threads=threads)).embedder.embed(images(count))
+        given = normalise(images(count), bundle.manifest.input)
+        parts = np.split(given, threads)
+        session = open_session(bundle.embedder, "cpu", 1)
+        wanted = [session.run(["descriptor", "strips"], {"images": part}) for part in parts]
+        np.testing.assert_array_equal(found.descriptors, np.concatenate([part[0] for part in wanted]))
+        assert found.strips is not None
+        strips = np.concatenate([part[1] for part in wanted]).astype(np.float16)
+        np.testing.assert_array_equal(found.strips, strips)
+
+
+def test_numbers_that_are_normalised_already_are_refused(bundle: Bundle) -> None:
+    embedder = Models.load(bundle, "cpu", RuntimeOptions(threads=1)).embedder
+    with pytest.raises(ValueError, match="images are float32, prepared ones are uint8"):
+        embedder.embed(normalise(images(1), bundle.manifest.input))  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not OPENVINO, reason="the openvino package is not installed")
@@ -252,18 +276,50 @@ def test_memory_that_is_kept_gives_what_a_plain_run_gives(bundle: Bundle) -> Non
     manifest = bundle.manifest
     assert manifest.strips is not None
     shapes = {"descriptor": (manifest.descriptor_dim,), "strips": manifest.strips}
-    shape = (3, manifest.input.height, manifest.input.width)
-    bound = Bound(open_session(bundle.embedder, "cpu", 1), shapes, shape, (1, 2), ("cpu", 0))
+    session, normalising = (open_session(each, "cpu", 1) for each in (bundle.embedder, NORMALISATION))
+    bound = Bound(session, normalising, shapes, manifest.input, (1, 2), ("cpu", 0))
     plain = Models.load(bundle, "cpu", RuntimeOptions(threads=1)).embedder
     before: list[Floats] = []
     for count in (2, 1, 2, 3):
         descriptors, strips = bound(images(count))
         wanted = plain.embed(images(count))
-        np.testing.assert_allclose(descriptors, wanted.descriptors, atol=1e-5)
+        # The same session on the same numbers: taken out by a graph, or by numpy.
+        np.testing.assert_array_equal(descriptors, wanted.descriptors)
         assert strips is not None
         assert wanted.strips is not None
-        np.testing.assert_allclose(strips.astype(np.float32), wanted.strips.astype(np.float32), atol=2e-3)
+        np.testing.assert_array_equal(strips.astype(np.float16), wanted.strips)
         before.append(descriptors)
     # What was answered is not written to by the next batch.
     bound(images(2)[::-1].copy())
     np.testing.assert_array_equal(before[0], before[2])
+
+
+def test_the_graph_that_normalises_is_a_cast_a_product_and_a_sum() -> None:
+    tensor = helper.make_tensor_value_info
+    shape: list[str | int | None] = ["b", 3, "h", "w"]
+    one: list[str | int | None] = [3, 1, 1]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["c"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["c", "scale"], ["m"]),
+            helper.make_node("Add", ["m", "offset"], ["normalised"]),
+        ],
+        "n",
+        [
+            tensor("images", TensorProto.UINT8, shape),
+            tensor("scale", TensorProto.FLOAT, one),
+            tensor("offset", TensorProto.FLOAT, one),
+        ],
+        [tensor("normalised", TensorProto.FLOAT, shape)],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert onnx.load_from_string(NORMALISATION) == made
+
+
+def test_the_graph_that_normalises_gives_every_byte_the_value_that_numpy_gives() -> None:
+    spec = InputSpec(height=16, width=16)
+    given = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(16, 16), (2, 3, 16, 16))
+    scale, offset = scale_and_offset(spec)
+    session = open_session(NORMALISATION, "cpu", 1)
+    [found] = session.run(None, {"images": np.ascontiguousarray(given), "scale": scale, "offset": offset})
+    np.testing.assert_array_equal(found, normalise(given, spec))

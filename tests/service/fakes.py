@@ -24,6 +24,7 @@ from models.bundle import RERANKER, Bundle, write_manifest
 from models.decoding.pool import DecodePool
 from models.inputspec import InputSpec
 from models.manifest import EMBEDDER, FileEntry, Manifest, RerankerEntry
+from models.preprocessing import Pixels, normalise
 from service.api.app import create_app
 from service.server import listen, server_for
 from service.settings import Settings
@@ -31,6 +32,7 @@ from service.transport.bounds import Bounds
 
 SIDE = 16
 SHAPE = (3, SIDE, SIDE)
+INPUT = InputSpec(height=SIDE, width=SIDE)
 DIM = 12
 STRIPS = (2, 4)
 FINGERPRINT = "f" * 64
@@ -47,14 +49,18 @@ class FakeEmbedder:
     def __init__(self, *, strips: bool = True) -> None:
         self.strips = strips
         self.batches: list[int] = []
-        self.on_embed: Callable[[NDArray[np.float32]], None] = lambda _images: None
+        self.on_embed: Callable[[Pixels], None] = lambda _images: None
 
-    def embed(self, images: NDArray[np.float32]) -> Embeddings:
+    def embed(self, images: Pixels) -> Embeddings:
+        assert images.dtype == np.uint8
         self.batches.append(len(images))
         self.on_embed(images)
         half = SIDE // 2
         quarters = (
-            images.reshape(len(images), 3, 2, half, 2, half).mean(axis=(3, 5)).reshape(len(images), DIM)
+            normalise(images, INPUT)
+            .reshape(len(images), 3, 2, half, 2, half)
+            .mean(axis=(3, 5))
+            .reshape(len(images), DIM)
         )
         shifted = quarters + 1e-3
         descriptors = shifted / np.linalg.norm(shifted, axis=1, keepdims=True)
@@ -92,7 +98,7 @@ class FakeModels:
 def make_models(*, rerank: bool = True) -> FakeModels:
     manifest = Manifest(
         name="fake",
-        input=InputSpec(height=SIDE, width=SIDE),
+        input=INPUT,
         descriptor_dim=DIM,
         strips=STRIPS if rerank else None,
         network={},

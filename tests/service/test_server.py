@@ -63,10 +63,10 @@ def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signa
     assert "Traceback" not in log
 
 
-def black() -> bytes:
+def nearly_black() -> bytes:
     """An image that costs the embedder of `tests.service.queue.fake_command` its device."""
     stream = io.BytesIO()
-    Image.new("RGB", (32, 32)).save(stream, "PNG")
+    Image.new("RGB", (32, 32), (5, 5, 5)).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -98,7 +98,7 @@ def test_a_lost_device_ends_the_service_once_those_who_wait_are_answered(
         first = pool.submit(query, image_file())
         while not passes.exists():
             time.sleep(0.01)
-        waiting = [pool.submit(query, image) for image in (black(), image_file(), image_file())]
+        waiting = [pool.submit(query, image) for image in (nearly_black(), image_file(), image_file())]
         await_depth(4)
         hold.unlink()
         assert first.result().status_code == 200

@@ -14,7 +14,7 @@ from PIL import Image
 from models import protocols
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec
-from models.preprocessing import prepare
+from models.preprocessing import Pixels, prepare
 from training.datasets.image import DatasetError, VehicleImage
 from training.evaluation.retrieval import Change, Side, storage
 from training.evaluation.variants import add_flipped
@@ -130,18 +130,14 @@ def describe_flipped(
         report(rows.stop)
 
 
-def _prepared(
-    spec: InputSpec, images: list[VehicleImage], batch: int
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def _prepared(spec: InputSpec, images: list[VehicleImage], batch: int) -> Iterator[tuple[slice, Pixels]]:
     for start in range(0, len(images), batch):
         part = images[start : start + batch]
         yield slice(start, start + len(part)), np.stack([prepared_image(spec, image) for image in part])
 
 
-def prepared_image(
-    spec: InputSpec, image: VehicleImage, change: ImageChange | None = None
-) -> NDArray[np.float32]:
-    """An image as an embedder wants to see it, float32 `[3, H, W]`.
+def prepared_image(spec: InputSpec, image: VehicleImage, change: ImageChange | None = None) -> Pixels:
+    """An image as an embedder wants to see it, uint8 `[3, H, W]`.
 
     Args:
         spec: what it wants to see.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.inputspec import InputSpec
 from models.network import LKAReID
+from models.preprocessing import Pixels, normalise
 from models.shape import PLAIN, NetworkConfig
 from training.checkpoints.pretrained import load_imagenet
 
@@ -41,10 +42,10 @@ class NetworkEmbedder:
         self._network = network.eval()
         self._device = next(network.parameters()).device
 
-    def embed(self, images: NDArray[np.float32]) -> NetworkEmbeddings:
+    def embed(self, images: Pixels) -> NetworkEmbeddings:
         """Embed prepared images `[B, 3, H, W]`."""
         with torch.inference_mode():
-            descriptors, _ = self._network(torch.from_numpy(images).to(self._device))
+            descriptors, _ = self._network(torch.from_numpy(normalise(images, self.input)).to(self._device))
         return NetworkEmbeddings(descriptors.float().cpu().numpy())
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from models.bundle import Bundle
 from models.inputspec import InputSpec
 from models.network import LKAReID
+from models.preprocessing import Pixels, normalise
 from models.shape import PLAIN, NetworkConfig
 from models.strips import PartHead
 from models.trunk import Trunk
@@ -46,9 +47,9 @@ class TrunkCells:
         self._trunk = trunk.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._pool = PartHead(trunk.channels, (side // 16, side // 16), grid, 1)
 
-    def embed(self, images: NDArray[np.float32]) -> Cells:
+    def embed(self, images: Pixels) -> Cells:
         """Embed prepared images `[B, 3, H, W]`."""
-        inputs = torch.from_numpy(images).to(memory_format=torch.channels_last)
+        inputs = torch.from_numpy(normalise(images, self.input)).to(memory_format=torch.channels_last)
         with torch.inference_mode():
             with torch.autocast("cpu", torch.bfloat16):
                 shared = self._trunk(inputs)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from models.inputspec import InputSpec
-from models.preprocessing import normalise
+from models.preprocessing import normalise, prepare
 from training.config.embedder import AugmentationConfig
 from training.loading.style import Style
 
@@ -97,7 +97,7 @@ class Augmentation:
         return source.randint(0, height - tall), source.randint(0, width - wide), tall, wide
 
     def apply(self, image: Image.Image, changes: Changes) -> NDArray[np.float32]:
-        """Make the changes and prepare the RGB image; what is erased takes the mean colour, 0."""
+        """Change the RGB image, prepare and normalise it; what is erased takes the mean colour, 0."""
         size = (self.spec.width, self.spec.height)
         if changes.crop is not None or changes.corners is not None:
             left, top, right, bottom = changes.crop or (0, 0, 0, 0)
@@ -126,11 +126,11 @@ class Augmentation:
                 image = enhance(image).enhance(factor)
         if changes.grey:
             image = image.convert("L").convert("RGB")
-        prepared = normalise(image, self.spec)
+        normalised = normalise(prepare(image, self.spec), self.spec)
         if changes.erased is not None:
             top, left, tall, wide = changes.erased
-            prepared[:, top : top + tall, left : left + wide] = 0
-        return prepared
+            normalised[:, top : top + tall, left : left + wide] = 0
+        return normalised
 
 
 def _moved(box: tuple[float, ...], corners: tuple[float, ...]) -> tuple[float, ...]:

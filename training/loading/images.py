@@ -1,4 +1,4 @@
-"""Image files decoded and prepared by threads while the network computes the batch before."""
+"""Image files decoded, prepared and normalised by threads while the network computes the batch before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.decoding import ImageError, decode
 from models.inputspec import InputSpec
-from models.preprocessing import prepare
+from models.preprocessing import normalise, prepare
 from training.datasets.image import DatasetError, VehicleImage
 from training.loading.augmentation import Augmentation, Changes
 
@@ -76,7 +76,7 @@ def prepared(
 
 
 def _prepared(image: VehicleImage, spec: InputSpec) -> NDArray[np.float32]:
-    return prepare(read_image(image), spec)
+    return normalise(prepare(read_image(image), spec), spec)
 
 
 def _changed(augmentation: Augmentation, image: VehicleImage, changes: Changes) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ class Batch:
     """What one step of one process learns from.
 
     Attributes:
-        images: `[B, 3, H, W]`, prepared.
+        images: `[B, 3, H, W]`, normalised.
         labels: `[B]` identities.
         viewpoints: `[B]`, or None without side information.
         positions: `[B]`, of the images among the training images.

@@ -71,7 +71,7 @@ def obedient(monkeypatch: pytest.MonkeyPatch, ended: list[str]) -> Iterator[Deco
 
 def test_prepared_images_are_those_of_this_process_bit_for_bit(pool: DecodePool) -> None:
     found = pool.prepare(WHOLE, SPEC, soon()).result()
-    assert found.dtype == np.float32
+    assert found.dtype == np.uint8
     assert np.array_equal(found, prepare(decode(WHOLE), SPEC))
 
 

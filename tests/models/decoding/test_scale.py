@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import service
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.decoding.imagefile import decode_frame
-from models.preprocessing import prepare
+from models.preprocessing import Pixels, prepare
 from models.runtime import Models
 from tests.models.decoding.samples import encoded
 
@@ -24,8 +23,8 @@ def test_the_shipped_bundles_descriptors_stay_the_same() -> None:
     bundle = Bundle.load(DEFAULT_BUNDLE)
     spec = bundle.manifest.input
     least = 2 * 3 * max(spec.height, spec.width)
-    shown: list[NDArray[np.float32]] = []
-    scaled: list[NDArray[np.float32]] = []
+    shown: list[Pixels] = []
+    scaled: list[Pixels] = []
     for path, size in zip(sorted(DEMO.iterdir())[::12], 3 * [(1920, 1080), (least, least)], strict=False):
         data = encoded(Image.open(path).convert("RGB").resize(size), "JPEG", quality=90)
         frames = [decode_frame(data), decode_frame(data, side=max(spec.height, spec.width))]

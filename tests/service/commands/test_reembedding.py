@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from index import (
     Decision,
@@ -26,7 +25,7 @@ from index import (
 from index.upkeep.replacement import STAGING
 from models.bundle import Bundle
 from models.decoding import decode
-from models.preprocessing import prepare
+from models.preprocessing import Pixels, prepare
 from service.commands.reembedding import ReembeddingError, re_embed, re_embed_ahead
 from service.inference.forward import ForwardPass
 from tests.service.fakes import (
@@ -121,8 +120,8 @@ def test_an_image_that_cannot_be_embedded_stops_it_and_nothing_changes(
 
 
 def test_such_images_are_left_out_where_that_is_wanted(tmp_path: Path, bundle: Bundle) -> None:
-    def poison(images: NDArray[np.float32]) -> None:
-        if images.max() > 2.6:
+    def poison(images: Pixels) -> None:
+        if images.max() > 250:
             raise RuntimeError("poison")
 
     embedder = FakeEmbedder()

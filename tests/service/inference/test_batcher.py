@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from models.preprocessing import Pixels
 from service.inference.batcher import Batcher
 from service.inference.forward import EmbeddingError, ForwardPass
 from service.inference.request import Embedded, Expired, Overloaded, WorkerStoppedError
@@ -22,11 +22,13 @@ from tests.service.fakes import SHAPE, Embeddings
 
 LONG = 3600.0
 PATIENCE = 20.0
-POISON = 666.0
+POISON, LOSS, SICK, HELD = 251.0, 252.0, 253.0, 254.0
+"""First pixels of images that the embedder fails on, loses its device by, has no finite answer for; and of
+the one by which a test holds the worker."""
 
 
-def image(value: float) -> NDArray[np.float32]:
-    return np.full(SHAPE, value, dtype=np.float32)
+def image(value: float) -> Pixels:
+    return np.full(SHAPE, value, dtype=np.uint8)
 
 
 class Recorder:
@@ -38,14 +40,15 @@ class Recorder:
         self.entered = threading.Event()
         self.open.set()
 
-    def __call__(self, images: NDArray[np.float32]) -> Embeddings:
-        values = images[:, 0, 0, 0]
+    def __call__(self, images: Pixels) -> Embeddings:
+        values = images[:, 0, 0, 0].astype(np.float32)
         self.batches.append(values.tolist())
         self.entered.set()
         assert self.open.wait(PATIENCE)
         if POISON in values:
             raise RuntimeError("poison")
-        return Embeddings(values[:, np.newaxis].copy(), None)
+        values[values == SICK] = np.nan
+        return Embeddings(values[:, np.newaxis], None)
 
     def hold(self) -> None:
         self.entered.clear()
@@ -81,7 +84,7 @@ def value_of(future: Future[Embedded]) -> float:
 def hold_worker(batcher: Batcher, embed: Recorder) -> Future[Embedded]:
     """Keep the worker busy with one image, so that what follows is waiting."""
     embed.hold()
-    future = submit(batcher, -1)
+    future = submit(batcher, HELD)
     assert embed.entered.wait(PATIENCE)
     return future
 
@@ -121,8 +124,8 @@ def test_a_full_batch_goes_at_once_and_the_rest_follows() -> None:
             embed.open.set()
             assert [value_of(future) for future in waiting[:4]] == [0, 1, 2, 3]
             last = late.submit(image(5))
-            assert [value_of(waiting[4]), value_of(last), value_of(held)] == [4, 5, -1]
-    assert embed.batches == [[-1], [0, 1, 2, 3], [4, 5]]
+            assert [value_of(waiting[4]), value_of(last), value_of(held)] == [4, 5, HELD]
+    assert embed.batches == [[HELD], [0, 1, 2, 3], [4, 5]]
 
 
 def test_batches_are_padded_to_a_bucket_and_answers_are_not() -> None:
@@ -139,7 +142,7 @@ def test_batches_are_padded_to_a_bucket_and_answers_are_not() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(
-    values=st.lists(st.integers(0, 500), min_size=1, max_size=40),
+    values=st.lists(st.integers(0, 250), min_size=1, max_size=40),
     max_batch=st.integers(1, 9),
     threads=st.integers(1, 8),
 )
@@ -165,7 +168,7 @@ def test_an_answer_that_is_not_finite_harms_only_its_image() -> None:
     embed = Recorder()
     with started(embed) as batcher:
         hold_worker(batcher, embed)
-        waiting = [submit(batcher, value) for value in (1, float("nan"))]
+        waiting = [submit(batcher, value) for value in (1, SICK)]
         embed.open.set()
         assert value_of(waiting[0]) == 1
         with pytest.raises(EmbeddingError, match="not finite"):
@@ -210,7 +213,7 @@ def test_who_goes_away_frees_the_place_and_is_not_computed() -> None:
         stays = submit(batcher, 2)
         embed.open.set()
         assert value_of(stays) == 2
-    assert embed.batches == [[-1], [2]]
+    assert embed.batches == [[HELD], [2]]
 
 
 def test_who_is_past_the_deadline_is_not_computed() -> None:
@@ -222,15 +225,15 @@ def test_who_is_past_the_deadline_is_not_computed() -> None:
         with pytest.raises(Expired):
             late.result(PATIENCE)
         assert value_of(in_time) == 2
-    assert embed.batches == [[-1], [2]]
+    assert embed.batches == [[HELD], [2]]
 
 
 def test_the_death_of_the_worker_fails_everyone_and_is_seen() -> None:
     embed = Recorder()
 
-    def mortal(images: NDArray[np.float32]) -> Embeddings:
+    def mortal(images: Pixels) -> Embeddings:
         answer = embed(images)
-        if answer.descriptors[0, 0] == -1:
+        if answer.descriptors[0, 0] == HELD:
             raise SystemExit("killed")
         return answer
 
@@ -253,24 +256,24 @@ def test_a_lost_device_fails_everyone_at_once_and_is_reported_once() -> None:
     embed = Recorder()
     reasons: list[str] = []
 
-    def losing(images: NDArray[np.float32]) -> Embeddings:
+    def losing(images: Pixels) -> Embeddings:
         answer = embed(images)
-        if POISON + 1 in images:
+        if LOSS in images:
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
         return answer
 
     with started(losing, on_lost=reasons.append) as batcher:
         held = hold_worker(batcher, embed)
-        waiting = [submit(batcher, value) for value in (1, POISON + 1, 2, 3, 4, 5)]
+        waiting = [submit(batcher, value) for value in (1, LOSS, 2, 3, 4, 5)]
         embed.open.set()
-        assert value_of(held) == -1
+        assert value_of(held) == HELD
         for future in waiting:
             with pytest.raises(WorkerStoppedError):
                 future.result(PATIENCE)
         with pytest.raises(WorkerStoppedError):
             batcher.place(soon())
     # Nothing is tried again on a device that is lost.
-    assert embed.batches[-2:] == [[-1], [1, POISON + 1, 2, 3]]
+    assert embed.batches[-2:] == [[HELD], [1, LOSS, 2, 3]]
     [reason] = reasons
     assert "illegal memory access" in reason
 
@@ -307,7 +310,7 @@ def test_start_runs_every_batch_size_once() -> None:
 
 
 def test_start_fails_where_the_embedder_does() -> None:
-    def broken(_images: NDArray[np.float32]) -> Embeddings:
+    def broken(_images: Pixels) -> Embeddings:
         raise RuntimeError("no device")
 
     batcher = Batcher(ForwardPass(broken, SHAPE, 4), max_batch=4)
@@ -331,7 +334,7 @@ def test_close_answers_those_who_wait_and_lets_no_one_in() -> None:
         embed.open.set()
         last = coming.submit(image(9))
         closing.result(PATIENCE)
-        assert [value_of(future) for future in [held, *waiting, last]] == [-1, 0, 1, 2, 3, 4, 5, 9]
+        assert [value_of(future) for future in [held, *waiting, last]] == [HELD, 0, 1, 2, 3, 4, 5, 9]
 
 
 def test_close_fails_those_whom_the_embedder_does_not_answer_in_time() -> None:
@@ -347,7 +350,7 @@ def test_close_fails_those_whom_the_embedder_does_not_answer_in_time() -> None:
 def test_a_place_takes_one_image_of_the_right_shape() -> None:
     with started(Recorder(), max_queue=1) as batcher:
         with batcher.place(soon()) as place, pytest.raises(ValueError, match="shape"):
-            place.submit(np.zeros((1, 2, 3), dtype=np.float32))
+            place.submit(np.zeros((1, 2, 3), dtype=np.uint8))
         with batcher.place(soon()) as place:
             place.submit(image(1)).result(PATIENCE)
             with pytest.raises(ValueError, match="one image"):

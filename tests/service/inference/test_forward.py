@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from models.preprocessing import Pixels
 from service.inference.forward import EmbeddingError, ForwardPass, bucket_sizes, is_on_cpu, steps_for
 from tests.service.fakes import SHAPE, Embeddings, FakeEmbedder
 
@@ -44,7 +44,7 @@ def test_warming_up_runs_every_size_or_the_smallest_and_the_largest(
 ) -> None:
     run: list[int] = []
 
-    def embed(images: NDArray[np.float32]) -> Embeddings:
+    def embed(images: Pixels) -> Embeddings:
         run.append(len(images))
         return FakeEmbedder().embed(images)
 
@@ -63,7 +63,7 @@ def test_a_gpu_is_warmed_for_every_size_and_a_cpu_is_not() -> None:
 
 
 def test_an_image_has_the_same_features_alone_and_in_company() -> None:
-    images = list(np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32))
+    images = list(np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.uint8))
     forward = ForwardPass(FakeEmbedder().embed, SHAPE, 4)
     for image, together in zip(images, forward(images), strict=True):
         alone = forward([image])[0]
@@ -74,7 +74,7 @@ def test_an_image_has_the_same_features_alone_and_in_company() -> None:
 
 
 def test_features_do_not_keep_their_batch_alive() -> None:
-    features = ForwardPass(FakeEmbedder().embed, SHAPE, 4)([np.ones(SHAPE, np.float32)] * 3)
+    features = ForwardPass(FakeEmbedder().embed, SHAPE, 4)([np.ones(SHAPE, np.uint8)] * 3)
     assert features[0].descriptor.base is None
 
 
@@ -88,11 +88,11 @@ def test_features_do_not_keep_their_batch_alive() -> None:
     ],
 )
 def test_an_unusable_answer_is_refused(answer: Embeddings, message: str) -> None:
-    def embed(_images: NDArray[np.float32]) -> Embeddings:
+    def embed(_images: Pixels) -> Embeddings:
         return answer
 
     forward = ForwardPass(embed, SHAPE, 2)
     with pytest.raises(EmbeddingError, match=message):
-        forward([np.ones(SHAPE, np.float32)] * 2)
+        forward([np.ones(SHAPE, np.uint8)] * 2)
     assert forward.last_failed
     assert forward.success_age_s is None

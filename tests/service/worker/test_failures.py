@@ -26,7 +26,7 @@ LONG = 60.0
 
 
 def plain(level: int) -> bytes:
-    """An image file of one grey; 255 kills the worker's process, 0 costs it its device."""
+    """An image file of one grey; 255 kills the worker's process, 5 costs it its device."""
     stream = io.BytesIO()
     Image.new("RGB", (32, 32), (level, level, level)).save(stream, "PNG")
     return stream.getvalue()
@@ -275,7 +275,7 @@ def test_a_rolling_restart_loses_no_request(tmp_path: Path) -> None:
 def test_a_lost_device_ends_its_worker_so_that_it_is_started_again(tmp_path: Path) -> None:
     with stack(tmp_path, request_deadline_s=2) as it:
         service, [worker] = it.started()
-        response = service.query(plain(0))
+        response = service.query(plain(5))
         assert response.status_code in (503, 504)
         assert worker.popen.wait(PATIENCE_S) == 70
         assert worker.said("embedder_lost")

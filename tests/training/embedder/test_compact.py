@@ -44,7 +44,8 @@ def test_a_compact_embedder_trains_exports_and_serves_descriptor_and_strips(
     bundle = Bundle.load(tmp_path / "run" / "bundle")
     assert bundle.manifest.network["vit"]["attention"] == "lkca"
     models = Models.load(bundle, "cpu")
-    embedded = models.embedder.embed(np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32))
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32)).astype(np.uint8)
+    embedded = models.embedder.embed(images)
     assert embedded.descriptors.shape == (3, 24)
     np.testing.assert_allclose(np.linalg.norm(embedded.descriptors, axis=1), 1, atol=1e-5)
     assert embedded.strips is not None

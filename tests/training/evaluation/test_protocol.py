@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.inputspec import InputSpec
+from models.preprocessing import Pixels, normalise
 from tests.service.command_line import Command, command_runner
 from tests.training.bundles import write_colour_bundle
 from tests.training.datasets import trees
@@ -40,9 +41,10 @@ class Halves:
     strips: tuple[int, int] | None = (2, 3)
     embedded: int = 0
 
-    def embed(self, images: NDArray[np.float32]) -> Embeddings:
+    def embed(self, images: Pixels) -> Embeddings:
         self.embedded += len(images)
-        halves = images.reshape(len(images), 3, 16, 2, 8).mean(axis=(2, 4)).transpose(0, 2, 1)
+        pixels = normalise(images, self.input)
+        halves = pixels.reshape(len(images), 3, 16, 2, 8).mean(axis=(2, 4)).transpose(0, 2, 1)
         return Embeddings(normalised(halves.reshape(-1, 6)), halves.astype(np.float16))
 
 

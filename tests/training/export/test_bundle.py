@@ -10,6 +10,7 @@ from torch import nn
 
 from models.bundle import Bundle, BundleError
 from models.network import LKAReID
+from models.preprocessing import normalise
 from models.reranker import RerankerConfig, StripReranker, mixing
 from models.runtime import Models
 from models.runtimes.ort import open_session
@@ -42,8 +43,9 @@ def test_a_bundle_embeds_and_reranks_batches_of_any_size_as_torch_does(bundle: B
     models = Models.load(bundle, "cpu")
     assert models.reranker is not None
     network = for_inference(lively(SMALL), "int8" if bundle.path.name == "int8" else "fp32")
-    images = torch.randn(batch, 3, 64, 64)
-    found = models.embedder.embed(images.numpy())
+    given = np.random.default_rng(0).integers(0, 256, (batch, 3, 64, 64)).astype(np.uint8)
+    found = models.embedder.embed(given)
+    images = torch.from_numpy(normalise(given, models.embedder.input))
     with torch.inference_mode():
         descriptors, strips = network(images)
         expected = opinionated_reranker()(strips, strips.flip(0).unsqueeze(1), torch.zeros(batch, 1))
@@ -106,7 +108,7 @@ def test_a_rerankers_weights_in_16_bits_say_what_torch_says_with_them(tmp_path: 
 
 def test_images_of_another_size_are_refused(bundle: Bundle) -> None:
     with pytest.raises(ValueError, match=r"bundle wants \(B, 3, 64, 64\)"):
-        Models.load(bundle, "cpu").embedder.embed(np.zeros((1, 3, 32, 64), dtype=np.float32))
+        Models.load(bundle, "cpu").embedder.embed(np.zeros((1, 3, 32, 64), dtype=np.uint8))
 
 
 def test_folding_the_norms_changes_nothing_but_the_rounding() -> None:

@@ -4,10 +4,11 @@ import random
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.inputspec import InputSpec
-from models.preprocessing import prepare
+from models.preprocessing import normalise, prepare
 from training.config.embedder import AugmentationConfig
 from training.loading.augmentation import Augmentation, Changes
 
@@ -20,19 +21,23 @@ def image() -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def normalised() -> NDArray[np.float32]:
+    return normalise(prepare(image(), SPEC), SPEC)
+
+
 def test_without_changes_an_image_is_prepared_as_for_serving() -> None:
     found = Augmentation(SPEC, NONE)(image(), random.Random(0))
-    np.testing.assert_array_equal(found, prepare(image(), SPEC))
+    np.testing.assert_array_equal(found, normalised())
 
 
 def test_a_flip_is_the_mirror_image() -> None:
     found = Augmentation(SPEC, NONE).apply(image(), Changes(flip=True))
-    np.testing.assert_array_equal(found, prepare(image(), SPEC)[:, :, ::-1])
+    np.testing.assert_array_equal(found, normalised()[:, :, ::-1])
 
 
 def test_what_is_erased_takes_the_mean_colour_and_the_rest_stays() -> None:
     found = Augmentation(SPEC, NONE).apply(image(), Changes(erased=(4, 6, 10, 20)))
-    expected = prepare(image(), SPEC)
+    expected = normalised()
     expected[:, 4:14, 6:26] = 0
     np.testing.assert_array_equal(found, expected)
 

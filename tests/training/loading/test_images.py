@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.inputspec import InputSpec
-from models.preprocessing import prepare
+from models.preprocessing import normalise, prepare
 from training.config.embedder import AugmentationConfig
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers.manifest import read_manifest
@@ -29,7 +29,7 @@ def images(tree: Path) -> list[VehicleImage]:
 def test_batches_follow_the_order_of_the_images_and_the_last_may_be_short(images: list[VehicleImage]) -> None:
     found = list(prepared(images[:7], SPEC, 3))
     assert [len(batch) for batch in found] == [3, 3, 1]
-    expected = np.stack([prepare(read_image(image), SPEC) for image in images[:7]])
+    expected = normalise(np.stack([prepare(read_image(image), SPEC) for image in images[:7]]), SPEC)
     assert torch.equal(torch.cat(found), torch.from_numpy(expected))
 
 

@@ -82,7 +82,7 @@ def test_labelled_pairs_keep_a_trained_embedder_or_roll_it_back(
     assert kept.manifest.reranker == before.manifest.reranker, "the second stage's parts did not change"
     for name in (RERANKER, EXPLAINER):
         assert kept.manifest.files[name] == before.manifest.files[name]
-    images = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)).astype(np.uint8)
     strips = [Models.load(bundle, "cpu").embedder.embed(images).strips for bundle in (before, kept)]
     assert strips[0] is not None
     assert strips[1] is not None
