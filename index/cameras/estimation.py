@@ -20,10 +20,13 @@ from index.cameras.sums import NO_CAMERA, CameraSums, Sums
 Mode = Literal["off", "on", "auto"]
 
 MEAN_WEIGHT: Final = 2.0
-"""Images' worth of the overall mean in a camera's: with so many of its own it counts half."""
+"""Images' worth of the overall estimate in a camera's mean: with so many of its own it counts half."""
 VARIANCE_WEIGHT: Final = 100.0
 """The same of the variance, for which more images are needed; the overall one is the same in all dimensions:
 the deviations of other cameras' images did harm to an unknown one's."""
+UNKNOWN_MEAN: Final = 0.5
+"""Share of the mean of all images that is the overall estimate's: how far an unknown camera's mean lies that
+way is not known."""
 LEAST_DEVIATION: Final = 0.1
 """Of a dimension, as a share of the root mean square of all: below, there is nothing to tell vehicles by."""
 LEAST_VARIANCE: Final = 1e-6
@@ -41,7 +44,7 @@ class Estimates:
     """What a version is made of.
 
     Attributes:
-        overall: of all images.
+        overall: what is taken for an unknown camera, and for images without one.
         cameras: of each camera.
         spread: variance of images of one camera, in the mean of all cameras and dimensions.
     """
@@ -71,7 +74,7 @@ def estimate(cameras: Mapping[str, CameraSums]) -> Estimates | None:
     if variance * len(mean) < LEAST_VARIANCE:
         return None
     least = LEAST_DEVIATION**2 * variance
-    overall = _estimate(total.count, mean, np.full(len(mean), variance), least)
+    overall = _estimate(total.count, UNKNOWN_MEAN * mean, np.full(len(mean), variance), least)
     spread = sum(sums.count * float(sums.variance().mean()) for sums in counted) / total.count
     return Estimates(
         overall,

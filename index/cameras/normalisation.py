@@ -65,7 +65,7 @@ class Normalisation:
         version: counts up with every switch, 0 before the first.
         token: random, and RAW_TOKEN where descriptors stay as they are; vectors of two tokens are not
             compared.
-        overall: for images of an unknown camera, or of none: the mean of all, and one deviation for all
+        overall: for images of an unknown camera, or of none: half the mean of all, and one deviation for all
             dimensions. None where descriptors stay as they are.
         cameras: of those that have an estimate of their own.
         made_at: when, in UTC; None before the first.

@@ -114,6 +114,14 @@ def test_images_of_both_sources_count_for_a_cameras_estimate() -> None:
     assert found[0].cameras["a"].count == 60
 
 
+def test_half_of_the_mean_of_all_is_taken_out_of_an_unknown_camera() -> None:
+    cameras = known(a=30, b=10)
+    estimates = estimate(cameras)
+    assert estimates is not None
+    mean = (cameras["a"].pooled + cameras["b"].pooled).mean()
+    np.testing.assert_allclose(estimates.overall.mean, mean / 2, rtol=1e-6)
+
+
 def test_images_without_a_camera_count_for_the_estimate_of_all_alone() -> None:
     cameras = known(a=30, nobody=30)
     cameras[""] = CameraSums("", cameras.pop("nobody").enrolled, Sums.nothing(DIM))
