@@ -12,6 +12,7 @@ import structlog
 from anyio import CapacityLimiter
 
 from index import (
+    CameraUse,
     Collections,
     FingerprintMismatchError,
     Gallery,
@@ -39,6 +40,7 @@ from service.retrieval.explainer import PairExplainer
 from service.retrieval.frames import FrameReader
 from service.retrieval.two_stage import TwoStageSearch
 from service.settings import Settings
+from service.watching.watching import Watching
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +64,7 @@ class Resources:
     frames: FrameReader
     gallery_limiter: CapacityLimiter
     collections: Collections
+    watching: Watching
     _views: dict[str, Self]
     _closing: ExitStack
 
@@ -129,6 +132,7 @@ class Resources:
             metrics.watch_embedder(embedder.state, settings.max_queue)
             metrics.watch_gallery(gallery, settings.data_dir if settings.gallery == "local" else None)
             metrics.watch_collections(collections)
+            watching = open_watching(settings, bundle, collections, metrics)
             if store is not None:
                 metrics.watch_shared_store(store.fault)
             limiter = CapacityLimiter(settings.gallery_threads)
@@ -147,6 +151,7 @@ class Resources:
                 frames=FrameReader(pool, detector),
                 gallery_limiter=limiter,
                 collections=collections,
+                watching=watching,
                 _views={},
                 _closing=undo.pop_all(),
             )
@@ -232,6 +237,16 @@ def open_collections(
     if store is not None:
         return shared_collections(settings, bundle, store, gallery)
     return LocalCollections(settings.data_dir, gallery, lambda folder: open_gallery(settings, bundle, folder))
+
+
+def open_watching(settings: Settings, bundle: Bundle, collections: Collections, metrics: Metrics) -> Watching:
+    """What compares new images with watches, by the bundle's thresholds; it begins when it is started."""
+
+    def threshold_for(camera: CameraUse) -> float | None:
+        threshold = bundle.manifest.threshold_for(camera)
+        return None if threshold is None else threshold.similarity
+
+    return Watching(collections, threshold_for, metrics, private=settings.allow_private_webhooks)
 
 
 def load_models(settings: Settings, bundle: Bundle) -> Models:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 import structlog
 import uvicorn
@@ -17,6 +18,7 @@ from service.access.keyring import Keyring
 from service.access.loopback import is_loopback
 from service.advice import command
 from service.api.app import create_app
+from service.api.lifecycle import Lifecycle
 from service.inference.fatal_errors import LOST, EmbedderLostError
 from service.proxies import TrustedProxies
 from service.settings import Settings
@@ -33,6 +35,24 @@ BACKLOG = 512
 KEEP_ALIVE_S = 75
 """s that an idle connection stays open: longer than proxies keep theirs (60), which would meet a closed one;
 and a client that is refused while it still sends has that long to notice."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which ends streams before it waits for the answers that are under way.
+
+    Args:
+        end_streams: called once, when no more connections are taken.
+        config: of the server.
+    """
+
+    def __init__(self, end_streams: Callable[[], None], config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._end_streams = end_streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is under way, and end."""
+        self._end_streams()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -104,8 +124,10 @@ def server_for(app: FastAPI, settings: Settings, bounds: Bounds | None = None) -
             drain_bytes=settings.max_body_bytes,
         )
     proxies = TrustedProxies(settings.trusted_proxies)
+    lifecycle: Lifecycle = app.state.lifecycle
     keeper = Connections(bounds, proxies.__contains__)
-    return uvicorn.Server(
+    return Server(
+        lifecycle.end_streams,
         uvicorn.Config(
             ForwardedMiddleware(app, proxies) if proxies.text.strip() else app,
             http=protocol_class(keeper, app.state.metrics),
@@ -117,7 +139,7 @@ def server_for(app: FastAPI, settings: Settings, bounds: Bounds | None = None) -
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.drain_s),
-        )
+        ),
     )
 
 

@@ -73,6 +73,8 @@ class Rule:
 
 ONE_IMAGE = "/gallery/{image_id:path}"
 ONE_PROBE = "/verdicts/{probe}"
+ONE_WATCH = "/watches/{watch_id}"
+DEAD_LETTERS = "/alerts/dead-letters"
 ONE_CAMERA = "/cameras/{camera_id:path}"
 
 # In the routers' order: the first that matches counts.
@@ -99,6 +101,18 @@ RULES = (
     Rule("GET", f"{ONE_PROBE}/image", KeyScope.ADMIN, "probe-image"),
     Rule("GET", ONE_PROBE, KeyScope.QUERY, "verdicts-of-probe"),
     Rule("DELETE", f"{ONE_PROBE}/{{image_id:path}}", KeyScope.QUERY, "undo-verdict"),
+    # Watches show whom somebody looks for, and make the service call what a webhook names.
+    Rule("POST", "/watches", KeyScope.ADMIN, "create-watch"),
+    Rule("GET", "/watches", KeyScope.ADMIN, "watches"),
+    Rule("GET", f"{ONE_WATCH}/image", KeyScope.ADMIN, "watch-image"),
+    Rule("POST", f"{ONE_WATCH}/test", KeyScope.ADMIN, "test-watch"),
+    Rule("GET", ONE_WATCH, KeyScope.ADMIN, "watch"),
+    Rule("DELETE", ONE_WATCH, KeyScope.ADMIN, "remove-watch"),
+    Rule("GET", "/alerts", KeyScope.ADMIN, "alerts"),
+    Rule("GET", "/alerts/events", KeyScope.ADMIN, "listen"),
+    Rule("GET", DEAD_LETTERS, KeyScope.ADMIN, "dead-letters"),
+    Rule("POST", f"{DEAD_LETTERS}/{{alert_id}}/retry", KeyScope.ADMIN, "retry-dead-letter"),
+    Rule("DELETE", f"{DEAD_LETTERS}/{{alert_id}}", KeyScope.ADMIN, "drop-dead-letter"),
     # Whoever enrolls says what a camera is.
     Rule("GET", "/cameras", KeyScope.ENROLL, "cameras"),
     Rule("POST", f"{ONE_CAMERA}/calibration", KeyScope.ENROLL, "calibrate"),

@@ -17,6 +17,7 @@ from service.api.camera_answers import (
     CamerasAnswer,
     NormalisationInForce,
 )
+from service.api.cursor import cursor_of
 from service.api.error_examples import problem_examples
 from service.api.error_kinds import DUPLICATE, NOT_AN_IMAGE, OVERLOADED
 from service.api.explanation import Activations, BothWays, ExplanationAnswer
@@ -47,6 +48,7 @@ from service.api.schemas import (
     VerdictAnswer,
 )
 from service.api.vehicles import FoundVehicles
+from service.api.watch_forms import AlertAnswer, AlertsAnswer, WatchAnswer, WatchesAnswer, WatchTestAnswer
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -97,6 +99,11 @@ ANSWERS: tuple[BaseModel, ...] = (
     FrameAnswer(width=768, height=432, answers=[_QUERY.model_copy(update=_CUT_OUT)]),
     EnrolledFrame(width=768, height=432, enrolled=[_ENROLLED.model_copy(update=_CUT_OUT)]),
     RecordPage(records=[_RECORD], next=1284),
+    _own(WatchAnswer),
+    _own(WatchTestAnswer),
+    _own(AlertAnswer),
+    WatchesAnswer(watches=[_own(WatchAnswer)]),
+    AlertsAnswer(alerts=[_own(AlertAnswer)], next=cursor_of("alerts", 12)),
     EnrollBatchAnswer(
         enrolled=1,
         items=[

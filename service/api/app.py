@@ -28,6 +28,7 @@ from service.api.middleware.upload import UploadMiddleware
 from service.api.readiness import Readiness
 from service.api.routes import (
     access,
+    alerts,
     alterations,
     batches,
     cameras,
@@ -38,6 +39,7 @@ from service.api.routes import (
     query,
     status,
     verdicts,
+    watches,
 )
 from service.api.routes import gallery as gallery_routes
 from service.api.uploads import Uploads
@@ -186,6 +188,8 @@ def create_app(
         gallery_routes.router,
         alterations.router,
         verdicts.router,
+        watches.router,
+        alerts.router,
         cameras.router,
         collections.router,
         access.router,

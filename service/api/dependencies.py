@@ -7,9 +7,11 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import Depends, Query, Request
 
-from index import DEFAULT
+from index import DEFAULT, GalleryWatches
 from service.access.audit import AuditEntry
 from service.api.context import RequestContext, context_of
+from service.api.error_kinds import NO_WATCHES
+from service.api.errors import ServiceError
 from service.api.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.resources import Resources
@@ -31,17 +33,29 @@ async def _shared(request: Request) -> Resources:
     return lifecycle.resources
 
 
-async def _resources(
-    resources: Annotated[Resources, Depends(_shared)],
+async def _collection(
     collection: Annotated[
         str, Query(max_length=63, description="the collection that this is about", examples=["north"])
     ] = DEFAULT,
+) -> str:
+    return collection
+
+
+async def _resources(
+    resources: Annotated[Resources, Depends(_shared)], collection: Annotated[str, Depends(_collection)]
 ) -> Resources:
     # Whether the key may reach it, the guard has seen to.
     if collection == DEFAULT:
         return resources
     # In a thread: where replicas share collections, the name is looked up over the network.
     return await to_thread.run_sync(resources.of, collection, limiter=resources.gallery_limiter)
+
+
+async def _watches(resources: Annotated[Resources, Depends(_resources)]) -> GalleryWatches:
+    watches = resources.gallery.watches
+    if watches is None:
+        raise ServiceError(NO_WATCHES, NO_WATCHES.meaning)
+    return watches
 
 
 async def _context(request: Request) -> RequestContext:
@@ -57,6 +71,9 @@ SettingsInUse = Annotated[Settings, Depends(_settings)]
 MetricsInUse = Annotated[Metrics, Depends(_metrics)]
 OpenResources = Annotated[Resources, Depends(_resources)]
 """Of the collection that the request names."""
+CollectionName = Annotated[str, Depends(_collection)]
+WatchesInUse = Annotated[GalleryWatches, Depends(_watches)]
+"""Of the collection that the request names; refused where its gallery has none."""
 SharedResources = Annotated[Resources, Depends(_shared)]
 """For what is about no collection, or about all."""
 Context = Annotated[RequestContext, Depends(_context)]

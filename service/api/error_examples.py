@@ -14,11 +14,14 @@ from index import (
     GalleryFullError,
     QuotaReachedError,
     TooManyVerdictsError,
+    TooManyWatchesError,
+    UnknownAlertError,
     UnknownCameraError,
     UnknownCollectionError,
     UnknownFrameError,
     UnknownImageError,
     UnknownVerdictError,
+    UnknownWatchError,
 )
 from index.milvus import MilvusError
 from models.decoding import DetectorError, ImageError
@@ -33,6 +36,8 @@ from service.api.error_kinds import (
     HEAD_TOO_LARGE,
     KEY_REQUIRED,
     KINDS,
+    NO_WATCHES,
+    NO_WEBHOOK,
     NOT_EXPLAINABLE,
     NOT_READY,
     RATE_LIMITED,
@@ -87,7 +92,12 @@ _RAISED: tuple[tuple[str, Exception], ...] = (
     ("/query", HTTPException(405)),
     ("/query", ServiceError(TIMEOUT, "the body did not arrive within 30 s")),
     ("/gallery", AlreadyEnrolledError(IMAGE, ("image", "camera_id"))),
+    ("/watches/3", UnknownWatchError(3)),
+    ("/alerts/dead-letters/12", UnknownAlertError(12)),
     ("/collections", DuplicateCollectionError("north")),
+    ("/watches", TooManyWatchesError(1000)),
+    ("/watches/3/test", ServiceError(NO_WEBHOOK, NO_WEBHOOK.meaning)),
+    ("/watches", ServiceError(NO_WATCHES, NO_WATCHES.meaning)),
     ("/verdicts", TooManyVerdictsError(256)),
     ("/query", ServiceError(TOO_LARGE, "a request's body may have 16,777,216 bytes at most")),
     (

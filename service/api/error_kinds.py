@@ -17,11 +17,14 @@ from index import (
     QuotaReachedError,
     TooManyCollectionsError,
     TooManyVerdictsError,
+    TooManyWatchesError,
+    UnknownAlertError,
     UnknownCameraError,
     UnknownCollectionError,
     UnknownFrameError,
     UnknownImageError,
     UnknownVerdictError,
+    UnknownWatchError,
 )
 from index.milvus import MilvusError
 from index.objects import ObjectStoreError
@@ -115,6 +118,20 @@ UNKNOWN_VERDICT = ErrorKind(
     "Nobody has decided on this probe and image, or the verdict was taken back or went with its image.",
     causes=(UnknownVerdictError,),
 )
+UNKNOWN_WATCH = ErrorKind(
+    "unknown-watch",
+    404,
+    "No such watch",
+    "There is no watch of this id, or it was removed or went with its image.",
+    causes=(UnknownWatchError,),
+)
+UNKNOWN_DEAD_LETTER = ErrorKind(
+    "unknown-dead-letter",
+    404,
+    "No such dead letter",
+    "No alert of this id is a dead letter: its delivery waits or was accepted, or it is gone.",
+    causes=(UnknownAlertError,),
+)
 UNKNOWN_FRAME = ErrorKind(
     "unknown-frame",
     404,
@@ -154,6 +171,16 @@ TOO_MANY_VERDICTS = ErrorKind(
     "The probe has as many verdicts as it may",
     "Nothing was changed. Take verdicts on this probe back that are not needed any more.",
     causes=(TooManyVerdictsError,),
+)
+TOO_MANY_WATCHES = ErrorKind(
+    "too-many-watches",
+    409,
+    "The collection has as many watches as it may",
+    "Nothing was changed. Remove watches that are not needed any more.",
+    causes=(TooManyWatchesError,),
+)
+NO_WEBHOOK = ErrorKind(
+    "no-webhook", 409, "The watch has no webhook", "Nothing was sent; make a watch with `webhook`."
 )
 TOO_LARGE = ErrorKind("upload-too-large", 413, "The upload is too large", "The detail names the limit.")
 NOT_AN_IMAGE = ErrorKind(
@@ -243,6 +270,12 @@ NOT_EXPLAINABLE = ErrorKind(
     "The service's bundle explains no match",
     "It has no re-ranker, or was exported without the parts that explain one; the detail says which. Queries "
     "are not concerned.",
+)
+NO_WATCHES = ErrorKind(
+    "no-watches",
+    501,
+    "The gallery has no watches",
+    "A gallery on Milvus keeps none; one in a data directory does (`LKA_REID_GALLERY=local`).",
 )
 OVERLOADED = ErrorKind(
     "overloaded",
@@ -337,6 +370,8 @@ KINDS = (
     UNKNOWN_COLLECTION,
     UNKNOWN_CAMERA,
     UNKNOWN_VERDICT,
+    UNKNOWN_WATCH,
+    UNKNOWN_DEAD_LETTER,
     UNKNOWN_FRAME,
     NO_ROUTE,
     METHOD,
@@ -344,6 +379,8 @@ KINDS = (
     DUPLICATE,
     COLLECTION_CONFLICT,
     TOO_MANY_VERDICTS,
+    TOO_MANY_WATCHES,
+    NO_WEBHOOK,
     TOO_LARGE,
     NOT_AN_IMAGE,
     BREAKS_WORKER,
@@ -358,6 +395,7 @@ KINDS = (
     DETECTION_FAILED,
     NO_DETECTOR,
     NOT_EXPLAINABLE,
+    NO_WATCHES,
     OVERLOADED,
     NOT_READY,
     QUEUE_UNAVAILABLE,

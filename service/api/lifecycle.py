@@ -62,9 +62,15 @@ class Lifecycle:
             await self._starting
         resources, self._resources, self._step = self._resources, None, STOPPING
         if resources is not None:
+            await resources.watching.stop()
             await resources.embedder.stop()
             await asyncio.to_thread(resources.close)
             log.info("stopped")
+
+    def end_streams(self) -> None:
+        """Let answers end that would go on for ever; the server then waits for those under way."""
+        if self._resources is not None:
+            self._resources.watching.listeners.close()
 
     def lose(self, reason: str) -> None:
         """The embedder of this process will not work again; from any thread."""
@@ -77,6 +83,7 @@ class Lifecycle:
         try:
             resources = await asyncio.to_thread(self._open, self._enter)
             await resources.embedder.start()
+            await resources.watching.start()
         except Exception as error:
             self.failure = error
             # The reason is for the operator: it names files of this machine.

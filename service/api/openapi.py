@@ -32,6 +32,7 @@ from service.api.problems import MEDIA_TYPE, responses
 TAGS = [
     {"name": "query", "description": "Find the images most similar to a probe."},
     {"name": "verdicts", "description": "What people decided of probes and matches."},
+    {"name": "watches", "description": "Vehicles that are looked for in whatever is enrolled from now on."},
     {"name": "gallery", "description": "What is enrolled."},
     {"name": "collections", "description": "Galleries apart, each with a quota of its own."},
     {"name": "cameras", "description": "What is known of the cameras, and taken out of descriptors."},

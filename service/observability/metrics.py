@@ -29,6 +29,7 @@ from service.inference.embedder import EmbedderState
 from service.observability.collections import CollectionsCollector
 from service.observability.gpu import GpuCollector
 from service.observability.latency import Latency
+from service.observability.watches import WatchMetrics
 from service.version import VERSION
 
 # From 1 ms to 30 s: an index answers within the first, a queue at its limit fills the last.
@@ -220,6 +221,7 @@ class Metrics(ModelMetrics):
         self._data_size = self._reading("data_size_bytes", "All bytes where the data directory lies.")
         self._ready = self._gauge("ready", "1 when the last readiness check passed.")
         self._uploads: Callable[[], int] = lambda: 0
+        self.watches = WatchMetrics(self.registry)
         self._collections = CollectionsCollector()
         self.registry.register(self._collections)
 
@@ -334,6 +336,7 @@ class Metrics(ModelMetrics):
         _watch(self._snapshot_behind, lambda: sum(of_all(lambda gallery: gallery.changes_since_snapshot())))
         _watch(self._unerased, lambda: max(of_all(lambda gallery: gallery.unerased_seconds())))
         self._collections.watch(collections)
+        self.watches.watch(collections)
 
     def _reading(self, name: str, meaning: str) -> Gauge:
         """A gauge that is read when the metrics are asked for; NaN until there is something to read."""

@@ -232,6 +232,11 @@ class Settings(SharingSettings):
         description="origins whose pages may call the service from a browser; none by default",
         json_schema_extra={"accepts": "origins with commas between, such as https://console.example; no *"},
     )
+    allow_private_webhooks: bool = Field(
+        default=False,
+        description="deliver alerts of watches to private, loopback and link-local addresses, too, and by "
+        "plain HTTP",
+    )
     trusted_proxies: Annotated[str, AfterValidator(_check_proxies)] = Field(
         default="",
         description="proxies whose X-Forwarded-For, -Proto and -Prefix are believed; none by default",

@@ -23,5 +23,7 @@ class HeadMiddleware:
                 message = {**message, "body": b""}
             await send(message)
 
+        # So that what would go on for ever need not begin.
+        scope["state"]["head"] = True
         # A copy: the server's own scope has to say HEAD, or it would wait for the announced bytes.
         await self._app({**scope, "method": "GET"}, receive, send_head)

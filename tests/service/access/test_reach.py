@@ -17,6 +17,7 @@ from tests.service.fakes import RED, image_file
 PROBE = image_file(RED)
 KNOWN = {"image_id": "hidden-id", "vehicle_id": "hidden-v", "camera_id": "hidden-c", "tags": "hidden-t"}
 PLACES = {"{image_id:path}": "hidden-id", "{camera_id:path}": "hidden-c", "{name}": "south"}
+PLACES |= {"{watch_id}": "1", "{alert_id}": "1"}
 PLACES["{probe}"] = hashlib.sha256(PROBE).hexdigest()
 WAYS = (
     "",

@@ -14,7 +14,7 @@ from tests.service.fakes import image_file
 IMAGES = [image_file((red, 40, 200), kind) for red in (10, 120, 240) for kind in ("PNG", "JPEG", "WEBP")]
 # With a known one now and then, so that more than the answer 404 is seen.
 NAMES = st.one_of(st.sampled_from(["a", "b", "cam3"]), st.text(min_size=1, max_size=40))
-OF_OTHERS = ("box", "detect", "keep_frame", "items", "captured_to")
+OF_OTHERS = ("box", "detect", "keep_frame", "items", "captured_to", "after", "webhook", "secret")
 """Fields whose good values depend on the image, the number of images, or another field."""
 
 schemathesis.openapi.format("binary", st.sampled_from(IMAGES))
@@ -41,6 +41,9 @@ def make_good_what_is_meant_to_be(_context: Any, case: Any, **_: object) -> None
     label = f"{case.method} {case.path}"
     if label == "DELETE /gallery" and not set(case.query or {}) - {"dry_run", "collection"}:
         case.query = {**(case.query or {}), "only_camera_id": ["cam9"]}  # a deletion wants a condition
+    if label == "POST /watches" and isinstance(case.body, dict):
+        case.body.pop("image_id", None)  # in place of a file
+        case.body |= {"image": IMAGES[0], "threshold": 0.9}  # which the fake bundle does not have
     if label == "PATCH /gallery/{image_id}" and isinstance(case.body, dict):
         case.body.pop("clear", None)  # which may name no field that gets a value
         case.body.setdefault("view", "front")  # a change wants a field
