@@ -68,13 +68,23 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def without_password(url: str) -> str:
+def without_password(url: str, mark: str = "") -> str:
     """The URL as it may be shown: without what may be a user, a password, or a key among its parameters.
+
+    Args:
+        url: or a text that was meant as one.
+        mark: what stands in their place.
 
     >>> without_password("https://me:s3/cret@host:8000/reid?key=1#x")
     'https://host:8000/reid'
+    >>> without_password("https://me:s3/cret@host:8000/reid?key=1", "***")
+    'https://***@host:8000/reid?***'
     """
-    scheme, slashes, rest = url.strip().rpartition("://") if "://" in url else ("", "", url.strip())
-    rest = rest.rpartition("@")[2]
-    shown = re.split(r"[?#]", rest, maxsplit=1)[0].rstrip("/")
-    return f"{scheme.rpartition('@')[2]}{slashes}{shown}"
+    before, slashes, rest = url.strip().rpartition("://")
+    _, at, rest = rest.rpartition("@")
+    shown = re.split(r"[?#]", rest, maxsplit=1)
+    scheme = before.rpartition("@")[2].rpartition("?")[2]
+    masked_user = f"{mark}@" if at and mark else ""
+    masked_end = f"?{mark}" if len(shown) > 1 and mark else ""
+    address = shown[0] if mark else shown[0].rstrip("/")
+    return f"{scheme}{slashes}{masked_user}{address}{masked_end}"

@@ -159,9 +159,7 @@ def open_objects(url: str, options: Mapping[str, Any] | None = None) -> FsspecOb
         create_folder(folder)
         return FsspecObjects(_fsspec().filesystem("file"), str(folder), is_local=True)
     if protocol != "s3":
-        raise ObjectStoreError(
-            f"{SETTING} begins with {protocol}://; it takes s3://bucket/prefix or a folder"
-        )
+        raise ObjectStoreError(f"{SETTING} is a URL of another kind; it takes s3://bucket/prefix or a folder")
     bucket = rest.partition("/")[0]
     if not bucket:
         raise ObjectStoreError(f"{SETTING} names no bucket; it takes s3://bucket/prefix")

@@ -163,7 +163,9 @@ class SharedCollections:
 
     def _tokens(self) -> dict[str, str]:
         with self._store.client() as client:
-            return {name.decode(): token.decode() for name, token in client.hgetall(self._names).items()}
+            found = client.hgetall(self._names)
+        with self._store.understood("the list of collections"):
+            return {name.decode(): token.decode() for name, token in found.items()}
 
     def _found(self, named: tuple[str, str]) -> Gallery | None:
         """The gallery of a name and its token; None where it was dropped while it was opened here."""
@@ -223,6 +225,8 @@ class SharedCollections:
         with self._store.client() as client:
             found = client.hgetall(self._unfinished)
         for token, since in found.items():
-            if time.time() - int(since) > UNFINISHED_S:
+            with self._store.understood("the list of unfinished collections"):
+                is_left = time.time() - int(since) > UNFINISHED_S
+            if is_left:
                 log.info("removing what a replica that ended has left of a collection")
                 self._finish(token.decode())

@@ -59,7 +59,8 @@ class SharedSettings:
         """What is set; None where nothing is. Raises SharedStoreError."""
         with self._store.client() as client:
             found = client.hget(self._values, name)
-        return None if found is None else int(found)
+        with self._store.understood(f"the setting {name} of a collection"):
+            return None if found is None else int(found)
 
     def set(self, name: str, value: int | None) -> None:
         """Set it, durably; None takes it away. Raises SharedStoreError."""

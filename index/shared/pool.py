@@ -8,6 +8,14 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 
+def check_options(pool: Any) -> None:
+    """Raises ValueError for an option in the URL of a pool that no connection has; nothing is connected."""
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError:
+        raise ValueError("an option of the URL is unknown") from None
+
+
 def pool_options(
     connections: int, timeout_s: float, password: str | None, retry: type[Any]
 ) -> dict[str, Any]:

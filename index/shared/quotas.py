@@ -94,13 +94,15 @@ class SharedQuotas:
         """What is set. Raises SharedStoreError."""
         with self._store.client() as client:
             found = client.hgetall(self._quota)
-        return Quota(_number(found, b"images"), _number(found, b"bytes"))
+        with self._store.understood("the quota of a collection"):
+            return Quota(_number(found, b"images"), _number(found, b"bytes"))
 
     def usage(self) -> Usage:
         """What it holds now, reservations left out. Raises SharedStoreError."""
         with self._store.client() as client:
             found = client.hgetall(self._used)
-        return Usage(_number(found, b"images") or 0, _number(found, b"bytes") or 0)
+        with self._store.understood("what a collection holds"):
+            return Usage(_number(found, b"images") or 0, _number(found, b"bytes") or 0)
 
     def set(self, quota: Quota) -> None:
         """Set it, durably. What is enrolled stays, also where it is more.

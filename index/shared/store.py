@@ -16,12 +16,17 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.retry import Retry
 
 from index.errors import GalleryError
-from index.shared.pool import pool_options
+from index.shared.pool import check_options, pool_options
 
 CONNECTIONS: Final = 32
 SCANNED: Final = 500
 """Keys that one step of a sweep looks at."""
 SETTING: Final = "LKA_REID_SHARED_URL"
+
+
+DAMAGED: Final = ("WRONGTYPE", "not an integer", "equal or smaller than")
+"""What Redis answers of a value that is of another kind than what was written."""
+RESTORE: Final = "restore it from a backup"
 
 
 class SharedStoreError(GalleryError):
@@ -49,9 +54,11 @@ class SharedStore:
             pool = BlockingConnectionPool.from_url(
                 url, **pool_options(CONNECTIONS, timeout_s, password, Retry)
             )
+            check_options(pool)
         except ValueError:
             raise SharedStoreError(
-                f"{SETTING} is no URL of a Redis; it takes redis://[user:password@]host:port/db"
+                f"{SETTING} is no URL of a Redis; it takes redis://[user:password@]host:port/db, "
+                "and only options that Redis' client knows"
             ) from None
         # Untyped: its types know no answer's shape.
         self._client: Any = Redis.from_pool(pool)
@@ -71,6 +78,21 @@ class SharedStore:
             yield self._client
         except (RedisError, OSError) as error:
             raise SharedStoreError(_words(error)) from error
+
+    @contextmanager
+    def understood(self, what: str) -> Iterator[None]:
+        """Read what the store gave.
+
+        Args:
+            what: it is, for people.
+
+        Raises:
+            SharedStoreError: for whatever is raised where it is not as it was written.
+        """
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            raise SharedStoreError(f"{what} in the shared store is damaged; {RESTORE}") from None
 
     def run(self, script: str, keys: list[str], *values: Any) -> Any:
         """What a Lua script answers, which changes all or nothing. Raises SharedStoreError."""
@@ -173,6 +195,8 @@ def _words(error: Exception) -> str:
         return "the shared store is full and takes nothing more; raise its maxmemory"
     if words.startswith("MISCONF"):
         return "the shared store cannot write to its disk and takes nothing; see its log"
+    if isinstance(error, ResponseError) and any(sign in words for sign in DAMAGED):
+        return f"the shared store holds something else than it was given; {RESTORE}"
     # Not the words: an address stands in them.
     return (
         f"the shared store does not answer ({type(error).__name__}); see that the Redis of {SETTING} runs "

@@ -169,7 +169,8 @@ class SharedVerdicts:
             return ()
         _, by_id, by_probe, _, told, probes, _ = self._keys
         rows = self._store.run(OF, [by_id, by_probe, told, probes], probe)
-        return tuple(_verdict(row) for row in sorted(rows, key=_number))
+        with self._store.understood("a verdict"):
+            return tuple(_verdict(row) for row in sorted(rows, key=_number))
 
     def page(self, after: int | None = None, limit: int = 100) -> VerdictPage:
         """Up to `limit` verdicts, from the start or after a page's `next`. Raises SharedStoreError."""
@@ -177,7 +178,9 @@ class SharedVerdicts:
         _, by_id, _, _, told, probes, _ = self._keys
         rows = self._store.run(PAGE, [by_id, told, probes], after or 0, limit + 1)
         shown = rows[:limit]
-        return VerdictPage(tuple(map(_verdict, shown)), _number(shown[-1]) if len(rows) > limit else None)
+        with self._store.understood("a verdict"):
+            next_ = _number(shown[-1]) if len(rows) > limit else None
+            return VerdictPage(tuple(map(_verdict, shown)), next_)
 
     def probe(self, probe: str) -> tuple[bytes, str]:
         """A probe's file and its media type.
@@ -191,7 +194,8 @@ class SharedVerdicts:
             raise UnknownVerdictError(probe, None)
         if digest_of(data) != probe:
             raise DamagedImageError(probe, "probe's file")
-        return data, media_type.decode()
+        with self._store.understood("the media type of a probe"):
+            return data, media_type.decode()
 
     def forget(self, record_ids: Sequence[int], images: Sequence[bytes] = ()) -> None:
         """Forget what is kept of images that were just deleted.

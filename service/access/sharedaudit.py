@@ -83,7 +83,7 @@ class SharedAudit:
             if found is None:
                 self._last = link
                 return
-            self._last = Link(int(found[0]), found[1].decode())
+            self._last = self._link(found[0], found[1])
             if time.monotonic() > until:
                 raise SharedStoreError("the shared store is too busy: other replicas write the audit log")
             time.sleep(PAUSE_S * random.random())  # noqa: S311 - only so that replicas do not keep step
@@ -95,7 +95,11 @@ class SharedAudit:
         """The last entry, as noted apart from the entries."""
         with self._store.client() as client:
             number, digest = client.hmget(self._head, "number", "hash")
-        return START if number is None or digest is None else Link(int(number), digest.decode())
+        return START if number is None or digest is None else self._link(number, digest)
+
+    def _link(self, number: bytes, digest: bytes) -> Link:
+        with self._store.understood("the last link of the audit log's chain"):
+            return Link(int(number), digest.decode())
 
     def lines(self) -> Iterator[tuple[str, bytes]]:
         """The entries, oldest first, up to the last one of this moment."""
@@ -105,7 +109,10 @@ class SharedAudit:
             while last:
                 found = client.xrange(self._entries, after, last[0][0], count=AT_ONCE)
                 for name, fields in found:
-                    yield f"entry {name.decode().partition('-')[0]} of the shared store", fields[b"line"]
+                    number = name.decode().partition("-")[0]
+                    with self._store.understood(f"entry {number} of the audit log"):
+                        line = fields[b"line"]
+                    yield f"entry {number} of the shared store", line
                 if len(found) < AT_ONCE:
                     return
                 after = f"({found[-1][0].decode()}"

@@ -109,14 +109,9 @@ class SharedKeys:
         """
         try:
             found = self._store.run(READ, self._keys[:2])
-            return tuple(ApiKey.model_validate_json(one) for one in found)
         except SharedStoreError as error:
             raise KeyFileError(str(error)) from None
-        except ValidationError as error:
-            raise KeyFileError(
-                f"an API key in {WHERE} cannot be read ({error.errors()[0]['msg']}); restore the store "
-                "from a backup"
-            ) from None
+        return tuple(map(_key, found))
 
     def add(self, key: ApiKey) -> None:
         """Let a key in. Raises KeyFileError."""
@@ -126,24 +121,29 @@ class SharedKeys:
             raise KeyFileError(str(error)) from None
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Take a key out. Raises UnknownKeyError and KeyFileError."""
+        """Take a key out. Raises UnknownKeyError, and KeyFileError for a damaged one, too, which stays."""
         try:
+            with self._store.client() as client:
+                there = client.hget(self._keys[0], key_id)
+            if there is not None:
+                _key(there)
             found = self._store.run(REVOKE, self._keys, key_id)
         except SharedStoreError as error:
             raise KeyFileError(str(error)) from None
         if found is None:
             raise UnknownKeyError(key_id)
-        return ApiKey.model_validate_json(found)
+        return _key(found)
 
     def _look(self) -> None:
         began = self._clock()
         try:
             with self._store.client() as client:
                 version = client.get(self._keys[2])
+            with self._store.understood("the version of the API keys"):
+                # A store that was emptied under a running service is another one: its keys are read again.
+                self._seen = self._seen and (0, 0, 0) if version is None else (1, 0, int(version))
         except SharedStoreError as error:
             raise KeyFileError(str(error)) from None
-        # A store that was emptied under a running service is another one: its keys are read again.
-        self._seen = self._seen and (0, 0, 0) if version is None else (1, 0, int(version))
         self._seen_at = began
 
     def _keep_looking(self) -> None:
@@ -152,3 +152,12 @@ class SharedKeys:
                 self._look()
             except KeyFileError:
                 continue  # `stamp` says so once it has lasted
+
+
+def _key(found: bytes | None) -> ApiKey:
+    try:
+        return ApiKey.model_validate_json(found or b"")
+    except ValidationError as error:
+        raise KeyFileError(
+            f"an API key in {WHERE} is damaged ({error.errors()[0]['msg']}); restore the store from a backup"
+        ) from None

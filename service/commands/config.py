@@ -11,7 +11,7 @@ def config(as_json: Json = False) -> None:
     """Show every setting: its value, where it comes from, and what it accepts. Secrets are masked."""
     from rich.markup import escape
 
-    from service.settings import Settings, accepted, source, unknown_variables, variable
+    from service.settings import Settings, accepted, shown, source, unknown_variables, variable
     from service.startup import settings_from
 
     settings = settings_from()
@@ -22,7 +22,7 @@ def config(as_json: Json = False) -> None:
             data=[
                 {
                     "variable": variable(name),
-                    "value": None if (value := getattr(settings, name)) is None else str(value),
+                    "value": None if (value := getattr(settings, name)) is None else shown(name, value),
                     "from": source(settings, name),
                     "accepts": accepted(field),
                 }
@@ -30,17 +30,17 @@ def config(as_json: Json = False) -> None:
             ]
         )
         return
-    shown = table("Settings", "variable, value", "meaning")
+    listed = table("Settings", "variable, value", "meaning")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         origin = source(settings, name)
-        told = "[dim]not set[/]" if value is None else escape(str(value) or "''")
+        told = "[dim]not set[/]" if value is None else escape(shown(name, value) or "''")
         # With the value below, there is room for the meaning in a terminal of 80 columns.
-        shown.add_row(
+        listed.add_row(
             f"[bold]{variable(name)}[/]\n{told}" + ("" if origin == "default" else f" [bold]({origin})[/]"),
             escape(field.description or "") + _bounds(accepted(field)),
         )
-    out.print(shown)
+    out.print(listed)
 
 
 def _bounds(words: str) -> str:

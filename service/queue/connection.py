@@ -9,7 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.exceptions import AuthenticationError, RedisError
 
-from index.shared.pool import pool_options
+from index.shared.pool import check_options, pool_options
 from service.queue.errors import MissingGroupError, QueueUnavailableError, RedisUrlError
 from service.settings import Settings
 
@@ -49,9 +49,11 @@ def connect(
     """
     try:
         pool = BlockingConnectionPool.from_url(url, **pool_options(connections, timeout_s, password, Retry))
+        check_options(pool)
     except ValueError:
         raise RedisUrlError(
-            "LKA_REID_REDIS_URL is no URL of a Redis; it takes redis://[user:password@]host:port/db"
+            "LKA_REID_REDIS_URL is no URL of a Redis; it takes redis://[user:password@]host:port/db, "
+            "and only options that Redis' client knows"
         ) from None
     return Redis.from_pool(pool)
 

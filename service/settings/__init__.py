@@ -10,6 +10,7 @@ from service.settings.loading import (
     CLIENT_URL,
     SettingsError,
     load_settings,
+    shown,
     source,
     unknown_variables,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "SettingsError",
     "accepted",
     "load_settings",
+    "shown",
     "source",
     "unknown_variables",
     "variable",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from service.proxies import TrustedProxies
+from service.settings.password import read_password
 from service.settings.sharing import PREFIX, SharingSettings
 
 
@@ -308,10 +309,9 @@ class Settings(SharingSettings):
         """The password in `redis_password_file`; None where that is not set.
 
         Raises:
-            OSError: the file cannot be read.
+            OSError: the file cannot be read; it names the setting.
         """
-        file = self.redis_password_file
-        return None if file is None else file.read_text(encoding="utf-8").strip()
+        return read_password(self.redis_password_file, f"{PREFIX}REDIS_PASSWORD_FILE")
 
     @property
     def max_body_bytes(self) -> int:

@@ -20,6 +20,9 @@ CLIENT_COLLECTION = "LKA_REID_COLLECTION"
 """Not a setting of the service: the collection that its command-line clients mean."""
 
 
+MASKED = "**********"
+
+
 class SettingsError(ValueError):
     """One or more settings are wrong; the message names each variable, its value and what is accepted."""
 
@@ -44,7 +47,22 @@ def _complaint(item: Any, given: Mapping[str, Any]) -> str:
         return str(item["ctx"]["error"])
     name = str(item["loc"][0])
     source = f"--{name.replace('_', '-')} " if name in given else f"{variable(name)}="
-    return f"{source}{item['input']} is not accepted; it takes {accepted(Settings.model_fields[name])}"
+    value = shown(name, item["input"])
+    return f"{source}{value} is not accepted; it takes {accepted(Settings.model_fields[name])}"
+
+
+def shown(name: str, value: object) -> str:
+    """A setting's value as it may be printed: no secret, and no user, password or parameters of a URL."""
+    if "SecretStr" in str(Settings.model_fields[name].annotation):
+        return MASKED
+    text = str(value)
+    is_path = text.startswith(("/", ".", "file:"))
+    if is_path or not ("@" in text or "://" in text):
+        return text
+    # Here: httpx, which comes with it, is slow to import, and few settings are URLs.
+    from lka_reid_client.connection import without_password
+
+    return without_password(text, "***")
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.settings.password import read_password
 
 PREFIX: Final = "LKA_REID_"
 MILVUS_PREFIX: Final = "lka_reid"
 SHARED_NAME: Final = "lka-reid"
+
+
+def _without_user(url: str) -> str:
+    _, found, rest = url.partition("://")
+    if found and ("@" in rest.partition("/")[0] or "?" in rest):
+        raise ValueError("keys are taken from the variables of AWS' own tools, and from no URL")
+    return url
 
 
 class SharingSettings(BaseSettings):
@@ -48,12 +57,12 @@ class SharingSettings(BaseSettings):
     milvus_timeout_s: float = Field(
         default=10.0, gt=0, le=600, description="s that Milvus is given to answer a call"
     )
-    objects_url: str | None = Field(
+    objects_url: Annotated[str, AfterValidator(_without_user)] | None = Field(
         default=None,
         min_length=1,
         description="object store of images and strips, with a gallery on Milvus; what S3 needs besides is "
         "taken from the variables of AWS' own tools",
-        json_schema_extra={"accepts": "s3://bucket/prefix, or a folder that all replicas see"},
+        json_schema_extra={"accepts": "s3://bucket/prefix without keys, or a folder that all replicas see"},
     )
     objects_endpoint: str | None = Field(
         default=None,
@@ -115,7 +124,6 @@ class SharingSettings(BaseSettings):
         """The password in `shared_password_file`; None where that is not set.
 
         Raises:
-            OSError: the file cannot be read.
+            OSError: the file cannot be read; it names the setting.
         """
-        file = self.shared_password_file
-        return None if file is None else file.read_text(encoding="utf-8").strip()
+        return read_password(self.shared_password_file, f"{PREFIX}SHARED_PASSWORD_FILE")

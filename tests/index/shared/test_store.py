@@ -110,9 +110,10 @@ def test_what_was_forgotten_leaves_the_file_by_itself_after_a_while(tmp_path: Pa
         time.sleep(0.05)
 
 
-def test_a_url_that_does_not_read_is_refused_without_showing_it() -> None:
+@pytest.mark.parametrize("url", ["http://user:secret@x", "redis://x:secret/0", "redis://x/0?token=secret"])
+def test_a_url_that_does_not_read_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(SharedStoreError, match="LKA_REID_SHARED_URL") as refused:
-        SharedStore("http://user:secret@x")
+        SharedStore(url)
     assert "secret" not in str(refused.value)
 
 

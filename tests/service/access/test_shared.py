@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from index.shared import SharedStore, SharedStoreError
+from index.shared import SharedQuotas, SharedSettings, SharedStore, SharedStoreError
 from service.access.audit import AuditError, AuditLog
 from service.access.auditchain import CHAIN, Chain
 from service.access.auditfind import find_in
 from service.access.auditverify import verify_lines
 from service.access.homes import keys_in, open_store
+from service.access.idhash import IdKeyError
 from service.access.key import KeyScope, new_key
 from service.access.keyfile import KeyFile, KeyFileError, UnknownKeyError
 from service.access.keyhome import KeyHome
@@ -119,6 +120,65 @@ def test_the_store_holds_hashes_of_keys_and_no_key(
     held = b"".join(server.client.dump(key) for key in server.client.keys("*"))
     assert secret.encode() not in held
     assert secret.split("_", 2)[2].encode() not in held
+
+
+DAMAGES: dict[str, tuple[Callable[[Any, str], Any], Callable[[SharedStore], Any]]] = {
+    "a key": (
+        lambda redis, name: redis.hset(f"{name}:keys:known", redis.hkeys(f"{name}:keys:known")[0], b"\xff"),
+        lambda store: SharedKeys(store).read(),
+    ),
+    "a key that is missing": (
+        lambda redis, name: redis.delete(f"{name}:keys:known"),
+        lambda store: SharedKeys(store).read(),
+    ),
+    "a key that is revoked": (
+        lambda redis, name: redis.hset(f"{name}:keys:known", "cafe", "{}"),
+        lambda store: SharedKeys(store).revoke("cafe"),
+    ),
+    "the version of the keys": (
+        lambda redis, name: redis.set(f"{name}:keys:version", "x"),
+        lambda store: SharedKeys(store).watch(),
+    ),
+    "keys of another kind": (
+        lambda redis, name: redis.rename(f"{name}:keys:version", f"{name}:keys:order"),
+        lambda store: SharedKeys(store).read(),
+    ),
+    "the head of the audit log": (
+        lambda redis, name: redis.hset(f"{name}:audit:head", mapping={"number": "x", "hash": b"\xff"}),
+        lambda store: SharedAudit(store, 10).head(),
+    ),
+    "an entry of the audit log": (
+        lambda redis, name: redis.xadd(f"{name}:audit:entries", {"x": "y"}),
+        lambda store: list(SharedAudit(store, 10).lines()),
+    ),
+    "the key of the audit log": (
+        lambda redis, name: redis.lpush(f"{name}:audit:key", "x"),
+        lambda store: SharedIdHasher(store).load(),
+    ),
+    "a quota": (
+        lambda redis, name: redis.hset(f"{name}:collection:c:quota:set", "images", "many"),
+        lambda store: SharedQuotas(store, "c").quota(),
+    ),
+    "a setting": (
+        lambda redis, name: redis.hset(f"{name}:collection:c:settings", "days", "many"),
+        lambda store: SharedSettings(store, "c").get("days"),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_damaged_in_the_store_is_an_error_that_says_so(
+    connect: Callable[[], SharedStore], server: RedisServer, damage: str
+) -> None:
+    store = connect()
+    make_key(SharedKeys(store), "query")
+    harm, read = DAMAGES[damage]
+    harm(server.client, store.key("x").removesuffix(":x"))
+    with pytest.raises(
+        (KeyFileError, SharedStoreError, IdKeyError), match=r"(damaged|something else).* restore"
+    ):
+        read(store)
+    assert len(server.client.keys("*")) >= 2, "nothing is removed"
 
 
 def test_a_watched_home_lets_nobody_in_once_the_store_has_been_silent(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def _logs_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ([], "a worker needs LKA_REID_REDIS_URL; without it the service embeds by itself"),
         (["--redis-url", "rdis://me:secret@host"], "LKA_REID_REDIS_URL is no URL of a Redis"),
+        (["--redis-url", "redis://host?token=secret"], "LKA_REID_REDIS_URL is no URL of a Redis"),
         (["--redis-url", "redis://host", "--bundle", "nowhere"], "nowhere/manifest.json: no such file"),
         (["--processes", "0"], "--processes 0 is not accepted; it takes a whole number, 1 .. 64"),
     ],
