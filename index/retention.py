@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from index.errors import GalleryClosedError, InvalidRetentionError
+from index.errors import GalleryClosedError, GalleryError, InvalidRetentionError
 
 RETENTION: Final = "retention_days"
 MOST_DAYS: Final = 36_500
@@ -155,10 +155,16 @@ class Retention:
                 self.apply()
             except GalleryClosedError:
                 return
+            except GalleryError as error:  # no room, damage, or a store that does not answer
+                log.error("images that are too old could not be deleted, it is tried again: %s", error)
+                self._failed()
             except Exception:
                 log.exception("images that are too old could not be deleted; it is tried again")
-                with self._waking:
-                    self._state = replace(self._state, failed=True)
+                self._failed()
+
+    def _failed(self) -> None:
+        with self._waking:
+            self._state = replace(self._state, failed=True)
 
     def _awaited(self) -> bool:
         """Wait until it is time to look; False where it will not be any more."""

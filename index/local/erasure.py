@@ -23,7 +23,7 @@ from typing import Final
 
 from index.database.connections import DATABASE
 from index.database.slack import has_remnants, has_written_free_pages
-from index.errors import DamagedImageError, GalleryClosedError, NotErasedError
+from index.errors import DamagedImageError, GalleryClosedError, GalleryError, NotErasedError
 from index.local.mirror import Mirror
 from index.local.remains import erase_remains
 from index.local.renewal import Renewal
@@ -210,6 +210,8 @@ class Erasure:
                 return
             except NotErasedError as error:
                 log.info("erasing goes on in %.0f s: %s", RETRY_S, error)
+            except GalleryError as error:  # no room, or damage
+                log.warning("what is deleted is in some files still; erasing goes on: %s", error)
             except Exception:
                 log.exception("what is deleted could not be erased from every file; it is tried again")
             with self._waking:

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from index.cameras.normalisation import Normalisation
-from index.errors import DamagedImageError, GalleryClosedError
+from index.errors import GalleryClosedError, GalleryError
 from index.local.mirror import Mirror
 from index.local.ondemand import OnDemand
 from index.local.successor import Successor
@@ -83,7 +83,7 @@ class Reindexing:
             vectors = self._successor.switch(self._wanted_of, on_piece=self._stop_when_closing)
         except GalleryClosedError:
             return
-        except DamagedImageError as error:
+        except GalleryError as error:  # no room, or damage
             self._least = RETRY * count
             log.error("the vector index stays as it is: %s", error)
         except Exception:

@@ -16,7 +16,7 @@ from typing import Final
 
 from index.cameras.estimation import DRIFT_LIMIT, Estimates, Mode, estimate, is_wanted
 from index.cameras.normalisation import Normalisation
-from index.errors import DamagedImageError, GalleryClosedError
+from index.errors import GalleryClosedError, GalleryError
 from index.local.mirror import Mirror
 from index.local.successor import Successor
 from index.states import RenewalState
@@ -218,7 +218,7 @@ class Renewal:
             return self.renew_if_due(also_for_drift=also_for_drift)
         except GalleryClosedError:
             pass
-        except DamagedImageError as error:
+        except GalleryError as error:  # no room, or damage
             log.error("no new version of the camera normalisation can be made: %s", error)
         except Exception:
             log.exception("no new version of the camera normalisation could be made")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,3 +185,24 @@ def test_opening_on_a_full_disk_says_so(disk: Path, open_gallery: Open) -> None:
         open_gallery(disk / "gallery")
     filler.unlink()
     assert _names(open_gallery(disk / "gallery")) == []
+
+
+def test_what_goes_on_beside_a_full_disk_tells_it_in_a_line(
+    open_gallery: Open, room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("index.local.erasure.DELAY_S", 0.01)
+    gallery = open_gallery()
+    gallery.enroll_many([enrollment("a"), enrollment("b")])
+    room.free = 1000
+    gallery.delete("a")
+    until = time.monotonic() + 20
+    while not caplog.records:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    [said] = caplog.records
+    assert "is in some files still; erasing goes on: the disk is full" in said.getMessage()
+    assert said.exc_info is None
+    assert gallery.unerased_seconds() > 0
+    room.free = room.total
+    gallery.erase()
+    assert gallery.unerased_seconds() == 0
