@@ -97,8 +97,9 @@ class Renewal:
             current = self._mirror.vectors.normalisation
             estimates = self._estimates(current)
             drift = 0.0 if estimates is None else max(estimates.drift(current).values(), default=0.0)
+            has_moved = drift > DRIFT_LIMIT or (estimates is not None and _knows_more(current, estimates))
             is_due = current.is_raw != (estimates is None) or (
-                also_for_drift and not current.is_raw and drift > DRIFT_LIMIT
+                also_for_drift and not current.is_raw and has_moved
             )
             self._tell(drift=0.0 if current.is_raw else drift, is_renewing=is_due)
             if not is_due:
@@ -223,6 +224,11 @@ class Renewal:
         except Exception:
             log.exception("no new version of the camera normalisation could be made")
         return False
+
+
+def _knows_more(current: Normalisation, estimates: Estimates) -> bool:
+    """Whether a version knows a camera of which nothing is known any more."""
+    return not current.cameras.keys() <= estimates.cameras.keys()
 
 
 def _provisional(estimates: Estimates | None) -> Normalisation:

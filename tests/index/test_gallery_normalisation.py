@@ -327,6 +327,7 @@ def test_a_camera_is_learned_from_images_that_are_not_enrolled(open_gallery: Ope
     reopened.cameras.wait()
     reopened.cameras.renew_if_due()
     assert in_force(reopened).use("gate-3") == "global"
+    assert not reopened.cameras.renew_if_due()
 
 
 def test_a_calibration_stays_what_it_is_when_images_of_the_camera_come_and_go(open_gallery: Open) -> None:
