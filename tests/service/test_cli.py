@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints
@@ -158,13 +159,16 @@ def test_config_shows_values_where_they_come_from_and_no_secrets(
     monkeypatch.setenv("LKA_REID_PROT", "1")
     outcome = command("config")
     assert outcome.code == 0
-    rows = {
-        line.split()[0]: line for line in outcome.out.splitlines() if line.strip().startswith("LKA_REID_")
+    lines = outcome.out.splitlines()
+    below = {
+        line.split()[0]: after
+        for line, after in itertools.pairwise(lines)
+        if line.strip().startswith("LKA_REID_")
     }
-    assert "9001" in rows["LKA_REID_PORT"]
-    assert "environment" in rows["LKA_REID_PORT"]
-    assert "default" in rows["LKA_REID_HOST"]
-    assert "***" in rows["LKA_REID_TOKEN"]
+    assert "9001 (environment)" in below["LKA_REID_PORT"]
+    assert "127.0.0.1 " in below["LKA_REID_HOST"]
+    assert "(" not in below["LKA_REID_HOST"]
+    assert "***" in below["LKA_REID_TOKEN"]
     assert "hunter2" not in outcome.out
     assert "LKA_REID_PROT is set, but is no setting" in outcome.err
 
