@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
+from lka_reid_client.answers import AlertEvent
 from lka_reid_client.call import Attempts, Call, Reading
 from lka_reid_client.connection import UNANSWERED, connect, without_password
+from lka_reid_client.events import AGAIN_S, SILENCE_S, Listening
 from lka_reid_client.operation import Asynchronous
 from lka_reid_client.operations import Operations
 from lka_reid_client.response import Response
@@ -71,11 +74,51 @@ class AsyncClient(Operations, Asynchronous):
                 return attempts.answered(outcome)
             await asyncio.sleep(wait)
 
+    async def alert_events(self, after: int | None = None) -> AsyncIterator[AlertEvent]:
+        """Alerts as they are raised, in order and each once; streams that end are followed by others.
+
+        Args:
+            after: the id of the last alert that is known; None to begin with the next one.
+        """
+        listening, attempts = Listening(after), None
+        while True:
+            call = listening.call()
+            outcome: Response | Exception | None = None
+            try:
+                async with self._stream(call, httpx.Timeout(self._timeout_s, read=SILENCE_S)) as response:
+                    if response.status_code == 200:
+                        attempts = None
+                        async for piece in response.aiter_bytes():
+                            for event in listening.take(piece):
+                                yield event
+                    else:
+                        outcome = await self._read(call, response)
+            except UNANSWERED as error:
+                outcome = error
+            wait = AGAIN_S
+            if outcome is not None:
+                attempts = attempts or Attempts(call, self.url, self._timeout_s, self._on_wait)
+                again = attempts.wait_after(outcome)
+                if again is None:
+                    attempts.answered(outcome)
+                    return
+                wait = again
+            await asyncio.sleep(wait)
+
     async def _once(self, call: Call[T], params: dict[str, Any], body: dict[str, Any]) -> Response:
         async with self._http.stream(
             call.method, call.path, params=params, headers=dict(call.headers), **body
         ) as response:
-            reading = Reading(call, self._timeout_s, response)
-            async for piece in response.aiter_bytes():
-                reading.take(piece)
-            return reading.done(response)
+            return await self._read(call, response)
+
+    def _stream(self, call: Call[Any], timeout: httpx.Timeout) -> AbstractAsyncContextManager[httpx.Response]:
+        params = call.params_for(self.collection)
+        return self._http.stream(
+            call.method, call.path, params=params, headers=dict(call.headers), timeout=timeout
+        )
+
+    async def _read(self, call: Call[Any], response: httpx.Response) -> Response:
+        reading = Reading(call, self._timeout_s, response)
+        async for piece in response.aiter_bytes():
+            reading.take(piece)
+        return reading.done(response)

@@ -8,6 +8,7 @@ from lka_reid_client.calls import gallery as _gallery
 from lka_reid_client.calls import health as _health
 from lka_reid_client.calls import search as _search
 from lka_reid_client.calls import verdicts as _verdicts
+from lka_reid_client.calls import watches as _watches
 from lka_reid_client.enrolling import enroll_all
 from lka_reid_client.operation import Operation, Pages
 
@@ -50,6 +51,17 @@ class Operations:
     verdicts_of = Operation(_verdicts.verdicts_of)
     probe_image = Operation(_verdicts.probe_image)
     undo_verdict = Operation(_verdicts.undo_verdict)
+
+    watch = Operation(_watches.watch)
+    watches = Operation(_watches.watches)
+    watch_of = Operation(_watches.watch_of)
+    watch_image = Operation(_watches.watch_image)
+    test_watch = Operation(_watches.test_watch)
+    remove_watch = Operation(_watches.remove_watch)
+    alerts = Pages(_watches.alerts)
+    dead_letters = Pages(_watches.dead_letters)
+    retry_dead_letter = Operation(_watches.retry_dead_letter)
+    drop_dead_letter = Operation(_watches.drop_dead_letter)
 
     cameras = Operation(_cameras.cameras)
     camera = Operation(_cameras.camera)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
+from lka_reid_client.answers import AlertEvent
 from lka_reid_client.call import Attempts, Call, Reading, not_ours, refusal
 from lka_reid_client.connection import UNANSWERED, connect, without_password
 from lka_reid_client.errors import AbandonedError, RefusedError
+from lka_reid_client.events import AGAIN_S, SILENCE_S, Listening
 from lka_reid_client.operation import Synchronous
 from lka_reid_client.operations import Operations
 from lka_reid_client.response import Response
@@ -94,6 +97,37 @@ class Client(Operations, Synchronous):
             if self._abandoned.wait(wait):
                 raise AbandonedError
 
+    def alert_events(self, after: int | None = None) -> Iterator[AlertEvent]:
+        """Alerts as they are raised, in order and each once, until `abandon`; streams that end are followed
+        by others.
+
+        Args:
+            after: the id of the last alert that is known; None to begin with the next one.
+        """
+        listening, attempts = Listening(after), None
+        while not self.is_abandoned:
+            call = listening.call()
+            outcome: Response | Exception | None = None
+            try:
+                with self._stream(call, httpx.Timeout(self._timeout_s, read=SILENCE_S)) as response:
+                    if response.status_code == 200:
+                        attempts = None
+                        for piece in response.iter_bytes():
+                            yield from listening.take(piece)
+                    else:
+                        outcome = self._read(call, response)
+            except UNANSWERED as error:
+                outcome = error
+            wait = AGAIN_S
+            if outcome is not None:
+                attempts = attempts or Attempts(call, self.url, self._timeout_s, self._on_wait)
+                again = attempts.wait_after(outcome)
+                if again is None:
+                    attempts.answered(outcome)
+                    return
+                wait = again
+            self._abandoned.wait(wait)
+
     def refusal(self, status: int, problem: str) -> RefusedError:
         """A problem document, such as an item of a batch has, as the error that a request would raise."""
         return refusal(self.url, Response(status, {}, problem.encode()))
@@ -106,7 +140,16 @@ class Client(Operations, Synchronous):
         with self._http.stream(
             call.method, call.path, params=params, headers=dict(call.headers), **body
         ) as response:
-            reading = Reading(call, self._timeout_s, response)
-            for piece in response.iter_bytes():
-                reading.take(piece)
-            return reading.done(response)
+            return self._read(call, response)
+
+    def _stream(self, call: Call[Any], timeout: httpx.Timeout) -> AbstractContextManager[httpx.Response]:
+        params = call.params_for(self.collection)
+        return self._http.stream(
+            call.method, call.path, params=params, headers=dict(call.headers), timeout=timeout
+        )
+
+    def _read(self, call: Call[Any], response: httpx.Response) -> Response:
+        reading = Reading(call, self._timeout_s, response)
+        for piece in response.iter_bytes():
+            reading.take(piece)
+        return reading.done(response)

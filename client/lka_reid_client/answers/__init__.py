@@ -46,10 +46,22 @@ from lka_reid_client.answers.status import (
     StatusAnswer,
 )
 from lka_reid_client.answers.verdicts import VerdictAnswer, VerdictsAnswer
+from lka_reid_client.answers.watches import (
+    AlertAnswer,
+    AlertEvent,
+    AlertsAnswer,
+    DeliveryAnswer,
+    WatchAnswer,
+    WatchesAnswer,
+    WatchTestAnswer,
+)
 
 __all__ = [
     "AccessAnswer",
     "Activations",
+    "AlertAnswer",
+    "AlertEvent",
+    "AlertsAnswer",
     "Answer",
     "BothWays",
     "BundleStatus",
@@ -61,6 +73,7 @@ __all__ = [
     "CollectionAnswer",
     "CollectionsAnswer",
     "DeletionAnswer",
+    "DeliveryAnswer",
     "EnrollBatchAnswer",
     "EnrolledFrame",
     "EnrolledImage",
@@ -92,4 +105,7 @@ __all__ = [
     "Timings",
     "VerdictAnswer",
     "VerdictsAnswer",
+    "WatchAnswer",
+    "WatchTestAnswer",
+    "WatchesAnswer",
 ]
