@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from models.terminal import errors_as_json, print_error
-from service.commands import audit, bundle, cameras, collections, gallery, keys, verdicts
+from service.commands import audit, bundle, cameras, collections, gallery, keys, verdicts, watches
 from service.commands.config import config
 from service.commands.demo import demo
 from service.commands.detect import detect
@@ -73,6 +73,7 @@ app.command(rich_help_panel=CLIENT)(detect)
 app.command("list", rich_help_panel=CLIENT)(list_)
 app.add_typer(cameras.app, name="cameras", rich_help_panel=CLIENT)
 app.add_typer(verdicts.app, name="verdicts", rich_help_panel=CLIENT)
+app.add_typer(watches.app, name="watch", rich_help_panel=CLIENT)
 app.add_typer(collections.app, name="collections", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLOSER)(explain)
 app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)

@@ -87,7 +87,7 @@ class ServiceClient:
 
     def ready(self) -> dict[str, Any]:
         """What `GET /health/ready` says."""
-        return self._send(health.ready()).document()
+        return self.send(health.ready()).document()
 
     def await_ready(self) -> dict[str, Any]:
         """What `GET /health/ready` says once the service is ready, for which it has two minutes.
@@ -95,7 +95,7 @@ class ServiceClient:
         Raises:
             AbandonedError: see `abandon`.
         """
-        return self._send(health.await_ready()).document()
+        return self.send(health.await_ready()).document()
 
     def enroll(self, image: Path, fields: Fields) -> Enrolled:
         """Enroll an image file. Without an answer it is sent again, too: under the same id that is safe.
@@ -105,7 +105,7 @@ class ServiceClient:
             AbandonedError: see `abandon`.
         """
         try:
-            self._send(gallery.enroll(image, **_typed(fields)))
+            self.send(gallery.enroll(image, **_typed(fields)))
         except RefusedError as error:
             if error.status == 409:
                 return Enrolled(new=False, differs=error.differs)
@@ -121,7 +121,7 @@ class ServiceClient:
             AbandonedError: see `abandon`.
         """
         try:
-            answer = self._send(gallery.enroll_batch(images, fields))
+            answer = self.send(gallery.enroll_batch(images, fields))
         except RefusedError as error:
             if error.status in NO_SUCH_ROUTE:
                 return None
@@ -135,23 +135,23 @@ class ServiceClient:
         if item.status < 300:
             return Enrolled(new=True)
         problem = "null" if item.problem is None else json.dumps(item.problem.document())
-        error = _with_remedy(self.client.refusal(item.status, problem))
+        error = with_remedy(self.client.refusal(item.status, problem))
         if item.status == 409:
             return Enrolled(new=False, differs=error.differs)
         return error
 
     def records(self, where: Fields | None = None, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """The records that a filter lets through, in order of enrollment, at most `limit`; page by page."""
-        for record in self._iterate(gallery.records(limit=limit, **_typed(where or {}))):
+        for record in self.iterate(gallery.records(limit=limit, **_typed(where or {}))):
             yield record.document()
 
     def record(self, image_id: str) -> dict[str, Any]:
         """What `GET /gallery/{image_id}` says."""
-        return self._send(gallery.record(image_id)).document()
+        return self.send(gallery.record(image_id)).document()
 
     def image(self, image_id: str) -> tuple[bytes, str]:
         """The file of an enrolled image, and its media type."""
-        return self._send(gallery.image(image_id))
+        return self.send(gallery.image(image_id))
 
     def is_enrolled(self, image_id: str) -> bool:
         """Whether an image of this id is enrolled."""
@@ -159,7 +159,7 @@ class ServiceClient:
 
     def update(self, image_id: str, fields: Fields) -> dict[str, Any]:
         """What `PATCH /gallery/{image_id}` answers: the record with new values for fields; see there."""
-        return self._send(gallery.update(image_id, **_typed(fields))).document()
+        return self.send(gallery.update(image_id, **_typed(fields))).document()
 
     def delete(self, image_id: str) -> bool:
         """Delete an image; whether there was one."""
@@ -167,45 +167,45 @@ class ServiceClient:
 
     def count(self, where: Fields) -> int:
         """How many images meet conditions, of which there is one at least."""
-        return self._send(gallery.count(**_typed(where)))
+        return self.send(gallery.count(**_typed(where)))
 
     def delete_where(self, where: Fields) -> Iterator[tuple[int, int]]:
         """Delete all images that meet conditions; images deleted by each request, and those that are left."""
-        for answer in self._iterate(gallery.delete_where(**_typed(where))):
+        for answer in self.iterate(gallery.delete_where(**_typed(where))):
             yield answer.deleted, answer.left
 
     def retention(self, days: int | None = None) -> dict[str, Any]:
         """What `GET /retention` says; with days, how many images are older than that."""
-        return self._send(gallery.retention(days)).document()
+        return self.send(gallery.retention(days)).document()
 
     def set_retention(self, days: int | None) -> dict[str, Any]:
         """Keep images for so many days, None for ever; what the service says then."""
         call = gallery.forget_retention() if days is None else gallery.set_retention(days)
-        return self._send(call).document()
+        return self.send(call).document()
 
     def collections(self) -> list[dict[str, Any]]:
         """What `GET /collections` lists."""
-        return [one.document() for one in self._send(collections.collections()).collections]
+        return [one.document() for one in self.send(collections.collections()).collections]
 
     def create_collection(self, name: str, quota: Mapping[str, int]) -> dict[str, Any]:
         """Make a collection, with `max_images` and `max_bytes` where they are given; what is answered."""
-        return self._send(collections.create_collection(name, **quota)).document()
+        return self.send(collections.create_collection(name, **quota)).document()
 
     def set_quota(self, name: str, quota: Mapping[str, int]) -> dict[str, Any]:
         """Set a collection's quota; a limit that is not given is none. What is answered."""
-        return self._send(collections.set_quota(name, **quota)).document()
+        return self.send(collections.set_quota(name, **quota)).document()
 
     def drop_collection(self, name: str) -> None:
         """Drop a collection and all that is in it."""
-        self._send(collections.drop_collection(name))
+        self.send(collections.drop_collection(name))
 
     def cameras(self) -> dict[str, Any]:
         """What `GET /cameras` says."""
-        return self._send(cameras.cameras()).document()
+        return self.send(cameras.cameras()).document()
 
     def camera(self, camera_id: str) -> dict[str, Any]:
         """What `GET /cameras/{camera_id}` says."""
-        return self._send(cameras.camera(camera_id)).document()
+        return self.send(cameras.camera(camera_id)).document()
 
     def calibrate(self, camera_id: str, image: Path) -> bool:
         """Show an image of a camera; whether it was counted, and not before. It may be sent again, too.
@@ -214,7 +214,7 @@ class ServiceClient:
             OSError: the file cannot be read.
             AbandonedError: see `abandon`.
         """
-        return self._send(cameras.calibrate(camera_id, image)).counted
+        return self.send(cameras.calibrate(camera_id, image)).counted
 
     def forget_calibration(self, camera_id: str) -> bool:
         """Forget a camera's calibration; whether there was one."""
@@ -222,12 +222,12 @@ class ServiceClient:
 
     def verdicts(self) -> Iterator[dict[str, Any]]:
         """All verdicts, page by page, as `GET /verdicts` has them."""
-        for verdict in self._iterate(verdicts.verdicts()):
+        for verdict in self.iterate(verdicts.verdicts()):
             yield verdict.document()
 
     def probe_image(self, probe: str) -> tuple[bytes, str]:
         """The file of a probe that has verdicts, and its media type."""
-        return self._send(verdicts.probe_image(probe))
+        return self.send(verdicts.probe_image(probe))
 
     def detect(self, image: Path) -> dict[str, Any]:
         """What `POST /detect` answers to an image file.
@@ -236,7 +236,7 @@ class ServiceClient:
             OSError: the file cannot be read.
             AbandonedError: see `abandon`.
         """
-        return self._send(search.detect(image)).document()
+        return self.send(search.detect(image)).document()
 
     def query(
         self,
@@ -269,7 +269,7 @@ class ServiceClient:
             detect=detect,
             **_typed(where or {}),
         )
-        return self._send(call).document()
+        return self.send(call).document()
 
     def query_all(
         self,
@@ -290,23 +290,25 @@ class ServiceClient:
             camera_id=camera_id,
             **_typed(where or {}),
         )
-        return self._send(call).document()
+        return self.send(call).document()
 
-    def _send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T]) -> T:
+        """What the answer to a call means."""
         try:
             return self.client.send(call)
         except RefusedError as error:
-            raise _with_remedy(error) from None
+            raise with_remedy(error) from None
 
-    def _iterate(self, step: Step[T]) -> Iterator[T]:
+    def iterate(self, step: Step[T]) -> Iterator[T]:
+        """What comes page by page."""
         try:
             yield from self.client.iterate(step)
         except RefusedError as error:
-            raise _with_remedy(error) from None
+            raise with_remedy(error) from None
 
     def _is_known(self, missing: Kind, call: Call[Any]) -> bool:
         try:
-            self._send(call)
+            self.send(call)
         except RefusedError as error:
             if error.kind != missing:
                 raise
@@ -314,7 +316,8 @@ class ServiceClient:
         return True
 
 
-def _with_remedy(error: RefusedError) -> RefusedError:
+def with_remedy(error: RefusedError) -> RefusedError:
+    """The error, with what a command may do about it."""
     remedy = next((words for kind, words in REMEDIES.items() if kind == error.kind), "")
     return error.saying(f"{error}{remedy}") if remedy else error
 

@@ -1,0 +1,107 @@
+"""`lka-reid watch`: from making a watch to what became of its deliveries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.remote.watches import WatchClient
+from service.watching import delivery
+from service.watching.signature import key_of
+from tests.service.command_line import Command, command_runner
+from tests.service.fakes import RED, Running, image_file, running
+from tests.service.watching.receiver import Receiver, receiving, wait_for
+
+
+@pytest.fixture
+def lka_reid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    monkeypatch.setattr(delivery, "WAITS_S", ())
+    with receiving() as it:
+        yield it
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Running]:
+    with running(tmp_path, allow_private_webhooks=True) as it:
+        yield it
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "van.png"
+    path.write_bytes(image_file(RED))
+    return path
+
+
+def test_a_watch_is_made_listed_raises_alerts_and_is_removed(
+    service: Running, lka_reid: Command, image: Path
+) -> None:
+    url = ("--url", service.url)
+    assert lka_reid("watch", "list", *url).out.strip() == "Nothing is watched for"
+    assert lka_reid("watch", "alerts", *url).out.strip() == "No alert was raised"
+    made = lka_reid("watch", "add", image, "--name", "red van", "--threshold", 0.9, *url)
+    assert made.out.strip() == "Watch 1 looks for the vehicle from now on."
+    service.enroll(image_file(RED), image_id="cam3/1.jpg", camera_id="cam3")
+    wait_for(lambda: service.gallery.watches.state().behind_since is None)
+    [alert] = json.loads(lka_reid("watch", "alerts", "--json", *url).out)["alerts"]
+    assert (alert["image_id"], alert["watch_name"]) == ("cam3/1.jpg", "red van")
+    table = lka_reid("watch", "alerts", *url).out
+    for shown in ("1 red van", "cam3/1.jpg", "1.000"):
+        assert shown in table
+    [listed] = json.loads(lka_reid("watch", "list", "--json", *url).out)["watches"]
+    assert (listed["name"], listed["alerts"]) == ("red van", 1)
+    assert "red van" in lka_reid("watch", "list", *url).out
+    assert lka_reid("watch", "remove", 1, *url).out.strip() == "Removed watch 1 and its alerts."
+    gone = lka_reid("watch", "remove", 1, *url)
+    assert gone.code == 2
+    assert "there is no watch 1" in gone.err
+
+
+def test_a_secret_is_made_and_shown_once_and_dead_letters_are_retried_and_dropped(
+    service: Running, lka_reid: Command, image: Path, receiver: Receiver
+) -> None:
+    url = ("--url", service.url)
+    options = ("--webhook", receiver.url, "--threshold", 0.9, "--json")
+    made = json.loads(lka_reid("watch", "add", image, *options, *url).out)
+    assert len(key_of(made["secret"])) == 32
+    assert made["secret"] not in lka_reid("watch", "list", "--json", *url).out
+    receiver.answers = [500, 410, 404]
+    refused = lka_reid("watch", "test", made["id"], *url)
+    assert refused.code == 1
+    assert "it answered 500" in refused.err
+    service.enroll(image_file(RED), image_id="a")
+    wait_for(lambda: service.gallery.watches.state().dead == 1)
+    assert "it answered 410" in lka_reid("watch", "alerts", "--dead", *url).out
+    assert lka_reid("watch", "retry", 1, *url).out.strip() == "Alert 1 is delivered again."
+    wait_for(lambda: len(receiver.messages) == 3 and service.gallery.watches.state().dead == 1)
+    assert lka_reid("watch", "drop", 1, *url).code == 0
+    assert lka_reid("watch", "alerts", "--dead", *url).out.strip() == "No delivery was given up"
+    assert lka_reid("watch", "test", made["id"], *url).out.strip() == "The test message was accepted."
+
+
+def test_what_cannot_be_is_refused_before_anything_is_sent(lka_reid: Command, image: Path) -> None:
+    nobody = ("--url", "http://127.0.0.1:9")
+    for words in (("add",), ("add", image, "--image-id", "a")):
+        assert "one of both" in lka_reid("watch", *words, *nobody).err
+    assert "leave --dead" in lka_reid("watch", "alerts", "--follow", "--dead", *nobody).err
+    absent = lka_reid("watch", "add", image.with_name("absent.png"), *nobody)
+    assert absent.code == 2
+    assert "absent.png: No such file" in absent.err
+
+
+def test_alerts_are_followed_as_lines_of_json(lka_reid: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = {"id": 7, "watch_id": 1, "watch_name": "", "image_id": "a", "camera_id": None}
+    event |= {"similarity": 0.75, "raised_at": "2026-01-02T03:04:05Z"}
+    monkeypatch.setattr(WatchClient, "alert_events", lambda _self: iter([event]))
+    [line] = lka_reid("watch", "alerts", "--follow", "--json").out.splitlines()
+    assert json.loads(line) == event
+    [line] = lka_reid("watch", "alerts", "--follow").out.splitlines()
+    assert line == "2026-01-02 03:04:05  watch 1: a, similarity 0.750"
