@@ -17,11 +17,15 @@ from index.errors import DamagedImageError
 VALUES_4 = 8
 """Values of a record's row up to schema version 4."""
 
+_NONE = -1
+
 INSERT_CHECKSUMS = "INSERT INTO checksum VALUES (?, ?, ?, ?, ?)"
 
 
 def checksum(record_id: int, data: bytes) -> int:
-    """Of the bytes of one part of a record."""
+    """Of the bytes of one part of a record; _NONE of what a damaged page gives in their place."""
+    if not isinstance(data, bytes) or not isinstance(record_id, int):
+        return _NONE
     return zlib.crc32(data, record_id & 0xFFFFFFFF)
 
 

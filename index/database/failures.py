@@ -38,3 +38,16 @@ def failures_named(database: Path, space: Space | None = None) -> Iterator[None]
         raise
     except UnicodeDecodeError as error:  # SQLite's message holds a damaged name
         raise GalleryDamagedError(database, str(error)) from error
+
+
+@contextmanager
+def misread_named(database: Path) -> Iterator[None]:
+    """Raise GalleryDamagedError for values that are of another type than their columns.
+
+    SQLite holds those types, but for pages of other tables that a disk has put in their place. Around what
+    reads a whole database, and nothing of a caller's.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise GalleryDamagedError(database, f"a page holds what is not its own: {error}") from error

@@ -214,6 +214,8 @@ def read_header(connection: sqlite3.Connection, path: Path) -> GalleryHeader:
     ).fetchone()
     if row is None:
         raise GalleryDamagedError(path / DATABASE, "its header is missing")
+    if not isinstance(row[0], str) or not isinstance(row[1], int):
+        raise GalleryDamagedError(path / DATABASE, "its header is damaged")
     return GalleryHeader(row[0], row[1], None if row[2] is None else (row[2], row[3]))
 
 

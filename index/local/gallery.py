@@ -19,6 +19,7 @@ from index.cameras.estimation import Mode
 from index.database.amending import Amended
 from index.database.conditions import conditions
 from index.database.descriptors import as_stored
+from index.database.failures import misread_named
 from index.database.migration import remove_old_backups
 from index.database.schema import describe
 from index.database.store import Inserted, Store
@@ -150,7 +151,7 @@ class LocalGallery:
             undo.callback(store.close)
             folder = SnapshotFolder(path / SNAPSHOT)
             builder = Builder(Source(store.reading), descriptor_dim, index, device)
-            with store.failures_named():
+            with store.failures_named(), misread_named(store.database):
                 in_force = store.normalisation()
                 if normalisation == "off" and not in_force.is_raw:
                     in_force = store.renew(None)

@@ -25,6 +25,8 @@ from index.vectors.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
 PARTS = ("descriptor", "strips", "image")
 REBUILD = "`lka-reid gallery rebuild` mends that"
 FAULTS = 100  # of SQLite's own that are told
+_UNREADABLE = (GalleryError, sqlite3.Error, TypeError, ValueError, OverflowError)
+"""What reading a damaged database raises; values of another type than their columns among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def _has_checksums(connection: sqlite3.Connection, folder: Path) -> bool:
     try:
         read_header(connection, folder)
         return bool(connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION)
-    except (GalleryError, sqlite3.Error, UnicodeDecodeError):
+    except _UNREADABLE:
         return False
 
 
@@ -103,7 +105,7 @@ def _of_the_file(connection: sqlite3.Connection, folder: Path) -> Iterator[Findi
         for table, record_id, *_ in connection.execute("PRAGMA foreign_key_check"):
             of = record_id if table in (*PARTS, "checksum", "image_digest") else None
             yield Finding(f"{DATABASE}: row {record_id} of {table} belongs to no record", of)
-    except (GalleryError, sqlite3.Error, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         yield Finding(f"{DATABASE}: {error}")
 
 
@@ -113,7 +115,7 @@ def _of_the_images(
     findings: list[Finding] = []
     try:
         ids = [row[0] for row in connection.execute("SELECT id FROM record NOT INDEXED ORDER BY id")]
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         return 0, [Finding(f"{DATABASE}: the records cannot be listed: {error}")]
     for done, record_id in enumerate(ids, start=1):
         findings += _of_one_image(connection, record_id)
@@ -132,7 +134,7 @@ def _of_one_image(connection: sqlite3.Connection, record_id: int) -> Iterator[Fi
             yield Finding(f"image_id {image_id!r}: filters find it by other tags than it has; {REBUILD}")
     except DamagedImageError as error:
         yield Finding(str(error), record_id)
-    except (sqlite3.Error, UnicodeDecodeError, TypeError) as error:
+    except _UNREADABLE as error:
         yield Finding(f"image_id {image_id!r}: its record cannot be read: {error}", record_id)
     for part in PARTS:
         query = (
@@ -147,7 +149,7 @@ def _of_one_image(connection: sqlite3.Connection, record_id: int) -> Iterator[Fi
                     yield Finding(f"image_id {image_id!r}: its digest is not that of its image; {REBUILD}")
         except DamagedImageError as error:
             yield Finding(str(error), record_id)
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             yield Finding(f"image_id {image_id!r}: its {part} cannot be read: {error}", record_id)
 
 
@@ -157,7 +159,7 @@ def _of_the_cameras(connection: sqlite3.Connection, header: GalleryHeader) -> It
             yield Finding(f"{text}; {REBUILD}")
         for text in faults_of_normalisation(connection):
             yield Finding(f"{text}; {REBUILD}")
-    except (GalleryError, sqlite3.Error, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         yield Finding(f"{DATABASE}: what is known of cameras cannot be read: {error}")
 
 
@@ -167,7 +169,7 @@ def _of_the_probes(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(f"probe {probe}: its file is not as it was kept; take the verdicts on it back")
         for watch_id in damaged_watches(connection):
             yield Finding(f"watch {watch_id}: its file is not as it was kept; remove the watch")
-    except sqlite3.Error as error:
+    except _UNREADABLE as error:
         yield Finding(f"{DATABASE}: the probes with verdicts, or the watches, cannot be read: {error}")
 
 
