@@ -8,7 +8,7 @@ const BASE = new URL("./", document.URL);
 const LATER = new Set([408, 429, 502, 503, 504]);
 
 // Routes that are about one collection.
-const OF_A_COLLECTION = new Set(["query", "explain", "gallery", "cameras", "verdicts"]);
+const OF_A_COLLECTION = new Set(["query", "explain", "gallery", "cameras", "verdicts", "watches", "alerts"]);
 let collection = null;
 
 /** The collection that is looked at; null for the default one. */
@@ -51,11 +51,11 @@ export function pathOf(collection, id, ...rest) {
  *
  * `fields` become a form, `json` a document. Throws Refused, Unreachable, or what aborts the signal.
  */
-export async function ask(method, path, { fields, json, parameters, accept = "application/json", signal } = {}) {
+export async function ask(method, path, { fields, json, parameters, accept = "application/json", headers: more = {}, signal } = {}) {
   const url = new URL(path, BASE);
   for (const [name, value] of pairs(parameters)) url.searchParams.append(name, value);
   if (collection !== null && OF_A_COLLECTION.has(path.split("/")[0])) url.searchParams.append("collection", collection);
-  const headers = { Accept: accept };
+  const headers = { Accept: accept, ...more };
   if (currentKey() !== null) headers.Authorization = `Bearer ${currentKey()}`;
   let body;
   if (fields) {

@@ -9,8 +9,9 @@ import * as cameras from "./cameras.js";
 import * as gallery from "./gallery.js";
 import * as search from "./search.js";
 import * as status from "./status.js";
+import * as watches from "./watches.js";
 
-const VIEWS = [search, gallery, cameras, status];
+const VIEWS = [search, gallery, watches, cameras, status];
 const main = document.getElementById("main");
 const shown = new Map();
 
@@ -24,6 +25,7 @@ function build() {
     return el("a", { href: `#${view.name}`, id: `to-${view.name}` }, icon(view.icon), el("span", {}, view.title));
   });
   document.getElementById("views").replaceChildren(...links);
+  watches.mark();
   show();
 }
 

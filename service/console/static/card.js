@@ -4,6 +4,7 @@ import { el, iconButton } from "./dom.js";
 import { exactMoment, moment, similarity } from "./format.js";
 import { showEnrolled } from "./images.js";
 import { canDecide, judge, verdictTools } from "./verdicts.js";
+import { canWatch, watchFor } from "./watching.js";
 
 /** A match in the grid, the groups, and behind the time line. */
 export class MatchCard {
@@ -38,6 +39,8 @@ export class MatchCard {
     this.actions.replaceChildren(
       ...(canDecide() ? verdictTools(this) : []),
       el("span", { class: "spring" }),
+      ...(canWatch() ? [iconButton("eye", "Watch for this vehicle", { class: "quiet",
+        on: { click: () => watchFor(this.match.image_id) } })] : []),
       iconButton("search", "Search with this one", { class: "quiet",
         on: { click: () => this.answer.searchWith(this.match) } }),
       ...(error ? [el("p", { class: "problem", role: "alert" }, error.message)] : []));

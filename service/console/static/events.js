@@ -8,7 +8,7 @@ export function emit(name, detail = null) {
 }
 
 /** Listen: `access-learnt`, `key-changed`, `key-refused`, `lost`, `found`, `recovered`,
- * `gallery-changed`, `collection-changed`, `search-with`. */
+ * `gallery-changed`, `collection-changed`, `search-with`, `watches-changed`, `alert`. */
 export function on(name, listener) {
   target.addEventListener(name, (event) => listener(event.detail));
 }

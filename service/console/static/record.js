@@ -8,6 +8,7 @@ import { exactMoment } from "./format.js";
 import { load } from "./images.js";
 import { problemBox } from "./problem.js";
 import { deleteImages } from "./deletion.js";
+import { canWatch, watchFor } from "./watching.js";
 
 const PATCHED = ["vehicle_id", "camera_id", "captured_at", "vehicle_type", "view", "tags"];
 const NAMES = { vehicle_id: "Vehicle", camera_id: "Camera", captured_at: "Time", vehicle_type: "Type", view: "View",
@@ -37,6 +38,7 @@ export function openRecord(record) {
             shown.close();
             emit("search-with", now.image_id);
           } } }, icon("search")) : null,
+          canWatch() ? button("Watch", { on: { click: () => watchFor(now.image_id) } }, icon("eye")) : null,
           can("PATCH", "/gallery/{image_id}") ? button("Edit", { on: { click: () => edit(now) } }, icon("edit")) : null,
           can("DELETE", "/gallery/{image_id}") ? button("Delete", { class: "danger", on: { click: async () => {
             if (await deleteImages([now.image_id])) shown.close();
