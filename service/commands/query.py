@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,7 +141,7 @@ def _sheet(client: ServiceClient, image: Path, answers: Sequence[Mapping[str, An
                 return None
             raise
 
-    return sheet(image.name, image.read_bytes(), answers, image_of)
+    return sheet(image.name, image.read_bytes(), answers, image_of, datetime.now(UTC))
 
 
 def _print(answer: Mapping[str, Any], image: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from models.intake.names import printable
+from models.wording import counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,10 +22,12 @@ STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; }
 ol { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
-figure { margin: 0; width: 12rem; }
-figcaption { overflow-wrap: anywhere; }
-img, .none { width: 12rem; height: 12rem; object-fit: contain; background: #8882; display: block; }
-.match { outline: 3px solid #2a7; }
+li, .probe { width: 13rem; box-sizing: border-box; padding: .5rem; border: 1px solid #8886; }
+figure { margin: 0; }
+figcaption { overflow-wrap: anywhere; font-size: 13px; padding-top: .4rem; }
+img, .none { width: 100%; aspect-ratio: 1; object-fit: contain; background: #8882; display: block; }
+.match { border: 3px solid #2a7; padding: calc(.5rem - 2px); }
+@media print { li { break-inside: avoid; } }
 """
 
 HEAD = f"""<!doctype html>
@@ -45,6 +49,7 @@ def sheet(
     probe: bytes,
     answers: Sequence[Mapping[str, Any]],
     image_of: Callable[[str], bytes | None],
+    made: datetime,
 ) -> str:
     """The page.
 
@@ -53,18 +58,33 @@ def sheet(
         probe: the file.
         answers: what `POST /query` answered, one for each vehicle.
         image_of: the file of an enrolled image by its id; None where it is enrolled no more.
+        made: when it was answered.
     """
-    parts = [HEAD, f"<h1>Most similar to {_text(name)}</h1>\n"]
+    when = f"{made.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    parts = [HEAD, f"<h1>Most similar to {_text(name)}</h1>\n<p>LKA-ReID, {when}</p>\n"]
     for answer in answers:
         vehicle = answer.get("vehicle")
-        box = vehicle["box"] if vehicle else None
+        crop = answer.get("crop") or (vehicle["box"] if vehicle else None)
         what = "probe" if vehicle is None else f"{vehicle['type']} at {','.join(map(str, vehicle['box']))}"
-        parts.append(f"<section>\n<h2>{_text(what)}</h2>\n{_image(probe, f'the {what}', box)}\n<ol>\n")
+        image = _image(probe, f"the {what}", crop)
+        parts.append(
+            f'<section>\n<h2>{_text(what)}</h2>\n<div class="probe">{image}</div>\n'
+            f"<p>{_text(_how(answer))}</p>\n<ol>\n"
+        )
         parts.extend(_match(match, image_of(match["image_id"])) for match in answer["matches"])
         parts.append("</ol>\n" if answer["matches"] else "</ol>\n<p>No enrolled image was found.</p>\n")
         parts.append("</section>\n")
     parts.append("</body>\n</html>\n")
     return "".join(parts)
+
+
+def _how(answer: Mapping[str, Any]) -> str:
+    """What was searched, and what a match is."""
+    told = ["both stages" if answer["reranked"] else "first stage alone"]
+    told.append(f"{counted(answer['gallery_size'], 'image')} enrolled")
+    if answer.get("match_threshold") is not None:
+        told.append(f"a match from a similarity of {answer['match_threshold']:.3f} on")
+    return ", ".join(told)
 
 
 def _match(match: Mapping[str, Any], data: bytes | None) -> str:
@@ -75,10 +95,12 @@ def _match(match: Mapping[str, Any], data: bytes | None) -> str:
     if match.get("is_match") is not None:
         told.append("match" if match["is_match"] else "no match")
     told += [f"{name} {match[f'{name}_id']}" for name in ("vehicle", "camera") if match[f"{name}_id"]]
+    if match.get("captured_at"):
+        told.append(str(match["captured_at"]))
     lines = "<br>".join(map(_text, told))
     found = ' class="match"' if match.get("is_match") else ""
     return (
-        f"<li><figure{found}>{_image(data, image_id)}<figcaption><b>{match['rank']}</b> {_text(image_id)}"
+        f"<li{found}><figure>{_image(data, image_id)}<figcaption><b>{match['rank']}. {_text(image_id)}</b>"
         f"<br>{lines}</figcaption></figure></li>\n"
     )
 
