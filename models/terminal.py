@@ -13,6 +13,9 @@ from rich.markup import escape
 
 from models.intake.names import printable
 
+JSON_HELP = "Print the outcome as JSON, and an error too, on stderr."
+"""Of the option --json, which all commands have that end by themselves."""
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from models.terminal import JSON_HELP
 from service.settings import CLIENT_COLLECTION, CLIENT_KEY, CLIENT_URL
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the gallery. Default: lka-reid-data.")]
@@ -58,5 +59,5 @@ Collection = Annotated[
         help="The collection that this is about. Default: the default one.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, and an error too, on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 DEFAULT_URL = "http://127.0.0.1:8000"

@@ -45,6 +45,11 @@ def test_the_page_has_every_command_as_its_help_says() -> None:
     assert shown == [row(name, command) for name, command in sorted(all_commands().items())]
 
 
+def test_every_command_that_ends_by_itself_takes_json() -> None:
+    without = {name for name, command in all_commands().items() if row(name, command).endswith("|  |")}
+    assert without == {"demo", "serve", "worker"}
+
+
 def test_commands_of_both_packages_are_compared() -> None:
     assert {"query", "gallery stats", "tune", "data check"} < all_commands().keys()
 

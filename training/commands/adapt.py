@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.terminal import out
+from models.terminal import err, out
 from models.wording import counted
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
 from training.commands.measuring import BUNDLE, Runtime
 from training.commands.progress import bars, refuse
-from training.commands.running import OWN_CONFIG, Changes, ending, session
+from training.commands.running import OWN_CONFIG, Changes, Json, ending, session
 from training.tuning.crops import CameraFrom
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from models.runtime import Models
     from training.datasets.image import VehicleImage
     from training.tuning.pairs import LabelledPair
@@ -77,6 +80,7 @@ def adapt(
     ] = OWN_CONFIG,
     changes: Changes = None,
     runtime: Runtime = "auto",
+    as_json: Json = False,
 ) -> None:
     """Adapt a bundle to your cameras by crops of vehicles that nobody has named.
 
@@ -106,7 +110,15 @@ def adapt(
         chosen = evenly(everything, most or OF_LEVEL[level])
         if level == 2:
             models = _trained(
-                models, chosen, crops, tracks, labelled, folder, (config, changes or []), runtime
+                models,
+                chosen,
+                crops,
+                tracks,
+                labelled,
+                folder,
+                (config, changes or []),
+                runtime,
+                err if as_json else out,
             )
             chosen = evenly(chosen, OF_LEVEL[1])
         elif tracks is not None or changes:
@@ -116,6 +128,21 @@ def adapt(
                 found = find(models, chosen, question.rate, str(question), folder, labelled, progress)
         except (CalibrationError, ValueError) as error:
             raise refuse(error) from None
+    if as_json:
+        out.print_json(
+            data={
+                "crops": len(chosen),
+                "of": len(everything),
+                "pairs": found.raw.pairs,
+                "threshold": found.raw.similarity,
+                "normalised_threshold": None if found.normalised is None else found.normalised.similarity,
+                "labelled": None if found.judged is None else asdict(found.judged),
+                "kept": found.kept,
+                "report": str(folder / "report"),
+                "bundle": str(folder / "bundle"),
+            }
+        )
+        return
     out.print(
         f"{len(chosen):,} of {counted(len(everything), 'crop')}, "
         f"{counted(found.raw.pairs, 'pair')} from two cameras"
@@ -148,8 +175,12 @@ def _trained(
     folder: Path,
     of_config: tuple[Path, Sequence[str]],
     runtime: str,
+    told: Console,
 ) -> Models:
-    """What level 2 makes of a bundle: the trained one, or the start where labelled pairs find it worse."""
+    """What level 2 makes of a bundle: the trained one, or the start where labelled pairs find it worse.
+
+    What is done is told on one of the consoles.
+    """
     from models.runtime import Models
     from training.commands.choices import choices_table
     from training.distributed import choose_device
@@ -174,8 +205,8 @@ def _trained(
         found = known_clusters(folder, start, with_tracks(images, tracks), progress)
     name = name_after(crops)
     plan, choices = plan_without_names(name, found.images, start.bundle, device, *of_config)
-    out.print(choices_table(choices, f"Training {start.bundle.manifest.name} on clusters of {crops}"))
-    out.print(
+    told.print(choices_table(choices, f"Training {start.bundle.manifest.name} on clusters of {crops}"))
+    told.print(
         f"{len(found.images):,} of {counted(found.of, 'crop')} lie in {counted(found.clusters, 'cluster')}, "
         f"{found.across:,} of them before two cameras; {counted(found.tracks, 'track')}, "
         f"{counted(found.apart, 'pair')} of them at once"
@@ -187,19 +218,19 @@ def _trained(
         )  # fmt: skip
         trained = training.train()
     if start.reranker is not None and not training.keeps_second_stage:
-        out.print("The second stage is left out: its strips come from weights that were trained")
+        told.print("The second stage is left out: its strips come from weights that were trained")
     after = Models.load(trained, runtime)
     with bars() as progress:
         said = agreement(start, after, pairs, progress)
     write_decision(folder, start.bundle, trained, found, said)
-    out.print(
+    told.print(
         f"labelled pairs in right order: before {100 * said.before:.1f} %, trained {100 * said.after:.1f} "
         f"% of {said.same} of one vehicle against {said.pairs - said.same} of two"
     )
     if said.is_worse:
-        out.print("[bold]Rolled back:[/] the trained embedder is worse; the one of before stays")
+        told.print("[bold]Rolled back:[/] the trained embedder is worse; the one of before stays")
         return start
-    out.print("[bold]Kept:[/] re-embed galleries with `lka-reid gallery re-embed`")
+    told.print("[bold]Kept:[/] re-embed galleries with `lka-reid gallery re-embed`")
     return after
 
 
@@ -215,6 +246,7 @@ def label(
     count: Annotated[int, typer.Option("--pairs", min=2, help="How many pairs to ask for.")] = 50,
     most: MostImages = 400,
     runtime: Runtime = "auto",
+    as_json: Json = False,
 ) -> None:
     """Choose pairs of crops to label: those about which the threshold is least sure.
 
@@ -248,5 +280,8 @@ def label(
         write_pairs(file, asked)
         page = file.with_suffix(".html")
         write_page(page, file, asked)
+    if as_json:
+        out.print_json(data={"pairs": len(asked), "file": str(file), "page": str(page)})
+        return
     out.print(f"pairs    {file}: {len(asked)} to label", soft_wrap=True, markup=False)
     out.print(f"page     {page}: open it in a browser", soft_wrap=True, markup=False)

@@ -12,6 +12,7 @@ from models.terminal import out
 from models.wording import counted
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, refuse
+from training.commands.running import Json
 from training.datasets.layouts import AUTO
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def calibrate(
         ),
     ] = None,
     runtime: Runtime = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Find the similarity from which on a match is called one, and write it into the bundle.
 

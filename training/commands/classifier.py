@@ -10,7 +10,7 @@ import typer
 
 from models.terminal import out
 from models.wording import counted
-from training.commands.running import Changes, Resume, RunFolder, ending, session
+from training.commands.running import Changes, Json, Resume, RunFolder, ending, session
 
 
 def classifier(
@@ -32,6 +32,7 @@ def classifier(
     folder: RunFolder = Path("runs/classifier"),
     resume: Resume = False,
     changes: Changes = None,
+    as_json: Json = False,
 ) -> None:
     """Train an image classifier, ViT-LKCA or its plain twin, and measure it on the test images.
 
@@ -56,6 +57,9 @@ def classifier(
                 process=here.process,
                 stop=here.stop,
             ).run(resume=resume)
+    if as_json and metrics:
+        out.print_json(data={"results": metrics.get("results", []), "report": str(folder / "report")})
+        return
     for row in metrics.get("results", ()):
         shares = ", ".join(f"{name} {row[name]:.2f} %" for name in ("top-1", "top-5") if name in row)
         out.print(f"{row['task']}: {shares} of {counted(row['queries'], 'image')}", highlight=False)

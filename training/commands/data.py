@@ -9,6 +9,7 @@ import typer
 
 from models.terminal import out
 from training.commands.progress import bars, refuse
+from training.commands.running import Json
 from training.datasets.layouts import AUTO, LAYOUT_NAMES
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ def check(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print a data set's statistics and all that is wrong with it; status 1 if any of it is an error.
 

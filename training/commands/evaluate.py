@@ -15,6 +15,7 @@ from models.terminal import err, out
 from models.wording import counted
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, refuse
+from training.commands.running import Json
 from training.datasets.layouts import AUTO
 from training.evaluation.measurement import NAMES, Measurement, Way
 from training.evaluation.metrics import REIDENTIFICATION, shown
@@ -41,7 +42,7 @@ def evaluate(
         typer.Option(help="A PNG to write: the worst of the queries whose first match is wrong."),
     ] = None,
     runtime: Runtime = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON, unrounded.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure a bundle: how often the first match is correct, for each pair of cameras and each type.
 

@@ -10,7 +10,7 @@ import typer
 
 from models.terminal import err, out
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout
-from training.commands.running import ending
+from training.commands.running import Json, accuracy_values, ending
 from training.datasets.layouts import AUTO
 
 
@@ -38,6 +38,7 @@ def exchange_reranker(
             show_default="as trained",
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Give a bundle another second stage; its embedder and its fingerprint stay, galleries stay valid.
 
@@ -85,6 +86,10 @@ def exchange_reranker(
         with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=err) as progress:
             progress.add_task("exporting and measuring")
             made = exchange(old, folder, model, tasks, origin, command(sys.argv[1:]))
+    if as_json:
+        told = {"bundle": str(folder), "fingerprint": made.fingerprint}
+        out.print_json(data={**told, "accuracy": accuracy_values(made.manifest)})
+        return
     if made.manifest.accuracy is not None:
         out.print(accuracy_table(made.manifest.accuracy))
     out.print(f"bundle   {folder}   fingerprint {made.fingerprint[:12]}", soft_wrap=True)

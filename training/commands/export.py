@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from models.terminal import out
-from training.commands.running import ending
+from training.commands.running import Json, accuracy_values, ending
 
 
 class Precision(StrEnum):
@@ -43,6 +43,7 @@ def export(
             show_default="as configured",
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Write a finished run as a bundle, after proving that ONNX Runtime agrees with torch."""
     from models.bundle import Bundle
@@ -59,10 +60,22 @@ def export(
         )
         target = bundle or finished_run(run).bundle
         written = Bundle.load(target)
+    size = sum(file.bytes for file in written.manifest.files.values())
+    if as_json:
+        out.print_json(
+            data={
+                "bundle": str(target),
+                "bytes": size,
+                "cosine_to_torch": float(parity.cosine),
+                "fingerprint": written.fingerprint,
+                "accuracy": accuracy_values(written.manifest),
+            }
+        )
+        return
     if written.manifest.accuracy is not None:
         out.print(accuracy_table(written.manifest.accuracy))
     out.print(
-        f"{target}: {sum(f.bytes for f in written.manifest.files.values()) / 1e6:.1f} MB, "
+        f"{target}: {size / 1e6:.1f} MB, "
         f"cosine to torch at least {parity.cosine:.6f}, fingerprint {written.fingerprint[:12]}",
         soft_wrap=True,
     )

@@ -11,6 +11,7 @@ from training.commands.running import (
     Changes,
     DataSet,
     Further,
+    Json,
     Resume,
     RunFolder,
     Weights,
@@ -70,6 +71,7 @@ def reranker(
             show_default=False,
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Train a re-ranker on a frozen embedder's lists, measure both stages, and write a report and a bundle.
 
@@ -103,7 +105,7 @@ def reranker(
                 process=here.process,
                 stop=here.stop,
             ).run(resume=resume)
-    show(metrics, folder)
+    show(metrics, folder, as_json=as_json)
 
 
 def _embedder(config: Path | None, run: Path | None, changes: list[str]) -> ExperimentConfig:

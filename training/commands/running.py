@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.terminal import err, out
+from models.terminal import JSON_HELP, err, out
 from training.commands.progress import refuse
 
 if TYPE_CHECKING:
     import torch
 
+    from models.manifest import Manifest
     from training.distributed import Process
     from training.embedder.experiment import Sources
     from training.progress import Reporter
@@ -65,6 +66,7 @@ RunFolder = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out, if one is there, to the same numbers.")
 ]
+Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -183,10 +185,22 @@ def _advise(precision: str, device: torch.device) -> None:
         )
 
 
-def show(metrics: dict[str, Any], folder: Path) -> None:
+def accuracy_values(manifest: Manifest) -> dict[str, Any] | None:
+    """A bundle's measured accuracy as JSON types; None where nothing was measured."""
+    return None if manifest.accuracy is None else manifest.accuracy.model_dump(mode="json")
+
+
+def show(metrics: dict[str, Any], folder: Path, *, as_json: bool) -> None:
     """Print what an experiment has come to."""
     from training.reporting.terminal import results_table
 
+    if as_json:
+        bundle = folder / "bundle"
+        told = {name: metrics.get(name, []) for name in ("results", "second_stage")}
+        out.print_json(
+            data=told | {"report": str(folder / "report"), "bundle": str(bundle) if bundle.is_dir() else None}
+        )
+        return
     if metrics["results"]:
         out.print(results_table(metrics["results"]))
     for row in metrics.get("second_stage", ()):

@@ -18,6 +18,7 @@ from training.commands.running import (
     Changes,
     DataSet,
     Further,
+    Json,
     Resume,
     RunFolder,
     Weights,
@@ -46,6 +47,7 @@ def embedder(
     folder: RunFolder = Path("runs/embedder"),
     resume: Resume = False,
     changes: Changes = None,
+    as_json: Json = False,
 ) -> None:
     """Train an embedder, measure it, and write a report and a bundle to serve.
 
@@ -70,7 +72,7 @@ def embedder(
                 stop=here.stop,
             ).run(resume=resume)
     if metrics:
-        show(metrics, folder)
+        show(metrics, folder, as_json=as_json)
 
 
 app.command()(reranker)
@@ -89,6 +91,7 @@ def default_bundle(
         Path,
         typer.Option(help="The configuration of what the embedder starts from, if that is a bundle."),
     ] = START_CONFIG,
+    as_json: Json = False,
 ) -> None:
     """Train the default bundle: its start, the embedder, then the re-ranker behind it.
 
@@ -137,7 +140,7 @@ def default_bundle(
                 process=here.process,
                 stop=here.stop,
             ).result()
-    show(metrics, folder / "reranker")
+    show(metrics, folder / "reranker", as_json=as_json)
 
 
 class Kind(StrEnum):
@@ -153,6 +156,7 @@ def keys(
     kind: Annotated[
         Kind, typer.Argument(help="Whose configuration.", metavar="embedder|reranker|classifier")
     ] = (Kind.embedder),
+    as_json: Json = False,
 ) -> None:
     """List every key of a configuration: type, default and meaning."""
     from pydantic import BaseModel
@@ -165,16 +169,21 @@ def keys(
     from training.config.files import describe
     from training.config.reranker import RerankerExperimentConfig
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("key", "value", "default", "meaning"):
-        table.add_column(name, overflow="fold", no_wrap=name == "key")
-    section = ""
     configurations: dict[Kind, type[BaseModel]] = {
         Kind.embedder: ExperimentConfig,
         Kind.reranker: RerankerExperimentConfig,
         Kind.classifier: ClassifierConfig,
     }
-    for key, value, default, meaning in describe(configurations[kind]):
+    described = describe(configurations[kind])
+    names = ("key", "value", "default", "meaning")
+    if as_json:
+        out.print_json(data=[dict(zip(names, row, strict=True)) for row in described])
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold", no_wrap=name == "key")
+    section = ""
+    for key, value, default, meaning in described:
         head = key.partition(".")[0] if "." in key else ""
         if head != section:
             table.add_section()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,12 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from models.terminal import out
+from models.terminal import err, out
 from models.wording import counted
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
 from training.commands.measuring import BUNDLE, DataLayout, Runtime
 from training.commands.progress import bars
-from training.commands.running import OWN_CONFIG, RERANKER_CONFIG, Changes, ending, session
+from training.commands.running import OWN_CONFIG, RERANKER_CONFIG, Changes, Json, ending, session
 from training.datasets.layouts import AUTO
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def tune(
         bool, typer.Option("--plan", help="Print the configuration that is chosen, and end.")
     ] = False,
     runtime: Runtime = "auto",
+    as_json: Json = False,
 ) -> None:
     """Fine-tune a bundle on your own cameras: embedder, second stage, thresholds; and say which one to serve.
 
@@ -92,7 +94,12 @@ def tune(
         plan = make_plan(
             dataset, start, device, (config, reranker_config), changes or [], reranker_changes or []
         )
-        out.print(choices_table(plan.choices, f"Tuning {start.manifest.name} on {data}"))
+        if as_json and plan_only:
+            out.print_json(data=[asdict(choice) for choice in plan.choices], default=str)
+            return
+        (err if as_json else out).print(
+            choices_table(plan.choices, f"Tuning {start.manifest.name} on {data}")
+        )
         if plan_only:
             return
         with session(plan.embedder.run.device, plan.embedder.run.precision) as here:
@@ -109,6 +116,10 @@ def tune(
             tuning.train()
         with bars() as progress:
             outcome = tuning.conclude(runtime, question.rate, str(question), progress)
+    if as_json:
+        told = {"threshold": outcome.threshold, "bundle": str(outcome.bundle)}
+        out.print_json(data={**outcome.comparison.as_json(), **told})
+        return
     out.print(_comparison_table(outcome.comparison))
     out.print(f"[bold]{escape(outcome.comparison.verdict)}[/]", soft_wrap=True)
     out.print(f"threshold  {outcome.threshold}", soft_wrap=True, markup=False)

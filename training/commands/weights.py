@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from models.terminal import out
-from training.commands.running import ending
+from training.commands.running import Json, ending
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,10 +18,14 @@ app = typer.Typer(
 
 
 @app.command()
-def fetch() -> None:
+def fetch(as_json: Json = False) -> None:
     """Print the commands that fetch published weights, with hash, licence and layout; nothing is fetched."""
     from training.checkpoints.published import PUBLISHED
 
+    if as_json:
+        names = ("name", "licence", "layout", "command", "file", "sha256")
+        out.print_json(data=[{name: getattr(each, name) for name in names} for each in PUBLISHED])
+        return
     for each in PUBLISHED:
         out.print(f"[bold]{each.name}[/] ({each.licence}), weights.layout {each.layout}", soft_wrap=True)
         out.print(f"  {each.command}", soft_wrap=True, markup=False)
@@ -41,6 +45,7 @@ def convert(
         str | None,
         typer.Option(help="That the file must have, in the place of the published one.", show_default=False),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Check a published file's hash and write its weights as safetensors, which `--weights` takes."""
     from models.manifest import hash_file
@@ -49,5 +54,9 @@ def convert(
     target = out_file or file.with_suffix(".safetensors")
     with ending():
         known = write(file, target, sha256)
+    if as_json:
+        told = {"weights": str(target), "sha256": hash_file(target), "layout": known.layout}
+        out.print_json(data=told)
+        return
     out.print(f"weights  {target}   SHA-256 {hash_file(target)}", soft_wrap=True, markup=False)
     out.print(f"layout   --set weights.layout={known.layout}", soft_wrap=True, markup=False)

@@ -105,11 +105,13 @@ def test_the_command_trains_by_the_papers_file_and_reports(tmp_path: Path) -> No
     }
     words = ["train", "classifier", "--config", str(CONFIGS / "lkca-cifar10.yaml")]
     words += ["--data", str(tmp_path / "digits.npz"), "--out", str(tmp_path / "run")]
-    found = CliRunner().invoke(app, [*words, *(f"--set={key}={value}" for key, value in small.items())])
+    changes = [f"--set={key}={value}" for key, value in small.items()]
+    found = CliRunner().invoke(app, [*words, *changes, "--json"])
     assert found.exit_code == 0, found.output
-    assert "digits test: top-1" in found.output
     metrics = json.loads((tmp_path / "run" / "report" / "metrics.json").read_text("utf-8"))
     assert metrics["data"]["images"] == 96
+    told = {"results": metrics["results"], "report": str(tmp_path / "run" / "report")}
+    assert json.loads(found.stdout) == told
     assert metrics["results"][0]["top-1"] == metrics["history"][-1]["measured"]["top-1"]
     network = VitClassifier(config().network.build(), (8, 8), 10)
     network.load_state_dict(load_file(tmp_path / "run" / "classifier.safetensors"), strict=True)
@@ -118,6 +120,8 @@ def test_the_command_trains_by_the_papers_file_and_reports(tmp_path: Path) -> No
     assert "is finished" in again.output
     keys = CliRunner().invoke(app, ["train", "keys", "classifier"])
     assert "erase_aspect" in keys.output
+    keys = CliRunner().invoke(app, ["train", "keys", "classifier", "--json"])
+    assert "augmentation.erase_aspect" in {row["key"] for row in json.loads(keys.stdout)}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("lkca-[ct]*.yaml")), ids=lambda path: path.stem)

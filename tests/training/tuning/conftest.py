@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -36,6 +38,13 @@ def lka_reid(*words: str | Path, status: int = 0) -> str:
     return found.output
 
 
+def outcome_of(*words: str | Path) -> dict[str, Any]:
+    """What a command prints with --json."""
+    found = CliRunner().invoke(app, [str(word) for word in (*words, "--json")])
+    assert found.exit_code == 0, found.output
+    return dict(json.loads(found.stdout))
+
+
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny bundle of both stages, by the ordinary commands."""
@@ -46,5 +55,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     of = ("--data", tree, "--out")
     lka_reid("train", "embedder", "--config", folder / "first.yaml", *of, folder / "embedder")
     more = ("--embedder", folder / "embedder", "--config", folder / "second.yaml")
-    lka_reid("train", "reranker", *more, *of, folder / "reranker")
+    made = outcome_of("train", "reranker", *more, *of, folder / "reranker")
+    assert made["results"]
+    assert made["bundle"] == str(folder / "reranker" / "bundle")
     return folder / "reranker" / "bundle"

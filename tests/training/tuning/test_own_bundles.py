@@ -9,7 +9,7 @@ import pytest
 
 from models.bundle import Bundle
 from tests.service.command_line import Command, command_runner
-from tests.training.tuning.conftest import lka_reid
+from tests.training.tuning.conftest import lka_reid, outcome_of
 from tests.training.tuning.test_walkthrough import write_images
 
 
@@ -29,12 +29,16 @@ def test_a_run_of_ones_own_is_exported_exchanged_compared_and_shown(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = start.parent
-    lka_reid("export", run, "--out", "exported")
-    assert Bundle.load(Path("exported")).fingerprint == Bundle.load(start).fingerprint
+    made = outcome_of("export", run, "--out", "exported")
+    assert Bundle.load(Path("exported")).fingerprint == Bundle.load(start).fingerprint == made["fingerprint"]
+    assert made["cosine_to_torch"] > 0.99
     trained_on = next(start.parents[1].glob("manifest.csv"))
     of = ("--data", trained_on, "--bundle", start, "--out")
-    lka_reid("exchange-reranker", *of, "exchanged", "--reranker", run / "reranker.safetensors")
-    assert Bundle.load(Path("exchanged")).fingerprint == Bundle.load(start).fingerprint
+    made = outcome_of("exchange-reranker", *of, "exchanged", "--reranker", run / "reranker.safetensors")
+    exchanged = Bundle.load(Path("exchanged"))
+    assert exchanged.fingerprint == Bundle.load(start).fingerprint == made["fingerprint"]
+    assert exchanged.manifest.accuracy is not None
+    assert made["accuracy"] == exchanged.manifest.accuracy.model_dump(mode="json")
     shown = lka_reid("compare-rerankers", run, "--out", "compared", "--probes", "2")
     assert "strip cross-attention" in shown
     assert "images that its embedder has learned from" in shown

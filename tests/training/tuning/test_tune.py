@@ -13,7 +13,7 @@ from models.manifest import EMBEDDER
 from models.shape import NetworkConfig
 from tests.terminal import widen
 from tests.training.conftest import pretend
-from tests.training.tuning.conftest import lka_reid
+from tests.training.tuning.conftest import lka_reid, outcome_of
 from training.config.embedder import ExperimentConfig
 from training.datasets.dataset import Dataset
 from training.datasets.layouts import open_dataset
@@ -72,6 +72,9 @@ def test_a_bundle_is_tuned_calibrated_and_compared_and_finished_work_is_kept(
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     assert lka_reid(*words).splitlines()[-3:] == shown.splitlines()[-3:]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == times
+    told = outcome_of(*words)
+    assert {name: told[name] for name in report["comparison"]} == report["comparison"]
+    assert told["bundle"] == str(out / "bundle")
     refused = lka_reid(*words, "--set", "seed=1", status=2)
     assert "seed" in refused
 
