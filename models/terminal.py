@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
 from models.intake.names import printable
 
 JSON_HELP = "Print the outcome as JSON, and an error too, on stderr."
 """Of the option --json, which all commands have that end by themselves."""
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class Terminal(Console):
+    """A console that sends a terminal no control characters but its own.
+
+    Text may be a server's, or a file's: what of it is not printable stands as JSON has it (`\\u001b`), so
+    that JSON stays what it is.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of what is printed."""
+        for segment in super().render(renderable, options):
+            text = segment.text
+            if segment.control or text.isprintable() or text == "\n":
+                yield segment
+            else:
+                yield Segment("".join(map(_escaped, text)), segment.style)
+
+
+out = Terminal(highlight=False)
+err = Terminal(stderr=True, highlight=False)
+
+
+def _escaped(one: str) -> str:
+    return one if one.isprintable() or one in "\n\t" else json.dumps(one)[1:-1]
 
 
 class _Form:

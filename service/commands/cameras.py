@@ -63,7 +63,7 @@ def list_cameras(
             f"{camera['weight']:.0%}",
             _number(camera["distance"]),
             _number(camera["drift"]),
-            USES[camera["use"]],
+            USES.get(camera["use"], camera["use"]),
         )
     out.print(made)
     out.print(_in_force(answer["normalisation"]), markup=False, soft_wrap=True)
@@ -188,7 +188,7 @@ def _lines(camera: Mapping[str, Any]) -> list[tuple[str, str]]:
             if camera["drift"] is not None
             else []
         ),
-        ("in force", USES[camera["use"]]),
+        ("in force", USES.get(camera["use"], camera["use"])),
     ]
     if effect is not None:
         lines.append(

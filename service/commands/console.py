@@ -221,7 +221,7 @@ def normalisation_line(used: Mapping[str, Any]) -> str:
         "known": "the probe's camera",
         "global": "what all cameras have in common, for the probe's is not known",
         "off": None,
-    }[used["camera"]]
+    }.get(used["camera"], used["camera"])
     if of is None:
         return "taken out of descriptors: nothing, for too little is known of the cameras"
     return f"taken out of descriptors: {of} (version {used['version']})"

@@ -58,7 +58,8 @@ def list_(
                 return
             if as_json:
                 for record in chain([first], records):
-                    print(json.dumps(record, ensure_ascii=False))
+                    line = json.dumps(record, ensure_ascii=False)
+                    print(line if line.isprintable() else json.dumps(record))
                 return
             rows = [dict(zip(COLUMNS, _cells(record), strict=True)) for record in chain([first], records)]
     except ClientError as error:
