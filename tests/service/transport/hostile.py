@@ -6,6 +6,7 @@ Each keeps one connection open for as long as it may, by one of these ways, and 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
@@ -130,4 +131,6 @@ async def main(url: str, seed: int, connections: int) -> None:
 
 
 if __name__ == "__main__":
+    # Attackers have processors of their own, and take none from whom they attack.
+    os.nice(15)
     asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
