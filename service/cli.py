@@ -100,7 +100,11 @@ def _run(as_json: bool) -> int:
     """Run the command; its exit status."""
     try:
         # Not on its own, the framework leaves wrong usage to us.
-        ended = app(prog_name="lka-reid", standalone_mode=not as_json)
+        try:
+            ended = app(prog_name="lka-reid", standalone_mode=not as_json)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except CommandError as error:
         print_error(error.detail, error.remedy, kind=error.kind, more=error.more)
         return error.code
@@ -116,6 +120,13 @@ def _run(as_json: bool) -> int:
     except Abort:
         print_error("nothing was done", "--yes does not ask, where the command has it", kind="aborted")
         return 1
+    except OSError as error:
+        if error.filename is None:
+            # Or the interpreter tries to write it again when it ends, and says so.
+            sys.stdout = None
+        where = error.filename or "what was to be printed"
+        print_error(f"{where}: {error.strerror or error}", kind="file-error")
+        return 2
     return ended if isinstance(ended, int) else 0
 
 

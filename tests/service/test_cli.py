@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -265,3 +267,14 @@ def test_commands_that_cannot_be_imported_say_what_to_install_and_disturb_no_oth
     assert outcome.code == 2
     assert "pip install 'lka-reid[train]'" in outcome.err
     assert "no_such_module_for_training" in outcome.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", [["version"], ["version", "--json"]])
+def test_a_full_disk_under_the_output_is_one_line_and_status_2(words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "service.cli", *words], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    [line] = found.stderr.decode().splitlines()
+    assert (found.returncode, "what was to be printed: No space left on device" in line) == (2, True)
