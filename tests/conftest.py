@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+from tests.leftovers import end_with_this_process
 from tests.servers.fixtures import milvus_url
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ BUDGETS_S = {"browser": 90, "milvus": 90, "schemathesis": 90, "walkthrough": 90}
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--minutes", type=float, help="run the tests marked soak too, each for so many minutes")
     parser.addoption("--seed", type=int, default=0, help="what long runs draw from; the same draws the same")
+
+
+def pytest_configure() -> None:
+    # Before the test processes of a parallel run are started, which have it from this one.
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        end_with_this_process()
 
 
 @pytest.hookimpl(tryfirst=True)
