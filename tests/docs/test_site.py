@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -17,6 +19,8 @@ from service.settings import Settings
 from tests.docs.pages import ROOT
 
 LOADED = re.compile(r"""(?:<script[^>]*\ssrc|<link[^>]*\shref|<img[^>]*\ssrc)=["']?(https?:)?//""")
+
+LINK = re.compile(r"""(?:href|src)=["']?([^"' >]+)""")
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,17 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tm
     assert len(pages) > len(list((ROOT / "docs").glob("*.md")))
     elsewhere = {str(page) for page in pages if LOADED.search(page.read_text(encoding="utf-8"))}
     assert not elsewhere
+    # The build lets a link pass that leads to a file which the site leaves out.
+    dead = {f"{page}: {link}" for page in pages if page.name != "404.html" for link in dead_links(page)}
+    assert not dead
+
+
+def dead_links(page: Path) -> Iterator[str]:
+    """Links of a page of the site to files that are not there."""
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        target = urlsplit(link)
+        if target.scheme or target.netloc or not target.path:
+            continue
+        file = page.parent / unquote(target.path)
+        if not (file / "index.html" if file.is_dir() else file).exists():
+            yield link
