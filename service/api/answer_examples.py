@@ -98,7 +98,7 @@ ANSWERS: tuple[BaseModel, ...] = (
     AccessAnswer(key=_KEY, scopes=[KeyScope.QUERY]),
     FrameAnswer(width=768, height=432, answers=[_QUERY.model_copy(update=_CUT_OUT)]),
     EnrolledFrame(width=768, height=432, enrolled=[_ENROLLED.model_copy(update=_CUT_OUT)]),
-    RecordPage(records=[_RECORD], next=1284),
+    RecordPage(records=[_RECORD], next=cursor_of("gallery", 1284)),
     _own(WatchAnswer),
     _own(WatchTestAnswer),
     _own(AlertAnswer),
@@ -133,7 +133,7 @@ ANSWERS: tuple[BaseModel, ...] = (
         activations=Activations(probe=[[[0.12, 0.4], [0.31, 0.08]]], candidate=[[[0.1, 0.37], [0.29, 0.11]]]),
         normalisation=_USED,
     ),
-    VerdictsAnswer(verdicts=[_own(VerdictAnswer)], next=1284),
+    VerdictsAnswer(verdicts=[_own(VerdictAnswer)], next=cursor_of("verdicts", 1284)),
     CalibrationCount(camera_id="cam3", counted=True, calibrated=20, enrolled=412),
     CameraAnswer(
         **_CAMERA.model_dump(),

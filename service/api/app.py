@@ -18,6 +18,7 @@ from service.access.homes import audit_in, keys_in, open_store
 from service.access.keyring import Keyring
 from service.api import docs_page, openapi, problems
 from service.api.lifecycle import Lifecycle
+from service.api.middleware.etag import EtagMiddleware
 from service.api.middleware.guard import Guard, Limits
 from service.api.middleware.head import HeadMiddleware
 from service.api.middleware.headers import HeadersMiddleware
@@ -158,6 +159,7 @@ def create_app(
     app.state.uploads = uploads
     app.state.readiness = Readiness(settings.ready_max_age_s)
     # From the inside out.
+    app.add_middleware(EtagMiddleware)
     app.add_middleware(
         UploadMiddleware,
         uploads=uploads,

@@ -11,57 +11,57 @@ import base64
 import binascii
 import hashlib
 import struct
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from fastapi import Query
-from pydantic import WithJsonSchema
-
-from service.api.errors import FieldFault
-from service.api.problems import invalid_fields
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 LENGTH = 16
-_SCHEMA = {
-    "type": "string",
-    "format": "cursor",
-    "minLength": LENGTH,
-    "maxLength": LENGTH,
-    "examples": ["AAAAAAAABQQrHBND"],
-}
+LAST = "the last page's `next`, as it was answered"
+_SCHEMA = WithJsonSchema(
+    {
+        "type": "string",
+        "format": "cursor",
+        "minLength": LENGTH,
+        "maxLength": LENGTH,
+        "examples": ["AAAAAAAABQQrHBND"],
+    }
+)
 
 Listing = Literal["gallery", "verdicts", "alerts"]
-After = Annotated[
-    str | None,
-    WithJsonSchema(_SCHEMA),
-    Query(description="the last page's `next`, as it was answered"),
-]
 
 
 def cursor_of(listing: Listing, number: int | None) -> str | None:
     """The cursor of a place in a listing; None where there is no more."""
     if number is None:
         return None
-    return base64.urlsafe_b64encode(_packed(listing, number)).decode()
-
-
-def number_in(listing: Listing, cursor: str | None) -> int | None:
-    """The place that a cursor stands for; None for none.
-
-    Raises:
-        ServiceError: INVALID_FIELDS, where it is no cursor of this listing.
-    """
-    if cursor is None:
-        return None
-    try:
-        data = base64.b64decode(cursor, b"-_", validate=True)
-        [number] = struct.unpack(">q4x", data)
-    except (binascii.Error, struct.error, ValueError):
-        data, number = b"", 0
-    if number < 0 or data != _packed(listing, number):
-        message = "is no cursor of this list; send `next` of its last page, or nothing for the first page"
-        raise invalid_fields([FieldFault("after", message)])
-    return int(number)
-
-
-def _packed(listing: Listing, number: int) -> bytes:
     place = struct.pack(">q", number)
-    return place + hashlib.blake2s(place, digest_size=4, key=listing.encode()).digest()
+    checksum = hashlib.blake2s(place, digest_size=4, key=listing.encode()).digest()
+    return base64.urlsafe_b64encode(place + checksum).decode()
+
+
+def _place_in(listing: Listing) -> Callable[[object], int | None]:
+    """What turns a cursor of a listing back into the place that it stands for."""
+
+    def place(cursor: object) -> int | None:
+        if cursor is None:
+            return None
+        try:
+            [number] = struct.unpack(">q4x", base64.b64decode(str(cursor), b"-_"))
+        except (binascii.Error, struct.error, ValueError):
+            number = -1
+        if number < 0 or cursor != cursor_of(listing, number):
+            raise PydanticCustomError(
+                "cursor",
+                "is no cursor of this list; send `next` of its last page as it was answered, or nothing for "
+                "the first page",
+            )
+        return int(number)
+
+    return place
+
+
+GalleryCursor = Annotated[int | None, BeforeValidator(_place_in("gallery")), _SCHEMA]
+VerdictsCursor = Annotated[int | None, BeforeValidator(_place_in("verdicts")), _SCHEMA]
+AlertsCursor = Annotated[int | None, BeforeValidator(_place_in("alerts")), _SCHEMA]

@@ -27,6 +27,7 @@ from service.api.error_kinds import (
     UNKNOWN_COLLECTION,
     ErrorKind,
 )
+from service.api.middleware.etag import has_tag
 from service.api.problems import MEDIA_TYPE, responses
 
 TAGS = [
@@ -47,6 +48,7 @@ SCHEMES = {
         "description": "The same keys, for clients that cannot send `Authorization`.",
     },
 }
+NOT_MODIFIED = "`If-None-Match` names the `ETag` of what would be answered: it is as it was"
 VALIDATION_ERROR = "Validation Error"
 _FOR_A_KEY = (KEY_REQUIRED, FOREIGN_SITE, HEAD_TOO_LARGE, RATE_LIMITED, KEYS_UNREADABLE)
 _FOR_A_SCOPE = (*_FOR_A_KEY, SCOPE_MISSING, AUDIT_FAILED, GALLERY_UNREACHABLE)
@@ -70,6 +72,8 @@ def install(app: FastAPI) -> None:
                 operation = schema["paths"].get(_format(rule.path), {}).get(rule.method.lower())
                 if operation is not None:
                     _describe_access(operation, rule)
+                    if has_tag(rule):
+                        operation["responses"]["304"] = {"description": NOT_MODIFIED}
             for path in schema["paths"].values():
                 for operation in path.values():
                     for status, response in operation["responses"].items():

@@ -11,13 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from index import Applied, CameraUse, Mode, Record, Verdict
 from index import Page as GalleryPage
 from models.decoding.formats import ACCEPTED
+from service.api.cursor import LAST, GalleryCursor, cursor_of
 from service.api.vehicles import BoxField, DetectField, DetectOneField, FoundVehicle, OfAFrame
 from service.filtering import FilterFields
 from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
 
 MAX_TOP_K = 100
 MAX_PAGE = 1000
-LAST_CURSOR = 2**63 - 1
+LAST_NUMBER = 2**63 - 1
 
 VerdictKind = Literal["same", "different"]
 
@@ -120,9 +121,7 @@ class Listing(FilterFields):
     """Which records are listed, and from where on."""
 
     limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="records on a page", examples=[50])
-    after: int | None = Field(
-        default=None, ge=0, le=LAST_CURSOR, description="the last page's `next`", examples=[1284]
-    )
+    after: GalleryCursor = Field(default=None, description=LAST)
 
 
 class DetectForm(BaseModel):
@@ -207,12 +206,13 @@ class RecordPage(BaseModel):
     """A stretch of the gallery in order of enrollment."""
 
     records: list[EnrolledRecord]
-    next: int | None = Field(description="pass it as `after` for the next page; null on the last one")
+    next: str | None = Field(description="pass it as `after` for the next page; null on the last one")
 
     @classmethod
     def of(cls, page: GalleryPage) -> RecordPage:
         """The page as it goes over the wire."""
-        return cls(records=[EnrolledRecord.of(record) for record in page.records], next=page.next)
+        records = [EnrolledRecord.of(record) for record in page.records]
+        return cls(records=records, next=cursor_of("gallery", page.next))
 
 
 class Match(BaseModel):

@@ -94,7 +94,7 @@ class RecordPage(Answer):
     """
 
     records: list[EnrolledRecord]
-    next: int | None
+    next: str | None
 
 
 class DeletionAnswer(Answer):

@@ -34,4 +34,4 @@ class VerdictsAnswer(Answer):
     """
 
     verdicts: list[VerdictAnswer]
-    next: int | None = None
+    next: str | None = None

@@ -83,7 +83,7 @@ def record(image_id: str) -> Call[EnrolledRecord]:
     return Call("GET", image_path("gallery", image_id), model(EnrolledRecord))
 
 
-def record_page(*, limit: int = 100, after: int | None = None, **where: Unpack[Filter]) -> Call[RecordPage]:
+def record_page(*, limit: int = 100, after: str | None = None, **where: Unpack[Filter]) -> Call[RecordPage]:
     """A page of records; `after` is the last page's `next`."""
     return Call("GET", "/gallery", model(RecordPage), params=given({"limit": limit, "after": after, **where}))
 
@@ -93,7 +93,7 @@ def records(*, limit: int | None = None, **where: Unpack[Filter]) -> Step[Enroll
     return _records(given(dict(where)), limit, None)
 
 
-def _records(where: Mapping[str, Any], left: int | None, after: int | None) -> Step[EnrolledRecord]:
+def _records(where: Mapping[str, Any], left: int | None, after: str | None) -> Step[EnrolledRecord]:
     size = LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
     if size <= 0:
         return None

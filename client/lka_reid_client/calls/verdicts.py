@@ -27,7 +27,7 @@ def decide(
     )
 
 
-def verdicts(*, after: int | None = None, limit: int = LARGEST_PAGE) -> Step[VerdictAnswer]:
+def verdicts(*, after: str | None = None, limit: int = LARGEST_PAGE) -> Step[VerdictAnswer]:
     """All verdicts, the pair that was decided first before others; page by page.
 
     Args:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.api.alert_stream import alert_stream, event_text
-from service.api.cursor import After, number_in
+from service.api.cursor import LAST, AlertsCursor
 from service.api.dependencies import CollectionName, OpenResources, WatchesInUse
 from service.api.error_kinds import (
     DISK_FULL,
@@ -23,7 +23,7 @@ from service.api.error_kinds import (
     UNKNOWN_DEAD_LETTER,
 )
 from service.api.problems import responses
-from service.api.schemas import LAST_CURSOR, MAX_PAGE
+from service.api.schemas import LAST_NUMBER, MAX_PAGE
 from service.api.watch_forms import AlertAnswer, AlertsAnswer
 from service.identifiers import CAPTURED_AT_RULE, CapturedAt
 from service.watching.event import EXAMPLE, AlertEvent
@@ -32,10 +32,10 @@ router = APIRouter(prefix="/alerts", tags=["watches"])
 
 EVENTS = "text/event-stream"
 EVENT_EXAMPLES = {"an alert": {"value": event_text(AlertEvent.model_validate(EXAMPLE))}}
-AlertIdInPath = Annotated[int, Path(ge=1, le=LAST_CURSOR, description="as answers have it", examples=[12])]
+AlertIdInPath = Annotated[int, Path(ge=1, le=LAST_NUMBER, description="as answers have it", examples=[12])]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="alerts on a page", examples=[100])]
 WatchId = Annotated[
-    int | None, Query(ge=1, le=LAST_CURSOR, description="only those of this watch", examples=[3])
+    int | None, Query(ge=1, le=LAST_NUMBER, description="only those of this watch", examples=[3])
 ]
 of_a_list = responses(NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
 of_one = responses(UNKNOWN_DEAD_LETTER, NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, DISK_FULL)
@@ -47,7 +47,7 @@ async def page(
     watches: WatchesInUse,
     collection: CollectionName,
     limit: Limit = 100,
-    after: After = None,
+    after: Annotated[AlertsCursor, Query(description=LAST)] = None,
     watch_id: WatchId = None,
     since: Annotated[
         CapturedAt | None,
@@ -58,9 +58,8 @@ async def page(
     ] = None,
 ) -> AlertsAnswer:
     """Page from the newest alert to the oldest. The last 100,000 are kept."""
-    before = number_in("alerts", after)
     found = await to_thread.run_sync(
-        partial(watches.alerts.page, before, limit, watch_id=watch_id, since=since),
+        partial(watches.alerts.page, after, limit, watch_id=watch_id, since=since),
         limiter=resources.gallery_limiter,
     )
     return AlertsAnswer.of(found, collection)
@@ -87,7 +86,7 @@ async def events(
         int | None,
         Header(
             ge=0,
-            le=LAST_CURSOR,
+            le=LAST_NUMBER,
             description="go on after this alert, as a browser's EventSource does",
             examples=[11],
         ),
@@ -127,12 +126,11 @@ async def dead_letters(
     watches: WatchesInUse,
     collection: CollectionName,
     limit: Limit = 100,
-    after: After = None,
+    after: Annotated[AlertsCursor, Query(description=LAST)] = None,
 ) -> AlertsAnswer:
     """They are kept as long as their alerts, each with what became of its last attempt."""
-    before = number_in("alerts", after)
     found = await to_thread.run_sync(
-        partial(watches.alerts.page, before, limit, delivery="dead"), limiter=resources.gallery_limiter
+        partial(watches.alerts.page, after, limit, delivery="dead"), limiter=resources.gallery_limiter
     )
     return AlertsAnswer.of(found, collection)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from index import Decision, VerdictPage
 from models.decoding.formats import ACCEPTED, identify
 from service.access.key import ApiKey
+from service.api.cursor import LAST, VerdictsCursor, cursor_of
 from service.api.dependencies import Audit, Context, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
 from service.api.error_kinds import (
@@ -34,7 +35,7 @@ from service.api.forms import only_fields_of, read_image
 from service.api.frames import look_at
 from service.api.problems import responses
 from service.api.routes.gallery import ImageIdInPath
-from service.api.schemas import LAST_CURSOR, MAX_PAGE, ImageFile, ProbeCamera, VerdictAnswer, VerdictKind
+from service.api.schemas import MAX_PAGE, ImageFile, ProbeCamera, VerdictAnswer, VerdictKind
 from service.api.vehicles import BoxField
 from service.identifiers import IMAGE_ID_RULE, ImageId
 
@@ -72,14 +73,17 @@ class VerdictsAnswer(BaseModel):
     """Some verdicts."""
 
     verdicts: list[VerdictAnswer]
-    next: int | None = Field(
+    next: str | None = Field(
         default=None, description="pass it as `after` for the next page; null on the last one"
     )
 
     @classmethod
     def of(cls, page: VerdictPage) -> VerdictsAnswer:
         """The page as it goes over the wire."""
-        return cls(verdicts=[VerdictAnswer.of(verdict) for verdict in page.verdicts], next=page.next)
+        return cls(
+            verdicts=[VerdictAnswer.of(verdict) for verdict in page.verdicts],
+            next=cursor_of("verdicts", page.next),
+        )
 
 
 @router.post(
@@ -145,9 +149,7 @@ async def decide(
 async def page(
     resources: OpenResources,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="verdicts on a page", examples=[50])] = 100,
-    after: Annotated[
-        int | None, Query(ge=0, le=LAST_CURSOR, description="the last page's `next`", examples=[1284])
-    ] = None,
+    after: Annotated[VerdictsCursor, Query(description=LAST)] = None,
 ) -> VerdictsAnswer:
     """Page through all verdicts, to learn or to calibrate from; `lka-reid verdicts export` does it."""
     found = await to_thread.run_sync(

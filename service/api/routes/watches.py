@@ -41,7 +41,7 @@ from service.api.files import FILE_EXAMPLES, file_answer
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import check_choice, look_at
 from service.api.problems import invalid_fields, responses
-from service.api.schemas import LAST_CURSOR
+from service.api.schemas import LAST_NUMBER
 from service.api.watch_forms import WatchAnswer, WatchesAnswer, WatchForm, WatchTestAnswer
 from service.resources import Resources
 from service.settings import Settings
@@ -51,7 +51,7 @@ from service.watching.webhook import DeliveryError
 
 router = APIRouter(prefix="/watches", tags=["watches"])
 
-WatchIdInPath = Annotated[int, Path(ge=1, le=LAST_CURSOR, description="as answers have it", examples=[3])]
+WatchIdInPath = Annotated[int, Path(ge=1, le=LAST_NUMBER, description="as answers have it", examples=[3])]
 of_one = responses(UNKNOWN_WATCH, NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
 
 

@@ -64,7 +64,9 @@ def usual_requests() -> list[bytes]:
         ("tags", b"a"),
     )
     found = [request("GET", path) for path in ("/", "/docs", "/openapi.json", "/health/ready", "/metrics")]
-    found += [request("GET", path) for path in ("/gallery?limit=10&after=0", "/gallery/kept/a/image")]
+    found += [
+        request("GET", path) for path in ("/gallery?limit=10&after=AAAAAAAABQQrHBND", "/gallery/kept/a/image")
+    ]
     found += [
         request("GET", "/gallery/kept/a"),
         request("DELETE", "/gallery/nobody"),
