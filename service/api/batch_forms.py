@@ -77,7 +77,8 @@ def read_items(kind: type[Item], text: str | None, count: int) -> list[Item]:
         ServiceError: INVALID_FIELDS, naming each field by the number of its object, from 0.
     """
     if text is None:
-        return [kind() for _ in range(count)]
+        # One for all: they are read and not changed, and making one copies its defaults.
+        return [kind()] * count
     # Bounded before its objects are looked at: each that is wrong costs time and memory.
     bounded: TypeAdapter[list[Item]] = TypeAdapter(
         Annotated[list[kind], Field(max_length=count)]  # type: ignore[valid-type, arg-type]
