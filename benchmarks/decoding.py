@@ -37,7 +37,7 @@ async def measure(files: list[bytes], pool: DecodePool, rounds: int) -> tuple[li
             await to_thread.run_sync(lambda data: prepare(decode(data), SPEC), data)
             in_thread.append(time.perf_counter() - started)
             started = time.perf_counter()
-            await asyncio.wrap_future(pool.prepare(data, SPEC, time.monotonic() + DEADLINE_S))
+            await asyncio.wrap_future(pool.prepare([data], SPEC, time.monotonic() + DEADLINE_S))
             in_process.append(time.perf_counter() - started)
     return in_thread, in_process
 

@@ -4,7 +4,7 @@ Whatever the bytes are, `ImageError` is all that leaves `decode`; `pool` decodes
 ended.
 """
 
-from models.decoding.errors import BoxError, DecodePoolError, DetectorError, ImageError
+from models.decoding.errors import BoxError, DecodePoolError, DetectorError, ImageError, TogetherError
 from models.decoding.imagefile import decode
 
-__all__ = ["BoxError", "DecodePoolError", "DetectorError", "ImageError", "decode"]
+__all__ = ["BoxError", "DecodePoolError", "DetectorError", "ImageError", "TogetherError", "decode"]

@@ -1,5 +1,5 @@
-"""A process that decodes: takes one image file after the other, and gives back its pixels, the vehicles that
-they show, or crops of them.
+"""A process that decodes: takes one image file after the other, or some together, and gives back their
+pixels, the vehicles that they show, or crops of them.
 
 Its parent shares two things with it: a socket, on which a line of JSON goes each way, and memory, in which
 the file lies and the pixels are put. JSON, not pickle: whatever a hostile image makes of this process, its
@@ -16,12 +16,13 @@ import signal
 import socket
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image
 
 from models.decoding.bounds import MIN_SIDE
 from models.decoding.errors import DetectorError, ImageError
@@ -38,6 +39,7 @@ CPU_S = 10
 """s of processor time that one image may take; the largest needs two."""
 NICE = 5
 """How much a process yields to its parent, which answers everybody, where processors are scarce."""
+NO_MEMORY = "decoding the image takes more memory than an image is given"
 LINE_BYTES = 65_536
 """The longest line."""
 
@@ -78,17 +80,17 @@ def main(control: int, memory: int, decoder: FrameDecoder = decode_frame) -> Non
         # Whatever C libraries have to say of damaged images is of no use to anyone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         for line in lines:
-            _limit_time()
             _send(parent, _answer(json.loads(line), shared, decoder))
 
 
 def _answer(request: dict[str, Any], shared: SharedMemory, decoder: FrameDecoder) -> dict[str, Any]:
-    data = shared.read(request["bytes"])
+    lengths = request["bytes"]
+    data = shared.read(sum(lengths))
     try:
+        if request["task"] == "prepare":
+            return _prepare(_parts(data, lengths), _Size(*request["size"]), shared, decoder)
+        _limit_time()
         match request["task"]:
-            case "prepare":
-                image = decoder(data, whole=False, side=max(request["size"])).image
-                return _prepare(image, request["size"], shared)
             case "detect":
                 return _detect(decoder(data, whole=False), request["detector"])
             case "cut":
@@ -102,14 +104,28 @@ def _answer(request: dict[str, Any], shared: SharedMemory, decoder: FrameDecoder
     except DetectorError as error:
         return {"unable": str(error)}
     except MemoryError:
-        return {"refused": "decoding the image takes more memory than an image is given"}
+        return {"refused": NO_MEMORY}
 
 
-def _prepare(image: Image.Image, size: list[int], shared: SharedMemory) -> dict[str, Any]:
-    wanted = _Size(*size)
-    pixels = shared.array((3, wanted.height, wanted.width))
-    prepare(image, wanted, pixels)
-    return {"shape": pixels.shape}
+def _prepare(
+    files: Sequence[bytes], size: _Size, shared: SharedMemory, decoder: FrameDecoder
+) -> dict[str, Any]:
+    prepared = shared.array((len(files), 3, size.height, size.width))
+    refusals = {}
+    for row, file in enumerate(files):
+        _limit_time()
+        try:
+            prepare(decoder(file, whole=False, side=max(size)).image, size, prepared[row])
+        except ImageError as error:
+            refusals[row] = str(error)
+        except MemoryError:
+            refusals[row] = NO_MEMORY
+    return {"shape": prepared.shape, "refusals": refusals}
+
+
+def _parts(data: bytes, lengths: Sequence[int]) -> list[bytes]:
+    ends = list(accumulate(lengths))
+    return [data[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def _detect(frame: Frame, described: dict[str, Any]) -> dict[str, Any]:

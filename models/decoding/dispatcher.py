@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.decoding.child import CPU_S
-from models.decoding.errors import DecodePoolError, ImageError
+from models.decoding.errors import DecodePoolError
 from models.decoding.job import Job
 from models.decoding.process import DecoderProcess, ProcessEndedError
 
@@ -161,13 +161,14 @@ class Dispatcher:
             if not self._waiting:
                 return
             job = decoder.job = self._waiting.popleft()
+            job.given_at = time.monotonic()
             try:
-                decoder.process.send(job.data, job.task.request())
+                decoder.process.send(job.files, job.task.request())
             except ProcessEndedError:
                 self._on_ended(decoder)
             except OSError as error:
                 decoder.job = None
-                job.answer(ImageError(f"there is no memory to decode the image in ({error.strerror})"))
+                job.refuse(f"there is no memory to decode the image in ({error.strerror})")
 
     def _listen(self, decoder: _Decoder) -> None:
         try:
@@ -204,24 +205,23 @@ class Dispatcher:
         self._on_end(f"ended over an image ({_how(status)})")
         job.ended += 1
         if status == -signal.SIGXCPU:
-            job.answer(ImageError(f"decoding the image takes more than {CPU_S} s of a processor"))
-        elif job.ended < ATTEMPTS and not job.future.cancelled():
+            job.refuse(f"decoding the image takes more than {CPU_S} s of a processor")
+        elif job.ended < ATTEMPTS and len(job.files) == 1 and not job.future.cancelled():
             self._waiting.appendleft(job)
         else:
-            job.answer(ImageError(f"the image ends the process that decodes it ({_how(status)})"))
+            job.refuse(f"the image ends the process that decodes it ({_how(status)})")
 
     def _end_late(self) -> None:
         """End what is past its deadline, or has been unwanted for a while."""
         now = time.monotonic()
         for job in [job for job in self._waiting if job.future.cancelled() or now >= job.deadline]:
             self._waiting.remove(job)
-            job.expire()
+            job.expire(now)
         for decoder in list(self._decoders):
             if decoder.job is not None and decoder.job.is_late(now):
                 self._end(decoder)
-                why = "at a deadline" if decoder.job.unwanted_at is None else "as nobody waited for its image"
-                self._on_end(f"was ended {why}")
-                decoder.job.expire()
+                self._on_end(f"was ended {decoder.job.why_ended(now)}")
+                decoder.job.expire(now)
 
     def _end(self, decoder: _Decoder) -> int:
         self._selector.unregister(decoder.process)

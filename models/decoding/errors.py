@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from models.detection.loading import DetectorError
 
-__all__ = ["BoxError", "DecodePoolError", "DetectorError", "ImageError"]
+__all__ = ["BoxError", "DecodePoolError", "DetectorError", "ImageError", "TogetherError"]
 
 
 class ImageError(ValueError):
@@ -21,6 +21,10 @@ class BoxError(ValueError):
         super().__init__(
             f"the box {numbers} has no 8 x 8 px inside the image, which has {width} x {height} px upright"
         )
+
+
+class TogetherError(Exception):
+    """Images that were decoded together end their process, or are long; each may be usable alone."""
 
 
 class DecodePoolError(Exception):

@@ -7,20 +7,42 @@ decoded at a time than there are processes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from PIL import Image
 
 from models.decoding.dispatcher import Dispatcher
-from models.decoding.errors import DecodePoolError
+from models.decoding.errors import DecodePoolError, ImageError
 from models.decoding.job import Job
+from models.decoding.sharedmemory import KEPT_BYTES
 from models.decoding.tasks import Crop, Cut, Decode, Detect, FrameVehicles, Prepare
 from models.preprocessing import Pixels, Size
 
 START_S = 60.0
 """s that the first process is given to start."""
+TOGETHER, TOGETHER_BYTES = 8, 128 * 1024
+"""Image files, and their bytes, that one process takes together at most: a few ms of work."""
+
+
+def grouped(files: Sequence[bytes], size: Size, most: int) -> Iterator[Sequence[bytes]]:
+    """Image files in groups, in their order, each for one call of `DecodePool.prepare`.
+
+    Args:
+        files: any number.
+        size: of what the network wants to see.
+        most: of a group.
+    """
+    most = max(1, min(most, TOGETHER, KEPT_BYTES // (3 * size.height * size.width)))
+    group: list[bytes] = []
+    for file in files:
+        if group and (len(group) == most or sum(map(len, group)) + len(file) > TOGETHER_BYTES):
+            yield group
+            group = []
+        group.append(file)
+    if group:
+        yield group
 
 
 class DecodePool:
@@ -52,28 +74,40 @@ class DecodePool:
         """Of the processes that there are now."""
         return self._dispatcher.pids
 
-    def prepare(self, data: bytes, size: Size, deadline: float) -> Future[Pixels]:
-        """Decode an image file and prepare it, as `models.preprocessing.prepare` does: uint8 `[3, H, W]`.
+    def prepare(
+        self, files: Sequence[bytes], size: Size, deadline: float
+    ) -> Future[list[Pixels | ImageError]]:
+        """Decode image files and prepare each, as `models.preprocessing.prepare` does: uint8 `[3, H, W]`.
 
-        The future raises `ImageError` where the bytes are no usable image, or end the processes that decode
-        them; `TimeoutError` where the deadline passed; `DecodePoolError` where the pool was closed.
+        One process takes them one after the other. An `ImageError` is in place of one whose bytes are no
+        usable image, or, alone, end the processes that decode them.
+
+        The future raises `TimeoutError` where the deadline passed, `DecodePoolError` where the pool was
+        closed, and of several files `TogetherError` where they ended the process or took it long: try each
+        alone then.
 
         Args:
-            data: the image file.
+            files: one or more; see `grouped`.
             size: of what the network wants to see.
             deadline: of `time.monotonic()`, in s.
 
         Raises:
             DecodePoolError: the pool is closed.
+            ValueError: no file.
         """
-        return self._submit(Job(data, Prepare(size), deadline, Future()))
+        if not files:
+            raise ValueError("there is no image to prepare")
+        return self._submit(Job(files, Prepare(size, len(files)), deadline, Future()))
 
     def decode(self, data: bytes, deadline: float) -> Future[Image.Image]:
-        """Decode an image file to RGB, as `models.decoding.decode` does; see `prepare`."""
-        return self._submit(Job(data, Decode(), deadline, Future()))
+        """Decode an image file to RGB, as `models.decoding.decode` does.
+
+        The future raises what `prepare` says, and `ImageError`.
+        """
+        return self._submit(Job([data], Decode(), deadline, Future()))
 
     def detect(self, data: bytes, detector: Mapping[str, Any], deadline: float) -> Future[FrameVehicles]:
-        """Decode an image file and find the vehicles in it; see `prepare`.
+        """Decode an image file and find the vehicles in it; see `decode`.
 
         The future raises `DetectorError`, too, where the detector cannot be loaded.
 
@@ -82,16 +116,16 @@ class DecodePool:
             detector: see `models.detection.bundle.DetectorBundle.described`.
             deadline: of `time.monotonic()`, in s.
         """
-        return self._submit(Job(data, Detect(detector), deadline, Future()))
+        return self._submit(Job([data], Detect(detector), deadline, Future()))
 
     def cut(
         self, data: bytes, boxes: Sequence[Sequence[float]], margin: float, deadline: float
     ) -> Future[list[Crop]]:
-        """Decode an image file and cut boxes out of it, each with a margin; see `prepare`.
+        """Decode an image file and cut boxes out of it, each with a margin; see `decode`.
 
         The future raises `BoxError`, too, where a box has too little inside the frame.
         """
-        return self._submit(Job(data, Cut(boxes, margin), deadline, Future()))
+        return self._submit(Job([data], Cut(boxes, margin), deadline, Future()))
 
     def start(self) -> None:
         """Begin to start all processes, so that images need not wait for them; returns at once."""

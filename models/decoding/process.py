@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +81,20 @@ class DecoderProcess:
         """What can be read when there is something to `receive`."""
         return self._control.fileno()
 
-    def send(self, data: bytes, request: dict[str, Any]) -> None:
-        """Hand over an image file.
+    def send(self, files: Sequence[bytes], request: dict[str, Any]) -> None:
+        """Hand over image files.
 
         Args:
-            data: the file.
+            files: one or more.
             request: what is wanted of it; see `models.decoding.tasks`.
 
         Raises:
             ProcessEndedError: there is nobody to take it.
             OSError: there is no memory to put it in.
         """
-        self._memory.write(data)
+        self._memory.write(files[0] if len(files) == 1 else b"".join(files))
         try:
-            self._control.send(json.dumps({"bytes": len(data), **request}).encode() + b"\n")
+            self._control.send(json.dumps({"bytes": list(map(len, files)), **request}).encode() + b"\n")
         except OSError as error:
             raise ProcessEndedError(str(error)) from None
 

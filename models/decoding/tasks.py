@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from models.decoding.bounds import MAX_PIXELS
-from models.decoding.errors import BoxError
+from models.decoding.errors import BoxError, ImageError
 from models.decoding.process import DecoderProcess, ProcessEndedError
 from models.detection.vehicle import VEHICLE_TYPES, Box, Vehicle
 from models.preprocessing import Pixels, Size
@@ -63,20 +63,34 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Prepare:
-    """Decode it and prepare it for a network: uint8 `[3, H, W]`."""
+    """Decode one or more and prepare each for a network: uint8 `[3, H, W]`. The only task for several.
+
+    Attributes:
+        size: of what the network wants to see.
+        count: of the files.
+    """
 
     size: Size
+    count: int
 
     def request(self) -> dict[str, Any]:
         """See `Task.request`."""
         return {"task": "prepare", "size": [self.size.height, self.size.width]}
 
-    def outcome(self, said: Mapping[str, Any], process: DecoderProcess) -> Pixels:
-        """See `Task.outcome`."""
-        if _whole(said.get("shape"), 3) != [3, self.size.height, self.size.width]:
-            raise ProcessEndedError("it has prepared another image")
-        pixels: Pixels = process.copied((3, self.size.height, self.size.width), np.uint8)
-        return pixels
+    def outcome(self, said: Mapping[str, Any], process: DecoderProcess) -> list[Pixels | ImageError]:
+        """See `Task.outcome`; an error in place of an image that is refused."""
+        shape = (self.count, 3, self.size.height, self.size.width)
+        if _whole(said.get("shape"), 4) != list(shape):
+            raise ProcessEndedError("it has prepared other images")
+        prepared: list[Pixels | ImageError] = list(process.copied(shape, np.uint8))
+        refusals = said.get("refusals")
+        if not isinstance(refusals, dict):
+            raise ProcessEndedError("it says what it cannot mean")
+        for row, why in refusals.items():
+            if row not in map(str, range(self.count)):
+                raise ProcessEndedError("it says what it cannot mean")
+            prepared[int(row)] = ImageError(str(why))
+        return prepared
 
 
 @dataclass(frozen=True)

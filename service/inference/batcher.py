@@ -1,7 +1,7 @@
-"""The batcher: single images in, batches through the forward pass, single answers out.
+"""The batcher: images in, batches through the forward pass, answers out.
 
-A caller holds a `Place` from before its image is decoded until it has its answer; the number of places is
-bounded, so overload is answered at once and memory with it. One worker thread takes what is waiting:
+A caller holds a `Place` from before its images are decoded until it has their answers; room is counted in
+images and bounded, so overload is answered at once and memory with it. One worker thread takes what waits:
 
 - a batch closes when it is full, when nobody else is on the way (every other place is waiting already), or
   when its oldest image has waited `max_wait_s`: a lone request never waits;
@@ -17,9 +17,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -28,7 +27,7 @@ import structlog
 from models.preprocessing import Pixels
 from service.inference.fatal_errors import EmbedderLostError, is_fatal
 from service.inference.forward import EmbeddingError, ForwardPass
-from service.inference.request import Embedded, Overloaded, WaitingImage, WorkerStoppedError
+from service.inference.request import Embedded, Group, Outcome, Overloaded, WaitingImage, WorkerStoppedError
 
 log = structlog.get_logger(__name__)
 
@@ -51,26 +50,28 @@ class WorkerHealth:
 
 
 class Place:
-    """Room for one image in the batcher, to be used as a context manager; leaving it gives the room back."""
+    """Room for images in the batcher, to be used as a context manager; leaving it gives the room back."""
 
-    def __init__(self, batcher: Batcher, deadline: float) -> None:
+    def __init__(self, batcher: Batcher, deadline: float, count: int) -> None:
         self._batcher = batcher
         self._deadline = deadline
-        self._item: WaitingImage | None = None
+        self._count = count
+        self._group: Group | None = None
 
-    def submit(self, image: Pixels) -> Future[Embedded]:
-        """Hand in the prepared image, uint8 `[3, H, W]`, once.
+    def submit(self, images: Sequence[Pixels]) -> Group:
+        """Hand in prepared images, each uint8 `[3, H, W]`, once: one or more, as many as there is room for.
 
-        The future raises `Expired`, `EmbeddingError` or `WorkerStoppedError`; cancelling it frees the place.
+        Each is answered with its features or with `Expired`, `EmbeddingError` or `WorkerStoppedError`;
+        cancelling the group's future frees the place.
 
         Raises:
             WorkerStoppedError: the worker has ended since the place was taken.
-            ValueError: an image of another shape, or a second one.
+            ValueError: an image of another shape, too many, or a second time.
         """
-        if self._item is not None:
-            raise ValueError("a place takes one image")
-        self._item = self._batcher._enqueue(image, self._deadline)
-        return self._item.future
+        if self._group is not None or not 0 < len(images) <= self._count:
+            raise ValueError(f"a place for {self._count} images takes so many, once")
+        self._group = self._batcher._enqueue(images, self._deadline, self._count)
+        return self._group
 
     def __enter__(self) -> Place:
         return self
@@ -78,10 +79,10 @@ class Place:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._item is None:
-            self._batcher._forgo()
+        if self._group is None:
+            self._batcher._forgo(self._count)
         else:
-            self._item.future.cancel()
+            self._group.future.cancel()
 
 
 class Batcher:
@@ -107,9 +108,9 @@ class Batcher:
         on_lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self.max_batch = max_batch
+        self.max_queue = max_queue
         self._forward = forward
         self._max_wait_s = max_wait_s
-        self._max_queue = max_queue
         self._on_batch = on_batch
         self._on_lost = on_lost
 
@@ -134,7 +135,7 @@ class Batcher:
     def oldest_s(self) -> float:
         """Seconds that the image at the head of the queue has waited; 0 where none waits."""
         with self._changed:
-            return time.monotonic() - self._waiting[0].queued_at if self._waiting else 0.0
+            return time.monotonic() - self._waiting[0].group.queued_at if self._waiting else 0.0
 
     def start(self) -> None:
         """Start the worker and warm the forward pass up; returns when that is done.
@@ -145,20 +146,20 @@ class Batcher:
         self._thread.start()
         self._warm.result()
 
-    def place(self, deadline: float) -> Place:
-        """Take a place until `deadline` (of `time.monotonic()`, in s).
+    def place(self, deadline: float, count: int = 1) -> Place:
+        """Take a place for so many images until `deadline` (of `time.monotonic()`, in s).
 
         Raises:
-            Overloaded: there is none.
+            Overloaded: there is not room for all of them.
             WorkerStoppedError: the worker does not run.
         """
         with self._changed:
             if self._closing or not self._alive:
                 raise WorkerStoppedError("the embedding worker is not running")
-            if self.depth >= self._max_queue:
-                raise Overloaded(f"all {self._max_queue} places for waiting images are taken")
-            self._expected += 1
-        return Place(self, deadline)
+            if self.depth + count > self.max_queue:
+                raise Overloaded(f"all {self.max_queue} places for waiting images are taken")
+            self._expected += count
+        return Place(self, deadline, count)
 
     def health(self) -> WorkerHealth:
         """The worker's state as known now."""
@@ -185,35 +186,34 @@ class Batcher:
         if self._abandon(WorkerStoppedError("the embedding worker has ended")):
             self._on_lost(reason)
 
-    def _enqueue(self, image: Pixels, deadline: float) -> WaitingImage:
-        if image.shape != self._forward.image_shape:
-            raise ValueError(
-                f"an image of shape {image.shape}; the embedder takes {self._forward.image_shape}"
-            )
-        item = WaitingImage(image, deadline, time.monotonic(), Future(), copy_context())
+    def _enqueue(self, images: Sequence[Pixels], deadline: float, expected: int) -> Group:
+        for image in images:
+            if image.shape != self._forward.image_shape:
+                raise ValueError(
+                    f"an image of shape {image.shape}; the embedder takes {self._forward.image_shape}"
+                )
+        group = Group(len(images), deadline)
         with self._changed:
             if not self._alive:
                 raise WorkerStoppedError("the embedding worker is not running")
-            self._expected -= 1
-            self._waiting.append(item)
+            self._expected -= expected
+            self._waiting.extend(WaitingImage(image, group, row) for row, image in enumerate(images))
             self._changed.notify_all()
-        # Not with the item: the future would hold on to what holds on to it, and the image with both.
-        item.future.add_done_callback(self._withdraw)
-        return item
+        # Not with the group: its future would hold on to what holds on to it.
+        group.future.add_done_callback(self._withdraw)
+        return group
 
-    def _forgo(self) -> None:
+    def _forgo(self, count: int) -> None:
         with self._changed:
-            self._expected -= 1
+            self._expected -= count
             self._changed.notify_all()
 
-    def _withdraw(self, future: Future[Embedded]) -> None:
+    def _withdraw(self, future: Future[list[Outcome]]) -> None:
         if not future.cancelled():
             return
         with self._changed:
-            for item in self._waiting:
-                if item.future is future:
-                    self._waiting.remove(item)
-                    return
+            for item in [item for item in self._waiting if item.group.future is future]:
+                self._waiting.remove(item)
 
     def _work(self) -> None:
         try:
@@ -242,11 +242,10 @@ class Batcher:
                 while self._alive and not self._waiting and not (self._closing and self._expected == 0):
                     self._changed.wait()
                 while self._waiting and not self._is_due():
-                    self._changed.wait(self._waiting[0].queued_at + self._max_wait_s - time.monotonic())
+                    self._changed.wait(self._waiting[0].group.queued_at + self._max_wait_s - time.monotonic())
                 taken = [self._waiting.popleft() for _ in range(min(self.max_batch, len(self._waiting)))]
                 ended = not self._alive or (self._closing and self._expected == 0 and not taken)
-            wanted = [item for item in taken if item.future.set_running_or_notify_cancel()]
-            batch = [item for item in wanted if not item.drop_if_expired()]
+            batch = [item for item in taken if item.is_wanted and not item.drop_if_expired()]
             if batch or ended:
                 self._running = batch
                 return batch
@@ -255,7 +254,7 @@ class Batcher:
         return (
             len(self._waiting) >= self.max_batch
             or self._expected == 0
-            or time.monotonic() >= self._waiting[0].queued_at + self._max_wait_s
+            or time.monotonic() >= self._waiting[0].group.queued_at + self._max_wait_s
         )
 
     def _answer(self, batch: list[WaitingImage]) -> None:
@@ -267,8 +266,8 @@ class Batcher:
                 raise EmbedderLostError(str(error)) from error
             if len(batch) == 1:
                 # In the caller's context, which knows the request's id.
-                batch[0].context.run(log.warning, "embedding_failed", exc_info=error)
-                batch[0].fail(error)
+                batch[0].group.context.run(log.warning, "embedding_failed", exc_info=error)
+                batch[0].answer(error)
                 return
             log.warning("batch_failed", images=len(batch), error=str(error))
             for item in batch:
@@ -278,7 +277,7 @@ class Batcher:
         embed_s = time.monotonic() - started
         self._on_batch(len(batch), embed_s)
         for item, its_features in zip(batch, features, strict=True):
-            item.succeed(Embedded(its_features, started - item.queued_at, embed_s))
+            item.answer(Embedded(its_features, started - item.group.queued_at, embed_s))
 
     def _abandon(self, error: WorkerStoppedError) -> bool:
         """Fail everyone who is still without an answer, and let no one else in; False where that was so."""
@@ -289,5 +288,5 @@ class Batcher:
             self._running = []
             self._changed.notify_all()
         for item in left:
-            item.fail(error)
+            item.answer(error)
         return was_alive

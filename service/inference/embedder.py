@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.decoding.pool import DecodePool
+from models.decoding import ImageError, TogetherError
+from models.decoding.pool import DecodePool, grouped
 from models.inputspec import InputSpec
 from service.inference.batcher import Batcher
 from service.inference.fatal_errors import STALL_S
 from service.inference.forward import Features
-from service.inference.request import Expired, Overloaded
+from service.inference.request import Embedded, Expired, Group, Outcome, Overloaded
 
 WATCH_S = 1.0
 ROOM_S = 0.01
@@ -125,6 +127,8 @@ class LocalEmbedder:
         self._runtime = runtime
         # A batch in the embedder and one being decoded.
         self._batches = asyncio.Semaphore(2 * batcher.max_batch)
+        # Whoever takes several of its places takes them all before the next one begins to.
+        self._taking = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -139,33 +143,75 @@ class LocalEmbedder:
 
     async def embed(self, data: bytes, deadline: float) -> EmbeddedImage:
         """See `ImageEmbedder.embed`; the errors of the queue do not occur."""
-        with self._batcher.place(deadline) as place:
-            started = time.monotonic()
-            try:
-                image = await asyncio.wrap_future(self._pool.prepare(data, self._spec, deadline))
-                decode_s = time.monotonic() - started
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    embedded = await asyncio.wrap_future(place.submit(image))
-            except TimeoutError:
-                raise Expired("the deadline passed before the image was embedded") from None
-        return EmbeddedImage(embedded.features, decode_s, embedded.queue_s, embedded.embed_s)
+        [outcome] = await self._embed([data], deadline)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def embed_many(self, images: Sequence[bytes], deadline: float) -> list[EmbeddedImage | Exception]:
         """See `ImageEmbedder.embed_many`."""
-        return list(await asyncio.gather(*(self._outcome(data, deadline) for data in images)))
+        groups = grouped(images, self._spec, min(self._batcher.max_batch, self._batcher.max_queue))
+        found = await asyncio.gather(*(self._patiently(group, deadline) for group in groups))
+        return [outcome for outcomes in found for outcome in outcomes]
 
-    async def _outcome(self, data: bytes, deadline: float) -> EmbeddedImage | Exception:
-        """What becomes of an image that may wait for a place."""
-        async with self._batches:
-            while True:
-                try:
-                    return await self.embed(data, deadline)
-                except Overloaded as error:
-                    if time.monotonic() + ROOM_S >= deadline:
-                        return error
-                except Exception as error:
-                    return error
-                await asyncio.sleep(ROOM_S)
+    async def _embed(self, images: Sequence[bytes], deadline: float) -> list[EmbeddedImage | Exception]:
+        """What becomes of images that are decoded by one process and handed in together.
+
+        Raises:
+            Overloaded, TogetherError, WorkerStoppedError, DecodePoolError: nothing is done for any of them.
+        """
+        with self._batcher.place(deadline, len(images)) as place:
+            started = time.monotonic()
+            try:
+                prepared = await asyncio.wrap_future(self._pool.prepare(images, self._spec, deadline))
+            except TimeoutError:
+                return [_late() for _ in images]
+            decode_s = time.monotonic() - started
+            usable = [pixels for pixels in prepared if not isinstance(pixels, ImageError)]
+            embedded = iter(await _answers(place.submit(usable), deadline) if usable else ())
+        outcomes: list[EmbeddedImage | Exception] = []
+        for pixels in prepared:
+            found = pixels if isinstance(pixels, ImageError) else next(embedded)
+            outcomes.append(
+                EmbeddedImage(found.features, decode_s, found.queue_s, found.embed_s)
+                if isinstance(found, Embedded)
+                else found
+            )
+        return outcomes
+
+    async def _patiently(self, images: Sequence[bytes], deadline: float) -> list[EmbeddedImage | Exception]:
+        """What becomes of images that may wait for a place."""
+        async with self._room(len(images)):
+            return await self._tried(images, deadline)
+
+    async def _tried(self, images: Sequence[bytes], deadline: float) -> list[EmbeddedImage | Exception]:
+        while True:
+            try:
+                return await self._embed(images, deadline)
+            except (Overloaded, TogetherError) as error:
+                if len(images) > 1:
+                    # Each is to have what room there is, and to be the only one that it harms.
+                    alone = await asyncio.gather(*(self._tried([image], deadline) for image in images))
+                    return [outcome for [outcome] in alone]
+                if time.monotonic() + ROOM_S >= deadline:
+                    return [error]
+            except Exception as error:
+                return [error] * len(images)
+            await asyncio.sleep(ROOM_S)
+
+    @asynccontextmanager
+    async def _room(self, count: int) -> AsyncIterator[None]:
+        """As many of the places that batches take together."""
+        taken = 0
+        try:
+            async with self._taking:
+                while taken < count:
+                    await self._batches.acquire()
+                    taken += 1
+            yield
+        finally:
+            for _ in range(taken):
+                self._batches.release()
 
     def state(self) -> EmbedderState:
         """See `ImageEmbedder.state`."""
@@ -186,3 +232,16 @@ class LocalEmbedder:
             age_s = self._batcher.health().batch_age_s
             if age_s is not None and age_s > STALL_S:
                 self._batcher.give_up(f"a batch has not come back for {STALL_S:g} s")
+
+
+async def _answers(group: Group, deadline: float) -> list[Outcome]:
+    """What became of images that were handed in, as far as it is known by the deadline."""
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await asyncio.wrap_future(group.future)
+    except TimeoutError:
+        return group.so_far()
+
+
+def _late() -> Expired:
+    return Expired("the deadline passed before the image was embedded")

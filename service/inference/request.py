@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import Future, InvalidStateError
-from contextvars import Context
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from models.preprocessing import Pixels
@@ -38,41 +40,75 @@ class Embedded:
     embed_s: float
 
 
-@dataclass(eq=False, frozen=True)
+Outcome = Embedded | Exception
+"""What became of an image."""
+
+
+class Group:
+    """Images that were handed in together: each is answered by itself, and who waits when all of them are.
+
+    Args:
+        count: of the images.
+        deadline: of `time.monotonic()`, in s.
+
+    Attributes:
+        future: gets what became of each, in their order; cancelling it gives all of them up.
+        context: the caller's, which knows the request's id.
+    """
+
+    def __init__(self, count: int, deadline: float) -> None:
+        self.deadline = deadline
+        self.queued_at = time.monotonic()
+        self.future: Future[list[Outcome]] = Future()
+        self.context = copy_context()
+        self._outcomes: list[Outcome | None] = [None] * count
+        self._left = count
+        self._answering = threading.Lock()
+        self._late = Expired("the deadline passed before the image was embedded")
+
+    def answer(self, row: int, outcome: Outcome) -> None:
+        """Answer an image, unless it has an answer already, as by closing the batcher."""
+        with self._answering:
+            if self._outcomes[row] is not None:
+                return
+            self._outcomes[row] = outcome
+            self._left -= 1
+            if self._left:
+                return
+        with suppress(InvalidStateError):
+            self.future.set_result(self.so_far())
+
+    def so_far(self) -> list[Outcome]:
+        """What has become of each image until now."""
+        return [self._late if outcome is None else outcome for outcome in self._outcomes]
+
+
+@dataclass(eq=False, frozen=True, slots=True)
 class WaitingImage:
     """An image without an answer yet.
 
     Attributes:
         image: prepared, uint8 `[3, H, W]`.
-        deadline: of `time.monotonic()`, in s.
-        queued_at: of the same clock.
-        future: gets the answer.
-        context: the caller's, which knows the request's id.
+        group: that it was handed in with.
+        row: its number there.
     """
 
     image: Pixels
-    deadline: float
-    queued_at: float
-    future: Future[Embedded]
-    context: Context
+    group: Group
+    row: int
 
-    def fail(self, error: Exception) -> None:
-        """Answer with an error, unless there is an answer already."""
-        try:
-            self.future.set_exception(error)
-        except InvalidStateError:
-            return
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return not self.group.future.cancelled()
 
-    def succeed(self, answer: Embedded) -> None:
-        """Answer, unless closing the batcher has already answered in its stead."""
-        try:
-            self.future.set_result(answer)
-        except InvalidStateError:
-            return
+    def answer(self, outcome: Outcome) -> None:
+        """See `Group.answer`."""
+        self.group.answer(self.row, outcome)
 
     def drop_if_expired(self) -> bool:
-        """Whether the deadline has passed; the future is failed then."""
-        expired = time.monotonic() >= self.deadline
+        """Whether the deadline has passed; that is the answer then."""
+        expired = time.monotonic() >= self.group.deadline
         if expired:
-            self.fail(Expired("the deadline passed while the image was waiting"))
+            self.answer(Expired("the deadline passed while the image was waiting"))
         return expired

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.decoding import DecodePoolError, ImageError, decode, process
-from models.decoding.pool import DecodePool
+from models.decoding import DecodePoolError, ImageError, TogetherError, decode, job, process
+from models.decoding.pool import TOGETHER_BYTES, DecodePool, grouped
 from models.inputspec import InputSpec
-from models.preprocessing import prepare
+from models.preprocessing import Pixels, prepare
 from tests.models.decoding.samples import encoded, scene
 
 SPEC = InputSpec(height=24, width=40, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
@@ -29,6 +29,11 @@ WHOLE = encoded(scene(), "JPEG")
 def soon() -> float:
     """A deadline that nothing in these tests reaches."""
     return time.monotonic() + 60
+
+
+def prepared(pool: DecodePool, *files: bytes) -> list[Pixels | ImageError]:
+    """What a process of the pool makes of files together."""
+    return pool.prepare(files, SPEC, soon()).result()
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -70,9 +75,14 @@ def obedient(monkeypatch: pytest.MonkeyPatch, ended: list[str]) -> Iterator[Deco
 
 
 def test_prepared_images_are_those_of_this_process_bit_for_bit(pool: DecodePool) -> None:
-    found = pool.prepare(WHOLE, SPEC, soon()).result()
-    assert found.dtype == np.uint8
-    assert np.array_equal(found, prepare(decode(WHOLE), SPEC))
+    other = encoded(scene().rotate(90))
+    found = prepared(pool, WHOLE, b"%PDF-1.7", other)
+    assert isinstance(found[0], np.ndarray)
+    assert found[0].dtype == np.uint8
+    assert np.array_equal(found[0], prepare(decode(WHOLE), SPEC))
+    assert isinstance(found[1], ImageError)
+    assert isinstance(found[2], np.ndarray)
+    assert np.array_equal(found[2], prepare(decode(other), SPEC))
 
 
 @pytest.mark.parametrize("size", [(48, 32), (1500, 1100)])
@@ -97,8 +107,11 @@ def test_an_event_loop_can_wait_for_an_image(pool: DecodePool) -> None:
 
 
 def test_what_is_no_image_is_refused_with_the_reason(pool: DecodePool) -> None:
-    with pytest.raises(ImageError, match="format PDF, which is not decoded here"):
-        pool.prepare(b"%PDF-1.7", SPEC, soon()).result()
+    [found] = prepared(pool, b"%PDF-1.7")
+    assert isinstance(found, ImageError)
+    assert "format PDF, which is not decoded here" in str(found)
+    with pytest.raises(ImageError, match="format PDF"):
+        pool.decode(b"%PDF-1.7", soon()).result()
 
 
 def test_a_deadline_ends_the_process_and_another_takes_its_place(
@@ -142,11 +155,55 @@ def test_an_image_that_waits_for_a_process_learns_of_its_deadline(obedient: Deco
 def test_an_image_that_ends_its_process_twice_is_refused(
     obedient: DecodePool, ended: list[str], file: bytes, how: str
 ) -> None:
-    hostile, honest = obedient.prepare(file, SPEC, soon()), obedient.prepare(WHOLE, SPEC, soon())
-    with pytest.raises(ImageError, match=rf"ends the process that decodes it \({how}\)"):
-        hostile.result()
-    assert np.array_equal(honest.result(), prepare(decode(WHOLE), SPEC))
+    hostile, honest = obedient.prepare([file], SPEC, soon()), obedient.prepare([WHOLE], SPEC, soon())
+    [refusal] = hostile.result()
+    assert isinstance(refusal, ImageError)
+    assert f"ends the process that decodes it ({how})" in str(refusal)
+    [pixels] = honest.result()
+    assert isinstance(pixels, np.ndarray)
+    assert np.array_equal(pixels, prepare(decode(WHOLE), SPEC))
     assert ended == [f"ended over an image ({how})"] * 2
+
+
+@pytest.mark.parametrize("file", [b"crash", b"leave", b"spin", b'say {"shape": [3, 3, 24, 40]}', b"say {}"])
+def test_images_that_end_their_process_together_are_not_blamed_for_one_of_them(
+    obedient: DecodePool, ended: list[str], file: bytes
+) -> None:
+    with pytest.raises(TogetherError):
+        prepared(obedient, WHOLE, file, WHOLE)
+    assert len(ended) == 1
+    assert len(prepared(obedient, WHOLE, WHOLE)) == 2
+
+
+def test_an_image_that_takes_too_much_memory_costs_those_beside_it_nothing(
+    obedient: DecodePool, ended: list[str]
+) -> None:
+    found = prepared(obedient, WHOLE, b"eat", WHOLE)
+    assert [isinstance(one, ImageError) for one in found] == [False, True, False]
+    assert ended == []
+
+
+def test_images_that_take_long_together_are_given_back_and_a_lone_one_is_not(
+    obedient: DecodePool, ended: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "TOGETHER_S", 0.1)
+    with pytest.raises(TogetherError, match=r"2 images took a process more than 0\.1 s"):
+        prepared(obedient, b"wait", WHOLE)
+    assert ended == ["was ended as it was long about several images"]
+    with pytest.raises(TimeoutError):
+        obedient.prepare([b"wait"], SPEC, time.monotonic() + 0.5).result()
+    with pytest.raises(TimeoutError):
+        obedient.prepare([b"wait", WHOLE], SPEC, time.monotonic() + 0.05).result()
+
+
+def test_files_are_grouped_by_number_and_bytes_and_a_large_one_is_alone() -> None:
+    small, large = b"x" * 1000, b"x" * TOGETHER_BYTES
+    groups = grouped([*[small] * 10, large, small, small, *[small] * 4], SPEC, 5)
+    assert [len(group) for group in groups] == [5, 5, 1, 5, 1]
+    assert [len(group) for group in grouped([small] * 20, SPEC, 99)] == [8, 8, 4]
+    assert list(grouped([], SPEC, 8)) == []
+    huge = InputSpec(height=1000, width=1000)
+    assert [len(group) for group in grouped([small] * 3, huge, 8)] == [1, 1, 1]
 
 
 def test_an_image_whose_process_is_killed_by_another_is_decoded_by_the_next(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from models.preprocessing import Pixels
 from service.inference.batcher import Batcher
 from service.inference.forward import EmbeddingError, ForwardPass
-from service.inference.request import Embedded, Expired, Overloaded, WorkerStoppedError
+from service.inference.request import Embedded, Expired, Group, Overloaded, WorkerStoppedError
 from tests.service.fakes import SHAPE, Embeddings
 
 LONG = 3600.0
@@ -73,15 +73,23 @@ def soon() -> float:
     return time.monotonic() + LONG
 
 
-def submit(batcher: Batcher, value: float, deadline: float | None = None) -> Future[Embedded]:
-    return batcher.place(deadline if deadline is not None else soon()).submit(image(value))
+def submit(batcher: Batcher, value: float, deadline: float | None = None) -> Group:
+    return batcher.place(deadline if deadline is not None else soon()).submit([image(value)])
 
 
-def value_of(future: Future[Embedded]) -> float:
-    return float(future.result(PATIENCE).features.descriptor[0])
+def answer_of(group: Group, patience: float = PATIENCE) -> Embedded:
+    """The answer to the only image of a group."""
+    [outcome] = group.future.result(patience)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
-def hold_worker(batcher: Batcher, embed: Recorder) -> Future[Embedded]:
+def value_of(group: Group) -> float:
+    return float(answer_of(group).features.descriptor[0])
+
+
+def hold_worker(batcher: Batcher, embed: Recorder) -> Group:
     """Keep the worker busy with one image, so that what follows is waiting."""
     embed.hold()
     future = submit(batcher, HELD)
@@ -98,7 +106,7 @@ def test_a_batch_waits_for_an_image_that_is_on_the_way() -> None:
     embed = Recorder()
     with started(embed, max_wait_s=LONG) as batcher, batcher.place(soon()) as coming:
         first = submit(batcher, 1)
-        second = coming.submit(image(2))
+        second = coming.submit([image(2)])
         assert [value_of(first), value_of(second)] == [1, 2]
     assert embed.batches == [[1, 2]]
 
@@ -123,7 +131,7 @@ def test_a_full_batch_goes_at_once_and_the_rest_follows() -> None:
         with batcher.place(soon()) as late:
             embed.open.set()
             assert [value_of(future) for future in waiting[:4]] == [0, 1, 2, 3]
-            last = late.submit(image(5))
+            last = late.submit([image(5)])
             assert [value_of(waiting[4]), value_of(last), value_of(held)] == [4, 5, HELD]
     assert embed.batches == [[HELD], [0, 1, 2, 3], [4, 5]]
 
@@ -159,7 +167,7 @@ def test_a_poisonous_image_harms_only_itself() -> None:
         embed.open.set()
         assert value_of(waiting[0]) == 1
         with pytest.raises(EmbeddingError, match="poison"):
-            waiting[1].result(PATIENCE)
+            answer_of(waiting[1])
         assert value_of(waiting[2]) == 3
         assert batcher.health().alive
 
@@ -172,14 +180,14 @@ def test_an_answer_that_is_not_finite_harms_only_its_image() -> None:
         embed.open.set()
         assert value_of(waiting[0]) == 1
         with pytest.raises(EmbeddingError, match="not finite"):
-            waiting[1].result(PATIENCE)
+            answer_of(waiting[1])
 
 
 def test_health_tells_of_the_newest_pass() -> None:
     with started(Recorder()) as batcher:
         assert not batcher.health().last_failed
         with pytest.raises(EmbeddingError):
-            submit(batcher, POISON).result(PATIENCE)
+            answer_of(submit(batcher, POISON))
         assert batcher.health().last_failed
         value_of(submit(batcher, 1))
         health = batcher.health()
@@ -198,7 +206,7 @@ def test_a_full_queue_refuses_at_once_and_a_place_given_back_is_free() -> None:
             with pytest.raises(Overloaded, match="all 2 places"):
                 batcher.place(soon())
         with batcher.place(soon()) as free:
-            last = free.submit(image(2))
+            last = free.submit([image(2)])
             embed.open.set()
             assert [value_of(waiting), value_of(last)] == [1, 2]
 
@@ -208,8 +216,8 @@ def test_who_goes_away_frees_the_place_and_is_not_computed() -> None:
     with started(embed, max_queue=1) as batcher:
         hold_worker(batcher, embed)
         with batcher.place(soon()) as leaving:
-            left = leaving.submit(image(1))
-        assert left.cancelled()
+            left = leaving.submit([image(1)])
+        assert left.future.cancelled()
         stays = submit(batcher, 2)
         embed.open.set()
         assert value_of(stays) == 2
@@ -223,7 +231,7 @@ def test_who_is_past_the_deadline_is_not_computed() -> None:
         late, in_time = submit(batcher, 1, deadline=time.monotonic()), submit(batcher, 2)
         embed.open.set()
         with pytest.raises(Expired):
-            late.result(PATIENCE)
+            answer_of(late)
         assert value_of(in_time) == 2
     assert embed.batches == [[HELD], [2]]
 
@@ -244,9 +252,9 @@ def test_the_death_of_the_worker_fails_everyone_and_is_seen() -> None:
             embed.open.set()
             for future in (running, waiting):
                 with pytest.raises(WorkerStoppedError):
-                    future.result(PATIENCE)
+                    answer_of(future)
             with pytest.raises(WorkerStoppedError):
-                coming.submit(image(2))
+                coming.submit([image(2)])
         assert not batcher.health().alive
         with pytest.raises(WorkerStoppedError):
             batcher.place(soon())
@@ -269,7 +277,7 @@ def test_a_lost_device_fails_everyone_at_once_and_is_reported_once() -> None:
         assert value_of(held) == HELD
         for future in waiting:
             with pytest.raises(WorkerStoppedError):
-                future.result(PATIENCE)
+                answer_of(future)
         with pytest.raises(WorkerStoppedError):
             batcher.place(soon())
     # Nothing is tried again on a device that is lost.
@@ -287,7 +295,7 @@ def test_a_batch_that_does_not_come_back_can_be_given_up() -> None:
             batcher.give_up("it stands still")
         for future in futures:
             with pytest.raises(WorkerStoppedError):
-                future.result(0)
+                answer_of(future, 0)
         assert reasons == ["it stands still"]
         assert not batcher.health().alive
         # Closing does not wait for it either.
@@ -332,7 +340,7 @@ def test_close_answers_those_who_wait_and_lets_no_one_in() -> None:
         with pytest.raises(WorkerStoppedError):
             batcher.place(soon())
         embed.open.set()
-        last = coming.submit(image(9))
+        last = coming.submit([image(9)])
         closing.result(PATIENCE)
         assert [value_of(future) for future in [held, *waiting, last]] == [HELD, 0, 1, 2, 3, 4, 5, 9]
 
@@ -344,15 +352,59 @@ def test_close_fails_those_whom_the_embedder_does_not_answer_in_time() -> None:
         batcher.close(timeout_s=0)
         for future in futures:
             with pytest.raises(WorkerStoppedError):
-                future.result(0)
+                answer_of(future, 0)
 
 
 def test_a_place_takes_one_image_of_the_right_shape() -> None:
     with started(Recorder(), max_queue=1) as batcher:
         with batcher.place(soon()) as place, pytest.raises(ValueError, match="shape"):
-            place.submit(np.zeros((1, 2, 3), dtype=np.uint8))
+            place.submit([np.zeros((1, 2, 3), dtype=np.uint8)])
         with batcher.place(soon()) as place:
-            place.submit(image(1)).result(PATIENCE)
-            with pytest.raises(ValueError, match="one image"):
-                place.submit(image(1))
+            value_of(place.submit([image(1)]))
+            with pytest.raises(ValueError, match="a place for 1 images takes so many, once"):
+                place.submit([image(1)])
         assert batcher.depth == 0
+
+
+def test_images_that_are_handed_in_together_are_answered_together_each_for_itself() -> None:
+    embed = Recorder()
+    with started(embed, max_queue=6) as batcher:
+        hold_worker(batcher, embed)
+        with batcher.place(soon(), 6) as place:
+            assert batcher.depth == 6
+            with pytest.raises(Overloaded, match="all 6 places"):
+                batcher.place(soon())
+            group = place.submit([image(value) for value in (1, 2, POISON, 4, 5)])
+            assert batcher.depth == 5
+            embed.open.set()
+            outcomes = group.future.result(PATIENCE)
+        assert batcher.depth == 0
+    values = [float(one.features.descriptor[0]) if isinstance(one, Embedded) else one for one in outcomes]
+    assert [values[0], values[1], values[3], values[4]] == [1, 2, 4, 5]
+    assert isinstance(values[2], EmbeddingError)
+
+
+def test_what_is_known_of_a_group_is_there_before_all_of_it_is() -> None:
+    embed = Recorder()
+    with started(embed, max_batch=2) as batcher, batcher.place(soon(), 3) as place:
+        embed.hold()
+        group = place.submit([image(value) for value in (1, 2, 3)])
+        assert embed.entered.wait(PATIENCE)
+        assert [type(one) for one in group.so_far()] == [Expired] * 3
+        embed.entered.clear()
+        embed.open.set()
+        assert embed.entered.wait(PATIENCE)
+        embed.hold()
+        assert [type(one) for one in group.future.result(PATIENCE)] == [Embedded] * 3
+
+
+def test_a_group_that_is_given_up_is_not_computed() -> None:
+    embed = Recorder()
+    with started(embed) as batcher:
+        hold_worker(batcher, embed)
+        with batcher.place(soon(), 3) as leaving:
+            leaving.submit([image(value) for value in (1, 2, 3)])
+        assert batcher.depth == 0
+        embed.open.set()
+        assert value_of(submit(batcher, 4)) == 4
+    assert embed.batches == [[HELD], [4]]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from models.decoding import ImageError, process
+from models.decoding import ImageError, job, process
 from models.decoding.pool import DecodePool
 from service.inference.batcher import Batcher
-from service.inference.embedder import LocalEmbedder
+from service.inference.embedder import EmbeddedImage, LocalEmbedder
 from service.inference.forward import ForwardPass
 from service.inference.request import Expired
 from tests.models.decoding.test_pool import alive
@@ -27,10 +29,10 @@ def soon() -> float:
 
 
 @contextmanager
-def embedding() -> Iterator[tuple[LocalEmbedder, Batcher]]:
+def embedding(**options: Any) -> Iterator[tuple[LocalEmbedder, Batcher]]:
     """An embedder whose decoding processes do what a file says."""
     models = make_models()
-    batcher = Batcher(ForwardPass(models.embedder.embed, SHAPE, 8))
+    batcher = Batcher(ForwardPass(models.embedder.embed, SHAPE, 8), **options)
     batcher.start()
     pool = DecodePool(PROCESSES)
     try:
@@ -111,3 +113,38 @@ def test_never_more_images_are_decoded_than_processes_whoever_hangs_up(tmp_path:
         asyncio.run(crowd(embedder))
         assert batcher.depth == 0
     assert max(at_once) == PROCESSES
+
+
+@pytest.mark.parametrize("hostile", [b"crash", b"wait"])
+def test_an_image_that_ends_the_process_of_a_batch_costs_itself_alone(
+    hostile: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "TOGETHER_S", 0.2)
+    files = [image_file((value, 10, 10)) for value in range(20)]
+    files[5] = hostile
+    files[11] = b"no image"
+    with embedding() as (embedder, batcher):
+        deadline = time.monotonic() + (60 if hostile == b"crash" else 4)
+        together = asyncio.run(embedder.embed_many(files, deadline))
+        assert batcher.depth == 0
+        for number in (0, 4, 6, 12, 19):
+            one, alone = together[number], asyncio.run(embedder.embed(files[number], soon()))
+            assert isinstance(one, EmbeddedImage)
+            np.testing.assert_array_equal(one.features.descriptor, alone.features.descriptor)
+    failed = {number: type(one) for number, one in enumerate(together) if isinstance(one, Exception)}
+    assert failed == {5: ImageError if hostile == b"crash" else Expired, 11: ImageError}
+
+
+def test_a_batch_takes_the_room_that_there_is() -> None:
+    files = [image_file((value, 10, 10)) for value in range(12)]
+
+    async def beside(embedder: LocalEmbedder, batcher: Batcher) -> list[object]:
+        with ExitStack() as places:
+            for _ in range(batcher.max_queue - 1):
+                places.enter_context(batcher.place(soon()))
+            return list(await embedder.embed_many(files, soon()))
+
+    with embedding(max_queue=10, max_wait_s=0) as (embedder, batcher):
+        found = asyncio.run(beside(embedder, batcher))
+        assert batcher.depth == 0
+    assert [type(one) for one in found] == [EmbeddedImage] * 12
