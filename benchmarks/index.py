@@ -14,7 +14,11 @@ enrolled once, piece by piece; queries are images that it does not hold. 1M take
   have no strips): each vehicle's first image is a query, the others are the gallery.
 - resident: MB of the process once the gallery is open and has been searched.
 - p50, p95: ms of one probe's search in the index, candidates read from the database; records are not.
+- CPU: ms of processor time of such a search (median), which other programs on the machine hardly change.
+- 1 %: the p50 of a search of every hundredth image, as a filter leaves them.
 - ratio: p50 to that of FAISS's flat index alone, which is searched for the same query just before.
+
+Settings of a kind are chosen on other queries (`--choosing`) than those that the table is of.
 """
 
 from __future__ import annotations
@@ -134,6 +138,16 @@ def in_turn(search: Search, beside: Search | None, queries: Floats) -> tuple[Tim
     return np.array(found[1]), None if beside is None else np.array(found[0])
 
 
+def cpu_times(search: Search, queries: Floats) -> Times:
+    """ms of processor time of each query's search, by all threads."""
+    found = []
+    for query in queries:
+        started = time.process_time()
+        search(query[np.newaxis])
+        found.append(1e3 * (time.process_time() - started))
+    return np.array(found)
+
+
 def bare(drawn: Drawn, count: int, dim: int) -> Search | None:
     """FAISS's own flat index; None for more images than fit into memory twice."""
     if count > MOST_BARE:
@@ -177,6 +191,9 @@ def measured(
         ]
         vectors = gallery._mirror.vectors
         times, others = in_turn(lambda query: vectors.search(query, TOP), beside, queries)
+        some = vectors.ids()[::100]
+        filtered, _ = in_turn(lambda query: vectors.search(query, TOP, some), None, queries)
+        busy = cpu_times(lambda query: vectors.search(query, TOP), queries)
         size, memory, resident = gallery.count(), state.memory_bytes, resident_bytes()
     started = time.monotonic()
     with _open(folder, exact.dim, IndexSetup(kind=kind, train_from=500)) as gallery:
@@ -188,6 +205,8 @@ def measured(
         "R1": float(np.mean(first)),
         "p50": float(np.percentile(times, 50)),
         "p95": float(np.percentile(times, 95)),
+        "cpu": float(np.percentile(busy, 50)),
+        "filtered": float(np.percentile(filtered, 50)),
         "ratio": float("nan")
         if others is None
         else float(np.percentile(times, 50) / np.percentile(others, 50)),
@@ -226,6 +245,10 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, help="folder that the gallery stays in; a temporary one by default"
     )
+    parser.add_argument(
+        "--as-left", action="store_true", help="open what the snapshot in --keep holds; nothing is built"
+    )
+    parser.add_argument("--choosing", action="store_true", help="measure on as many other queries")
     parser.add_argument("--both-stages", action="store_true", help="R1 of both stages, of the real images")
     arguments = parser.parse_args()
     count = SIZES[arguments.size]
@@ -238,7 +261,9 @@ def main() -> None:
         console.print(described(of.some(SHOWN), drawn, count))
         with tempfile.TemporaryDirectory() as temporary:
             folder = arguments.keep or Path(temporary)
-            console.print(table_of_kinds(folder, drawn, count, arguments.queries, arguments.kinds))
+            which = slice(arguments.queries, None) if arguments.choosing else slice(arguments.queries)
+            options = arguments.queries, arguments.kinds, which, arguments.as_left
+            console.print(table_of_kinds(folder, drawn, count, *options))
     origin = in_words(provenance(["faiss-cpu", "numpy"]))
     console.print(origin, highlight=False, soft_wrap=True)
 
@@ -253,18 +278,26 @@ def described(of: Real, drawn: Drawn, count: int) -> Table:
     return table
 
 
-def table_of_kinds(folder: Path, drawn: Drawn, count: int, number: int, kinds: list[Kind]) -> Table:
-    """Each kind in a gallery of `count` drawn images, with `number` queries."""
-    vehicles, queries = drawn.queries(count, number)
+def table_of_kinds(
+    folder: Path, drawn: Drawn, count: int, number: int, kinds: list[Kind], which: slice, as_left: bool
+) -> Table:
+    """Each kind in a gallery of `count` drawn images, with `number` queries: `which` of twice as many.
+
+    An index that is `as_left` by an earlier call is not built, only opened.
+    """
+    vehicles, queries = drawn.queries(count, 2 * number)
     exact = Exact(queries)
     folder.mkdir(parents=True, exist_ok=True)
     exact.kept_in(folder, lambda: enroll(folder, drawn, count, exact))
+    vehicles, queries, exact.nearest = vehicles[which], queries[which], exact.nearest[which]
     alone = bare(drawn, count, exact.dim)
     columns = (
         "recall@10",
         "R1",
         "p50 ms",
         "p95 ms",
+        "CPU ms",
+        "1 % ms",
         "ratio",
         "bytes an image",
         "resident MB",
@@ -273,7 +306,8 @@ def table_of_kinds(folder: Path, drawn: Drawn, count: int, number: int, kinds: l
     )
     table = Table("kind", *columns, title=f"{count:,} images, {len(queries)} queries")
     for kind in kinds:
-        without_snapshot(folder)
+        if not as_left:
+            without_snapshot(folder)
         row = measured(folder, kind, queries, vehicles, exact, alone)
         table.add_row(
             kind,
@@ -281,10 +315,12 @@ def table_of_kinds(folder: Path, drawn: Drawn, count: int, number: int, kinds: l
             f"{row['R1']:.3f}",
             f"{row['p50']:.1f}",
             f"{row['p95']:.1f}",
+            f"{row['cpu']:.1f}",
+            f"{row['filtered']:.1f}",
             f"{row['ratio']:.2f}",
             f"{row['bytes']:,.0f}",
             f"{row['resident']:,.0f}",
-            f"{row['built']:.1f}",
+            "" if as_left else f"{row['built']:.1f}",
             f"{row['ready']:.1f}",
         )
     return table
