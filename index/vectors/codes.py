@@ -1,7 +1,8 @@
 """The coded kinds: 8-bit codes of vectors find candidates, which are compared by stored descriptors.
 
 A vector is taken to its first directions (`index.vectors.projection`), and each of those numbers to a byte.
-`compressed` scans all codes, or, of very many, those in the lists nearest to the probe; `hnsw` walks a graph.
+`compressed` scans the signs of all (`index.vectors.signs`) and the codes that these leave, or, of very many,
+the codes in the lists nearest to the probe; `hnsw` walks a graph.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from index.vectors.engine import Candidates, Section
 from index.vectors.faisslib import faiss
 from index.vectors.kind import IndexSetup, Kind
 from index.vectors.rowmap import NONE, RowMap
+from index.vectors.signs import Signs
 from index.vectors.vectorfile import Content
 
 LINKS: Final = 32
@@ -68,6 +70,7 @@ class Coded:
         self._directions = directions
         self._index = index
         self._map = RowMap()
+        self._signs: Signs | None = None
         # Only an index of lists has a counterpart on a GPU.
         self._device = device if _lists(index) else CPU
         self._copy: GpuCopy | None = None
@@ -79,13 +82,19 @@ class Coded:
     ) -> Coded:
         """An empty one for `count` vectors; `sample` gives so many of them, in pieces `[n, d]`."""
         directions = projection.learn(np.concatenate(list(sample(SAMPLE))), setup.width)
+        if kind == "compressed":
+            # A sign tells as much of every number then: unturned, the first ones are far larger.
+            directions = projection.turned(directions)
         is_listed = kind == "compressed" and (count >= setup.ivf_from or device.copied is not None)
         lists = LISTS_PER_ROOT * math.isqrt(count) if is_listed else 0
         short = np.concatenate([piece @ directions.T for piece in sample(max(SAMPLE, LEARNED_FROM * lists))])
         index = _new_index(kind, short.shape[1], min(lists, len(short) // LEARNED_FROM))
         faiss.omp_set_num_threads(os.cpu_count() or 1)
         index.train(short)
-        return cls(kind, setup, directions, index, count, device)
+        made = cls(kind, setup, directions, index, count, device)
+        if made._signed and count >= setup.signed_from:
+            made._signs = Signs(index, short)
+        return made
 
     @classmethod
     def read(cls, content: Content, setup: IndexSetup, device: Device = CPU) -> Coded:
@@ -104,6 +113,7 @@ class Coded:
         read._map = RowMap(first, given, digests, arrays.get("others", (None, 2)))
         if read._map.rows != index.ntotal:
             raise ValueError(f"it has {index.ntotal} codes for {read._map.rows} rows")
+        read._sign()
         return read
 
     @property
@@ -128,17 +138,21 @@ class Coded:
 
     @property
     def outgrown(self) -> bool:
-        """Whether it was learned for a much smaller gallery, or for one that needed no lists."""
-        lists_due = self._kind == "compressed" and self.count >= self._setup.ivf_from
-        return self.count > OUTGROWN * self._learned_for or (lists_due and not _lists(self._index))
+        """Whether it was learned for a much smaller gallery, or should have lists, or have none."""
+        listed = _lists(self._index) > 0
+        due = self._kind == "compressed" and self.count >= self._setup.ivf_from
+        # Half of the number is let go first, and a GPU searches nothing but lists.
+        idle = listed and self.count < self._setup.ivf_from // 2 and self._device.copied is None
+        return self.count > OUTGROWN * self._learned_for or (due and not listed) or idle
 
     @property
     def memory_bytes(self) -> int:
-        """Of codes and directions, ids, lists or graph."""
+        """Of codes, signs and directions, ids, lists or graph."""
         width, rows = len(self._directions), self._map.rows
         graph = rows * (2 * LINKS * 4 + LINKS * 4 // (LINKS - 1) + 12) if self._kind == "hnsw" else 0
         lists = rows * 8 + _lists(self._index) * width * 4
-        return self._directions.nbytes + rows * width + graph + lists + self._map.memory_bytes
+        signs = 0 if self._signs is None else self._signs.memory_bytes
+        return self._directions.nbytes + rows * width + signs + graph + lists + self._map.memory_bytes
 
     def ids(self) -> NDArray[np.int64]:
         """Ids [n] that it holds, ascending."""
@@ -152,6 +166,7 @@ class Coded:
             faiss.omp_set_num_threads(os.cpu_count() or 1)
             first = self._index.ntotal
             self._index.add(np.ascontiguousarray(short[new]))
+            self._sign()
             if self._copy is not None:
                 self._copy.add(np.arange(first, first + len(new)), short[new])
 
@@ -162,6 +177,8 @@ class Coded:
     def clear(self) -> None:
         """Remove all; what was learned stays."""
         self._index.reset()
+        if self._signs is not None:
+            self._signs.clear()
         self._copy = None
         self._map = RowMap()
 
@@ -192,6 +209,22 @@ class Coded:
         settings, sections = sections_of(self._index, arrays, self._map.first == NONE)
         return settings | {"learned_for": self._learned_for}, sections
 
+    @property
+    def _signed(self) -> bool:
+        """Whether it is of those that have signs, when there are enough of them."""
+        return self._kind == "compressed" and not _lists(self._index)
+
+    def _sign(self) -> None:
+        """Make the signs of all codes that have none yet."""
+        if self._signs is not None:
+            self._signs.follow()
+        elif self._signed and self._map.rows >= self._setup.signed_from:
+            faiss.omp_set_num_threads(os.cpu_count() or 1)
+            # Codes of images that are gone are zeros once they were read from a file.
+            live = np.flatnonzero(self._map.first != NONE)
+            chosen = live[:: max(1, len(live) // SAMPLE)] if len(live) else np.arange(1)
+            self._signs = Signs(self._index, self._index.reconstruct_batch(chosen))
+
     def _allowed(self, among: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
         """Of each row, whether it is searched; None for all."""
         if among is None:
@@ -220,9 +253,10 @@ class Coded:
         self, short: NDArray[np.float32], wanted: int, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
         """Rows [B, wanted] by their codes, -1 where there are no more."""
-        share, selector = 1.0, None
+        share, searched, selector = 1.0, self._map.rows, None
         if allowed is not None:
-            share = np.count_nonzero(allowed) / len(allowed)
+            searched = int(np.count_nonzero(allowed))
+            share = searched / len(allowed)
             selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         index, threads = self._index, os.cpu_count() or 1
         lists = _lists(index)
@@ -238,6 +272,10 @@ class Coded:
                     break
             return np.asarray(rows)
         faiss.omp_set_num_threads(min(len(short), threads))
+        if self._signs is not None:
+            kept = self._signs.nearest(short, wanted, searched, selector)
+            if kept is not None:
+                return kept
         if self._kind == "hnsw" and share >= SCANNED_FROM:
             parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=max(WALKED, 2 * wanted))
             rows = index.search(short, wanted, params=parameters)[1]

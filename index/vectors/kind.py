@@ -19,14 +19,15 @@ class IndexSetup:
 
     Attributes:
         kind: `flat` compares float32, `flat16` float16 vectors, each with every one; `compressed` compares
-            8-bit codes, `hnsw` walks a graph of such codes, and both re-score the first candidates from
-            stored descriptors. `auto` goes by the number of images.
+            8-bit codes, of many images those that their signs leave, `hnsw` walks a graph of such codes, and
+            both re-score the first candidates from stored descriptors. `auto` goes by the number of images.
         device: `gpu`, `cpu`, or the GPU where it starts.
         train_from: images that codes are learned from at least; below, the index is flat.
         flat_until: images from which on codes are learned before a gallery that has none is open.
         flat16_from: images from which on `auto` takes `flat16`.
         compressed_from: images from which on `auto` takes `compressed`.
-        ivf_from: images from which on codes lie in lists, of which a search reads some.
+        signed_from: images from which on the signs of codes are compared first, and some codes after them.
+        ivf_from: images from which on codes lie in lists, of which a search reads some, in place of that.
         rescored: candidates of a probe that are compared by their stored descriptors.
         recent: images beside the codes that are compared exactly; the oldest of more are coded.
         width: numbers of a code, a byte each.
@@ -38,7 +39,8 @@ class IndexSetup:
     flat_until: int = 50_000
     flat16_from: int = 20_000
     compressed_from: int = 50_000
-    ivf_from: int = 2_000_000
+    signed_from: int = 20_000
+    ivf_from: int = 10_000_000
     rescored: int = 200
     recent: int = 1_024
     width: int = 1_024

@@ -37,6 +37,14 @@ def learn(sample: NDArray[np.float32], width: int, seed: int = 0) -> NDArray[np.
     return np.ascontiguousarray(directions[:width], dtype=np.float32)
 
 
+def turned(directions: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
+    """Other orthonormal directions `[width, d]` of the same span, turned at random within it."""
+    width = len(directions)
+    rotation, signs = np.linalg.qr(np.random.default_rng(seed).standard_normal((width, width)))
+    rotation *= np.sign(np.diag(signs))
+    return np.ascontiguousarray(rotation.astype(np.float32) @ directions)
+
+
 def kept(sample: NDArray[np.float32], directions: NDArray[np.float32]) -> float:
     """Share of the sample's mean square length that the directions keep: 1 at best."""
     return float(np.square(sample @ directions.T).sum() / np.square(sample).sum())

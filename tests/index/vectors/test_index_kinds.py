@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from index.vectors.builder import Builder
 from index.vectors.codes import Coded
 from index.vectors.flat import Flat
 from index.vectors.kind import IndexSetup, Kind
-from index.vectors.projection import kept, learn
+from index.vectors.projection import kept, learn, turned
 from index.vectors.rowmap import Digests, RowMap
 from index.vectors.vectors import Vectors
 from tests.index.samples import Open, enrollment
@@ -39,6 +40,7 @@ SETUPS: dict[str, IndexSetup] = {
     "flat": IndexSetup(kind="flat"),
     "flat16": IndexSetup(kind="flat16"),
     "compressed": IndexSetup(kind="compressed", train_from=50, width=32, recent=20, rescored=60),
+    "signs": IndexSetup(kind="compressed", train_from=50, width=64, recent=20, rescored=60, signed_from=50),
     "lists": IndexSetup(kind="compressed", train_from=50, width=32, recent=20, rescored=60, ivf_from=100),
     "hnsw": IndexSetup(kind="hnsw", train_from=50, width=32, recent=20, rescored=60),
 }
@@ -59,8 +61,16 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def setup(name: str) -> IndexSetup:
+def setup(name: str, monkeypatch: pytest.MonkeyPatch) -> IndexSetup:
+    if name == "signs":
+        keep_few(monkeypatch)
     return SETUPS[name]
+
+
+def keep_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let signs leave so few rows that a small gallery is searched by them."""
+    for constant, value in {"LEAST_KEPT": 60, "KEPT_A_ROW": 2, "WORTH": 1}.items():
+        monkeypatch.setattr(f"index.vectors.signs.{constant}", value)
 
 
 @pytest.fixture
@@ -228,6 +238,108 @@ def test_codes_of_what_is_deleted_are_not_in_the_snapshot(gallery: LocalGallery,
     assert np.count_nonzero(~arrays["codes"].any(axis=1)) == 1
     assert arrays["digests"][row] == 0
     assert 6 not in arrays["given"]  # the number of the image 5
+
+
+def signed(gallery: LocalGallery, name: str = "signs") -> Any:
+    """The signs of its codes; None where the setup is of another name."""
+    coded = gallery._vectors._engine
+    assert (isinstance(coded, Coded) and coded._signs is not None) == (name == "signs")
+    return coded._signs if isinstance(coded, Coded) else None
+
+
+def test_signs_keep_what_is_near_and_codes_choose_among_it(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_few(monkeypatch)
+    gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=SETUPS["signs"])
+    enroll(gallery, drawn(IMAGES, 2))
+    gallery.wait_for_index()
+    signs = signed(gallery)
+    coded = gallery._vectors._engine
+    assert isinstance(coded, Coded)
+    assert signs._index.ntotal == coded._index.ntotal
+    short = np.ascontiguousarray(drawn(5, 3) @ coded._directions.T)
+    by_codes = coded._index.search(short, 10)[1]
+    by_signs = signs.nearest(short, 10, IMAGES, None)
+    shares = [len(set(a) & set(b)) for a, b in zip(by_codes.tolist(), by_signs.tolist(), strict=True)]
+    assert np.mean(shares) >= 9.5
+    # Among so few rows that all of their codes are compared as quickly, they are.
+    assert signs.nearest(short, 10, 59, None) is None
+    monkeypatch.setattr("index.vectors.signs.LEAST_KEPT", IMAGES)
+    np.testing.assert_array_equal(signs.nearest(short, 10, IMAGES, None), by_codes)
+
+
+def test_signs_follow_codes_and_are_made_of_those_of_a_file(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_few(monkeypatch)
+    gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=SETUPS["signs"])
+    enroll(gallery, drawn(60, 2))
+    gallery.wait_for_index()
+    first_rows = signed(gallery)._index.ntotal
+    for first in range(60, IMAGES, 30):
+        enroll(gallery, drawn(IMAGES, 2)[first : first + 30], first)
+    gallery.wait_for_index()
+    signs = signed(gallery)
+    assert signs._index.ntotal == gallery._vectors._engine._index.ntotal > first_rows
+    held = gallery._vectors.memory_bytes
+    assert signs.memory_bytes == signs._index.ntotal * (64 // 8 + 8)
+    for number in range(0, 60, 2):
+        gallery.delete(f"{number}")
+    left = {n: one for n, one in named(drawn(IMAGES, 2)).items() if int(n) >= 60 or int(n) % 2}
+    before = recall(gallery, left, drawn(20, 3))
+    assert before >= 0.9
+    gallery.snapshot()
+    gallery.close()
+    reopened = open_gallery(descriptor_dim=DIM, strips_shape=None, index=SETUPS["signs"])
+    again = signed(reopened)
+    assert again._index.ntotal == reopened._vectors._engine._index.ntotal
+    assert reopened._vectors.memory_bytes <= held
+    assert recall(reopened, left, drawn(20, 3)) >= before - 0.02
+    reopened._vectors.clear()
+    assert again._index.ntotal == 0
+
+
+def test_codes_of_few_images_have_no_signs_until_there_are_more(open_gallery: Open) -> None:
+    setup = replace(SETUPS["signs"], signed_from=100, recent=5)
+    gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=setup)
+    enroll(gallery, drawn(60, 2))
+    gallery.wait_for_index()
+    signed(gallery, "none yet")
+    for first in range(60, 130, 5):
+        enroll(gallery, drawn(IMAGES, 2)[first : first + 5], first)
+    signs = signed(gallery)
+    assert signs._index.ntotal == gallery._vectors._engine._index.ntotal >= 100
+
+
+def test_lists_are_made_and_given_up_as_a_gallery_grows_and_shrinks() -> None:
+    def sample(size: int) -> Iterator[Vector]:
+        yield drawn(IMAGES, 2)[:size]
+
+    setup = SETUPS["lists"]
+    listed = Coded.learned("compressed", setup, sample, IMAGES)
+    plain = Coded.learned("compressed", replace(setup, ivf_from=1000), sample, IMAGES)
+    for coded, held, outgrown in ((listed, 51, False), (plain, 51, False), (listed, 49, True)):
+        coded.clear()
+        coded.add(np.arange(held), drawn(held, 2))
+        assert coded.outgrown == outgrown
+    few = Coded.learned("compressed", setup, sample, 99)
+    few.add(np.arange(99), drawn(99, 2))
+    assert not few.outgrown
+    few.add(np.arange(99, 101), drawn(2, 4))
+    assert few.outgrown
+
+
+def test_turned_directions_are_of_the_same_span() -> None:
+    directions = learn(drawn(300, 2), 24)
+    other = turned(directions)
+    np.testing.assert_allclose(other @ other.T, np.eye(24), atol=1e-4)
+    vectors = drawn(20, 3)
+    np.testing.assert_allclose(
+        np.linalg.norm(vectors @ other.T, axis=1), np.linalg.norm(vectors @ directions.T, axis=1), atol=1e-4
+    )
+    sizes = np.square(vectors @ other.T).mean(axis=0)
+    assert sizes.max() / sizes.mean() < np.square(vectors @ directions.T).mean(axis=0).max() / sizes.mean()
 
 
 def test_another_version_of_the_normalisation_makes_an_index_of_the_same_kind(
