@@ -8,15 +8,16 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import numpy as np
 import pytest
 
-from index import GalleryError
+from index import Decision, Enrollment, Gallery, GalleryError, Quota
 from index.milvus import engine, opening
 from index.shared import SharedStore
 from models.bundle import Bundle
@@ -27,7 +28,7 @@ from service.access.sharedaudit import SharedAudit, SharedIdHasher
 from service.galleries import open_shared_gallery
 from service.settings import SHARED_NAME, load_settings
 from tests.service.command_line import Command, Process, command_runner, free_port, serving_process
-from tests.service.fakes import BLUE, GREEN, RED, image_file, write_bundle
+from tests.service.fakes import BLUE, DIM, GREEN, RED, STRIPS, image_file, write_bundle
 from tests.service.redis_server import DURABLE, RedisServer, redis_server
 
 pytestmark = pytest.mark.milvus
@@ -143,47 +144,60 @@ def test_two_replicas_agree_and_one_answers_when_the_other_is_killed(shared: Sha
     store.close()
 
 
+@contextmanager
+def shared_gallery(bundle: Bundle) -> Iterator[Gallery]:
+    """The default gallery as a service opens it by the settings of this moment."""
+    settings = load_settings()
+    store = open_store(settings)
+    assert store is not None
+    with closing(store), closing(open_shared_gallery(settings, bundle, store)) as gallery:
+        yield gallery
+
+
 def test_services_of_two_prefixes_share_nothing(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
-    with replica(shared, "a") as (one, _):
-        assert one.post("/collections", files={"name": (None, "north")}).status_code == 201
-        assert enroll(one, "red") == 201
+    bundle = Bundle.load(shared.bundle)
+    image = Enrollment(
+        image_id="red",
+        camera_id="gate",
+        descriptor=np.eye(1, DIM, dtype=np.float32)[0],
+        strips=np.zeros(STRIPS, np.float16),
+        image=b"x",
+        media_type="image/png",
+    )
+    with shared_gallery(bundle) as one:
+        one.enroll(image)
+        one.quotas.set(Quota(images=1))
+        one.verdicts.decide(Decision(b"probe", "image/png", "red", "same"))
         monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", f"t{uuid4().hex[:12]}")
-        with replica(shared, "b") as (other, _):
-            assert [each["name"] for each in other.get("/collections").json()["collections"]] == ["default"]
-            assert other.get("/gallery/red").status_code == 404
-            assert enroll(other, "red", GREEN) == 201
-            assert other.get("/collections/default").json()["images"] == 1
-            assert other.delete("/gallery/red").status_code == 204
-        assert one.get("/gallery/red/image").content == image_file(RED)
-        assert one.get("/collections/default").json()["images"] == 1
+        with shared_gallery(bundle) as other:
+            assert (other.quotas.quota(), other.quotas.usage().images) == (Quota(), 0)
+            assert other.verdicts.page().verdicts == ()
+            assert other.cameras.overview().cameras == ()
+            other.enroll(image)
+            other.delete("red")
+        assert one.image("red")[0] == b"x"
+        assert (one.quotas.usage().images, len(one.verdicts.page().verdicts)) == (1, 1)
+        assert [state.camera_id for state in one.cameras.overview().cameras] == ["gate"]
 
 
 def test_a_gallery_of_before_is_not_opened_without_what_belongs_to_it(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = Bundle.load(shared.bundle)
-
-    def count(name: str | None) -> int:
-        if name is not None:
-            monkeypatch.setenv("LKA_REID_SHARED_NAME", name)
-        settings = load_settings()
-        store = open_store(settings)
-        assert store is not None
-        try:
-            gallery = open_shared_gallery(settings, bundle, store)
-            gallery.close()
-            return gallery.quotas.usage().images
-        finally:
-            store.close()
-
     with monkeypatch.context() as before:
         before.setattr(engine, "SCHEMA_VERSION", 1)
         before.setattr(opening, "description", lambda _prefix, _collection: {})
         before.setenv("LKA_REID_SHARED_NAME", SHARED_NAME)
-        assert count(None) == 0
-    with pytest.raises(GalleryError, match="LKA_REID_SHARED_NAME=lka-reid, and nothing is lost"):
-        count(None)
-    assert count(SHARED_NAME) == 0
+        with shared_gallery(bundle) as gallery:
+            gallery.quotas.set(Quota(images=7))
+    with (
+        pytest.raises(GalleryError, match="LKA_REID_SHARED_NAME=lka-reid, and nothing is lost"),
+        shared_gallery(bundle),
+    ):
+        pytest.fail("it was opened")
+    monkeypatch.setenv("LKA_REID_SHARED_NAME", SHARED_NAME)
+    with shared_gallery(bundle) as gallery:
+        assert gallery.quotas.quota() == Quota(images=7)
 
 
 @contextmanager
