@@ -23,16 +23,16 @@ MUTATED = 100_000
 def holdings(client: httpx.Client) -> dict[str, tuple[dict[str, Any], bytes]]:
     """Records and images by id."""
     found: dict[str, tuple[dict[str, Any], bytes]] = {}
-    after = 0
+    after: dict[str, str] = {}
     while True:
-        page = client.get("/gallery", params={"limit": 1000, "after": after}).json()
+        page = client.get("/gallery", params={"limit": "1000", **after}).json()
         for record in page["records"]:
             image = client.get(f"/gallery/{quote(record['image_id'])}/image")
             assert image.status_code == 200, (record, image.text)
             found[record["image_id"]] = (record, image.content)
         if page["next"] is None:
             return found
-        after = page["next"]
+        after = {"after": page["next"]}
 
 
 def mutate(folder: Path, number: int, source: random.Random, go_on: Callable[[], bool]) -> None:
