@@ -11,6 +11,7 @@ from index.cameras.normalisation import RAW, CameraUse, Estimate, Normalisation
 from index.cameras.report import CameraOverview, CameraState, Effect
 from index.collections import DEFAULT, Collections, LocalCollections
 from index.errors import (
+    ChangedImageError,
     DamagedImageError,
     DuplicateCollectionError,
     DuplicateImageError,
@@ -86,6 +87,7 @@ __all__ = [
     "CameraOverview",
     "CameraState",
     "CameraUse",
+    "ChangedImageError",
     "Collections",
     "DamagedImageError",
     "Decision",

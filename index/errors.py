@@ -305,6 +305,13 @@ class QuotaReachedError(GalleryError):
         self.limit = limit
 
 
+class ChangedImageError(GalleryError):
+    """What is known of an image is not what a change was made for."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"what is known of image_id {image_id!r} has changed meanwhile; nothing was changed")
+
+
 class UnknownWatchError(GalleryError):
     """There is no such watch, or not any more."""
 

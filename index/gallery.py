@@ -231,14 +231,16 @@ class Gallery(Protocol):
             InvalidFilterError: a condition is not what this gallery stores.
         """
 
-    def update(self, image_id: str, amendment: Amendment) -> Record:
+    def update(self, image_id: str, amendment: Amendment, was: Record | None = None) -> Record:
         """Change what is known of an image, all of the amendment or nothing; its record as it is now.
 
         The statistics of its cameras follow, and its descriptor is normalised by the camera that it has now.
+        Where `was` is given, only a record is changed that is still that one.
 
         Raises:
             InvalidEnrollmentError: a field cannot have that value, or cannot be changed.
             UnknownImageError: it is not enrolled.
+            ChangedImageError: its record is not `was`.
             DamagedImageError: its record is not what was written.
             QuotaReachedError: the bytes would be more than the quota.
             GalleryFullError: there is no room for it.

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     TOO_MANY_VERDICTS = "too-many-verdicts"
     TOO_MANY_WATCHES = "too-many-watches"
     NO_WEBHOOK = "no-webhook"
+    IMAGE_CHANGED = "image-changed"
     UPLOAD_TOO_LARGE = "upload-too-large"
     NOT_AN_IMAGE = "not-an-image"
     IMAGE_BREAKS_WORKER = "image-breaks-worker"

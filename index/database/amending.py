@@ -19,7 +19,7 @@ from index.database.changes import Changes
 from index.database.checksums import record_checksum
 from index.database.removal import Removal
 from index.database.rows import INSERT_TAG, SELECT, UPDATE, read_record, record_row, to_record
-from index.errors import UnknownImageError
+from index.errors import ChangedImageError, UnknownImageError
 from index.record import Record
 
 
@@ -47,17 +47,21 @@ def amend(
     image_id: str,
     amendment: Amendment,
     fingerprint: str,
+    was: Record | None = None,
 ) -> Amended:
-    """Change a record inside the caller's transaction.
+    """Change a record inside the caller's transaction; only one that is still `was`, where that is given.
 
     Raises:
         UnknownImageError: it is not enrolled.
+        ChangedImageError: it is another one.
         DamagedImageError: what is known of it is not what was written.
     """
     row = writer.execute(f"{SELECT} WHERE image_id = ?", (image_id,)).fetchone()
     if row is None:
         raise UnknownImageError(image_id)
     before = read_record(row, fingerprint)
+    if was is not None and before != was:
+        raise ChangedImageError(image_id)
     after: Record = replace(before, **amendment)
     values = record_row(after)
     after = to_record((row[0], *values), fingerprint)

@@ -172,17 +172,22 @@ class Store:
                     self._fold_log()
                     return self._remove(condition, values, 1)
 
-    def amend(self, image_id: str, amendment: Amendment) -> Amended:
+    def amend(self, image_id: str, amendment: Amendment, was: Record | None) -> Amended:
         """Commit new values of a record.
 
-        Raises UnknownImageError, DamagedImageError, QuotaReachedError or GalleryFullError.
+        Raises UnknownImageError, ChangedImageError, DamagedImageError, QuotaReachedError or GalleryFullError.
         """
         _check_known(image_id)
         self._make_room(2 * 16 * self._header.descriptor_dim + OVERHEAD)
         with self._within_quota():
             done = amend(
-                *(self._writer, self.changes, self.cameras),
-                *(image_id, amendment, self._header.fingerprint),
+                self._writer,
+                self.changes,
+                self.cameras,
+                image_id,
+                amendment,
+                self._header.fingerprint,
+                was,
             )
         if done.sequence:
             self._acknowledged.note(done.sequence, self._images)

@@ -242,11 +242,11 @@ class LocalGallery:
         check_filter(where)
         return self._delete(*conditions(where), most)
 
-    def update(self, image_id: str, amendment: Amendment) -> Record:
+    def update(self, image_id: str, amendment: Amendment, was: Record | None = None) -> Record:
         """Change what is known of an image; its record as it is now.
 
-        Raises InvalidEnrollmentError, UnknownImageError, DamagedImageError, QuotaReachedError or
-        GalleryFullError.
+        Raises InvalidEnrollmentError, UnknownImageError, ChangedImageError, DamagedImageError,
+        QuotaReachedError or GalleryFullError.
         """
         self._require_open()
         check_amendment(amendment)
@@ -260,7 +260,7 @@ class LocalGallery:
                 moved = vectors.normalisation.apply(done.moved[np.newaxis], [done.record.camera_id])
                 vectors.add(ids, moved, sequence=done.sequence)
 
-        done = self._mirror.change(lambda: self._store.amend(image_id, amendment), follow)
+        done = self._mirror.change(lambda: self._store.amend(image_id, amendment, was), follow)
         if done.sequence:
             self._forgotten(1)
         return done.record

@@ -121,11 +121,11 @@ class MilvusGallery:
         check_filter(where)
         return self._delete(expression(where), most)
 
-    def update(self, image_id: str, amendment: Amendment) -> Record:
+    def update(self, image_id: str, amendment: Amendment, was: Record | None = None) -> Record:
         """Change what is known of an image; see `Gallery.update`."""
         self._require_open()
         check_amendment(amendment)
-        record = self._writer.update(image_id, amendment)
+        record = self._writer.update(image_id, amendment, was)
         self._deleted()
         return record
 

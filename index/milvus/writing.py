@@ -29,7 +29,7 @@ import numpy as np
 
 from index.amendment import Amendment
 from index.database.descriptors import as_stored
-from index.errors import DuplicateImageError, InvalidEnrollmentError, UnknownImageError
+from index.errors import ChangedImageError, DuplicateImageError, InvalidEnrollmentError, UnknownImageError
 from index.milvus.companions import Claim, Companions
 from index.milvus.engine import TAGS, TEXT_BYTES, Engine, MilvusError
 from index.milvus.expression import SIGN, literal, numbers, one_of
@@ -119,14 +119,19 @@ class Writer:
             self._remove(rows)
         return len({row["image_id"] for row in rows})
 
-    def update(self, image_id: str, amendment: Amendment) -> Record:
-        """Change what is known of an image; its record as it is now. Raises UnknownImageError."""
+    def update(self, image_id: str, amendment: Amendment, was: Record | None = None) -> Record:
+        """Change what is known of an image; its record as it is now.
+
+        Raises UnknownImageError and ChangedImageError.
+        """
         check_id(image_id)
         with self.held([image_id]) as claim:
             found = row_of(self._engine, image_id, descriptors=True)
             if found is None:
                 raise UnknownImageError(image_id)
             before = to_record(found, self._header.fingerprint)
+            if was is not None and before != was:
+                raise ChangedImageError(image_id)
             after = replace(before, **amendment)
             check_fits(after)
             row = amended(found, after)

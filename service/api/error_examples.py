@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from index import (
+    ChangedImageError,
     DamagedImageError,
     DuplicateCollectionError,
     GalleryFullError,
@@ -99,6 +100,7 @@ _RAISED: tuple[tuple[str, Exception], ...] = (
     ("/watches/3/test", ServiceError(NO_WEBHOOK, NO_WEBHOOK.meaning)),
     ("/watches", ServiceError(NO_WATCHES, NO_WATCHES.meaning)),
     ("/verdicts", TooManyVerdictsError(256)),
+    (f"/gallery/{IMAGE}", ChangedImageError(IMAGE)),
     ("/query", ServiceError(TOO_LARGE, "a request's body may have 16,777,216 bytes at most")),
     (
         "/query",

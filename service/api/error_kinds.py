@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from index import (
+    ChangedImageError,
     DamagedImageError,
     DuplicateCollectionError,
     DuplicateImageError,
@@ -181,6 +182,14 @@ TOO_MANY_WATCHES = ErrorKind(
 )
 NO_WEBHOOK = ErrorKind(
     "no-webhook", 409, "The watch has no webhook", "Nothing was sent; make a watch with `webhook`."
+)
+CHANGED = ErrorKind(
+    "image-changed",
+    412,
+    "What is known of the image has changed",
+    "`If-Match` does not name the record's `ETag`: somebody changed it since it was read. Nothing was "
+    "changed; read it again.",
+    causes=(ChangedImageError,),
 )
 TOO_LARGE = ErrorKind("upload-too-large", 413, "The upload is too large", "The detail names the limit.")
 NOT_AN_IMAGE = ErrorKind(
@@ -381,6 +390,7 @@ KINDS = (
     TOO_MANY_VERDICTS,
     TOO_MANY_WATCHES,
     NO_WEBHOOK,
+    CHANGED,
     TOO_LARGE,
     NOT_AN_IMAGE,
     BREAKS_WORKER,

@@ -12,6 +12,7 @@ from index import Applied, CameraUse, Mode, Record, Verdict
 from index import Page as GalleryPage
 from models.decoding.formats import ACCEPTED
 from service.api.cursor import LAST, GalleryCursor, cursor_of
+from service.api.tags import etag
 from service.api.vehicles import BoxField, DetectField, DetectOneField, FoundVehicle, OfAFrame
 from service.filtering import FilterFields
 from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
@@ -189,6 +190,10 @@ class EnrolledRecord(BaseModel):
     def of(cls, record: Record) -> Self:
         """The record as it goes over the wire."""
         return cls.model_validate(record)
+
+    def etag(self) -> str:
+        """The strong entity tag of the record."""
+        return etag(self.model_dump_json().encode())
 
 
 class EnrolledImage(EnrolledRecord, OfAFrame):

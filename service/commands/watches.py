@@ -179,7 +179,9 @@ def alerts(
         if follow:
             err.print("Waiting for alerts; Ctrl-C ends it")
             for alert in client.alert_events():
-                print(json.dumps(alert, ensure_ascii=False) if as_json else _line(alert), flush=True)
+                line = json.dumps(alert, ensure_ascii=False) if as_json else _line(alert)
+                # A pipe is read line by line; what would move a terminal's cursor is escaped.
+                print(line if line.isprintable() else json.dumps(alert if as_json else line), flush=True)
             return
         found = client.alerts(limit, watch_id, dead=dead)
     if dead and watch_id is not None:

@@ -13,6 +13,7 @@ import pytest
 
 from index import (
     Amendment,
+    ChangedImageError,
     DamagedImageError,
     Filter,
     InvalidEnrollmentError,
@@ -199,3 +200,13 @@ def test_any_sequence_of_changes_agrees_with_a_model(seed: int, open_gallery: Op
     assert {match.record.image_id: match.similarity for match in found} == pytest.approx(expected, abs=2e-3)
     gallery.close()
     assert verify(folder).findings == []
+
+
+def test_only_a_record_that_is_still_the_one_that_was_read_is_changed(open_any: OpenAny) -> None:
+    gallery = open_any()
+    read = gallery.enroll(enrollment("a"))
+    changed = gallery.update("a", {"view": "left"}, read)
+    with pytest.raises(ChangedImageError):
+        gallery.update("a", {"view": "top"}, read)
+    assert gallery.get("a") == changed
+    assert gallery.update("a", {"view": "top"}, changed).view == "top"

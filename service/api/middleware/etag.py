@@ -7,29 +7,17 @@ tag is for programs that keep what they fetched on purpose.
 
 from __future__ import annotations
 
-import hashlib
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.rules import ONE_IMAGE, ONE_PROBE, ONE_WATCH, Rule
+from service.api.tags import etag, is_named
 
 TAGGED = frozenset(
     {ONE_IMAGE, f"{ONE_IMAGE}/image", f"{ONE_PROBE}/image", f"{ONE_WATCH}/image", "/openapi.json"}
 )
 """Routes whose answers stay the same for long, or are large."""
 OF_A_BODY = ("content-length", "content-type")
-
-
-def etag(content: bytes) -> str:
-    """The strong tag of these bytes."""
-    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-
-
-def is_named(tag: str, field: str) -> bool:
-    """Whether a header field with tags names this one; weak ones count (RFC 9110, 13.1.2)."""
-    tags = [one.strip().removeprefix("W/") for one in field.split(",")]
-    return "*" in tags or tag in tags
 
 
 def has_tag(rule: Rule | None) -> bool:
@@ -60,7 +48,7 @@ class EtagMiddleware:
                 body = message.get("body", b"")
                 if not message.get("more_body", False):
                     headers = MutableHeaders(scope=start)
-                    headers["ETag"] = etag(body)
+                    headers.setdefault("ETag", etag(body))
                     if is_named(headers["ETag"], known):
                         for name in OF_A_BODY:
                             del headers[name]

@@ -7,14 +7,15 @@ from functools import partial
 from typing import Annotated, Literal
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Form, Query
+from fastapi import APIRouter, Depends, Form, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from index import Amendment, Filter, Gallery
+from index import Amendment, ChangedImageError, Filter, Gallery, Record
 from index.retention import MOST_DAYS
 from service.api.dependencies import Audit, Context, OpenResources, SettingsInUse
 from service.api.error_kinds import (
+    CHANGED,
     DISK_FULL,
     GALLERY_DAMAGED,
     INVALID_FIELDS,
@@ -28,6 +29,7 @@ from service.api.forms import only_fields_of
 from service.api.problems import invalid_fields, responses
 from service.api.routes.gallery import ImageIdInPath
 from service.api.schemas import EnrolledRecord
+from service.api.tags import is_named
 from service.filtering import FilterFields
 from service.identifiers import CAPTURED_AT_RULE, LABEL_RULE, CapturedAt, Label, Tags
 from service.retrieval.filtering import filter_of
@@ -178,7 +180,14 @@ async def delete_where(
     summary="Change what is known of an image",
     response_description="The record as it is now",
     responses=responses(
-        MALFORMED, UNKNOWN_IMAGE, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, DISK_FULL, QUOTA_REACHED
+        MALFORMED,
+        UNKNOWN_IMAGE,
+        CHANGED,
+        INVALID_FIELDS,
+        NOT_READY,
+        GALLERY_DAMAGED,
+        DISK_FULL,
+        QUOTA_REACHED,
     ),
     dependencies=[Depends(only_fields_of(PatchForm))],
 )
@@ -187,18 +196,37 @@ async def patch(
     form: Annotated[PatchForm, Form(media_type="multipart/form-data")],
     resources: OpenResources,
     audit: Audit,
+    response: Response,
+    if_match: Annotated[
+        str | None,
+        Header(
+            description="change it only where this is its `ETag`, as `GET` answers it",
+            examples=['"5f70bf18a086007016e948b04aed3b82"'],
+        ),
+    ] = None,
 ) -> EnrolledRecord:
     """Give fields new values, or take them away by `clear`; the image, its id and its features stay.
 
     Where the camera changes, the statistics of both cameras follow, and the image is compared as one of its
-    new camera from then on.
+    new camera from then on. With `If-Match`, what somebody else has changed since it was read is not
+    overwritten.
     """
     audit.image_id = image_id
     amendment = form.amendment()
     if not amendment:
         raise invalid_fields([FieldFault("clear", "or a field with a new value is required")])
-    work = partial(resources.gallery.update, image_id, amendment)
-    return EnrolledRecord.of(await to_thread.run_sync(work, limiter=resources.gallery_limiter))
+
+    def update() -> Record:
+        gallery, was = resources.gallery, None
+        if if_match is not None:
+            was = gallery.get(image_id)
+            if not is_named(EnrolledRecord.of(was).etag(), if_match, weak=False):
+                raise ChangedImageError(image_id)
+        return gallery.update(image_id, amendment, was)
+
+    answer = EnrolledRecord.of(await to_thread.run_sync(update, limiter=resources.gallery_limiter))
+    response.headers["ETag"] = answer.etag()
+    return answer
 
 
 @router.get(

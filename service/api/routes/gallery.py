@@ -218,10 +218,12 @@ async def image(
     response_description="The record",
     responses=of_one_image,
 )
-async def record(image_id: ImageIdInPath, resources: OpenResources) -> EnrolledRecord:
+async def record(image_id: ImageIdInPath, resources: OpenResources, response: Response) -> EnrolledRecord:
     """What is known of an enrolled image."""
     found = await to_thread.run_sync(resources.gallery.get, image_id, limiter=resources.gallery_limiter)
-    return EnrolledRecord.of(found)
+    answer = EnrolledRecord.of(found)
+    response.headers["ETag"] = answer.etag()
+    return answer
 
 
 @router.delete(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
+from tests.service.api.test_problems import check
 from tests.service.fakes import BLUE, RED, Running, image_file
 
 
@@ -46,3 +48,22 @@ def test_the_description_and_the_console_have_tags_and_errors_and_lists_have_non
         assert shared_service.client.get(path, headers={"If-None-Match": tag}).status_code == 304
     for path in ("/gallery", "/gallery/no-such", "/health/live", "/status"):
         assert "ETag" not in shared_service.client.get(path, headers={"If-None-Match": "*"}).headers
+
+
+def test_a_change_of_what_somebody_else_has_changed_is_refused(service: Running) -> None:
+    service.enroll(image_id="a", view="front")
+    read = service.client.get("/gallery/a").headers["ETag"]
+
+    def change(view: str, if_match: str) -> httpx.Response:
+        form = {"view": (None, view)}
+        return service.client.patch("/gallery/a", files=form, headers={"If-Match": if_match})
+
+    done = change("rear", f'"other", {read}')
+    assert done.json()["view"] == "rear"
+    assert done.headers["ETag"] == service.client.get("/gallery/a").headers["ETag"] != read
+    for stale in (read, '"other"', f"W/{done.headers['ETag']}", ""):
+        check(change("left", stale), 412, "image-changed")
+    assert service.client.get("/gallery/a").json()["view"] == "rear"
+    assert change("left", "*").json()["view"] == "left"
+    unknown = service.client.patch("/gallery/b", files={"view": (None, "x")}, headers={"If-Match": "*"})
+    check(unknown, 404, "unknown-image")

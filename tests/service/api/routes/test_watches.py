@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 
 from service.watching.signature import new_secret
 from tests.service.api.test_problems import check
-from tests.service.fakes import BLUE, GREEN, RED, Running, image_file
+from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, running
 from tests.service.watching.receiver import wait_for
 
 
@@ -125,6 +126,21 @@ def test_a_watch_of_nothing_of_both_or_of_no_such_image_is_refused(shared_servic
 def test_a_watch_without_a_webhook_is_not_tested(service: Running) -> None:
     watch_id = watch(service).json()["id"]
     check(service.client.post(f"/watches/{watch_id}/test"), 409, "no-webhook")
+
+
+def test_behind_a_prefix_the_paths_of_answers_begin_with_it(tmp_path: Path) -> None:
+    with running(tmp_path, root_path="/reid") as service:
+        for path in ("/watches", "/reid/watches"):
+            made = service.client.post(
+                path, files={"image": ("x", image_file(RED))}, data={"threshold": "0.9"}
+            )
+            assert made.headers["Location"] == f"/reid/watches/{made.json()['id']}"
+            assert service.client.get(made.headers["Location"]).json() == made.json()
+        with service.client.stream("GET", "/reid/alerts/events") as events:
+            assert events.status_code == 200
+        assert service.client.get("/reid/alerts/dead-letters").json() == {"alerts": [], "next": None}
+        problem = check(service.client.get("/reid/watches/9"), 404, "unknown-watch")
+        assert problem["instance"] == "/reid/watches/9"
 
 
 def test_a_gallery_without_watches_says_so(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
