@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from models.terminal import err, out
 from models.wording import counted
-from service.commands.console import Waits, table
+from service.commands.console import Waits, about_image, table, with_room
 from service.commands.cropping import Cropped
 from service.commands.options import DEFAULT_URL, Box, Collection, Json, Key, Url
 from service.startup import CommandError
@@ -24,6 +25,29 @@ HELP = "Look for vehicles in whatever is enrolled from now on; it needs an admin
 
 WatchId = Annotated[int, typer.Argument(metavar="ID", min=1, help="The watch's number.", show_default=False)]
 AlertId = Annotated[int, typer.Argument(metavar="ID", min=1, help="The alert's number.", show_default=False)]
+
+WATCH_COLUMNS = {
+    "id#": 5,
+    "name": 10,
+    "image id": 14,
+    "cameras": 10,
+    "threshold#": 11,
+    "alerts#": 8,
+    "webhook": 14,
+}
+"""Columns of watches, and the characters of a row that each takes at least, with the blanks between."""
+ALERT_COLUMNS = {
+    "id#": 5,
+    "watch": 9,
+    "image id": 14,
+    "camera": 9,
+    "similarity#": 12,
+    "raised!": 21,
+    "delivery": 10,
+}
+"""The same of alerts."""
+SPARED = ("threshold#", "watch", "image id", "cameras", "camera", "similarity#")
+"""Columns that a narrow terminal goes without, the first of them first."""
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -87,7 +111,7 @@ def add(
         "webhook": webhook,
         "secret": secret if webhook is not None else None,
     }
-    with _client(url, key, collection) as client:
+    with _client(url, key, collection, image) as client:
         watch = client.watch(image, fields)
     if as_json:
         out.print_json(data=watch if made is None else watch | {"secret": made})
@@ -111,17 +135,19 @@ def list_(
     if not found:
         out.print("Nothing is watched for")
         return
-    made = table("Watches", "id#", "name", "image id", "cameras", "threshold#", "alerts#", "webhook")
+    columns = with_room(WATCH_COLUMNS, SPARED)
+    made = table("Watches", *columns)
     for watch in found:
-        made.add_row(
-            str(watch["id"]),
-            Cropped(watch["name"] or "-"),
-            Cropped(watch["image_id"] or "-"),
-            Cropped(", ".join(watch["only_camera_id"]) or "all"),
-            "-" if watch["threshold"] is None else f"{watch['threshold']:.3f}",
-            f"{watch['alerts']:,}",
-            Cropped(watch["webhook"] or "-"),
-        )
+        cells: dict[str, str | Cropped] = {
+            "id#": str(watch["id"]),
+            "name": Cropped(watch["name"] or "-"),
+            "image id": Cropped(watch["image_id"] or "-"),
+            "cameras": Cropped(", ".join(watch["only_camera_id"]) or "all"),
+            "threshold#": "-" if watch["threshold"] is None else f"{watch['threshold']:.3f}",
+            "alerts#": f"{watch['alerts']:,}",
+            "webhook": Cropped(watch["webhook"] or "-"),
+        }
+        made.add_row(*map(cells.__getitem__, columns))
     out.print(made)
 
 
@@ -192,17 +218,20 @@ def alerts(
     if not found:
         out.print("No delivery was given up" if dead else "No alert was raised")
         return
-    made = table("Alerts", "id#", "watch", "image id", "camera", "similarity#", "raised!", "delivery")
+    # The id stays: it says what an alert is of. That of the watch's image does not.
+    columns = with_room(ALERT_COLUMNS, [name for name in SPARED if name != "image id"])
+    made = table("Alerts", *columns)
     for alert in found:
-        made.add_row(
-            str(alert["id"]),
-            Cropped(_watch(alert)),
-            Cropped(alert["image_id"]),
-            Cropped(alert["camera_id"] or "-"),
-            f"{alert['similarity']:.3f}",
-            _second(alert["raised_at"]),
-            _delivery(alert["delivery"]),
-        )
+        cells: dict[str, str | Cropped] = {
+            "id#": str(alert["id"]),
+            "watch": Cropped(_watch(alert)),
+            "image id": Cropped(alert["image_id"]),
+            "camera": Cropped(alert["camera_id"] or "-"),
+            "similarity#": f"{alert['similarity']:.3f}",
+            "raised!": _second(alert["raised_at"]),
+            "delivery": escape(_delivery(alert["delivery"])),
+        }
+        made.add_row(*map(cells.__getitem__, columns))
     out.print(made)
     out.print(counted(len(found), "alert"))
 
@@ -236,7 +265,10 @@ def drop(
 
 
 @contextmanager
-def _client(url: str, key: str | None, collection: str | None) -> Iterator[WatchClient]:
+def _client(
+    url: str, key: str | None, collection: str | None, image: Path | None = None
+) -> Iterator[WatchClient]:
+    """A client whose errors end the command; that of the image names its file."""
     from lka_reid_client.errors import ClientError
     from service.remote.watches import WatchClient
 
@@ -244,9 +276,9 @@ def _client(url: str, key: str | None, collection: str | None) -> Iterator[Watch
         with WatchClient(url, key, on_wait=Waits(), collection=collection) as client:
             yield client
     except ClientError as error:
-        raise CommandError.of(error) from None
+        raise (CommandError.of(error) if image is None else about_image(error, image)) from None
     except OSError as error:
-        raise CommandError(f"{error.filename}: {error.strerror}") from None
+        raise CommandError(f"{error.filename}: {error.strerror}", kind="file-error") from None
 
 
 def _said(as_json: bool, document: dict[str, Any], sentence: str) -> None:

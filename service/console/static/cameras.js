@@ -4,7 +4,7 @@ import { button, el } from "./dom.js";
 import { on } from "./events.js";
 import { askJson, pathOf } from "./api.js";
 import { can } from "./service.js";
-import { count, exactMoment } from "./format.js";
+import { count, counted, exactMoment } from "./format.js";
 import { problemBox } from "./problem.js";
 
 export const name = "cameras";
@@ -76,7 +76,7 @@ async function measure(cell, cameraId) {
     const { effect } = await askJson("GET", pathOf("cameras", cameraId));
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
     cell.replaceChildren(effect === null ? "too few images" : el("span", {
-      title: `of the ten images nearest to one of this camera, those of this camera; measured on ${count(effect.images)} images` },
+      title: `of the ten images nearest to one of this camera, those of this camera; measured on ${counted(effect.images, "image")}` },
     `own neighbours ${percent(effect.before)} → ${percent(effect.after)}, without influence ${percent(effect.expected)}`));
   } catch (error) {
     cell.replaceChildren(error.message);

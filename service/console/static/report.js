@@ -1,7 +1,7 @@
 /** An answer as a CSV table and as a page to print. */
 
 import { button, el, icon } from "./dom.js";
-import { exactMoment, similarity } from "./format.js";
+import { counted, exactMoment, similarity } from "./format.js";
 import { load } from "./images.js";
 import { scoreBar } from "./card.js";
 
@@ -56,7 +56,7 @@ export function showReport(answer) {
       el("div", {}, el("h1", {}, "Vehicle search"),
         el("dl", { class: "facts" }, [
           ["Probe", answer.probe.file.name], ["Made", exactMoment(new Date().toISOString())],
-          ["Searched", `${size} images`], ["Second stage", reranked ? "re-ranked" : "not run"],
+          ["Searched", counted(size, "image")], ["Second stage", reranked ? "re-ranked" : "not run"],
           ["Threshold", answer.threshold === null ? "none" : similarity(answer.threshold)],
           ["Cameras", normalisation && normalisation.camera !== "off" ? "normalised" : "not normalised"],
         ].map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),

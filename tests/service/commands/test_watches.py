@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.terminal import out
 from service.remote.watches import WatchClient
 from service.watching import delivery
 from service.watching.signature import key_of
@@ -42,7 +43,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def test_a_watch_is_made_listed_raises_alerts_and_is_removed(
-    service: Running, lka_reid: Command, image: Path
+    service: Running, lka_reid: Command, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = ("--url", service.url)
     assert lka_reid("watch", "list", *url).out.strip() == "Nothing is watched for"
@@ -56,6 +57,10 @@ def test_a_watch_is_made_listed_raises_alerts_and_is_removed(
     table = lka_reid("watch", "alerts", *url).out
     for shown in ("1 red van", "cam3/1.jpg", "1.000"):
         assert shown in table
+    monkeypatch.setattr(out, "width", 50)
+    narrow = lka_reid("watch", "alerts", *url).out.splitlines()
+    assert max(map(len, narrow)) <= 50
+    assert any("cam3/1.jpg" in line for line in narrow)
     [listed] = json.loads(lka_reid("watch", "list", "--json", *url).out)["watches"]
     assert (listed["name"], listed["alerts"]) == ("red van", 1)
     assert "red van" in lka_reid("watch", "list", *url).out

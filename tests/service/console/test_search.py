@@ -190,6 +190,7 @@ def test_the_page_to_print_has_the_probe_and_every_image(answered: Page) -> None
     answered.get_by_role("button", name="Report").click()
     report = answered.get_by_role("article", name="Report")
     expect(report.get_by_role("button", name="Print")).to_be_enabled()
+    expect(report.locator("header dl")).to_contain_text("4 images")
     sizes = report.locator("img").evaluate_all("images => images.map((image) => image.naturalWidth)")
     assert sizes == [32] * 5
     assert len(answered.pdf()) > 10_000
