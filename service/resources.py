@@ -132,7 +132,7 @@ class Resources:
             metrics.watch_embedder(embedder.state, settings.max_queue)
             metrics.watch_gallery(gallery, settings.data_dir if settings.gallery == "local" else None)
             metrics.watch_collections(collections)
-            watching = open_watching(settings, bundle, collections, metrics)
+            watching = open_watching(settings, bundle, collections, metrics, gallery)
             if store is not None:
                 metrics.watch_shared_store(store.fault)
             limiter = CapacityLimiter(settings.gallery_threads)
@@ -239,14 +239,22 @@ def open_collections(
     return LocalCollections(settings.data_dir, gallery, lambda folder: open_gallery(settings, bundle, folder))
 
 
-def open_watching(settings: Settings, bundle: Bundle, collections: Collections, metrics: Metrics) -> Watching:
+def open_watching(
+    settings: Settings, bundle: Bundle, collections: Collections, metrics: Metrics, gallery: Gallery
+) -> Watching:
     """What compares new images with watches, by the bundle's thresholds; it begins when it is started."""
 
     def threshold_for(camera: CameraUse) -> float | None:
         threshold = bundle.manifest.threshold_for(camera)
         return None if threshold is None else threshold.similarity
 
-    return Watching(collections, threshold_for, metrics, private=settings.allow_private_webhooks)
+    return Watching(
+        collections,
+        threshold_for,
+        metrics,
+        private=settings.allow_private_webhooks,
+        enabled=gallery.watches is not None,
+    )
 
 
 def load_models(settings: Settings, bundle: Bundle) -> Models:

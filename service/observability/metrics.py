@@ -133,7 +133,7 @@ class Metrics(ModelMetrics):
         for kind in VEHICLE_TYPES:
             self._vehicles.labels(kind)
         self._in_flight = self._gauge(
-            "requests_in_flight", "Requests under way, health and metrics left out."
+            "requests_in_flight", "Requests under way; health, metrics and listeners left out."
         )
         self._reranked = Counter(
             "lka_reid_reranked",

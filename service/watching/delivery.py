@@ -25,6 +25,8 @@ AT_ONCE = 16
 WAITS_S: tuple[float, ...] = (10.0, 30.0, 90.0, 300.0, 900.0, 3600.0, 10800.0)
 """s after a delivery has failed until the next, each up to a quarter more; the one after the last is given
 up: eight in about five hours."""
+UNNOTED_S = 60.0
+"""s until an alert is looked at again whose delivery could not be noted, as on a full disk."""
 LEAST_S = 1.0
 """s between two looks at what is due, where nothing wakes the task."""
 
@@ -128,8 +130,8 @@ class Deliverer:
             return
         except Exception as error:
             log.error("delivery_failed", collection=name, alert=alert.id, error=type(error).__name__)
-            # So that it is not tried at once again, for ever.
-            await asyncio.sleep(LEAST_S)
+            # Else it would be delivered again and again.
+            await asyncio.sleep(UNNOTED_S)
             return
         log.info("delivery", collection=name, watch=alert.watch_id, alert=alert.id, outcome=outcome)
         self._on_outcome(outcome)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from index import Collections
 from service.observability.metrics import Metrics
 from service.watching.comparison import ThresholdFor
@@ -11,6 +13,8 @@ from service.watching.delivery import Deliverer
 from service.watching.listeners import Listeners
 from service.watching.watcher import Watcher
 from service.watching.webhook import WebhookSender
+
+log = structlog.get_logger(__name__)
 
 
 class Watching:
@@ -21,6 +25,7 @@ class Watching:
         threshold_for: the bundle's thresholds.
         metrics: count alerts and deliveries.
         private: whether webhooks may lead to private addresses.
+        enabled: whether the galleries have watches.
 
     Attributes:
         listeners: for alerts.
@@ -28,10 +33,17 @@ class Watching:
     """
 
     def __init__(
-        self, collections: Collections, threshold_for: ThresholdFor, metrics: Metrics, *, private: bool
+        self,
+        collections: Collections,
+        threshold_for: ThresholdFor,
+        metrics: Metrics,
+        *,
+        private: bool,
+        enabled: bool,
     ) -> None:
         self.listeners = Listeners()
         self.sender = WebhookSender(private=private)
+        self._enabled = enabled
         self._metrics = metrics.watches
         self._deliverer = Deliverer(collections, self.sender, metrics.watches.delivery)
         self._watcher = Watcher(collections, threshold_for, self._raised)
@@ -39,7 +51,10 @@ class Watching:
 
     async def start(self) -> None:
         """Begin; on the service's event loop."""
-        self._tasks = [asyncio.create_task(each.run()) for each in (self._watcher, self._deliverer)]
+        if self._enabled:
+            self._tasks = [asyncio.create_task(each.run()) for each in (self._watcher, self._deliverer)]
+        for task in self._tasks:
+            task.add_done_callback(_tell)
 
     async def stop(self) -> None:
         """End what `start` began."""
@@ -61,3 +76,9 @@ class Watching:
         self._metrics.raised(alerts)
         self._deliverer.look()
         self.listeners.wake(collection)
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    """Say of a task that goes on for as long as the service why it ended, where it was not told to."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("watching_ended", exc_info=error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from index import (
 )
 from index.database.connections import DATABASE
 from index.local.watches import LocalWatches
+from index.upkeep.verification import verify
 from tests.index.samples import Open, enrollment
 
 FILE = b"\x89PNG the file of a watched vehicle, as it was sent"
@@ -271,3 +274,15 @@ def test_a_watch_of_nothing_and_one_too_many_are_refused(
     watches.add(NewWatch(image_id="a"))
     with pytest.raises(TooManyWatchesError):
         watches.add(NewWatch(image_id="b"))
+
+
+def test_a_file_of_a_watch_that_is_damaged_is_found_and_not_shown(
+    gallery: LocalGallery, watches: LocalWatches, folder: Path
+) -> None:
+    watch = watches.add(of_file())
+    gallery.close()
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        connection.execute("UPDATE watch SET data = ?", (b"another file",))
+        connection.commit()
+    texts = [finding.text for finding in verify(folder).findings]
+    assert texts == [f"watch {watch.id}: its file is not as it was kept; remove the watch"]

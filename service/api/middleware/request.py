@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 REQUEST_ID = "X-Request-ID"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
+UNCOUNTED_ROUTES = QUIET_ROUTES | {"/alerts/events"}
+"""Not among the requests under way: listeners are always there, and cost nothing."""
 
 
 class RequestMiddleware:
@@ -47,7 +49,7 @@ class RequestMiddleware:
                 MutableHeaders(scope=message)[REQUEST_ID] = context.request_id
             await send(message)
 
-        counted = nullcontext() if path_of(scope) in QUIET_ROUTES else self._metrics.under_way()
+        counted = nullcontext() if path_of(scope) in UNCOUNTED_ROUTES else self._metrics.under_way()
         with structlog.contextvars.bound_contextvars(request_id=context.request_id), counted:
             try:
                 await self._app(scope, receive, send_with_id)
