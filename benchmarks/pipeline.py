@@ -207,11 +207,13 @@ def of_the_second_stage(bundle: Bundle, reranker: Reranker, seconds: float) -> I
         yield measure("re-rank", batch, lambda given=given: len(reranker.distances(*given)), seconds)  # type: ignore[misc]
 
 
-def whole(stack: Stack, name: str, seconds: float) -> Iterator[Stage]:
-    """Enrollments, then queries, through a service that runs."""
+def whole(stack: Stack, name: str, gallery: int, seconds: float) -> Iterator[Stage]:
+    """Queries over a gallery of so many images, then enrollments, through a service that runs."""
     given = files()
     taken = count()
-    for what, route in (("enroll", "/gallery"), ("query", "/query")):
+    for _ in range(0, gallery, 200):
+        post(stack.port, "/gallery/batch", [given[next(taken) % len(given)] for _ in range(200)])
+    for what, route in (("query", "/query"), ("enroll", "/gallery")):
         for size in SIZES:
             path = route if size == 1 else f"{route}/batch"
 
@@ -227,7 +229,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
-    parser.add_argument("--gallery", type=int, default=2000, help="images in the gallery that is searched")
+    parser.add_argument("--gallery", type=int, default=2000, help="images in the galleries that are searched")
     parser.add_argument("--runtime", default="none", help="of the network; none leaves it out")
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
@@ -243,7 +245,7 @@ def main() -> None:
         for with_redis in (False, True):
             with Stack(folder / f"stack-{with_redis}", with_redis=with_redis) as stack:
                 label = "HTTP, Redis, worker" if with_redis else "HTTP"
-                together += whole(stack, label, given.seconds)
+                together += whole(stack, label, given.gallery, given.seconds)
     origin = provenance(["onnxruntime", "faiss-cpu", "numpy", "pillow", "redis"])
     console = Console(width=150)
     console.print(tabled(alone, together))
