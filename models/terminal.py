@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markup import escape
 from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
 from models.intake.names import printable
 
@@ -41,6 +43,24 @@ err = Terminal(stderr=True, highlight=False)
 
 def _escaped(one: str) -> str:
     return one if one.isprintable() or one in "\n\t" else json.dumps(one)[1:-1]
+
+
+class TitledTable(Table):
+    """A table whose title has the width of the terminal, not its own.
+
+    Args:
+        heading: above it; rich markup.
+    """
+
+    def __init__(self, heading: str, **style: Any) -> None:
+        super().__init__(**style)
+        self.heading = heading
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The title, an empty line, the table."""
+        if self.heading:
+            yield Text.from_markup(self.heading, style="bold")
+        yield from super().__rich_console__(console, options)
 
 
 class _Form:

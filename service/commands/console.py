@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 from typer.exceptions import Abort
 
 from models.intake.names import printable, shown
-from models.terminal import err, out
+from models.terminal import TitledTable, err, out
 from models.wording import counted
 from service.commands.cropping import Cropped
 from service.startup import CommandError
@@ -69,24 +68,6 @@ class Waits:
                     style="yellow",
                     soft_wrap=True,
                 )
-
-
-class TitledTable(Table):
-    """A table whose title has the width of the terminal, not its own.
-
-    Args:
-        heading: above it; rich markup.
-    """
-
-    def __init__(self, heading: str, **style: Any) -> None:
-        super().__init__(**style)
-        self.heading = heading
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The title, an empty line, the table."""
-        if self.heading:
-            yield Text.from_markup(self.heading, style="bold")
-        yield from super().__rich_console__(console, options)
 
 
 def table(title: str, *columns: str) -> TitledTable:

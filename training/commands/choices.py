@@ -8,14 +8,13 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from models.terminal import TitledTable
 from training.tuning.plan import Choice
 
 
 def choices_table(choices: Sequence[Choice], title: str) -> Table:
     """Key, value and reason of each choice that has one."""
-    table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = TitledTable(escape(title), box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("key", "value", "why"):
         table.add_column(name, overflow="fold")
     for choice in choices:

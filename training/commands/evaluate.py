@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from models.terminal import err, out
+from models.terminal import TitledTable, err, out
 from models.wording import counted
 from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout, Runtime, open_both
 from training.commands.progress import bars, refuse
@@ -130,13 +130,7 @@ def _share_tables(shares: Sequence[Share], way: str) -> Iterator[Table]:
         of_kind = sorted((share for share in shares if share.kind == kind), key=lambda share: share.R1.mean)
         if not of_kind:
             continue
-        table = Table(
-            title=f"By {kind}, {way}",
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD,
-            collapse_padding=True,
-        )
+        table = TitledTable(f"By {kind}, {way}", box=box.SIMPLE_HEAD, collapse_padding=True)
         table.add_column(about, overflow="fold")
         for name in ("queries", "vehicles", "R1", "95 %", "mAP", "95 %"):
             table.add_column(name, justify="right", no_wrap=True)
@@ -168,9 +162,7 @@ def _plain(row: Measurement) -> dict[str, Any]:
 
 
 def _table(rows: list[Measurement], title: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True
-    )
+    table = TitledTable(escape(title), box=box.SIMPLE_HEAD, collapse_padding=True)
     figures = shown(REPORT)
     table.add_column("task")
     table.add_column("way")

@@ -12,7 +12,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from models.terminal import err, out
+from models.terminal import TitledTable, err, out
 from models.wording import counted
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
 from training.commands.measuring import BUNDLE, DataLayout, Runtime
@@ -127,11 +127,10 @@ def tune(
 
 
 def _comparison_table(comparison: Comparison) -> Table:
-    table = Table(
-        title=f"{counted(comparison.queries, 'search', 'searches')} for "
+    table = TitledTable(
+        f"{counted(comparison.queries, 'search', 'searches')} for "
         f"{counted(comparison.vehicles, 'vehicle that was', 'vehicles that were')} held back, "
         f"{comparison.stages}; 95 % over vehicles",
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
+from models.terminal import TitledTable
 from training.datasets.dataset import Dataset
 from training.datasets.image import VehicleImage
 
@@ -85,10 +87,8 @@ def statistics(dataset: Dataset) -> list[Statistics]:
 
 def statistics_table(dataset: Dataset) -> Table:
     """The figures as a table; what is unknown is a dash, and what is unknown everywhere is left out."""
-    table = Table(
-        title=f"{dataset.root} ({dataset.layout})",
-        title_justify="left",
-        title_style="bold",
+    table = TitledTable(
+        escape(f"{dataset.root} ({dataset.layout})"),
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 0),

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
+from models.terminal import TitledTable
 from training.evaluation.shift.findings import Row
 from training.evaluation.shift.trial import Variant
 from training.evaluation.significance import Interval
@@ -42,9 +44,7 @@ class FigureTable:
 
     def terminal(self) -> Table:
         """For a terminal."""
-        table = Table(
-            title=self.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-        )
+        table = TitledTable(escape(self.title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column(self.head[0], overflow="fold")
         for name in self.head[1:]:
             table.add_column(name, justify="right", overflow="fold")

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,6 +22,7 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from models.manifest import Accuracy
+from models.terminal import TitledTable
 from training.progress import CheckRow, EpochRow, Reporter, memory_gib
 from training.progress import Progress as Step
 
@@ -183,9 +185,7 @@ def _clock(seconds: float) -> str:
 
 def accuracy_table(accuracy: Accuracy) -> Table:
     """A bundle's accuracy, a line for each row of its manifest."""
-    table = Table(
-        title=f"Accuracy on {accuracy.measured_on}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = TitledTable(f"Accuracy on {escape(accuracy.measured_on)}", box=box.SIMPLE_HEAD, pad_edge=False)
     several = len({row.task for row in accuracy.rows}) > 1
     ranks = sorted({rank for row in accuracy.rows for rank in row.cmc})
     table.add_column("measured")
