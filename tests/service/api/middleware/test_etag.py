@@ -9,7 +9,7 @@ from tests.service.api.test_problems import check
 from tests.service.fakes import BLUE, RED, Running, image_file
 
 
-@pytest.mark.parametrize("path", ["/gallery/cam/a", "/gallery/cam/a/image", "/v1/gallery/cam/a/image"])
+@pytest.mark.parametrize("path", ["/gallery/cam/a", "/v1/gallery/cam/a/image"])
 def test_what_is_known_is_not_sent_again_until_it_changes(service: Running, path: str) -> None:
     service.enroll(image_file(RED), image_id="cam/a", view="front")
     first = service.client.get(path)
