@@ -19,7 +19,7 @@ _TAG = 0x0112
 _SIZES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 """TIFF's types of whole numbers."""
 _PREFIX = b"Exif\0\0"
-_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+_XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])""")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

@@ -124,6 +124,18 @@ def test_orientation_comes_from_xmp_where_exif_has_none() -> None:
     assert read_orientation(exif([orientation(3)]), xmp) == 3
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"<rdf tiff:Orientation='6'/>",
+        b'<rdf tiff:Orientation = "6"/>',
+        b"<tiff:Orientation>\n 6</tiff:Orientation>",
+    ],
+)
+def test_orientation_is_read_from_xmp_however_xml_writes_it(written: bytes) -> None:
+    assert read_orientation(b"", written) == 6
+
+
 def test_orientation_comes_from_a_profile_in_text_as_imagemagick_writes_it() -> None:
     block = exif([orientation(6)])
     text = f"\nexif\n{len(block):8}\n{block.hex()}\n"
