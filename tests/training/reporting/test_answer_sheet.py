@@ -20,7 +20,7 @@ GREYS = {("a", "east"): 10, ("a", "west"): 20, ("b", "east"): 120, ("b", "west")
 
 def embed(images: Any) -> Embeddings:
     """The grey as an angle, so that images of like greys are near."""
-    angles = images.mean(axis=(1, 2, 3))
+    angles = images.mean(axis=(1, 2, 3)) / 127.5 - 1  # of bytes: a whole turn would be 6 greys else
     descriptors = np.stack((np.cos(angles), np.sin(angles)), axis=1).astype(np.float32)
     return Embeddings(descriptors, np.zeros((len(images), 1, 1), np.float16))
 
