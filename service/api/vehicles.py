@@ -19,6 +19,8 @@ _BOX_SCHEMA: dict[str, Any] = {
     "pattern": r"^\s*-?[0-9]+(\.[0-9]+)?(\s*,\s*-?[0-9]+(\.[0-9]+)?){3}\s*$",
 }
 LARGEST_NUMBER = 1_000_000
+SHOWN = 40
+"""Characters of a text that is no box which its refusal repeats."""
 
 
 def numbers_of(box: str) -> tuple[float, ...]:
@@ -40,7 +42,10 @@ def _check_box(text: str | None) -> str | None:
         try:
             numbers_of(text)
         except ValueError:
-            raise PydanticCustomError("box", "is no box; it takes {rule}", {"rule": BOX_RULE}) from None
+            shown = ascii(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+            raise PydanticCustomError(
+                "box", "{shown} is no box; it takes {rule}", {"shown": shown, "rule": BOX_RULE}
+            ) from None
     return text
 
 
