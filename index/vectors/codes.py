@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from index.vectors import projection
 from index.vectors.codefile import Arrays, restored, sections_of
+from index.vectors.codeindex import LINKS, lists_of, new_index
 from index.vectors.device import CPU, Device, GpuCopy
 from index.vectors.engine import Candidates, Section
 from index.vectors.faisslib import faiss
@@ -26,10 +27,6 @@ from index.vectors.rowmap import NONE, RowMap
 from index.vectors.signs import Signs
 from index.vectors.vectorfile import Content
 
-LINKS: Final = 32
-"""Of a row in the graph, twice as many at its bottom."""
-BUILT_BY: Final = 120
-"""Rows that are looked at to find a new row's links."""
 WALKED: Final = 400
 """Rows that a search of the graph keeps in view, the candidates among them."""
 SCANNED_FROM: Final = 0.3
@@ -71,8 +68,9 @@ class Coded:
         self._index = index
         self._map = RowMap()
         self._signs: Signs | None = None
+        self._turned = False
         # Only an index of lists has a counterpart on a GPU.
-        self._device = device if _lists(index) else CPU
+        self._device = device if lists_of(index) else CPU
         self._copy: GpuCopy | None = None
         self._copying = threading.Lock()
 
@@ -88,10 +86,11 @@ class Coded:
         is_listed = kind == "compressed" and (count >= setup.ivf_from or device.copied is not None)
         lists = LISTS_PER_ROOT * math.isqrt(count) if is_listed else 0
         short = np.concatenate([piece @ directions.T for piece in sample(max(SAMPLE, LEARNED_FROM * lists))])
-        index = _new_index(kind, short.shape[1], min(lists, len(short) // LEARNED_FROM))
+        index = new_index(kind, short.shape[1], min(lists, len(short) // LEARNED_FROM))
         faiss.omp_set_num_threads(os.cpu_count() or 1)
         index.train(short)
         made = cls(kind, setup, directions, index, count, device)
+        made._turned = kind == "compressed"
         if made._signed and count >= setup.signed_from:
             made._signs = Signs(index, short)
         return made
@@ -105,7 +104,7 @@ class Coded:
         width = min(setup.width, directions.shape[1])
         if len(directions) < width <= learned_for:
             raise ValueError(f"its codes have {len(directions)} numbers, not {width}")
-        index = _new_index(kind, len(directions), int(settings["lists"]))
+        index = new_index(kind, len(directions), int(settings["lists"]))
         restored(index, settings, arrays)
         read = cls(kind, setup, directions, index, learned_for, device)
         first = arrays.get("first", (None,))
@@ -113,6 +112,8 @@ class Coded:
         read._map = RowMap(first, given, digests, arrays.get("others", (None, 2)))
         if read._map.rows != index.ntotal:
             raise ValueError(f"it has {index.ntotal} codes for {read._map.rows} rows")
+        # Earlier versions did not turn directions: their codes are compared without signs.
+        read._turned = bool(settings.get("turned", False))
         read._sign()
         return read
 
@@ -138,19 +139,21 @@ class Coded:
 
     @property
     def outgrown(self) -> bool:
-        """Whether it was learned for a much smaller gallery, or should have lists, or have none."""
-        listed = _lists(self._index) > 0
+        """Whether it was learned for a much smaller gallery, or should have lists, or none, or signs."""
+        listed = lists_of(self._index) > 0
         due = self._kind == "compressed" and self.count >= self._setup.ivf_from
         # Half of the number is let go first, and a GPU searches nothing but lists.
         idle = listed and self.count < self._setup.ivf_from // 2 and self._device.copied is None
-        return self.count > OUTGROWN * self._learned_for or (due and not listed) or idle
+        unsigned = self._kind == "compressed" and not (listed or self._turned)
+        unsigned = unsigned and self.count >= self._setup.signed_from
+        return self.count > OUTGROWN * self._learned_for or (due and not listed) or idle or unsigned
 
     @property
     def memory_bytes(self) -> int:
         """Of codes, signs and directions, ids, lists or graph."""
         width, rows = len(self._directions), self._map.rows
         graph = rows * (2 * LINKS * 4 + LINKS * 4 // (LINKS - 1) + 12) if self._kind == "hnsw" else 0
-        lists = rows * 8 + _lists(self._index) * width * 4
+        lists = rows * 8 + lists_of(self._index) * width * 4
         signs = 0 if self._signs is None else self._signs.memory_bytes
         return self._directions.nbytes + rows * width + signs + graph + lists + self._map.memory_bytes
 
@@ -207,12 +210,12 @@ class Coded:
         """All of it: learning takes longer than reading."""
         arrays = {"directions": self._directions, **self._map.arrays()}
         settings, sections = sections_of(self._index, arrays, self._map.first == NONE)
-        return settings | {"learned_for": self._learned_for}, sections
+        return settings | {"learned_for": self._learned_for, "turned": self._turned}, sections
 
     @property
     def _signed(self) -> bool:
         """Whether it is of those that have signs, when there are enough of them."""
-        return self._kind == "compressed" and not _lists(self._index)
+        return self._turned and not lists_of(self._index)
 
     def _sign(self) -> None:
         """Make the signs of all codes that have none yet."""
@@ -240,7 +243,7 @@ class Coded:
             if self._copy is None:
                 self._copy = GpuCopy(self._device, self._index, np.arange(self._index.ntotal))
             copy = self._copy
-        lists = _lists(self._index)
+        lists = lists_of(self._index)
         spare = min(self._map.dead, wanted)
         found = copy.search(short, wanted + spare, max(LEAST_PROBED, math.ceil(PROBED * lists)))
         if found is None:
@@ -259,7 +262,7 @@ class Coded:
             share = searched / len(allowed)
             selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         index, threads = self._index, os.cpu_count() or 1
-        lists = _lists(index)
+        lists = lists_of(index)
         if lists:
             # As global as the threads; a search that runs meanwhile is only slower or faster by it.
             index.parallel_mode = BY_LISTS if len(short) < threads else BY_PROBES
@@ -295,19 +298,3 @@ class Coded:
                 ids[position] = members[0]
                 copies[int(members[0])] = members
         return Candidates(ids, copies)
-
-
-def _lists(index: Any) -> int:
-    return int(getattr(index, "nlist", 0))
-
-
-def _new_index(kind: Kind, width: int, lists: int) -> Any:
-    code, metric = faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-    if kind == "hnsw":
-        index = faiss.IndexHNSWSQ(width, code, LINKS, metric)
-        index.hnsw.efConstruction = BUILT_BY
-        return index
-    if lists > 1:
-        lists_of = faiss.IndexFlatIP(width)
-        return faiss.IndexIVFScalarQuantizer(lists_of, width, lists, code, metric, False)
-    return faiss.IndexScalarQuantizer(width, code, metric)

@@ -18,12 +18,10 @@ from index.vectors.faisslib import faiss
 
 PROBE_BITS: Final = 4
 """Of each number of a probe, while it is compared with signs."""
-KEPT: Final = 1 / 100
-"""Share of the searched rows whose codes are compared; more where that is fewer than..."""
-LEAST_KEPT: Final = 4_000
-"""...these, and..."""
+KEPT: Final = 1 / 1_000
+"""Share of the searched rows whose codes are compared, or more:"""
 KEPT_A_ROW: Final = 10
-"""...than so many for each row that is wanted."""
+"""so many for each row that is wanted at least."""
 WORTH: Final = 4
 """Times as many rows as are kept from which on the first pass takes less time than it saves."""
 PIECE: Final = 8_192
@@ -66,7 +64,7 @@ class Signs:
 
         None where so few rows are `searched`, which the selector lets through, that codes alone are quicker.
         """
-        times = math.ceil(max(KEPT * searched, LEAST_KEPT, KEPT_A_ROW * wanted) / wanted)
+        times = max(KEPT_A_ROW, math.ceil(KEPT * searched / wanted))
         if searched < WORTH * times * wanted:
             return None
         inner = None if selector is None else faiss.SearchParameters(sel=selector)

@@ -69,7 +69,7 @@ def setup(name: str, monkeypatch: pytest.MonkeyPatch) -> IndexSetup:
 
 def keep_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let signs leave so few rows that a small gallery is searched by them."""
-    for constant, value in {"LEAST_KEPT": 60, "KEPT_A_ROW": 2, "WORTH": 1}.items():
+    for constant, value in {"KEPT_A_ROW": 2, "WORTH": 1}.items():
         monkeypatch.setattr(f"index.vectors.signs.{constant}", value)
 
 
@@ -260,12 +260,13 @@ def test_signs_keep_what_is_near_and_codes_choose_among_it(
     assert signs._index.ntotal == coded._index.ntotal
     short = np.ascontiguousarray(drawn(5, 3) @ coded._directions.T)
     by_codes = coded._index.search(short, 10)[1]
+    monkeypatch.setattr("index.vectors.signs.KEPT_A_ROW", 6)
     by_signs = signs.nearest(short, 10, IMAGES, None)
     shares = [len(set(a) & set(b)) for a, b in zip(by_codes.tolist(), by_signs.tolist(), strict=True)]
     assert np.mean(shares) >= 9.5
     # Among so few rows that all of their codes are compared as quickly, they are.
     assert signs.nearest(short, 10, 59, None) is None
-    monkeypatch.setattr("index.vectors.signs.LEAST_KEPT", IMAGES)
+    monkeypatch.setattr("index.vectors.signs.KEPT_A_ROW", IMAGES // 10)
     np.testing.assert_array_equal(signs.nearest(short, 10, IMAGES, None), by_codes)
 
 
@@ -298,6 +299,32 @@ def test_signs_follow_codes_and_are_made_of_those_of_a_file(
     assert recall(reopened, left, drawn(20, 3)) >= before - 0.02
     reopened._vectors.clear()
     assert again._index.ntotal == 0
+
+
+def test_an_index_of_an_earlier_version_is_searched_as_it_was_and_made_anew_with_signs(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_few(monkeypatch)
+    setup = SETUPS["signs"]
+    with monkeypatch.context() as earlier:
+        earlier.setattr("index.vectors.projection.turned", lambda directions: directions)
+        gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=setup)
+        enroll(gallery, drawn(IMAGES, 2))
+        gallery.wait_for_index()
+        gallery._vectors._engine._turned = False  # type: ignore[union-attr]
+        gallery.snapshot()
+        gallery.close()
+    with monkeypatch.context() as later:
+        later.setattr(Coded, "outgrown", False)
+        gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=setup)
+        gallery.wait_for_index()
+        signed(gallery, "none")
+        assert recall(gallery, named(drawn(IMAGES, 2)), drawn(20, 3)) >= LEAST_RECALL
+        gallery.close()
+    gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=setup)
+    gallery.wait_for_index()
+    assert signed(gallery)._index.ntotal >= IMAGES - setup.recent
+    assert recall(gallery, named(drawn(IMAGES, 2)), drawn(20, 3)) >= LEAST_RECALL
 
 
 def test_codes_of_few_images_have_no_signs_until_there_are_more(open_gallery: Open) -> None:
