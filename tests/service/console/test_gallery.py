@@ -192,7 +192,7 @@ def test_what_a_key_may_not_do_is_not_shown(tmp_path: Path, open_console: Open) 
         for scope, views in (
             ("query", ["Search", "Status"]),
             ("enroll", ["Gallery", "Cameras", "Status"]),
-            ("admin", ["Search", "Gallery", "Cameras", "Status"]),
+            ("admin", ["Search", "Gallery", "Watches", "Cameras", "Status"]),
         ):
             page = open_console(it.service.url)
             with signed_in(page, it.secrets[scope]):
