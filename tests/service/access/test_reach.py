@@ -71,7 +71,8 @@ def ask(held: Guarded, rule: Rule, way: str, **places: str) -> Any:
         if rule.path == "/explain":
             sent["data"] = {"candidate_id": "hidden-id"}
     headers = showing(held.secrets["north"])
-    return held.service.client.request(rule.method, path + way, headers=headers, **sent)
+    method = "HEAD" if rule.path == "/alerts/events" else rule.method  # whose answer has an end
+    return held.service.client.request(method, path + way, headers=headers, **sent)
 
 
 def those_of(*reaches: Reach) -> pytest.MarkDecorator:
