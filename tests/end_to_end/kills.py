@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -104,9 +103,10 @@ class Writer:
 def holdings(client: httpx.Client) -> State:
     """All that a gallery holds."""
     found: State = {}
-    page: dict[str, Any] = {"next": 0}
-    while page["next"] is not None:
-        page = client.get("/gallery", params={"limit": 1000, "after": page["next"]}).json()
+    after: dict[str, str] | None = {}
+    while after is not None:
+        page = client.get("/gallery", params={"limit": "1000", **after}).raise_for_status().json()
+        after = None if page["next"] is None else {"after": page["next"]}
         for record in page["records"]:
             name = record["image_id"]
             found[name] = record["vehicle_id"], client.get(f"/gallery/{name}/image").content

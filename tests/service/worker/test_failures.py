@@ -230,7 +230,8 @@ def test_a_flood_on_a_slow_worker_is_200_or_503_in_bounded_memory(tmp_path: Path
         before = service.metrics()["process_resident_memory_bytes"]
         deepest = 0
         with ThreadPoolExecutor(1) as pool:
-            flooding = pool.submit(lambda: asyncio.run(flood(service, 1000)))
+            # Not so many that this client, beside other tests, takes longer than 10 s to send a head.
+            flooding = pool.submit(lambda: asyncio.run(flood(service, 400)))
             while not flooding.done():
                 deepest = max(deepest, it.depth())
                 time.sleep(0.01)
