@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import random
 import shlex
 import shutil
@@ -69,13 +68,14 @@ def halves(images: Sequence[VehicleImage]) -> tuple[list[VehicleImage], list[Veh
 
 
 def write_half(folder: Path, images: Sequence[VehicleImage]) -> Path:
-    """A folder with a CSV manifest of images that lie elsewhere."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """A folder with copies of images, and a CSV manifest of them."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(("path", *KNOWN))
-        for image in images:
-            path = os.path.relpath(image.path.resolve(), folder.resolve())
+        for number, image in enumerate(images):
+            path = Path("images", f"{number:05}{image.path.suffix}")
+            shutil.copyfile(image.path, folder / path)
             rows.writerow((path, *(getattr(image, name) for name in KNOWN)))
     return folder / "manifest.csv"
 

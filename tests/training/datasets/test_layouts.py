@@ -64,7 +64,7 @@ def test_a_path_has_one_layout_of_the_same_precedence(tmp_path: Path, name: str)
 
 
 def test_an_unknown_layout_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
-    names = "there are folder, manifest, vehicleid, veri776, veriwild"
+    names = "there are folder, manifest, manifest-anywhere, vehicleid, veri776, veriwild"
     with pytest.raises(DatasetError, match=f"unknown layout 'veri'; {names}"):
         open_dataset(tmp_path, "veri")
     with pytest.raises(ConfigError, match=f"data.layout: unknown layout 'veri'; {names}$"):

@@ -7,17 +7,19 @@ it; without it every image is there to learn from, and in the one task every ima
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from models.intake.columns import Columns
 from models.intake.files import RealPaths
 from models.intake.table import Row, RowFault, Table, TableError, read_table
-from models.wording import counted
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers import LAYOUTS, Layout
 
 LAYOUT = "manifest"
+ANYWHERE = "manifest-anywhere"
+"""A manifest whose files may lie outside its folder: whoever asks for it by name knows what the file says."""
 NAME = "manifest.csv"
 SUFFIXES = (".csv", ".tsv")
 ROLES = {"train": "train", "query": "query", "probe": "query", "gallery": "gallery"}
@@ -54,22 +56,27 @@ def is_manifest(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES or (path / NAME).is_file()
 
 
-def read(path: Path) -> Dataset:
+def read(path: Path, *, anywhere: bool = False) -> Dataset:
     """A manifest, or the `manifest.csv` in a folder, as a data set.
+
+    Files that do not lie below its folder, links followed, are taken only where they may lie `anywhere`.
 
     The column `camera_id` may be left out where no camera is known. Images are not looked at.
 
     Raises:
         DatasetError: the file cannot be read, a column or a value is missing, a column seems to mean one
-            that is not there, or a role is unknown; all rows that are wrong are counted, the first named.
+            that is not there, a role is unknown, or a file lies outside; all rows that are wrong are counted,
+            the first named.
     """
     manifest = path / NAME if path.is_dir() else path
     table = _table(manifest, REQUIRED[:2])
     images = [_image(manifest, row) for row in table.rows]
-    notes = _notes(manifest, table, images)
+    if not anywhere:
+        _refuse(manifest, _outside(manifest, table, images))
+    layout, notes = ANYWHERE if anywhere else LAYOUT, _notes(table)
     if "role" not in table.columns:
         task = Task("all against all", images, images)
-        return Dataset(LAYOUT, manifest, images, [task], has_split=False, notes=notes)
+        return Dataset(layout, manifest, images, [task], has_split=False, notes=notes)
     wrong = [
         RowFault(row.line, f"role {row.values['role']!r} is none of {', '.join(ROLES)}")
         for row in table.rows
@@ -82,7 +89,7 @@ def read(path: Path) -> Dataset:
     if bool(parts["query"]) != bool(parts["gallery"]):
         raise DatasetError(f"{manifest}: has images of role query or gallery, but none of the other")
     tasks = [Task("test", parts["query"], parts["gallery"])] if parts["query"] else []
-    return Dataset(LAYOUT, manifest, parts["train"], tasks, notes=notes)
+    return Dataset(layout, manifest, parts["train"], tasks, notes=notes)
 
 
 def _table(manifest: Path, required: tuple[str, ...]) -> Table:
@@ -122,19 +129,25 @@ def _image(manifest: Path, row: Row) -> VehicleImage:
     )
 
 
-def _notes(manifest: Path, table: Table, images: list[VehicleImage]) -> tuple[str, ...]:
+def _outside(manifest: Path, table: Table, images: list[VehicleImage]) -> list[RowFault]:
+    real_paths = RealPaths()
+    found = []
+    for row, image in zip(table.rows, images, strict=True):
+        if (why := real_paths.why_outside(image.path, manifest.parent)) is not None:
+            remedy = f"outside the manifest's folder; name the layout {ANYWHERE} to take it"
+            found.append(RowFault(row.line, f"path {row.values['path']!r} {why}, {remedy}"))
+    return found
+
+
+def _notes(table: Table) -> tuple[str, ...]:
     notes = []
     if "camera_id" not in table.columns:
         notes.append("cameras are unknown: no column camera_id")
     if table.unread:
         notes.append(f"columns that are not read: {', '.join(table.unread)}")
-    real_paths = RealPaths()
-    outside = sum(real_paths.why_outside(image.path, manifest.parent) is not None for image in images)
-    if outside:
-        lying = "lies" if outside == 1 else "lie"
-        notes.append(f"{outside:,} of {counted(len(images), 'image')} {lying} outside the manifest's folder")
     return tuple(notes)
 
 
 # A list that somebody wrote says more than the folders around it.
 LAYOUTS.register(LAYOUT, Layout(is_manifest, read, precedence=1))
+LAYOUTS.register(ANYWHERE, Layout(lambda _: False, partial(read, anywhere=True)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from training.datasets.image import DatasetError
+from training.datasets.layouts import open_dataset
 from training.datasets.readers.manifest import read, read_manifest
 
 
@@ -61,14 +62,28 @@ def test_a_camera_under_another_name_is_refused_and_not_trained_without(tmp_path
         read(write(tmp_path, "path,vehicle_id,camera\na.jpg,1,c\n"))
 
 
-def test_columns_that_are_not_read_and_images_from_elsewhere_are_noted(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    path = write(tmp_path / "in", "path,vehicle_id,image_id,weather\n../a.jpg,1,x,rain\nb.jpg,1,y,sun\n")
+def test_columns_that_are_not_read_are_noted(tmp_path: Path) -> None:
+    path = write(tmp_path, "path,vehicle_id,image_id,weather\na.jpg,1,x,rain\nb.jpg,1,y,sun\n")
     assert read(path).notes == (
         "cameras are unknown: no column camera_id",
         "columns that are not read: image_id, weather",
-        "1 of 2 images lies outside the manifest's folder",
     )
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "link/a.jpg", "a-link.jpg", "in/../../a.jpg"])
+def test_an_image_from_elsewhere_is_read_only_by_the_layout_that_says_so(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (tmp_path / "a.jpg").touch()
+    (folder / "link").symlink_to(tmp_path)
+    (folder / "a-link.jpg").symlink_to(tmp_path / "a.jpg")
+    path = write(folder, f"path,vehicle_id\nb.jpg,1\n{name},1\n")
+    said = rf"data\.csv, line 3: path '{name}' leads to .*; name the layout manifest-anywhere to take it"
+    for layout in ("auto", "manifest"):
+        with pytest.raises(DatasetError, match=said):
+            open_dataset(path, layout, look_for_images=False)
+    found = open_dataset(path, "manifest-anywhere", look_for_images=False)
+    assert [image.path.name for image in found.train] == ["b.jpg", Path(name).name]
 
 
 def test_all_rows_that_are_wrong_are_counted_and_the_first_named(tmp_path: Path) -> None:
