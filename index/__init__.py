@@ -50,12 +50,7 @@ from index.errors import (
 )
 from index.filter import ALL, Filter
 from index.frames import Frame
-from index.gallery import (
-    Gallery,
-    GalleryCameras,
-    GalleryRetention,
-    GalleryVerdicts,
-)
+from index.gallery import Gallery, GalleryCameras, GalleryRetention, GalleryVerdicts
 from index.gallery_watches import GalleryAlerts, GalleryWatches
 from index.local.gallery import LocalGallery
 from index.quota import Quota, Usage

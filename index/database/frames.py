@@ -6,10 +6,11 @@ import hashlib
 import sqlite3
 from collections.abc import Sequence
 
+from index.database.tables import Tables
 from index.errors import UnknownImageError
 from index.frames import Frame
 
-TABLES = (
+TABLES = Tables(
     """CREATE TABLE IF NOT EXISTS frame (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         digest BLOB NOT NULL UNIQUE,
@@ -24,31 +25,14 @@ TABLES = (
     """CREATE TRIGGER IF NOT EXISTS frame_of_the_gone AFTER DELETE ON record_frame
         BEGIN DELETE FROM frame WHERE id = OLD.frame_id; END""",
 )
-
-
 # By its digest: to look through all frames would take the longer the more there are.
 DELETE_UNUSED = (
     "DELETE FROM frame WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM record_frame WHERE frame_id = frame.id)"
 )
-
-
 SELECT_FRAME = (
     "SELECT frame.data, frame.media_type, digest FROM frame JOIN record_frame ON frame.id = frame_id "
     "JOIN record ON record.id = record_id WHERE image_id = ?"
 )
-
-
-def create_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables where they are not there, inside the caller's transaction if there is one."""
-    for statement in TABLES:
-        connection.execute(statement)
-
-
-def has_tables(connection: sqlite3.Connection) -> bool:
-    """Whether the tables are there, and what belongs to them."""
-    names = ("frame", "record_frame", "record_frame_frame", "frame_of_the_gone")
-    query = f"SELECT count(*) FROM sqlite_schema WHERE name IN ({', '.join('?' * len(names))})"  # noqa: S608
-    return bool(connection.execute(query, names).fetchone()[0] == len(names))
 
 
 def keep(connection: sqlite3.Connection, image_ids: Sequence[str], frame: Frame) -> None:

@@ -10,8 +10,6 @@ from index.errors import QuotaReachedError
 from index.quota import Quota
 
 IMAGES: Final = "quota_images"
-
-
 BYTES: Final = "quota_bytes"
 
 

@@ -7,15 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from index.database import frames, verdicts, watches
 from index.database.connections import DATABASE, transaction
 from index.database.failures import failures_named
-from index.database.frames import create_tables as create_frames
-from index.database.frames import has_tables as has_frames
 from index.database.migration import SCHEMA_VERSION, migrate
-from index.database.verdicts import create_tables as create_verdicts
-from index.database.verdicts import has_tables as has_verdicts
-from index.database.watches import create_tables as create_watches
-from index.database.watches import has_tables as has_watches
 from index.errors import FingerprintMismatchError, GalleryDamagedError, GallerySchemaError, GalleryShapeError
 from index.files.space import Space
 from index.record import GalleryHeader
@@ -134,6 +129,8 @@ TABLES = (
     ) STRICT, WITHOUT ROWID""",
 )
 
+ADDED = (verdicts.TABLES, frames.TABLES, watches.TABLES)
+
 
 def prepare(
     connection: sqlite3.Connection, database: Path, header: GalleryHeader, supersedes: Sequence[str]
@@ -167,15 +164,10 @@ def prepare(
         fingerprint=None if found == header else header.fingerprint,
     )
     _have_history(connection)
-    if not has_verdicts(connection):
-        with transaction(connection):
-            create_verdicts(connection)
-    if not has_frames(connection):
-        with transaction(connection):
-            create_frames(connection)
-    if not has_watches(connection):
-        with transaction(connection):
-            create_watches(connection)
+    for tables in ADDED:
+        if not tables.are_in(connection):
+            with transaction(connection):
+                tables.create(connection)
 
 
 def _have_history(connection: sqlite3.Connection) -> None:
@@ -191,9 +183,8 @@ def create_tables(connection: sqlite3.Connection) -> None:
     """Make an empty database one of this version, inside the caller's transaction if there is one."""
     for table in TABLES:
         connection.execute(table)
-    create_verdicts(connection)
-    create_frames(connection)
-    create_watches(connection)
+    for tables in ADDED:
+        tables.create(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

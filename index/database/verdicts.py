@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from index import verdicts
+from index.database.tables import Tables
 from index.errors import TooManyVerdictsError, UnknownImageError
 from index.verdicts import Decision, Verdict
 
-TABLES = (
+TABLES = Tables(
     """CREATE TABLE IF NOT EXISTS probe (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         digest BLOB NOT NULL UNIQUE,
@@ -34,25 +35,10 @@ TABLES = (
         WHEN NOT EXISTS (SELECT 1 FROM verdict WHERE probe_id = OLD.probe_id)
         BEGIN DELETE FROM probe WHERE id = OLD.probe_id; END""",
 )
-
-
 SELECT_VERDICT = (
     "SELECT verdict.id, digest, probe.camera_id, record_id, image_id, kind, decided_at, decided_by "
     "FROM verdict JOIN probe ON probe.id = probe_id JOIN record ON record.id = record_id"
 )
-
-
-def create_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables where they are not there, inside the caller's transaction if there is one."""
-    for statement in TABLES:
-        connection.execute(statement)
-
-
-def has_tables(connection: sqlite3.Connection) -> bool:
-    """Whether the tables are there, and what belongs to them."""
-    names = ("probe", "verdict", "verdict_record", "probe_without_verdict")
-    query = f"SELECT count(*) FROM sqlite_schema WHERE name IN ({', '.join('?' * len(names))})"  # noqa: S608
-    return bool(connection.execute(query, names).fetchone()[0] == len(names))
 
 
 def decide(connection: sqlite3.Connection, decision: Decision) -> Verdict:
@@ -106,7 +92,7 @@ def forget_copies(connection: sqlite3.Connection, record_id: int) -> None:
 
 def damaged_probes(connection: sqlite3.Connection) -> Iterator[str]:
     """The probes whose files are not as they were kept; none where the tables are not there yet."""
-    if has_tables(connection):
+    if TABLES.are_in(connection):
         for digest, data in connection.execute("SELECT digest, data FROM probe"):
             if hashlib.sha256(data).digest() != digest:
                 yield digest.hex()

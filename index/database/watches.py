@@ -9,10 +9,11 @@ from typing import Any
 
 from index.database.checksums import digest
 from index.database.rows import to_datetime
+from index.database.tables import Tables
 from index.record import Record
 from index.watches import Alert, Watch
 
-TABLES = (
+TABLES = Tables(
     """CREATE TABLE IF NOT EXISTS watch (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL,
@@ -48,7 +49,6 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS alert_record ON alert (record_id)",
     "CREATE INDEX IF NOT EXISTS alert_delivery ON alert (delivery, due_at)",
 )
-NAMES = ("watch", "watch_record", "watch_digest", "alert", "alert_record", "alert_delivery")
 # Neither file, descriptor nor secret: a list needs none of them. A camera may be amended after the watch.
 CAMERA = "CASE WHEN record_id IS NULL THEN watch.camera_id ELSE record.camera_id END"
 SELECT_WATCH = (
@@ -63,18 +63,6 @@ SELECT_ALERT = (
 )
 
 
-def create_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables where they are not there, inside the caller's transaction if there is one."""
-    for statement in TABLES:
-        connection.execute(statement)
-
-
-def has_tables(connection: sqlite3.Connection) -> bool:
-    """Whether the tables are there, and what belongs to them."""
-    query = f"SELECT count(*) FROM sqlite_schema WHERE name IN ({', '.join('?' * len(NAMES))})"  # noqa: S608
-    return bool(connection.execute(query, NAMES).fetchone()[0] == len(NAMES))
-
-
 def forget_copies(connection: sqlite3.Connection, record_id: int) -> None:
     """Forget watches whose file has the bytes of an image that is about to be deleted, and their alerts."""
     connection.execute(
@@ -85,7 +73,7 @@ def forget_copies(connection: sqlite3.Connection, record_id: int) -> None:
 
 def damaged_watches(connection: sqlite3.Connection) -> Iterator[int]:
     """The watches whose files are not as they were kept; none where the tables are not there yet."""
-    if has_tables(connection):
+    if TABLES.are_in(connection):
         for number, expected, data in connection.execute("SELECT id, digest, data FROM watch"):
             if data is not None and digest(data) != expected:
                 yield number

@@ -107,7 +107,7 @@ def _erase_from(saved: Path, database: Path) -> None:
         backup.execute("PRAGMA secure_delete = ON")
         backup.execute("ATTACH ? AS present", (str(database),))
         gone = backup.execute(GONE).fetchall()
-        watched = watches.has_tables(backup)
+        watched = watches.TABLES.are_in(backup)
         if not gone and not (watched and backup.execute(f"SELECT 1 {WATCHES_GONE} LIMIT 1").fetchone()):
             return
         with transaction(backup):
