@@ -401,10 +401,16 @@ class Store:
     @contextmanager
     def moment(self) -> Iterator[Moment]:
         """What is committed now, however long it is looked at and whatever changes meanwhile."""
-        with self.failures_named(), self._connections.reader() as connection:
+        with self.reading_at_once() as connection:
+            yield Moment(connection, self._header)
+
+    @contextmanager
+    def reading_at_once(self) -> Iterator[sqlite3.Connection]:
+        """A connection for statements of one's own that all see what is committed now."""
+        with self.reading() as connection:
             connection.execute("BEGIN")
             try:
-                yield Moment(connection, self._header)
+                yield connection
             finally:
                 connection.rollback()
 

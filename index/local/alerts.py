@@ -120,14 +120,10 @@ class LocalAlerts:
 
     def _read(self, condition: str, *values: Any) -> tuple[list[tuple[Any, ...]], list[Alert]]:
         """Rows, and the alerts of those whose record is sound; both as of one moment."""
-        with self._mirror.store.reading() as connection:
-            connection.execute("BEGIN")
-            try:
-                rows = connection.execute(f"{SELECT_ALERT} WHERE {condition}", values).fetchall()
-                ids = str(sorted({row[3] for row in rows}))
-                records = dict(map(self._record, connection.execute(SELECT_IDS, (ids,))))
-            finally:
-                connection.rollback()
+        with self._mirror.store.reading_at_once() as connection:
+            rows = connection.execute(f"{SELECT_ALERT} WHERE {condition}", values).fetchall()
+            ids = str(sorted({row[3] for row in rows}))
+            records = dict(map(self._record, connection.execute(SELECT_IDS, (ids,))))
         sound = [(row, record) for row in rows if (record := records.get(row[3])) is not None]
         return rows, [read_alert(row, record) for row, record in sound]
 

@@ -183,17 +183,13 @@ class LocalWatches:
     def unchecked(self, limit: int) -> Sightings | None:
         """Images that no watch has looked at, `limit` at most; None where there are none, or no watches."""
         # As of one moment: an image that came between two reads would be passed over.
-        with self._mirror.store.reading() as connection:
-            connection.execute("BEGIN")
-            try:
-                query = f"SELECT id FROM record WHERE {UNCHECKED} AND EXISTS (SELECT 1 FROM watch) "  # noqa: S608
-                ids = [row[0] for row in connection.execute(f"{query} ORDER BY id LIMIT ?", (CHECKED, limit))]
-                if not ids:
-                    return None
-                query = f"{DESCRIPTORS} WHERE id BETWEEN ? AND ? ORDER BY id"
-                pieces = list(described(connection, query, ids[0], ids[-1], on_damage=_left_out))
-            finally:
-                connection.rollback()
+        with self._mirror.store.reading_at_once() as connection:
+            query = f"SELECT id FROM record WHERE {UNCHECKED} AND EXISTS (SELECT 1 FROM watch) "  # noqa: S608
+            ids = [row[0] for row in connection.execute(f"{query} ORDER BY id LIMIT ?", (CHECKED, limit))]
+            if not ids:
+                return None
+            query = f"{DESCRIPTORS} WHERE id BETWEEN ? AND ? ORDER BY id"
+            pieces = list(described(connection, query, ids[0], ids[-1], on_damage=_left_out))
         empty = np.empty((0, self._header.descriptor_dim), np.float32)
         return Sightings(
             last=ids[-1],
