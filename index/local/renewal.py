@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from index.cameras.estimation import DRIFT_LIMIT, Estimates, Mode, estimate, is_wanted
@@ -97,7 +98,9 @@ class Renewal:
             current = self._mirror.vectors.normalisation
             estimates = self._estimates(current)
             drift = 0.0 if estimates is None else max(estimates.drift(current).values(), default=0.0)
-            has_moved = drift > DRIFT_LIMIT or (estimates is not None and _knows_more(current, estimates))
+            has_moved = drift > DRIFT_LIMIT or (
+                estimates is not None and _knows_more(current, estimates.cameras)
+            )
             is_due = current.is_raw != (estimates is None) or (
                 also_for_drift and not current.is_raw and has_moved
             )
@@ -121,7 +124,7 @@ class Renewal:
             current = self._mirror.vectors.normalisation
             with self._mirror.store.moment() as moment:
                 known = moment.cameras()
-            if current.is_raw or set(current.cameras) <= set(known):
+            if current.is_raw or not _knows_more(current, known):
                 return False
             mode: Mode = self.mode or "on"
             self._renew(estimate(known) if is_wanted(mode, known, is_on=True) else None)
@@ -226,9 +229,9 @@ class Renewal:
         return False
 
 
-def _knows_more(current: Normalisation, estimates: Estimates) -> bool:
-    """Whether a version knows a camera of which nothing is known any more."""
-    return not current.cameras.keys() <= estimates.cameras.keys()
+def _knows_more(current: Normalisation, cameras: Mapping[str, object]) -> bool:
+    """Whether a version knows a camera that is not among these."""
+    return not current.cameras.keys() <= cameras.keys()
 
 
 def _provisional(estimates: Estimates | None) -> Normalisation:

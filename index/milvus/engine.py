@@ -90,8 +90,8 @@ class Engine:
         with failures():
             if not self._client.has_collection(self._name, timeout=self._timeout_s):
                 self._create()
-            described = self._described()
-            found = self._client.describe_collection(self._name, timeout=self._timeout_s)
+            found = self._found()
+            described = self._description_in(found)
             types = importlib.import_module("pymilvus").DataType
             kinds = {field["name"]: field["type"] for field in found["fields"]}
             self.width = "float16" if kinds.get("descriptor") == types.FLOAT16_VECTOR else "float32"
@@ -104,7 +104,7 @@ class Engine:
         """What the description of the collection says; None where there is no collection."""
         with failures():
             there = self._client.has_collection(self._name, timeout=self._timeout_s)
-            return self._described() if there else None
+            return self._description_in(self._found()) if there else None
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; where it raises, any of them may be there."""
@@ -241,8 +241,11 @@ class Engine:
             halves = np.asarray(stored, dtype="<f2")
         return np.asarray(unpack(halves.reshape(1, -1))[0])
 
-    def _described(self) -> dict[str, Any]:
-        found = self._client.describe_collection(self._name, timeout=self._timeout_s)
+    def _found(self) -> Any:
+        return self._client.describe_collection(self._name, timeout=self._timeout_s)
+
+    def _description_in(self, found: Any) -> dict[str, Any]:
+        """What the description says of a collection that was found."""
         try:
             described = json.loads(found["description"] or found["properties"].get(PROPERTY, "null"))
         except ValueError:
