@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,7 +14,7 @@ import httpx
 from lka_reid_client.answers import AlertEvent
 from lka_reid_client.call import Attempts, Call, Reading
 from lka_reid_client.connection import UNANSWERED, connect, without_password
-from lka_reid_client.events import AGAIN_S, SILENCE_S, Listening
+from lka_reid_client.events import SILENCE_S, Listening
 from lka_reid_client.operation import Asynchronous
 from lka_reid_client.operations import Operations
 from lka_reid_client.response import Response
@@ -80,14 +81,18 @@ class AsyncClient(Operations, Asynchronous):
         Args:
             after: the id of the last alert that is known; None to begin with the next one.
         """
-        listening, attempts = Listening(after), None
+        listening = Listening(after)
         while True:
             call = listening.call()
             outcome: Response | Exception | None = None
             try:
-                async with self._stream(call, httpx.Timeout(self._timeout_s, read=SILENCE_S)) as response:
+                async with self._stream(
+                    call,
+                    call.params_for(self.collection),
+                    timeout=httpx.Timeout(self._timeout_s, read=SILENCE_S),
+                ) as response:
                     if response.status_code == 200:
-                        attempts = None
+                        listening.opened()
                         async for piece in response.aiter_bytes():
                             for event in listening.take(piece):
                                 yield event
@@ -95,27 +100,20 @@ class AsyncClient(Operations, Asynchronous):
                         outcome = await self._read(call, response)
             except UNANSWERED as error:
                 outcome = error
-            wait = AGAIN_S
-            if outcome is not None:
-                attempts = attempts or Attempts(call, self.url, self._timeout_s, self._on_wait)
-                again = attempts.wait_after(outcome)
-                if again is None:
-                    attempts.answered(outcome)
-                    return
-                wait = again
+            attempts = partial(Attempts, call, self.url, self._timeout_s, self._on_wait)
+            wait = listening.wait_after(outcome, attempts)
+            if wait is None:
+                return
             await asyncio.sleep(wait)
 
     async def _once(self, call: Call[T], params: dict[str, Any], body: dict[str, Any]) -> Response:
-        async with self._http.stream(
-            call.method, call.path, params=params, headers=dict(call.headers), **body
-        ) as response:
+        async with self._stream(call, params, **body) as response:
             return await self._read(call, response)
 
-    def _stream(self, call: Call[Any], timeout: httpx.Timeout) -> AbstractAsyncContextManager[httpx.Response]:
-        params = call.params_for(self.collection)
-        return self._http.stream(
-            call.method, call.path, params=params, headers=dict(call.headers), timeout=timeout
-        )
+    def _stream(
+        self, call: Call[Any], params: dict[str, Any], **more: Any
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        return self._http.stream(call.method, call.path, params=params, headers=dict(call.headers), **more)
 
     async def _read(self, call: Call[Any], response: httpx.Response) -> Response:
         reading = Reading(call, self._timeout_s, response)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lka_reid_client.answers import AlertEvent
-from lka_reid_client.call import Call, UnreadableError
+from lka_reid_client.call import Attempts, Call, UnreadableError
 from lka_reid_client.calls.parsing import nothing
+from lka_reid_client.response import Response
 
 AGAIN_S = 1.0
 """s until a stream that has ended is asked for again."""
@@ -23,6 +26,7 @@ class Listening:
 
     def __init__(self, after: int | None) -> None:
         self._after = after
+        self._attempts: Attempts[None] | None = None
         self._data: list[str] = []
         self._rest = b""
 
@@ -31,6 +35,30 @@ class Listening:
         self._data, self._rest = [], b""
         headers = {} if self._after is None else {"Last-Event-ID": str(self._after)}
         return Call("GET", "/alerts/events", nothing, headers=headers, waits=True, repeats=True)
+
+    def opened(self) -> None:
+        """A stream has begun: what failed before it counts no more."""
+        self._attempts = None
+
+    def wait_after(
+        self, outcome: Response | Exception | None, attempts: Callable[[], Attempts[None]]
+    ) -> float | None:
+        """s until the next stream is asked for; None where none is.
+
+        Args:
+            outcome: what came instead of a stream; None where one came, and has ended.
+            attempts: begins those of the request.
+
+        Raises:
+            ServiceUnreachableError, RefusedError: see `Attempts`.
+        """
+        if outcome is None:
+            return AGAIN_S
+        self._attempts = self._attempts or attempts()
+        wait = self._attempts.wait_after(outcome)
+        if wait is None:
+            self._attempts.answered(outcome)
+        return wait
 
     def take(self, piece: bytes) -> list[AlertEvent]:
         """The alerts that are whole with this piece of the stream.

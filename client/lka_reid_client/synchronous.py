@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,7 +15,7 @@ from lka_reid_client.answers import AlertEvent
 from lka_reid_client.call import Attempts, Call, Reading, not_ours, refusal
 from lka_reid_client.connection import UNANSWERED, connect, without_password
 from lka_reid_client.errors import AbandonedError, RefusedError
-from lka_reid_client.events import AGAIN_S, SILENCE_S, Listening
+from lka_reid_client.events import SILENCE_S, Listening
 from lka_reid_client.operation import Synchronous
 from lka_reid_client.operations import Operations
 from lka_reid_client.response import Response
@@ -104,28 +105,28 @@ class Client(Operations, Synchronous):
         Args:
             after: the id of the last alert that is known; None to begin with the next one.
         """
-        listening, attempts = Listening(after), None
+        listening = Listening(after)
         while not self.is_abandoned:
             call = listening.call()
             outcome: Response | Exception | None = None
             try:
-                with self._stream(call, httpx.Timeout(self._timeout_s, read=SILENCE_S)) as response:
+                with self._stream(
+                    call,
+                    call.params_for(self.collection),
+                    timeout=httpx.Timeout(self._timeout_s, read=SILENCE_S),
+                ) as response:
                     if response.status_code == 200:
-                        attempts = None
+                        listening.opened()
                         for piece in response.iter_bytes():
                             yield from listening.take(piece)
                     else:
                         outcome = self._read(call, response)
             except UNANSWERED as error:
                 outcome = error
-            wait = AGAIN_S
-            if outcome is not None:
-                attempts = attempts or Attempts(call, self.url, self._timeout_s, self._on_wait)
-                again = attempts.wait_after(outcome)
-                if again is None:
-                    attempts.answered(outcome)
-                    return
-                wait = again
+            attempts = partial(Attempts, call, self.url, self._timeout_s, self._on_wait)
+            wait = listening.wait_after(outcome, attempts)
+            if wait is None:
+                return
             self._abandoned.wait(wait)
 
     def refusal(self, status: int, problem: str) -> RefusedError:
@@ -137,16 +138,13 @@ class Client(Operations, Synchronous):
         return RefusedError(status, not_ours(self.url, status))
 
     def _once(self, call: Call[T], params: dict[str, Any], body: dict[str, Any]) -> Response:
-        with self._http.stream(
-            call.method, call.path, params=params, headers=dict(call.headers), **body
-        ) as response:
+        with self._stream(call, params, **body) as response:
             return self._read(call, response)
 
-    def _stream(self, call: Call[Any], timeout: httpx.Timeout) -> AbstractContextManager[httpx.Response]:
-        params = call.params_for(self.collection)
-        return self._http.stream(
-            call.method, call.path, params=params, headers=dict(call.headers), timeout=timeout
-        )
+    def _stream(
+        self, call: Call[Any], params: dict[str, Any], **more: Any
+    ) -> AbstractContextManager[httpx.Response]:
+        return self._http.stream(call.method, call.path, params=params, headers=dict(call.headers), **more)
 
     def _read(self, call: Call[Any], response: httpx.Response) -> Response:
         reading = Reading(call, self._timeout_s, response)

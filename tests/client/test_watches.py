@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lka_reid_client import Kind, RefusedError, ServiceUnreachableError, asynchronous, synchronous
+from lka_reid_client import Kind, RefusedError, ServiceUnreachableError
 from lka_reid_client.events import LONGEST, Listening
 from service.watching.event import EXAMPLE, AlertEvent
 from tests.client.test_clients import by_async_client, by_client
@@ -57,8 +57,7 @@ def test_a_watch_is_made_listed_and_removed_and_its_alerts_are_listed(
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (synchronous, asynchronous):
-        monkeypatch.setattr(module, "AGAIN_S", 0.0)
+    monkeypatch.setattr("lka_reid_client.events.AGAIN_S", 0.0)
 
 
 @pytest.mark.usefixtures("at_once")
