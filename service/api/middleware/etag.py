@@ -48,7 +48,8 @@ class EtagMiddleware:
                 body = message.get("body", b"")
                 if not message.get("more_body", False):
                     headers = MutableHeaders(scope=start)
-                    headers.setdefault("ETag", etag(body))
+                    if "ETag" not in headers:
+                        headers["ETag"] = etag(body)
                     if is_named(headers["ETag"], known):
                         for name in OF_A_BODY:
                             del headers[name]
