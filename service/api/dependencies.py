@@ -9,6 +9,7 @@ from fastapi import Depends, Query, Request
 
 from index import DEFAULT, GalleryWatches
 from service.access.audit import AuditEntry
+from service.access.key import ApiKey
 from service.api.context import RequestContext, context_of
 from service.api.error_kinds import NO_WATCHES
 from service.api.errors import ServiceError
@@ -62,6 +63,11 @@ async def _context(request: Request) -> RequestContext:
     return context_of(request)
 
 
+async def _key(request: Request) -> ApiKey | None:
+    key: ApiKey | None = request.scope["state"]["key"]
+    return key
+
+
 async def _audit(request: Request) -> AuditEntry:
     entry: AuditEntry = request.state.audit
     return entry
@@ -78,3 +84,5 @@ SharedResources = Annotated[Resources, Depends(_shared)]
 """For what is about no collection, or about all."""
 Context = Annotated[RequestContext, Depends(_context)]
 Audit = Annotated[AuditEntry, Depends(_audit)]
+CallersKey = Annotated[ApiKey | None, Depends(_key)]
+"""None where the service has no keys."""

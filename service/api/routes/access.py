@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Self
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.access.key import ApiKey, KeyScope
+from service.api.dependencies import CallersKey
 
 router = APIRouter(tags=["health"])
 
@@ -61,8 +62,7 @@ class AccessAnswer(BaseModel):
 
 
 @router.get("/access", summary="Look at the key in use", response_description="The key, and what it may do")
-async def access(request: Request) -> AccessAnswer:
+async def access(key: CallersKey) -> AccessAnswer:
     """Tell a client, before it tries, what it may do. A key that is not known is answered by 401."""
-    key: ApiKey | None = request.scope["state"]["key"]
     permitted = [scope for scope in KeyScope if key is None or key.permits(scope)]
     return AccessAnswer(key=None if key is None else KeyInUse.of(key), scopes=permitted)

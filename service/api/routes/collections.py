@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from index import DEFAULT, Gallery, GalleryClosedError, Quota, Usage
 from index.collections import NAME, NAME_RULE
 from index.quota import MOST as LARGEST
-from service.access.key import ApiKey
-from service.api.dependencies import Audit, SharedResources
+from service.api.dependencies import Audit, CallersKey, SharedResources
 from service.api.error_kinds import (
     COLLECTION_CONFLICT,
     COLLECTION_OUT_OF_REACH,
@@ -96,9 +95,8 @@ class CollectionsAnswer(BaseModel):
     response_description="Those that the key reaches; the default one first",
     responses=responses(NOT_READY, GALLERY_DAMAGED),
 )
-async def collections(request: Request, resources: SharedResources) -> CollectionsAnswer:
+async def collections(resources: SharedResources, key: CallersKey) -> CollectionsAnswer:
     """The collections, with what each holds and may hold."""
-    key: ApiKey | None = request.scope["state"]["key"]
     mine = [one for one in resources.collections.items() if key is None or key.reaches(one[0])]
     found = await to_thread.run_sync(_all, mine, limiter=resources.gallery_limiter)
     return CollectionsAnswer(collections=found)
@@ -141,9 +139,8 @@ async def create(
     response_description="What it holds and may hold",
     responses={**of_one, **responses(COLLECTION_OUT_OF_REACH)},
 )
-async def collection(name: NameInPath, request: Request, resources: SharedResources) -> CollectionAnswer:
+async def collection(name: NameInPath, resources: SharedResources, key: CallersKey) -> CollectionAnswer:
     """A collection, with what it holds and may hold."""
-    key: ApiKey | None = request.scope["state"]["key"]
     if key is not None and not key.reaches(name):
         raise ServiceError(COLLECTION_OUT_OF_REACH, f"this key does not reach the collection {name!r}")
     gallery = resources.collections.get(name)

@@ -13,8 +13,7 @@ from pydantic import BaseModel, Field
 from index import DEFAULT, Gallery
 from models.bundle import Bundle
 from models.manifest import BOTH_STAGES, FIRST_STAGE
-from service.access.key import ApiKey
-from service.api.dependencies import MetricsInUse, SettingsInUse
+from service.api.dependencies import CallersKey, MetricsInUse, SettingsInUse
 from service.api.error_kinds import KINDS
 from service.api.errors import ServiceError, without_paths
 from service.api.lifecycle import Lifecycle
@@ -188,6 +187,7 @@ async def _errors(request: Request) -> AnsweredErrors:
 @router.get("/status", summary="How the service fares", response_description="Always 200, ready or not")
 async def status(
     request: Request,
+    key: CallersKey,
     settings: SettingsInUse,
     metrics: MetricsInUse,
     readiness: Annotated[Readiness, Depends(readiness_of)],
@@ -207,7 +207,6 @@ async def status(
         answer = answer.model_copy(update={"ready": await readiness.check(resources)})
     except ServiceError as error:
         answer = answer.model_copy(update={"reason": error.detail})
-    key: ApiKey | None = request.scope["state"]["key"]
     gallery = None
     if key is None or key.reaches(DEFAULT):
         gallery = await to_thread.run_sync(

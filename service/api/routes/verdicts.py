@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from index import Decision, VerdictPage
 from models.decoding.formats import ACCEPTED, identify
-from service.access.key import ApiKey
 from service.api.cursor import LAST, VerdictsCursor, cursor_of
-from service.api.dependencies import Audit, Context, OpenResources, SettingsInUse
+from service.api.dependencies import Audit, CallersKey, Context, OpenResources, SettingsInUse
 from service.api.disconnect import while_connected
 from service.api.error_kinds import (
     DEADLINE,
@@ -114,6 +113,7 @@ async def decide(
     settings: SettingsInUse,
     context: Context,
     audit: Audit,
+    key: CallersKey,
 ) -> VerdictAnswer:
     """Later queries with the same file leave an image out that shows another vehicle, and put one first that
     shows the same. The verdict, and with the last one the probe's file, goes when the image is deleted.
@@ -125,7 +125,6 @@ async def decide(
     deadline = context.arrived + settings.request_deadline_s
     shown = await while_connected(request, look_at(resources.frames, data, form.box, None, deadline))
     [probe] = shown.files
-    key: ApiKey | None = request.scope["state"]["key"]
     decision = Decision(
         probe=probe,
         media_type=identify(probe).media_type,

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Depends, Form, Path, Request, Response
 
 from index import DEFAULT, NewWatch
 from models.decoding.formats import identify
-from service.access.key import ApiKey
 from service.api.context import RequestContext
 from service.api.dependencies import (
     Audit,
+    CallersKey,
     CollectionName,
     Context,
     OpenResources,
@@ -75,6 +75,7 @@ async def add(
     settings: SettingsInUse,
     context: Context,
     audit: Audit,
+    key: CallersKey,
 ) -> WatchAnswer:
     """Each image that is enrolled from now on is compared with the vehicle in `image`, or in the enrolled
     image `image_id`, as a search would. One that reaches the threshold raises an alert: `GET /alerts` lists
@@ -85,7 +86,6 @@ async def add(
     """
     audit.image_id = form.image_id
     _check(form, resources, settings)
-    key: ApiKey | None = request.scope["state"]["key"]
     new = NewWatch(
         name=form.name or "",
         image_id=form.image_id,
