@@ -175,10 +175,10 @@ class GalleryLossError(GalleryError):
         else:
             ends = f"ends at change {found:,}" if found else "is empty or missing"
             told = f"{database} {ends}, but {witness} is of change {known:,}: "
-        lost = f"1 {unit.removesuffix('s')} is" if missing == 1 else f"{missing:,} {unit} are"
+        lost = "is" if missing == 1 else "are"
         super().__init__(
-            f"{told}{lost} missing; nothing was touched. Restore the whole folder from a "
-            "backup, or go on without them by "
+            f"{told}{_counted(missing, unit)} {lost} missing; nothing was touched. Restore the whole folder "
+            "from a backup, or go on without them by "
             f"`lka-reid gallery rebuild --accept-loss {missing} --data-dir {quote(str(database.parent))}`"
         )
         self.database = database
@@ -296,10 +296,9 @@ class QuotaReachedError(GalleryError):
     """What was to be enrolled would be more than the collection may hold; nothing was changed."""
 
     def __init__(self, unit: Literal["images", "bytes"], limit: int) -> None:
-        what = unit.removesuffix("s") if limit == 1 else unit
         super().__init__(
-            f"the collection may hold {limit:,} {what}, and would hold more; nothing was changed. Delete "
-            "images of it, or have its quota raised by `lka-reid collections set-quota`"
+            f"the collection may hold {_counted(limit, unit)}, and would hold more; nothing was changed. "
+            "Delete images of it, or have its quota raised by `lka-reid collections set-quota`"
         )
         self.unit = unit
         self.limit = limit
@@ -338,3 +337,8 @@ class IndexDeviceError(GalleryError):
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"the vector index is to be on a GPU, which cannot be used: {reason}; {remedy}")
+
+
+def _counted(number: int, unit: str) -> str:
+    """A number and its noun, which is given with its s."""
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"

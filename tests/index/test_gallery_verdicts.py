@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +18,7 @@ from index import (
 from index.database.connections import DATABASE
 from index.upkeep.repair import rebuild
 from index.upkeep.verification import verify
+from tests.index.killed import killed_after
 from tests.index.samples import Open, earlier_version, enrollment
 from tests.index.verdict_samples import NAME, PROBE, WHEN, decision
 
@@ -57,15 +56,14 @@ def test_a_verdict_survives_a_process_that_is_killed_when_it_is_acknowledged(
     folder: Path, open_gallery: Open
 ) -> None:
     open_gallery().close()
-    if (child := os.fork()) == 0:
-        try:
-            gallery = LocalGallery.open(folder, fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3))
-            gallery.enroll(enrollment("a"))
-            gallery.verdicts.decide(decision("a", "different"))
-            os.kill(os.getpid(), signal.SIGKILL)
-        finally:
-            os._exit(1)  # never on into the tests of the parent
-    os.waitpid(child, 0)
+
+    def work() -> LocalGallery:
+        gallery = LocalGallery.open(folder, fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3))
+        gallery.enroll(enrollment("a"))
+        gallery.verdicts.decide(decision("a", "different"))
+        return gallery
+
+    killed_after(work)
     assert kept(open_gallery()) == {"a": "different"}
 
 

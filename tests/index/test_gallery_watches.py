@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -26,6 +24,7 @@ from index import (
 from index.database.connections import DATABASE
 from index.local.watches import LocalWatches
 from index.upkeep.verification import verify
+from tests.index.killed import killed_after
 from tests.index.samples import Open, enrollment
 
 FILE = b"\x89PNG the file of a watched vehicle, as it was sent"
@@ -128,17 +127,16 @@ def test_an_alert_that_an_acknowledged_enrollment_owes_outlives_a_kill(
     folder: Path, open_gallery: Open
 ) -> None:
     open_gallery().close()
-    if (child := os.fork()) == 0:
-        try:
-            gallery = LocalGallery.open(folder, fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3))
-            watch = gallery.watches.add(of_file())
-            gallery.enroll(enrollment("a"))
-            raise_all(gallery.watches, watch)
-            gallery.enroll(enrollment("b"))
-            os.kill(os.getpid(), signal.SIGKILL)
-        finally:
-            os._exit(1)  # never on into the tests of the parent
-    os.waitpid(child, 0)
+
+    def work() -> LocalGallery:
+        gallery = LocalGallery.open(folder, fingerprint="model-a", descriptor_dim=8, strips_shape=(2, 3))
+        watch = gallery.watches.add(of_file())
+        gallery.enroll(enrollment("a"))
+        raise_all(gallery.watches, watch)
+        gallery.enroll(enrollment("b"))
+        return gallery
+
+    killed_after(work)
     watches = open_gallery().watches
     [watch] = watches.all()
     assert len(raise_all(watches, watch)) == 1
