@@ -129,7 +129,7 @@ def test_it_enrolls_searches_and_deletes(service: Running, ask: Callable[..., An
 def test_pages_are_read_to_the_end(
     service: Running, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lka_reid_client.calls.gallery.LARGEST_PAGE", 2)
+    monkeypatch.setattr("lka_reid_client.calls.listing.LARGEST_PAGE", 2)
     new = [NewImage(image_file((number, 0, 0)), {"image_id": str(number)}) for number in range(5)]
     told = ask(service.url, None, lambda client: client.enroll_all(iter(new), batch=2))
     assert [one.record.image_id for one in told] == ["0", "1", "2", "3", "4"]

@@ -17,12 +17,11 @@ from lka_reid_client.answers import (
 )
 from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part
 from lka_reid_client.calls.fields import About, Filter, Moment
+from lka_reid_client.calls.listing import listing
 from lka_reid_client.calls.parsing import file, model, nothing
 from lka_reid_client.naming import image_path
 from lka_reid_client.operation import Page, Step
 from lka_reid_client.response import Response
-
-LARGEST_PAGE = 1000
 
 
 def enroll(
@@ -90,22 +89,12 @@ def record_page(*, limit: int = 100, after: str | None = None, **where: Unpack[F
 
 def records(*, limit: int | None = None, **where: Unpack[Filter]) -> Step[EnrolledRecord]:
     """The records that a filter lets through, in order of enrollment, at most `limit`; page by page."""
-    return _records(given(dict(where)), limit, None)
+    return listing("/gallery", _record_page, given(dict(where)), left=limit)
 
 
-def _records(where: Mapping[str, Any], left: int | None, after: str | None) -> Step[EnrolledRecord]:
-    size = LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
-    if size <= 0:
-        return None
-
-    def parse(response: Response) -> Page[EnrolledRecord]:
-        page = model(RecordPage)(response)
-        rest = None if left is None else left - len(page.records)
-        if page.next is None:
-            return Page(page.records)
-        return Page(page.records, lambda: _records(where, rest, page.next))
-
-    return Call("GET", "/gallery", parse, params={**where, **given({"limit": size, "after": after})})
+def _record_page(response: Response) -> tuple[Sequence[EnrolledRecord], str | None]:
+    page = model(RecordPage)(response)
+    return page.records, page.next
 
 
 def image(image_id: str, *, frame: bool | None = None) -> Call[tuple[bytes, str]]:

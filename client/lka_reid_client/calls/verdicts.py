@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lka_reid_client.answers import VerdictAnswer, VerdictsAnswer
 from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part
-from lka_reid_client.calls.gallery import LARGEST_PAGE
+from lka_reid_client.calls.listing import LARGEST_PAGE, listing
 from lka_reid_client.calls.parsing import file, model, nothing
 from lka_reid_client.naming import image_path, path_of, segment
-from lka_reid_client.operation import Page, Step
+from lka_reid_client.operation import Step
 from lka_reid_client.response import Response
 
 
@@ -34,14 +36,12 @@ def verdicts(*, after: str | None = None, limit: int = LARGEST_PAGE) -> Step[Ver
         after: the `next` of a page that was read before.
         limit: verdicts on a page.
     """
+    return listing("/verdicts", _verdict_page, {}, after=after, size=limit)
 
-    def parse(response: Response) -> Page[VerdictAnswer]:
-        page = model(VerdictsAnswer)(response)
-        if page.next is None:
-            return Page(page.verdicts)
-        return Page(page.verdicts, lambda: verdicts(after=page.next, limit=limit))
 
-    return Call("GET", "/verdicts", parse, params=given({"after": after, "limit": limit}))
+def _verdict_page(response: Response) -> tuple[Sequence[VerdictAnswer], str | None]:
+    page = model(VerdictsAnswer)(response)
+    return page.verdicts, page.next
 
 
 def verdicts_of(probe: str) -> Call[VerdictsAnswer]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from lka_reid_client.answers import AlertAnswer, AlertsAnswer, WatchAnswer, WatchesAnswer, WatchTestAnswer
 from lka_reid_client.call import MAX_FILE, Call, Image, given, image_part
 from lka_reid_client.calls.fields import Many, Moment
-from lka_reid_client.calls.gallery import LARGEST_PAGE
+from lka_reid_client.calls.listing import listing
 from lka_reid_client.calls.parsing import file, model, nothing
-from lka_reid_client.operation import Page, Step
+from lka_reid_client.operation import Step
 from lka_reid_client.response import Response
 
 
@@ -92,27 +91,18 @@ def alerts(
         watch_id: only those of this watch.
         since: only those raised then or later.
     """
-    return _alerts("/alerts", given({"watch_id": watch_id, "since": since}), limit, after)
+    params = given({"watch_id": watch_id, "since": since})
+    return listing("/alerts", _alert_page, params, left=limit, after=after)
 
 
 def dead_letters(*, limit: int | None = None, after: str | None = None) -> Step[AlertAnswer]:
     """Alerts whose delivery was given up, the newest first, at most `limit`; page by page."""
-    return _alerts("/alerts/dead-letters", {}, limit, after)
+    return listing("/alerts/dead-letters", _alert_page, {}, left=limit, after=after)
 
 
-def _alerts(path: str, params: Mapping[str, Any], left: int | None, after: str | None) -> Step[AlertAnswer]:
-    size = LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
-    if size <= 0:
-        return None
-
-    def parse(response: Response) -> Page[AlertAnswer]:
-        page = model(AlertsAnswer)(response)
-        rest = None if left is None else left - len(page.alerts)
-        if page.next is None:
-            return Page(page.alerts)
-        return Page(page.alerts, lambda: _alerts(path, params, rest, page.next))
-
-    return Call("GET", path, parse, params={**params, **given({"limit": size, "after": after})})
+def _alert_page(response: Response) -> tuple[Sequence[AlertAnswer], str | None]:
+    page = model(AlertsAnswer)(response)
+    return page.alerts, page.next
 
 
 def retry_dead_letter(alert_id: int) -> Call[AlertAnswer]:
