@@ -181,7 +181,7 @@ class AlertAnswer(AlertEvent):
     delivery: DeliveryAnswer | None = Field(description="to the watch's webhook; null where it has none")
 
     @classmethod
-    def told(cls, alert: Alert, collection: str) -> AlertAnswer:
+    def with_delivery(cls, alert: Alert, collection: str) -> AlertAnswer:
         """The alert as it goes over the wire."""
         delivery = alert.delivery and DeliveryAnswer(
             state=alert.delivery, attempts=alert.attempts, due_at=alert.due_at, problem=alert.problem
@@ -199,6 +199,6 @@ class AlertsAnswer(BaseModel):
     def of(cls, page: AlertPage, collection: str) -> AlertsAnswer:
         """The page as it goes over the wire."""
         return cls(
-            alerts=[AlertAnswer.told(alert, collection) for alert in page.alerts],
+            alerts=[AlertAnswer.with_delivery(alert, collection) for alert in page.alerts],
             next=cursor_of("alerts", page.next),
         )

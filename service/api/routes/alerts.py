@@ -147,7 +147,7 @@ async def retry(
     """Its attempts are counted anew."""
     found = await to_thread.run_sync(watches.alerts.retry, alert_id, limiter=resources.gallery_limiter)
     resources.watching.retried()
-    return AlertAnswer.told(found, collection)
+    return AlertAnswer.with_delivery(found, collection)
 
 
 @router.delete(
