@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lka_reid_client.calls import gallery as pages
+from lka_reid_client.calls import listing as pages
 from tests.service.command_line import Command, command_runner
 from tests.service.fakes import Running, image_file
 
