@@ -57,6 +57,7 @@ class Deliverer:
         self._on_outcome = on_outcome
         self._waking: Waking | None = None
         self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._ended: set[tuple[str, int]] = set()  # since it was last asked what is due
 
     def look(self) -> None:
         """A delivery may be due; from any thread."""
@@ -82,6 +83,7 @@ class Deliverer:
                 continue
             try:
                 alerts = gallery.watches.alerts
+                self._ended.clear()
                 due = await to_thread.run_sync(alerts.due, datetime.now(UTC), AT_ONCE)
                 for alert in due:
                     self._begin(name, gallery, alert)
@@ -101,12 +103,15 @@ class Deliverer:
         key = (name, alert.id)
         if key in self._sending or len(self._sending) >= AT_ONCE:
             return
+        if key in self._ended:
+            return  # the alert was read before its delivery was noted; `_end` has it looked at again
         task = asyncio.create_task(self._deliver(name, gallery, alert))
         self._sending[key] = task
         task.add_done_callback(lambda _task: self._end(key))
 
     def _end(self, key: tuple[str, int]) -> None:
         del self._sending[key]
+        self._ended.add(key)
         self.look()
 
     async def _deliver(self, name: str, gallery: Gallery, alert: Alert) -> None:
