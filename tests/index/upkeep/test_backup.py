@@ -15,7 +15,7 @@ import pytest
 
 from index import GalleryBackupError, GalleryLockedError
 from index.database.connections import DATABASE
-from index.retention import Retention
+from index.retention import MOST_DAYS, Retention
 from index.upkeep import backup
 from index.upkeep.backup import MANIFEST, back_up, restore
 from index.upkeep.statistics import statistics
@@ -33,7 +33,7 @@ def test_what_was_backed_up_is_restored_whole(open_gallery: Open, folder: Path, 
         gallery.enroll_many([enrollment(name) for name in "abc"])
         gallery.snapshot()
         gallery.delete("b")
-        gallery.retention.set(400)
+        gallery.retention.set(MOST_DAYS)
         records = gallery.page().records
         told: list[tuple[int, int]] = []
         # While it is open, with changes that are in the write-ahead log alone.
@@ -48,7 +48,7 @@ def test_what_was_backed_up_is_restored_whole(open_gallery: Open, folder: Path, 
     with open_gallery(elsewhere) as restored:
         assert restored.page().records == records
         assert restored.image("a") == (enrollment("a").image, "image/png")
-        assert restored.retention.state.days == 400
+        assert restored.retention.state.days == MOST_DAYS
         assert [
             found[0].record.image_id for found in restored.search(enrollment("c").descriptor[None], k=1)
         ] == ["c"]
