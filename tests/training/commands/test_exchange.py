@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,12 +95,13 @@ def test_a_bundle_of_train_reranker_gets_another_second_stage(
 def test_the_default_bundle_gets_another_second_stage(configs: tuple[Path, Path], tmp_path: Path) -> None:
     with (DEMO / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))[:12]
+    shutil.copytree(DEMO / "images", tmp_path / "images")
     data = tmp_path / "few.csv"
     with data.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         lines.writerow(("path", "vehicle_id", "camera_id", "vehicle_type"))
         for row in rows:
-            lines.writerow((DEMO / row["path"], row["vehicle_id"], row["camera_id"], row["vehicle_type"]))
+            lines.writerow((row["path"], row["vehicle_id"], row["camera_id"], row["vehicle_type"]))
     old, new = exchanged(DEFAULT_BUNDLE, data, configs[1], tmp_path)
     assert names(new) == names(old)
     assert new.supersedes == old.supersedes
