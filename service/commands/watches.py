@@ -210,8 +210,6 @@ def alerts(
                 print(line if line.isprintable() else json.dumps(alert if as_json else line), flush=True)
             return
         found = client.alerts(limit, watch_id, dead=dead)
-    if dead and watch_id is not None:
-        found = [alert for alert in found if alert["watch_id"] == watch_id]
     if as_json:
         out.print_json(data={"alerts": found})
         return

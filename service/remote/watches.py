@@ -31,9 +31,9 @@ class WatchClient(ServiceClient):
         return self.send(watches.test_watch(watch_id)).document()
 
     def alerts(self, limit: int, watch_id: int | None, *, dead: bool) -> list[dict[str, Any]]:
-        """The newest alerts, or those whose delivery was given up."""
-        step = watches.dead_letters(limit=limit) if dead else watches.alerts(limit=limit, watch_id=watch_id)
-        return [alert.document() for alert in self.iterate(step)]
+        """The newest alerts, or those whose delivery was given up; all, or those of one watch."""
+        listed = watches.dead_letters if dead else watches.alerts
+        return [alert.document() for alert in self.iterate(listed(limit=limit, watch_id=watch_id))]
 
     def alert_events(self) -> Iterator[dict[str, Any]]:
         """Alerts as they are raised."""

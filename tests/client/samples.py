@@ -86,7 +86,7 @@ SAMPLES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "test_watch": ((3,), {}),
     "remove_watch": ((3,), {}),
     "alerts": ((), {"limit": 5, "after": "AAAA", "watch_id": 3, "since": "2024-05-17T08:00:00Z"}),
-    "dead_letters": ((), {"limit": 5, "after": "AAAA"}),
+    "dead_letters": ((), {"limit": 5, "after": "AAAA", "watch_id": 3}),
     "retry_dead_letter": ((12,), {}),
     "drop_dead_letter": ((12,), {}),
     "cameras": ((), {}),

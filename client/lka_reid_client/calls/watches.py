@@ -95,9 +95,18 @@ def alerts(
     return listing("/alerts", _alert_page, params, left=limit, after=after)
 
 
-def dead_letters(*, limit: int | None = None, after: str | None = None) -> Step[AlertAnswer]:
-    """Alerts whose delivery was given up, the newest first, at most `limit`; page by page."""
-    return listing("/alerts/dead-letters", _alert_page, {}, left=limit, after=after)
+def dead_letters(
+    *, limit: int | None = None, after: str | None = None, watch_id: int | None = None
+) -> Step[AlertAnswer]:
+    """Alerts whose delivery was given up, the newest first, at most `limit`; page by page.
+
+    Args:
+        limit: alerts in all.
+        after: the `next` of a page that was read before.
+        watch_id: only those of this watch.
+    """
+    params = given({"watch_id": watch_id})
+    return listing("/alerts/dead-letters", _alert_page, params, left=limit, after=after)
 
 
 def _alert_page(response: Response) -> tuple[Sequence[AlertAnswer], str | None]:

@@ -127,10 +127,12 @@ async def dead_letters(
     collection: CollectionName,
     limit: Limit = 100,
     after: Annotated[AlertsCursor, Query(description=LAST)] = None,
+    watch_id: WatchId = None,
 ) -> AlertsAnswer:
     """They are kept as long as their alerts, each with what became of its last attempt."""
     found = await to_thread.run_sync(
-        partial(watches.alerts.page, after, limit, delivery="dead"), limiter=resources.gallery_limiter
+        partial(watches.alerts.page, after, limit, watch_id=watch_id, delivery="dead"),
+        limiter=resources.gallery_limiter,
     )
     return AlertsAnswer.of(found, collection)
 

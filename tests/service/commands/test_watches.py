@@ -92,6 +92,22 @@ def test_a_secret_is_made_and_shown_once_and_dead_letters_are_retried_and_droppe
     assert lka_reid("watch", "test", made["id"], *url).out.strip() == "The test message was accepted."
 
 
+def test_dead_letters_of_one_watch_are_as_many_as_were_asked_for(
+    service: Running, lka_reid: Command, image: Path, receiver: Receiver
+) -> None:
+    receiver.answers = [410] * 4
+    for _ in range(2):
+        options = ("--webhook", receiver.url, "--threshold", 0.9, "--url", service.url)
+        assert lka_reid("watch", "add", image, *options).code == 0
+    for image_id in ("a", "b"):
+        service.enroll(image_file(RED), image_id=image_id)
+    wait_for(lambda: service.gallery.watches.state().dead == 4)
+    for watch_id in (1, 2):  # of both watches the newest is of one of them
+        words = ("--dead", "--watch", watch_id, "--limit", 1, "--json", "--url", service.url)
+        [newest] = json.loads(lka_reid("watch", "alerts", *words).out)["alerts"]
+        assert (newest["watch_id"], newest["image_id"]) == (watch_id, "b")
+
+
 def test_what_cannot_be_is_refused_before_anything_is_sent(lka_reid: Command, image: Path) -> None:
     nobody = ("--url", "http://127.0.0.1:9")
     for words in (("add",), ("add", image, "--image-id", "a")):

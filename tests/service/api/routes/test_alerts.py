@@ -107,6 +107,10 @@ def test_after_the_last_attempt_it_is_a_dead_letter_which_can_be_retried_or_drop
     wait_for(lambda: state(service) == "dead")
     [dead] = alerts(service, "/alerts/dead-letters")
     assert dead["delivery"] == {"state": "dead", "attempts": 3, "due_at": None, "problem": "it answered 410"}
+    of_watch = {"watch_id": dead["watch_id"]}
+    assert alerts(service, "/alerts/dead-letters", **of_watch) == [dead]
+    assert alerts(service, "/alerts/dead-letters", watch_id=dead["watch_id"] + 1) == []
+    check(service.client.get("/alerts/dead-letters?watch_id=0"), 422, "invalid-fields", "watch_id")
     again = service.client.post(f"/alerts/dead-letters/{dead['id']}/retry")
     assert again.json()["delivery"]["attempts"] == 0
     wait_for(lambda: state(service) == "dead")
