@@ -1,24 +1,14 @@
-"""Enroll every PNG and JPEG of a folder: python examples/enroll_folder.py URL FOLDER."""
+"""Enroll the images below a folder: python examples/enroll_folder.py URL FOLDER."""
 
 import sys
-from pathlib import Path
 
-from lka_reid_client import Client, ClientError, NewImage
+from lka_reid_client import Client, exit_on_error, images_below
 
 if len(sys.argv) != 3:
     sys.exit(__doc__)
-url, folder = sys.argv[1:]
 missing = 0
-try:
-    files = [
-        each for each in sorted(Path(folder).iterdir()) if each.suffix.lower() in (".png", ".jpg", ".jpeg")
-    ]
-    if not files:
-        sys.exit(f"{folder} holds no PNG and no JPEG")
-    with Client(url) as client:
-        for done in client.enroll_all(NewImage(path, {"image_id": path.name}) for path in files):
-            missing += not done.is_there
-            print(done.image.about["image_id"], "there" if done.is_there else done.why)
-except (ClientError, OSError) as error:
-    sys.exit(str(error))
-sys.exit(1 if missing else 0)
+with exit_on_error(), Client(sys.argv[1]) as client:
+    for done in client.enroll_all(images_below(sys.argv[2])):
+        print(done.image.about["image_id"], "there" if done.is_there else done.why)
+        missing += not done.is_there
+sys.exit(missing > 0)

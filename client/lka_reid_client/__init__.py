@@ -23,8 +23,10 @@ from lka_reid_client.errors import (
     RefusedError,
     ServiceUnreachableError,
 )
+from lka_reid_client.folder import images_below
 from lka_reid_client.kinds import Kind
 from lka_reid_client.retry import asked_wait_s
+from lka_reid_client.script import exit_on_error
 from lka_reid_client.synchronous import Client
 
 __all__ = [
@@ -39,4 +41,6 @@ __all__ = [
     "RefusedError",
     "ServiceUnreachableError",
     "asked_wait_s",
+    "exit_on_error",
+    "images_below",
 ]
