@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from training.commands.evaluate_shift import evaluate_shift
 from training.commands.exchange import exchange_reranker
 from training.commands.export import export
 from training.commands.measuring import BUNDLE, BundleFolder
-from training.commands.running import ending
+from training.commands.running import Json, ending
 from training.commands.second_look import study_second_look
 from training.commands.study import study
 from training.commands.tune import tune
@@ -64,6 +65,7 @@ def demo_gallery(
     folder: Annotated[Path, typer.Option(help="Gets images/ and manifest.csv.", show_default=False)],
     probe_camera: Annotated[str, typer.Option(help="Whose images are the probes.")] = "cam1",
     bundle: BundleFolder = BUNDLE,
+    as_json: Json = False,
 ) -> None:
     """Copy the images of vehicles that a bundle was not trained on as the demo's gallery and probes."""
     from models.bundle import Bundle
@@ -71,7 +73,10 @@ def demo_gallery(
 
     with ending():
         count = write_demo_gallery(data, Bundle.load(bundle), folder, probe_camera)
-    terminal.out.print(f"{folder}: {counted(count, 'image')}")
+    if as_json:
+        terminal.out.print_json(data={"folder": str(folder), "images": count})
+    else:
+        terminal.out.print(f"{folder}: {counted(count, 'image')}")
 
 
 @app.command()
@@ -93,20 +98,29 @@ def answer_sheet(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("ranked-answer.png"),
+    as_json: Json = False,
 ) -> None:
     """Draw the matches of probes, by the first stage and by both; correct ones are marked."""
     from training.reporting.answer_sheet import make_answer_sheet
 
     with ending():
         counts = make_answer_sheet(bundle, manifest, out, among=among)
-    terminal.out.print(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    if as_json:
+        terminal.out.print_json(data={"out": str(out), "counts": counts})
+    else:
+        terminal.out.print(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
 @app.command()
-def summary() -> None:
+def summary(as_json: Json = False) -> None:
     """Print both papers' Table II from the networks themselves: parameters and multiply-accumulates."""
     from training.studies.table2 import costs, summary_table
     from training.studies.vit_table import vit_costs, vit_table
 
-    terminal.out.print(summary_table(costs()))
-    terminal.out.print(vit_table(vit_costs()))
+    networks, classifiers = costs(), vit_costs()
+    if as_json:
+        told = {"networks": list(map(asdict, networks)), "classifiers": list(map(asdict, classifiers))}
+        terminal.out.print_json(data=told)
+        return
+    terminal.out.print(summary_table(networks))
+    terminal.out.print(vit_table(classifiers))

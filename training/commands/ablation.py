@@ -12,6 +12,7 @@ from training.commands.running import (
     Changes,
     DataSet,
     Folds,
+    Json,
     OnlyFolds,
     Weights,
     ending,
@@ -54,6 +55,7 @@ def ablation(
         str | None, typer.Option(help="Bottlenecks in each stage, for instance 1,1,1,1; 3,4,6,3 is full.")
     ] = None,
     changes: Changes = None,
+    as_json: Json = False,
 ) -> None:
     """Train the four mixer settings of the paper's Table II under one budget and write the table.
 
@@ -102,4 +104,4 @@ def ablation(
         "parameters with two classifiers for 575 identities; multiply-accumulates of one image",
         *notes_of(device),
     ]
-    publish(folder, markdown(lines, notes), {"rows": lines}, device)
+    publish(folder, markdown(lines, notes), {"rows": lines}, device, as_json=as_json)

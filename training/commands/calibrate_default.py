@@ -10,7 +10,7 @@ import typer
 from models.terminal import out
 from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras
 from training.commands.progress import bars
-from training.commands.running import EMBEDDER_CONFIG, ending, notes_of, publish_figures
+from training.commands.running import EMBEDDER_CONFIG, Json, ending, notes_of, publish_figures
 
 if TYPE_CHECKING:
     from training.reporting.shift_tables import FigureTable
@@ -38,6 +38,7 @@ def calibrate_default(
             show_default="OUT/features",
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Find the thresholds that a bundle is shipped with, on vehicles that it was not trained on.
 
@@ -84,10 +85,16 @@ def calibrate_default(
             f"bundle {checked.manifest.name}, fingerprint {checked.fingerprint}, runtime {models.runtime}",
             *notes_of(torch.device("cpu")),
         ]
-        values = {"rows": [_row(finding) for finding in (*raw, *normalised)], "notes": notes}
-        text = folder / "thresholds.md"
-        publish_figures([_table(raw), _table(normalised)], notes, values, text, folder / "thresholds.json")
-        out.print(f"bundle   {'thresholds written' if write else 'left as it is'}   table {text}")
+        values = {
+            "rows": [_row(finding) for finding in (*raw, *normalised)],
+            "notes": notes,
+            "written": write,
+        }
+        text, figures = folder / "thresholds.md", folder / "thresholds.json"
+        tables = [_table(raw), _table(normalised)]
+        publish_figures(tables, notes, values, text, figures, as_json=as_json)
+        if not as_json:
+            out.print(f"bundle   {'thresholds written' if write else 'left as it is'}   table {text}")
 
 
 def _row(finding: Finding) -> dict[str, object]:

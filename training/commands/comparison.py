@@ -14,6 +14,7 @@ from training.commands.running import (
     CONFIGS,
     Changes,
     DataSet,
+    Json,
     RunFolder,
     Weights,
     ending,
@@ -39,6 +40,7 @@ def compare_rerankers(
         Path, typer.Option("--out", help="Gets a JSON file for each cell, and the table.")
     ] = Path("runs/comparison"),
     probes: Annotated[int, typer.Option(min=1, help="Probes of each cell to time.")] = 100,
+    as_json: Json = False,
 ) -> None:
     """Compare the strip re-ranker with re-rankers of the literature on the same candidate lists.
 
@@ -82,7 +84,7 @@ def compare_rerankers(
     if any(cell.is_run for cell in found):
         notes.append("a run's validation features are of images that its embedder has learned from")
     text = markdown(lines, tests, notes)
-    publish(folder, text, {"rows": lines, "tests": tests}, device)
+    publish(folder, text, {"rows": lines, "tests": tests}, device, as_json=as_json)
 
 
 def compare_embedders(
@@ -92,6 +94,7 @@ def compare_embedders(
     bundle: BundleFolder = BUNDLE,
     folder: RunFolder = Path("runs/plain"),
     changes: Changes = None,
+    as_json: Json = False,
 ) -> None:
     """Compare a bundle with a plain network on the vehicles that were held out of the training.
 
@@ -119,4 +122,7 @@ def compare_embedders(
                 stop=here.stop,
             )
             accuracy = compare(plain, models)
-    out.print(accuracy_table(accuracy))
+    if as_json:
+        out.print_json(data=accuracy.model_dump(mode="json"))
+    else:
+        out.print(accuracy_table(accuracy))

@@ -11,7 +11,7 @@ import typer
 from models.terminal import out
 from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras
 from training.commands.progress import bars
-from training.commands.running import EMBEDDER_CONFIG, Changes, ending, notes_of, publish_figures
+from training.commands.running import EMBEDDER_CONFIG, Changes, Json, ending, notes_of, publish_figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,7 @@ def evaluate_cameras(
             show_default="OUT/features",
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Measure what camera normalisation brings where little is known of the probes' camera.
 
@@ -84,7 +85,10 @@ def evaluate_cameras(
         ]
         values = {"rows": [asdict(finding) for finding in findings], "notes": notes, "seed": seed}
         text = folder / "cameras.md"
-        publish_figures([_table(findings)], notes, values, text, folder / "cameras.json")
+        figures = folder / "cameras.json"
+        publish_figures([_table(findings)], notes, values, text, figures, as_json=as_json)
+        if as_json:
+            return
         for note in notes:
             out.print(note, markup=False)
         out.print(f"table   {text}", soft_wrap=True, markup=False)

@@ -12,7 +12,7 @@ import typer
 from models.terminal import err, out
 from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras
 from training.commands.progress import bars
-from training.commands.running import START_CONFIG, Changes, ending, notes_of, publish_figures, session
+from training.commands.running import START_CONFIG, Changes, Json, ending, notes_of, publish_figures, session
 
 if TYPE_CHECKING:
     from training.config.embedder import ExperimentConfig
@@ -80,6 +80,7 @@ def evaluate_shift(
         bool,
         typer.Option("--write/--no-write", help="Whether to put figures into the bundle's manifest."),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure a bundle before cameras that nothing was trained on, each remedy beside the plain first stage.
 
@@ -109,9 +110,11 @@ def evaluate_shift(
             rows, notes = _of_bundle(bundle, runtime, chosen, asked)
         else:
             rows, notes = _of_folds(folds, chosen, load_config(config), folder, asked)
-        _publish(folder, rows, [*notes, *_common_notes(asked)], seed)
+        _publish(folder, rows, [*notes, *_common_notes(asked)], seed, as_json=as_json)
         if write:
             _write(bundle, rows, seed)
+            if not as_json:
+                out.print(f"bundle   {bundle}   figures written", soft_wrap=True, markup=False)
 
 
 @dataclass(frozen=True)
@@ -207,8 +210,8 @@ def _common_notes(asked: _Asked) -> list[str]:
     return notes + ([f"a quick look: {asked.limit} vehicles of each set"] if asked.limit else [])
 
 
-def _publish(folder: Path, rows: list[Row], notes: list[str], seed: int) -> None:
-    """Write tables and values with where they come from, and print the tables."""
+def _publish(folder: Path, rows: list[Row], notes: list[str], seed: int, *, as_json: bool) -> None:
+    """Write tables and values with where they come from, and print them."""
     import torch
 
     from training.reporting.shift_tables import figure_tables
@@ -217,7 +220,9 @@ def _publish(folder: Path, rows: list[Row], notes: list[str], seed: int) -> None
     lines = [*notes, *notes_of(torch.device("cpu")), date]
     values = {"rows": [row.as_json() for row in rows], "notes": notes, "seed": seed, "date": date}
     text, figures = folder / "table.md", folder / "shift.json"
-    publish_figures(figure_tables(rows), lines, values, text, figures)
+    publish_figures(figure_tables(rows), lines, values, text, figures, as_json=as_json)
+    if as_json:
+        return
     for note in notes:
         out.print(note, markup=False)
     out.print(f"tables   {text}   {figures}", soft_wrap=True, markup=False)
@@ -245,4 +250,3 @@ def _write(bundle: Path, rows: list[Row], seed: int) -> None:
         ),
     )
     write_shift(bundle, found, Bundle.load(bundle).fingerprint)
-    out.print(f"bundle   {bundle}   figures written", soft_wrap=True, markup=False)

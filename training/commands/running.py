@@ -214,9 +214,15 @@ def show(metrics: dict[str, Any], folder: Path, *, as_json: bool) -> None:
 
 
 def publish(
-    folder: Path, text: str, values: dict[str, Any], device: torch.device, name: str = "table.json"
+    folder: Path,
+    text: str,
+    values: dict[str, Any],
+    device: torch.device,
+    name: str = "table.json",
+    *,
+    as_json: bool,
 ) -> None:
-    """Write a study's table as Markdown and its values as JSON, with their provenance, and print the table.
+    """Write a study's table as Markdown and its values as JSON, with their provenance, and print one of them.
 
     Args:
         folder: gets `table.md` and the JSON file.
@@ -224,19 +230,30 @@ def publish(
         values: plain JSON types.
         device: that computed them.
         name: of the JSON file.
+        as_json: print what the JSON file holds, not the table.
     """
     from training.atomic import write_json, write_text
     from training.reporting.provenance import environment
 
     write_text(folder / "table.md", text)
-    write_json(folder / name, {**values, **environment(device)})
-    out.print(text, markup=False, soft_wrap=True)
+    document = {**values, **environment(device)}
+    write_json(folder / name, document)
+    if as_json:
+        out.print_json(data=document)
+    else:
+        out.print(text, markup=False, soft_wrap=True)
 
 
 def publish_figures(
-    tables: Sequence[FigureTable], lines: Sequence[str], values: dict[str, Any], text: Path, figures: Path
+    tables: Sequence[FigureTable],
+    lines: Sequence[str],
+    values: dict[str, Any],
+    text: Path,
+    figures: Path,
+    *,
+    as_json: bool,
 ) -> None:
-    """Write tables as Markdown and their values as JSON, with their provenance, and print the tables.
+    """Write tables as Markdown and their values as JSON, with their provenance, and print one of them.
 
     Args:
         tables: one after the other.
@@ -244,6 +261,7 @@ def publish_figures(
         values: plain JSON types.
         text: the Markdown file.
         figures: the JSON file.
+        as_json: print what the JSON file holds, not the tables.
     """
     import torch
 
@@ -253,7 +271,11 @@ def publish_figures(
     parts = [*(table.markdown() for table in tables), "\n".join(f"- {line}" for line in lines)]
     write_text(text, "\n\n".join(parts) + "\n")
     around = environment(torch.device("cpu"))
-    write_json(figures, {**values, "command": command(sys.argv[1:]), **around})
+    document = {**values, "command": command(sys.argv[1:]), **around}
+    write_json(figures, document)
+    if as_json:
+        out.print_json(data=document)
+        return
     for table in tables:
         out.print(table.terminal())
 

@@ -11,7 +11,7 @@ import typer
 from models.terminal import out
 from training.commands.measuring import BUNDLE, BundleFolder, Runtime
 from training.commands.progress import bars
-from training.commands.running import START_CONFIG, ending, notes_of, publish_figures
+from training.commands.running import START_CONFIG, Json, ending, notes_of, publish_figures
 
 if TYPE_CHECKING:
     from training.reporting.shift_tables import FigureTable
@@ -54,6 +54,7 @@ def study_second_look(
             show_default="OUT/features",
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Measure second stages that differ in where their parts come from.
 
@@ -131,8 +132,10 @@ def study_second_look(
         ]
         values = {"lines": [asdict(line) for line in lines], "curves": curves, "notes": notes}
         tables = [_choices(found), *(_table(lines, way) for way in (True, False))]
-        publish_figures(tables, notes, values, folder / "table.md", folder / "designs.json")
-        out.print(f"tables   {folder / 'table.md'}", soft_wrap=True, markup=False)
+        text, figures = folder / "table.md", folder / "designs.json"
+        publish_figures(tables, notes, values, text, figures, as_json=as_json)
+        if not as_json:
+            out.print(f"tables   {text}", soft_wrap=True, markup=False)
 
 
 def _choices(found: list[Design]) -> FigureTable:

@@ -12,6 +12,7 @@ from training.commands.running import (
     Changes,
     DataSet,
     Folds,
+    Json,
     OnlyFolds,
     Weights,
     ending,
@@ -54,6 +55,7 @@ def study(
     ] = None,
     only_ours: Annotated[bool, typer.Option("--only-ours", help="Leave the variants out.")] = False,
     changes: Changes = None,
+    as_json: Json = False,
 ) -> None:
     """Measure the second stage and its variants on vehicles that nothing in the study has seen.
 
@@ -88,4 +90,6 @@ def study(
         "inner gain: on the halves of the training vehicles, on which everything is chosen",
         *notes_of(device),
     ]
-    publish(folder, markdown(outcomes, notes), {"outcomes": outcomes}, device, "outcomes.json")
+    publish(
+        folder, markdown(outcomes, notes), {"outcomes": outcomes}, device, "outcomes.json", as_json=as_json
+    )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from service.cli import app
 from tests.service.command_line import Command, command_runner, free_port
+from tests.service.command_tree import all_commands, takes_json
 from tests.service.fakes import Running, open_gallery
 
 # They go on until they are stopped, and print what happens meanwhile.
@@ -23,29 +21,15 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return command_runner(monkeypatch, capsys)
 
 
-def own_commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """All commands of this package, by what is typed for them; those of other packages are left out."""
-    for name, each in group.commands.items():
-        if hasattr(each, "commands"):
-            yield from own_commands(each, f"{before}{name} ")
-        else:
-            yield f"{before}{name}", each
-
-
 def error_of(told: str) -> dict[str, Any]:
     """The error on the last line."""
     return dict(json.loads(told.splitlines()[-1])["error"])
 
 
 def test_every_command_that_prints_an_outcome_prints_it_as_json_too() -> None:
-    commands = dict(own_commands(typer.main.get_group(app)))
-    lacking = {
-        name
-        for name, each in commands.items()
-        if not any("--json" in parameter.opts for parameter in each.params)
-    }
-    assert len(commands) > len(WITHOUT)
-    assert lacking == WITHOUT
+    commands = all_commands(unlisted=True)
+    assert {"query", "gallery stats", "tune", "study", "compare-rerankers", "summary"} < commands.keys()
+    assert {name for name, each in commands.items() if not takes_json(each)} == WITHOUT
 
 
 def test_an_error_names_its_kind_and_the_remedy(command: Command, tmp_path: Path) -> None:

@@ -121,9 +121,10 @@ def test_every_condition_is_measured_and_the_table_says_where_it_comes_from(
     assert values(out)["date"] in text
     assert "seen cameras" in found.output
 
-    again = run(*words, "--only", "seen,classes")
+    again = run(*words, "--only", "seen,classes", "--json")
     assert again.exit_code == 0, again.output
     assert "Embedding" not in again.output
+    assert json.loads(again.stdout) == values(out)
     assert [row for row in values(out)["rows"] if row["kind"] == "seen"] == [
         row for row in rows if row["kind"] == "seen"
     ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -107,6 +108,15 @@ def test_a_broken_image_ends_a_training_before_its_first_step(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_summary_is_for_people_or_for_programs() -> None:
+    told = json.loads(CliRunner().invoke(app, ["summary", "--json"]).stdout)
+    assert {row["name"] for row in told["networks"]} >= {"baseline (MBR-4B)", "+ LKA + HCA"}
+    assert {row["config"]["attention"] for row in told["classifiers"]} >= {"lkca"}
+    shown = CliRunner().invoke(app, ["summary"], env={"COLUMNS": "120"}).output
+    for row in told["networks"]:
+        assert f"{row['parameters']:,}" in shown
+
+
 def test_all_keys_are_listed() -> None:
     found = CliRunner().invoke(app, ["train", "keys"], env={"COLUMNS": "160"})
     assert found.exit_code == 0
@@ -120,6 +130,9 @@ def test_an_ablation_writes_its_table(config: Path, tree: Path, tmp_path: Path) 
     arguments += ["--row", "baseline", "--row", "both", "--seeds", "2", "--folds", "2", "--epochs", "2"]
     found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 0, found.output
+    again = CliRunner().invoke(app, [*arguments, "--json"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == json.loads((tmp_path / "a" / "table.json").read_text(encoding="utf-8"))
     table = (tmp_path / "a" / "table.md").read_text(encoding="utf-8")
     assert "| + LKA + HCA | lka, lka, hca, hca |" in table
     assert "2 of 2 identity folds" in table

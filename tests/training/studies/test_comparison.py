@@ -288,6 +288,7 @@ def test_the_command_writes_cells_and_tables(tmp_path: Path) -> None:
     cells = [written(tmp_path, fold=fold) for fold in (0, 1)]
     out = tmp_path / "out"
     words = ["compare-rerankers", *(str(cell.folder) for cell in cells), "--out", str(out), "--probes", "4"]
+    words.append("--json")
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in out.iterdir()) == [
@@ -297,6 +298,7 @@ def test_the_command_writes_cells_and_tables(tmp_path: Path) -> None:
         "table.md",
     ]
     table = json.loads((out / "table.json").read_text(encoding="utf-8"))
+    assert json.loads(done.stdout) == table
     by_name = {row["method"]: row for row in table["rows"]}
     assert by_name[OURS]["milliseconds"] > 0
     assert {test["other"] for test in table["tests"]} == set(by_name) - {OURS}
