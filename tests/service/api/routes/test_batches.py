@@ -241,8 +241,10 @@ def test_a_batch_may_be_larger_than_an_image_and_none_of_its_images_may(tmp_path
 
 
 def test_what_is_embedded_by_the_deadline_is_enrolled(tmp_path: Path) -> None:
-    with running(tmp_path, batch_deadline_s=1.5, max_batch=1) as service:
-        service.models.embedder.on_embed = lambda _images: time.sleep(0.4)
+    embedded = iter(range(12))
+    with running(tmp_path, batch_deadline_s=3, max_batch=1) as service:
+        # Some at once, and one that takes longer than there is time.
+        service.models.embedder.on_embed = lambda _images: time.sleep(0 if next(embedded) < 3 else 4)
         answer = enroll(service, images(*[(n, 0, 0) for n in range(12)]))
         found = statuses(answer)
         assert set(found) == {201, 504}
