@@ -92,16 +92,18 @@ class LocalCameras:
         Raises InvalidEnrollmentError, QuotaReachedError and GalleryFullError.
         """
         check_calibration(camera_id, descriptor, self._header)
-        with self._mirror.settled():
-            is_new = self._mirror.store.calibrate(camera_id, descriptor, digest)
+        store = self._mirror.store
+        with self._mirror.settled(), store.adding(16 * self._header.descriptor_dim):
+            is_new = store.cameras.calibrate(camera_id, descriptor, digest)
         if is_new:
             self._renewal.changed()
         return is_new
 
     def forget_calibration(self, camera_id: str) -> None:
         """Forget what a camera was calibrated with. Raises UnknownCameraError where that is nothing."""
-        with self._mirror.settled():
-            if not self._mirror.store.forget_calibration(camera_id):
+        store = self._mirror.store
+        with self._mirror.settled(), store.freeing():
+            if not store.cameras.forget_calibration(camera_id):
                 raise UnknownCameraError(camera_id)
         self._renewal.changed(self._mirror.vectors.count)
         self._forgotten()

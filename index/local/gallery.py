@@ -20,9 +20,10 @@ from index.database.amending import Amended
 from index.database.conditions import conditions
 from index.database.descriptors import as_stored
 from index.database.failures import misread_named
+from index.database.insertion import Inserted
 from index.database.migration import remove_old_backups
 from index.database.schema import describe
-from index.database.store import Inserted, Store
+from index.database.store import Store
 from index.errors import GalleryClosedError
 from index.files.disk import create_folder
 from index.files.lock import FolderLock

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from index.database import verdicts
 from index.database.verdicts import SELECT_VERDICT, read_verdict, stored_digest
-from index.errors import UnknownImageError, UnknownVerdictError
+from index.errors import GalleryDamagedError, UnknownImageError, UnknownVerdictError
 from index.local.mirror import Mirror
 from index.validation import check_limit, storable
-from index.verdicts import Decision, Verdict, VerdictPage
+from index.verdicts import Decision, Verdict, VerdictPage, digest_of, size_of
 
 
 class LocalVerdicts:
@@ -31,13 +32,13 @@ class LocalVerdicts:
         """
         if not storable(decision.image_id):
             raise UnknownImageError(decision.image_id)
-        with self._mirror.settled():
-            return self._mirror.store.decide(decision)
+        with self._mirror.settled(), self._mirror.store.adding(size_of(decision)) as writer:
+            return verdicts.decide(writer, decision)
 
     def undo(self, probe: str, image_id: str) -> None:
         """Forget a verdict. Raises UnknownVerdictError."""
-        with self._mirror.settled():
-            if not storable(image_id) or not self._mirror.store.undo_verdict(probe, image_id):
+        with self._mirror.settled(), self._mirror.store.freeing() as writer:
+            if not storable(image_id) or not verdicts.undo(writer, probe, image_id):
                 raise UnknownVerdictError(probe, image_id)
         self._forgotten()
 
@@ -61,7 +62,15 @@ class LocalVerdicts:
 
     def probe(self, probe: str) -> tuple[bytes, str]:
         """A probe's file and its media type. Raises UnknownVerdictError and GalleryDamagedError."""
-        return self._mirror.store.probe(probe)
+        rows = self._rows("SELECT data, media_type FROM probe WHERE digest = ?", stored_digest(probe))
+        if not rows:
+            raise UnknownVerdictError(probe, None)
+        data, media_type = rows[0]
+        store = self._mirror.store
+        with store.failures_named():
+            if digest_of(data) != probe:
+                raise GalleryDamagedError(store.database, f"the file of probe {probe} is not as it was kept")
+        return data, media_type
 
     def _rows(self, query: str, *values: Any) -> Sequence[tuple[Any, ...]]:
         with self._mirror.store.reading() as connection:
