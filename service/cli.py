@@ -18,6 +18,7 @@ from service.commands.doctor import doctor
 from service.commands.enroll import enroll
 from service.commands.explain import explain
 from service.commands.listing import list_
+from service.commands.paths import refuse_empty_paths
 from service.commands.plugins import INSTALL_TRAINING, RootGroup
 from service.commands.query import query
 from service.commands.serve import serve
@@ -80,6 +81,7 @@ app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)
 app.add_typer(audit.app, name="audit", rich_help_panel=UPKEEP)
 app.add_typer(gallery.app, name="gallery", rich_help_panel=UPKEEP)
 app.add_typer(bundle.app, name="bundle", rich_help_panel=UPKEEP)
+refuse_empty_paths(app)
 
 
 def main() -> None:

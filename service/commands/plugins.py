@@ -8,6 +8,7 @@ from typing import Any
 import typer.main
 from typer.core import TyperGroup
 
+from service.commands.paths import refuse_empty_paths
 from service.startup import CommandError
 
 GROUP = "lka_reid.commands"
@@ -54,12 +55,14 @@ class PluginGroup(TyperGroup):
     def _load(self) -> TyperGroup:
         if self._loaded is None:
             try:
-                self._loaded = typer.main.get_group(self._entry_point.load())
+                app = self._entry_point.load()
             except ImportError as error:
                 raise CommandError(
                     f"the commands of {self.name} cannot be loaded ({error}); "
                     f"install what they need: {INSTALL_TRAINING}"
                 ) from None
+            refuse_empty_paths(app)
+            self._loaded = typer.main.get_group(app)
         return self._loaded
 
 

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from service.proxies import TrustedProxies
 from service.settings.password import read_password
+from service.settings.paths import not_empty
 from service.settings.sharing import PREFIX, SharingSettings
 
 
@@ -278,6 +279,11 @@ class Settings(SharingSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_path_is_empty(cls, value: object, info: ValidationInfo) -> object:
+        return not_empty(value, cls.model_fields[str(info.field_name)].annotation)
 
     @model_validator(mode="after")
     def _milvus_can_do_it(self) -> Settings:

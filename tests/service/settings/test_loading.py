@@ -41,6 +41,15 @@ def test_a_wrong_value_is_named_with_what_is_accepted(
     assert str(caught.value) == f"LKA_REID_{name}={value} is not accepted; it takes {range_}"
 
 
+@pytest.mark.parametrize("name", ["data_dir", "bundle", "detector", "keys_file"])
+def test_an_empty_path_is_not_the_current_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"LKA_REID_{name.upper()}", "")
+    with pytest.raises(SettingsError, match=f"LKA_REID_{name.upper()}= is not accepted; it takes a path"):
+        load_settings()
+    monkeypatch.setenv(f"LKA_REID_{name.upper()}", ".")
+    assert getattr(load_settings(), name) == Path()
+
+
 def test_all_wrong_values_are_named_and_flags_as_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LKA_REID_PORT", "x")
     with pytest.raises(SettingsError) as caught:
