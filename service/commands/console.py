@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,29 @@ def with_room(widths: Mapping[str, int], spared: Sequence[str]) -> list[str]:
     return columns
 
 
+def fitted_table(
+    title: str,
+    widths: Mapping[str, int],
+    spared: Sequence[str],
+    rows: Iterable[Mapping[str, str | Cropped]],
+    style: Callable[[int], str | None] = lambda _row: None,
+) -> TitledTable:
+    """A table of the columns for which the terminal has room.
+
+    Args:
+        title: above it.
+        widths: of `with_room`; the columns are named as `table` takes them.
+        spared: of `with_room`.
+        rows: the cells of each by their columns, also of those that are spared.
+        style: of a row, by its number.
+    """
+    columns = with_room(widths, spared)
+    made = table(title, *columns)
+    for number, cells in enumerate(rows):
+        made.add_row(*(cells[column] for column in columns), style=style(number))
+    return made
+
+
 def ask(question: str) -> None:
     """Ask on stderr whether to go on.
 
@@ -145,26 +168,27 @@ def matches_table(answer: Mapping[str, Any], title: str, vehicle_id: str | None 
     # Where no match names its vehicle, the room is the image ids'.
     named = vehicle_id is not None or any(match["vehicle_id"] for match in answer["matches"])
     without = {column for column, told in (("match!", judged), ("vehicle", named)) if not told}
-    columns = with_room({name: room for name, room in MATCH_COLUMNS.items() if name not in without}, SPARED)
-    made = table(title, *columns)
-    for match in answer["matches"]:
-        moved = match["first_stage_rank"] - match["rank"]
-        arrow = f"[green]▲{moved}[/]" if moved > 0 else f"[red]▼{-moved}[/]" if moved < 0 else ""
-        distance = match["rerank_distance"]
-        right = vehicle_id is not None and match["vehicle_id"] == vehicle_id
-        cells: dict[str, str | Cropped] = {
-            "rank#": str(match["rank"]),
-            "first\nstage#": str(match["first_stage_rank"]),
-            "!": arrow,
-            "similarity#": f"{match['similarity']:.4f}",
-            "match!": "yes" if match.get("is_match") else "no",
-            "re-rank\ndistance#": "-" if distance is None else f"{distance:.4f}",
-            "vehicle": Cropped(match["vehicle_id"] or "-", " ✓" if right else ""),
-            "camera": Cropped(match["camera_id"] or "-"),
-            "image id": Cropped(match["image_id"]),
-        }
-        made.add_row(*map(cells.__getitem__, columns), style="bold green" if right else None)
-    return made
+    widths = {name: room for name, room in MATCH_COLUMNS.items() if name not in without}
+    right = [vehicle_id is not None and match["vehicle_id"] == vehicle_id for match in answer["matches"]]
+    rows = map(_match_cells, answer["matches"], right)
+    return fitted_table(title, widths, SPARED, rows, lambda row: "bold green" if right[row] else None)
+
+
+def _match_cells(match: Mapping[str, Any], right: bool) -> dict[str, str | Cropped]:
+    moved = match["first_stage_rank"] - match["rank"]
+    arrow = f"[green]▲{moved}[/]" if moved > 0 else f"[red]▼{-moved}[/]" if moved < 0 else ""
+    distance = match["rerank_distance"]
+    return {
+        "rank#": str(match["rank"]),
+        "first\nstage#": str(match["first_stage_rank"]),
+        "!": arrow,
+        "similarity#": f"{match['similarity']:.4f}",
+        "match!": "yes" if match.get("is_match") else "no",
+        "re-rank\ndistance#": "-" if distance is None else f"{distance:.4f}",
+        "vehicle": Cropped(match["vehicle_id"] or "-", " ✓" if right else ""),
+        "camera": Cropped(match["camera_id"] or "-"),
+        "image id": Cropped(match["image_id"]),
+    }
 
 
 def verdict_line(answer: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ import typer
 
 from models.terminal import out
 from models.wording import counted
-from service.commands.console import Waits, table, with_room
+from service.commands.console import Waits, fitted_table
 from service.commands.cropping import Cropped
 from service.commands.filter_options import Where, takes_filter
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
@@ -28,6 +28,7 @@ COLUMNS = {
 """Columns, and the characters of a row that each takes at least, with the blanks between."""
 SPARED = ("tags", "view", "type", "captured!", "camera", "vehicle")
 """Columns that a narrow terminal goes without, the first of them first."""
+NOTHING = Cropped("-")
 
 
 @takes_filter
@@ -61,18 +62,15 @@ def list_(
                     line = json.dumps(record, ensure_ascii=False)
                     print(line if line.isprintable() else json.dumps(record))
                 return
-            rows = [dict(zip(COLUMNS, _cells(record), strict=True)) for record in chain([first], records)]
+            rows = [_cells(record) for record in chain([first], records)]
     except ClientError as error:
         raise CommandError.of(error) from None
-    told = {name: room for name, room in COLUMNS.items() if any(row[name] != "-" for row in rows)}
-    columns = with_room(told, SPARED)
-    made = table("Enrolled", *columns)
-    for row in rows:
-        made.add_row(*(Cropped(row[name]) for name in columns))
-    out.print(made)
+    told = {name: room for name, room in COLUMNS.items() if any(row[name] != NOTHING for row in rows)}
+    out.print(fitted_table("Enrolled", told, SPARED, rows))
     out.print(counted(len(rows), "image"))
 
 
-def _cells(record: dict[str, Any]) -> list[str]:
-    names = ("image_id", "vehicle_id", "vehicle_type", "camera_id", "captured_at", "view")
-    return [*(str(record.get(name) or "-") for name in names), ", ".join(record.get("tags") or []) or "-"]
+def _cells(record: dict[str, Any]) -> dict[str, Cropped]:
+    fields = ("image_id", "vehicle_id", "vehicle_type", "camera_id", "captured_at", "view")
+    told = [*(record.get(field) for field in fields), ", ".join(record.get("tags") or [])]
+    return {name: Cropped(text) if text else NOTHING for name, text in zip(COLUMNS, told, strict=True)}

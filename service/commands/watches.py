@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from models.terminal import err, out
 from models.wording import counted
-from service.commands.console import Waits, about_image, table, with_room
+from service.commands.console import Waits, about_image, fitted_table
 from service.commands.cropping import Cropped
 from service.commands.options import DEFAULT_URL, Box, Collection, Json, Key, Url
 from service.startup import CommandError
@@ -135,20 +135,7 @@ def list_(
     if not found:
         out.print("Nothing is watched for")
         return
-    columns = with_room(WATCH_COLUMNS, SPARED)
-    made = table("Watches", *columns)
-    for watch in found:
-        cells: dict[str, str | Cropped] = {
-            "id#": str(watch["id"]),
-            "name": Cropped(watch["name"] or "-"),
-            "image id": Cropped(watch["image_id"] or "-"),
-            "cameras": Cropped(", ".join(watch["only_camera_id"]) or "all"),
-            "threshold#": "-" if watch["threshold"] is None else f"{watch['threshold']:.3f}",
-            "alerts#": f"{watch['alerts']:,}",
-            "webhook": Cropped(watch["webhook"] or "-"),
-        }
-        made.add_row(*map(cells.__getitem__, columns))
-    out.print(made)
+    out.print(fitted_table("Watches", WATCH_COLUMNS, SPARED, map(_watch_cells, found)))
 
 
 @app.command()
@@ -217,20 +204,8 @@ def alerts(
         out.print("No delivery was given up" if dead else "No alert was raised")
         return
     # The id stays: it says what an alert is of. That of the watch's image does not.
-    columns = with_room(ALERT_COLUMNS, [name for name in SPARED if name != "image id"])
-    made = table("Alerts", *columns)
-    for alert in found:
-        cells: dict[str, str | Cropped] = {
-            "id#": str(alert["id"]),
-            "watch": Cropped(_watch(alert)),
-            "image id": Cropped(alert["image_id"]),
-            "camera": Cropped(alert["camera_id"] or "-"),
-            "similarity#": f"{alert['similarity']:.3f}",
-            "raised!": _second(alert["raised_at"]),
-            "delivery": escape(_delivery(alert["delivery"])),
-        }
-        made.add_row(*map(cells.__getitem__, columns))
-    out.print(made)
+    spared = [name for name in SPARED if name != "image id"]
+    out.print(fitted_table("Alerts", ALERT_COLUMNS, spared, map(_alert_cells, found)))
     out.print(counted(len(found), "alert"))
 
 
@@ -284,6 +259,30 @@ def _said(as_json: bool, document: dict[str, Any], sentence: str) -> None:
         out.print_json(data=document)
     else:
         out.print(sentence)
+
+
+def _watch_cells(watch: dict[str, Any]) -> dict[str, str | Cropped]:
+    return {
+        "id#": str(watch["id"]),
+        "name": Cropped(watch["name"] or "-"),
+        "image id": Cropped(watch["image_id"] or "-"),
+        "cameras": Cropped(", ".join(watch["only_camera_id"]) or "all"),
+        "threshold#": "-" if watch["threshold"] is None else f"{watch['threshold']:.3f}",
+        "alerts#": f"{watch['alerts']:,}",
+        "webhook": Cropped(watch["webhook"] or "-"),
+    }
+
+
+def _alert_cells(alert: dict[str, Any]) -> dict[str, str | Cropped]:
+    return {
+        "id#": str(alert["id"]),
+        "watch": Cropped(_watch(alert)),
+        "image id": Cropped(alert["image_id"]),
+        "camera": Cropped(alert["camera_id"] or "-"),
+        "similarity#": f"{alert['similarity']:.3f}",
+        "raised!": _second(alert["raised_at"]),
+        "delivery": escape(_delivery(alert["delivery"])),
+    }
 
 
 def _watch(alert: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.exceptions import Abort
 
 from models.terminal import out
-from service.commands.console import Waits, ask, matches_table, table, verdict_line, with_room
+from service.commands.console import Waits, ask, fitted_table, matches_table, table, verdict_line, with_room
 from service.commands.cropping import Cropped
 
 
@@ -43,6 +43,17 @@ def test_a_table_says_what_is_a_match_only_where_a_threshold_does(
         if column.header == "match"
     )
     assert columns["image id"] == [Cropped("a.jpg")] * len(judgements)
+
+
+def test_a_table_is_filled_by_the_names_of_the_columns_that_have_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [{"b": "2", "a#": "1"}, {"a#": "3", "b": "4"}]
+    for width, expected in ((30, [("a", ["1", "3"]), ("b", ["2", "4"])]), (10, [("a", ["1", "3"])])):
+        monkeypatch.setattr(out, "width", width)
+        made = fitted_table("t", {"a#": 10, "b": 10}, ["b"], rows, ["red", None].__getitem__)
+        assert [(column.header, list(column.cells)) for column in made.columns] == expected
+        assert [row.style for row in made.rows] == ["red", None]
 
 
 def test_ids_get_the_room_of_a_column_of_vehicles_that_no_match_names() -> None:
