@@ -25,17 +25,17 @@ def event_text(event: AlertEvent) -> str:
 
 
 async def alert_stream(
-    alerts: GalleryAlerts, listeners: Listeners, collection: str, after: int
+    alerts: GalleryAlerts, listeners: Listeners, collection: str, caller: str, after: int
 ) -> AsyncIterator[str]:
     """Alerts of a collection that were raised after this one, as they are raised.
 
     The first piece is a comment, which comes at once.
 
     Raises:
-        Overloaded: at the first piece: as many listen as may.
+        Overloaded: at the first piece: as many listen as may, or this caller as often as it may.
     """
     until = asyncio.get_running_loop().time() + LONGEST_S
-    with listeners.listening(collection) as waking:
+    with listeners.listening(collection, caller) as waking:
         yield ": alerts follow\nretry: 3000\n\n"
         while not listeners.closed and asyncio.get_running_loop().time() < until:
             try:

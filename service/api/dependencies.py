@@ -68,6 +68,11 @@ async def _key(request: Request) -> ApiKey | None:
     return key
 
 
+async def _caller(request: Request) -> str:
+    caller: str = request.scope["state"]["caller"]
+    return caller
+
+
 async def _audit(request: Request) -> AuditEntry:
     entry: AuditEntry = request.state.audit
     return entry
@@ -86,3 +91,5 @@ Context = Annotated[RequestContext, Depends(_context)]
 Audit = Annotated[AuditEntry, Depends(_audit)]
 CallersKey = Annotated[ApiKey | None, Depends(_key)]
 """None where the service has no keys."""
+Caller = Annotated[str, Depends(_caller)]
+"""Who counts as one for limits: a key's id, or the group of an address without keys."""

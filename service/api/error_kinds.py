@@ -290,7 +290,8 @@ OVERLOADED = ErrorKind(
     "overloaded",
     503,
     "The service is at its limit",
-    "As many images are waiting as are let in. Try again after `Retry-After` seconds.",
+    "As many images are waiting, or as many listen for alerts, as are let in, of all or of this caller. "
+    "Try again after `Retry-After` seconds.",
     retry_after_s=1,
     causes=(Overloaded,),
 )

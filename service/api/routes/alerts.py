@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from service.api.alert_stream import alert_stream, event_text
 from service.api.cursor import LAST, AlertsCursor
-from service.api.dependencies import CollectionName, OpenResources, WatchesInUse
+from service.api.dependencies import Caller, CollectionName, OpenResources, WatchesInUse
 from service.api.error_kinds import (
     DISK_FULL,
     GALLERY_DAMAGED,
@@ -82,6 +82,7 @@ async def events(
     resources: OpenResources,
     watches: WatchesInUse,
     collection: CollectionName,
+    caller: Caller,
     last_event_id: Annotated[
         int | None,
         Header(
@@ -103,7 +104,7 @@ async def events(
     after = last_event_id
     if after is None:
         after = await to_thread.run_sync(watches.alerts.last, limiter=resources.gallery_limiter)
-    stream = alert_stream(watches.alerts, listeners, collection, after)
+    stream = alert_stream(watches.alerts, listeners, collection, caller, after)
     # The first piece is waited for here: that there is no room for one more is answered as a problem.
     first = await anext(stream)
 

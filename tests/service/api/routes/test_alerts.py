@@ -14,9 +14,11 @@ import httpx
 import pytest
 import structlog
 
+from service.access.keyfile import KeyFile
 from service.api import alert_stream
 from service.watching import delivery, listeners, webhook
 from service.watching.signature import new_secret, sign
+from tests.service.access.holders import make_key, showing
 from tests.service.api.test_problems import check
 from tests.service.fakes import RED, Running, image_file, running
 from tests.service.watching.receiver import Message, Receiver, receiving, wait_for
@@ -229,6 +231,31 @@ def test_so_many_may_listen_and_a_place_is_free_again(
     wait_for(lambda: len(found) == 0)
     with listening(service):
         assert len(found) == 1
+
+
+def test_one_key_cannot_take_the_places_of_others(
+    service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "MOST_OF_ONE", 2)
+    monkeypatch.setattr(alert_stream, "HEARTBEAT_S", 0.01)
+    keys = KeyFile(tmp_path / "keys.json")
+    ours, theirs = (showing(make_key(keys, "admin")) for _ in range(2))
+    found = service.app.state.lifecycle.resources.watching.listeners
+    with listening(service, **ours), listening(service, **ours):
+        refused = check(service.client.get("/alerts/events", headers=ours), 503, "overloaded")
+        assert "listens for alerts 2 times already" in refused["detail"]
+        with listening(service, **theirs):
+            assert len(found) == 3
+    wait_for(lambda: len(found) == 0)
+    with listening(service, **ours):
+        assert len(found) == 1
+
+
+def test_an_address_without_a_key_has_a_bound_too(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "MOST_OF_ONE", 1)
+    with listening(service):
+        refused = check(service.client.get("/alerts/events"), 503, "overloaded")
+        assert "this caller" in refused["detail"]
 
 
 def test_streams_end_at_a_shutdown_and_do_not_hold_it_up(tmp_path: Path) -> None:
