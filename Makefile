@@ -65,11 +65,8 @@ lint: $(VENV)/development.stamp ## ruff: rules and format
 types: $(VENV)/development.stamp ## mypy, strict
 	$(BIN)/mypy
 
-# Trainings get processes of their own: in four whole runs of four, one process ended among them without a word, by
-# what has not been found.
 unit: $(VENV)/development.stamp $(VENV)/grafana.stamp ## all tests
-	$(PYTEST) --durations=10 --cov --cov-report= --ignore=tests/training
-	$(PYTEST) --durations=10 --cov --cov-append tests/training
+	$(PYTEST) --durations=10 --cov
 
 quick: $(VENV)/development.stamp
 	$(PYTEST) -m "not (slow or browser or milvus or schemathesis or walkthrough)"

@@ -44,10 +44,10 @@ def open_rerankers(bundle: Bundle, folder: Path, threads: int) -> tuple[dict[str
     if find_spec("openvino") is None:
         left_out["OpenVINO"] = "the openvino package is not installed ([openvino] extra)"
         return found, left_out
-    import openvino
+    from models.runtimes.openvino import DEVICE, core
 
     found[f"OpenVINO fp32, {words(threads)}"] = _on_openvino(source, "f32", threads)
-    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" in core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
         found[f"OpenVINO bf16, {words(threads)}"] = _on_openvino(source, "bf16", threads)
     else:
         left_out["OpenVINO bf16"] = "this CPU does not compute in bf16"
@@ -79,7 +79,7 @@ def words(threads: int) -> str:
 
 
 def _on_openvino(source: Path, precision: str, threads: int) -> Rerank:
-    import openvino
+    from models.runtimes.openvino import DEVICE, core
 
     settings = {
         "INFERENCE_PRECISION_HINT": precision,
@@ -87,7 +87,7 @@ def _on_openvino(source: Path, precision: str, threads: int) -> Rerank:
         "INFERENCE_NUM_THREADS": threads,
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
     }
-    request = openvino.Core().compile_model(str(source), "CPU", settings).create_infer_request()
+    request = core().compile_model(str(source), DEVICE, settings).create_infer_request()
 
     def distances(probes: Halves, candidates: Halves, similarities: Floats) -> Floats:
         given = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,24 @@ from models.runtimes.forward import Loaded, RuntimeNotAvailableError, RuntimeOpt
 DEVICE = "CPU"
 
 
+@cache
+def core() -> openvino.Core:
+    """What loads models; this process's own, and never freed before it ends.
+
+    The CPU plugin gives the thread that loads it a stack for signal handlers, and unmaps that stack on
+    whatever thread the last of it is freed: where that is another one, the next signal, as Ctrl-C, ends the
+    process with SIGSEGV.
+    """
+    return openvino.Core()
+
+
 def precision_in_use(options: RuntimeOptions) -> str:
     """`bf16` or `f32`: what is asked for, or for `auto` bf16 where the CPU computes in it.
 
     Raises:
         RuntimeNotAvailableError: bf16 is asked for and the CPU does not compute in it.
     """
-    has_bf16 = "BF16" in openvino.Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    has_bf16 = "BF16" in core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if options.precision == "bf16" and not has_bf16:
         raise RuntimeNotAvailableError("this CPU does not compute in bf16; set LKA_REID_PRECISION=f32")
     return "f32" if options.precision == "f32" or not has_bf16 else "bf16"
@@ -30,7 +42,7 @@ def precision_in_use(options: RuntimeOptions) -> str:
 
 def read_model(path: Path, outputs: set[str]) -> openvino.Model:
     """An ONNX file with these outputs alone: a request computes every one that the model has."""
-    model = openvino.Core().read_model(str(path))
+    model = core().read_model(str(path))
     for output in model.outputs:
         if not output.names & outputs:
             model.remove_result(output.get_node())
@@ -67,7 +79,7 @@ def load(bundle: Bundle, options: RuntimeOptions) -> Loaded:
     if options.threads:
         settings["INFERENCE_NUM_THREADS"] = options.threads
     try:
-        compiled = openvino.Core().compile_model(read_model(bundle.embedder, wanted), DEVICE, settings)
+        compiled = core().compile_model(read_model(bundle.embedder, wanted), DEVICE, settings)
     except RuntimeError as error:
         raise BundleError(f"{bundle.embedder}: OpenVINO cannot load it: {error}") from error
     request = compiled.create_infer_request()

@@ -114,10 +114,10 @@ def why_not_openvino() -> Lack | None:
     if find_spec("openvino") is None:
         return Lack("the openvino package is not installed", INSTALL_OPENVINO)
     try:
-        import openvino
+        from models.runtimes.openvino import DEVICE, core
 
-        model = openvino.Core().read_model(CONVOLUTION)
-        compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})
+        model = core().read_model(CONVOLUTION)
+        compiled = core().compile_model(model, DEVICE, {"INFERENCE_NUM_THREADS": 1})
         found = compiled([np.ones((1, 3, 8, 8), np.float32), np.ones((4, 3, 3, 3), np.float32)])[0]
     except (RuntimeError, ImportError) as error:
         return _said(error, INSTALL_OPENVINO)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -197,6 +199,31 @@ def test_a_batch_that_goes_through_in_parts_says_what_its_images_say_alone(
         assert expected.strips is not None
         np.testing.assert_allclose(together.descriptors[row], expected.descriptors[0], atol=1e-5)
         np.testing.assert_allclose(together.strips[row], expected.strips[0], atol=2e-3)
+
+
+LET_GO_ELSEWHERE = """
+import os, signal, sys, threading
+from pathlib import Path
+from models.bundle import Bundle
+from models.runtime import Models
+from models.runtimes.forward import RuntimeOptions
+from models.runtimes.trial import why_not_openvino
+
+assert why_not_openvino() is None
+models = [Models.load(Bundle.load(Path(sys.argv[1])), "openvino", RuntimeOptions(threads=1))]
+thread = threading.Thread(target=models.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(not OPENVINO, reason="the openvino package is not installed")
+def test_a_signal_does_no_harm_after_openvino_was_let_go_on_another_thread(bundle: Bundle) -> None:
+    words = [sys.executable, "-c", LET_GO_ELSEWHERE, str(bundle.path)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 @pytest.mark.skipif(not OPENVINO, reason="the openvino package is not installed")
