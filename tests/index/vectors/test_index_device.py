@@ -15,7 +15,7 @@ from index.vectors.faisslib import faiss
 from index.vectors.kind import DeviceSetting
 from tests.index.gpu import stand_in
 from tests.index.samples import Open
-from tests.index.vectors.test_index_kinds import DIM, IMAGES, SETUPS, best, drawn, enroll, found, named
+from tests.index.vectors.kinds import DIM, IMAGES, SETUPS, best, drawn, enroll, found, named
 
 HAS_GPU = hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
 
