@@ -27,6 +27,7 @@ from training.commands.measuring import BUNDLE, BundleFolder
 from training.commands.running import Json, ending
 from training.commands.second_look import study_second_look
 from training.commands.study import study
+from training.commands.sweep import sweep
 from training.commands.tune import tune
 
 DEMO = Path(__file__).parents[1] / "service" / "demo" / "manifest.csv"
@@ -55,6 +56,7 @@ app.command()(calibrate_default)
 app.command()(ablation)
 app.command()(study)
 app.command()(study_second_look)
+app.command()(sweep)
 app.command()(compare_rerankers)
 app.command()(compare_embedders)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import err, out
-from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras
+from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras, kinds_of
 from training.commands.progress import bars
 from training.commands.running import START_CONFIG, Changes, Json, ending, notes_of, publish_figures, session
 
@@ -97,7 +97,7 @@ def evaluate_shift(
     with ending():
         asked = _Asked(
             Paths(data, synthetic, classes),
-            _kinds(only),
+            kinds_of(only),
             weights,
             features or folder / "features",
             limit,
@@ -127,16 +127,6 @@ class _Asked:
     features: Path
     limit: int | None
     seed: int
-
-
-def _kinds(only: str | None) -> list[Kind]:
-    from training.evaluation.shift.conditions import UNASKED, Kind
-
-    names = [name.strip() for name in only.split(",")] if only else list(UNASKED)
-    unknown = [name for name in names if name not in list(Kind)]
-    if unknown:
-        raise typer.BadParameter(f"--only {unknown[0]}: there are {', '.join(Kind)}")
-    return [Kind(name) for name in names]
 
 
 def _of_bundle(

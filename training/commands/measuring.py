@@ -13,6 +13,7 @@ from training.datasets.layouts import LAYOUT_NAMES
 if TYPE_CHECKING:
     from models.runtime import Models
     from training.datasets.dataset import Dataset
+    from training.evaluation.shift.conditions import Kind
 
 BundleFolder = Annotated[
     Path, typer.Option("--bundle", help="The bundle to measure.", show_default="the default one")
@@ -49,3 +50,18 @@ def open_both(bundle: Path, data: Path, layout: str, runtime: str) -> tuple[Mode
 
     dataset = open_dataset(data, layout)
     return Models.load(Bundle.load(bundle), runtime), dataset
+
+
+def kinds_of(only: str | None) -> list[Kind]:
+    """The kinds of conditions that a text with commas names; all that go unasked where it is None.
+
+    Raises:
+        BadParameter: a kind that is not there.
+    """
+    from training.evaluation.shift.conditions import UNASKED, Kind
+
+    names = [name.strip() for name in only.split(",")] if only else list(UNASKED)
+    unknown = [name for name in names if name not in list(Kind)]
+    if unknown:
+        raise typer.BadParameter(f"--only {unknown[0]}: there are {', '.join(Kind)}")
+    return [Kind(name) for name in names]

@@ -1,0 +1,75 @@
+"""`lka-reid sweep` writes one table of all its settings, and refuses settings that cannot be compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.training.commands.test_train import TINY
+from training.cli import app
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY, encoding="utf-8")
+    return path
+
+
+def run(config: Path, tree: Path, out: Path, *words: str) -> Result:
+    start = ["sweep", "--config", str(config), "--data", str(tree), "--out", str(out)]
+    return CliRunner().invoke(app, [*start, *words], env={"COLUMNS": "200"})
+
+
+@pytest.mark.slow
+def test_every_setting_stands_in_the_table_and_a_second_call_trains_nothing(
+    config: Path, tree: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words: tuple[str, ...] = (
+        "--setting",
+        "losses.triplet=0;losses.margin=null",
+        "--setting",
+        "losses.triplet=1",
+    )
+    words += ("--seeds", "2", "--only", "seen", "--set", "schedule.epochs=2")
+    found = run(config, tree, out, *words)
+    assert found.exit_code == 0, found.output
+    outcomes = json.loads((out / "sweep.json").read_text(encoding="utf-8"))["outcomes"]
+    assert [(each["setting"], each["seed"], each["queries"]) for each in outcomes] == [
+        ("losses.triplet=0;losses.margin=null", 0, 8),
+        ("losses.triplet=1", 0, 8),
+        ("losses.triplet=0;losses.margin=null", 1, 8),
+        ("losses.triplet=1", 1, 8),
+    ]
+    text = (out / "table.md").read_text(encoding="utf-8")
+    assert "| setting | seen cameras |" in text
+    assert "R1 less that of losses.triplet=0;losses.margin=null with the same seed" in text
+    assert "8 vehicles learned from, 4 others measured; 8 queries a seed" in text
+
+    again = run(config, tree, out, *words, "--json")
+    assert again.exit_code == 0, again.output
+    assert "epoch 1/2" not in again.output
+    assert json.loads(again.stdout)["outcomes"] == outcomes
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--setting", "losses.triplett=1"), "losses.triplet"),
+        (("--setting", "seed=3"), "give --seeds"),
+        (("--setting", "data.validation_vehicles=5"), "give --seeds, or --set"),
+        (("--setting", "losses.triplet=1", "--only", "seen,synthetic"), "--only synthetic"),
+    ],
+)
+def test_settings_that_cannot_be_compared_are_refused_before_anything_is_trained(
+    config: Path, tree: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    out = tmp_path / "out"
+    found = run(config, tree, out, *words)
+    assert found.exit_code == 2
+    assert said in found.output
+    assert not out.exists()
