@@ -21,6 +21,10 @@ from service.api.cursor import cursor_of
 from service.api.error_examples import problem_examples
 from service.api.error_kinds import DUPLICATE, NOT_AN_IMAGE, OVERLOADED
 from service.api.explanation import Activations, BothWays, ExplanationAnswer
+from service.api.health_answers import Live, Ready
+from service.api.image_answers import EnrolledFrame, EnrolledImage, EnrolledRecord, FrameAnswer, RecordPage
+from service.api.problem_answers import Problem
+from service.api.query_answers import NormalisationUsed, QueryAnswer, VerdictAnswer
 from service.api.routes.access import AccessAnswer, KeyInUse
 from service.api.routes.alterations import DeletionAnswer, RetentionAnswer
 from service.api.routes.collections import CollectionAnswer, CollectionsAnswer
@@ -34,19 +38,6 @@ from service.api.routes.status import (
     StatusAnswer,
 )
 from service.api.routes.verdicts import VerdictsAnswer
-from service.api.schemas import (
-    EnrolledFrame,
-    EnrolledImage,
-    EnrolledRecord,
-    FrameAnswer,
-    Live,
-    NormalisationUsed,
-    Problem,
-    QueryAnswer,
-    Ready,
-    RecordPage,
-    VerdictAnswer,
-)
 from service.api.vehicles import FoundVehicles
 from service.api.watch_forms import AlertAnswer, AlertsAnswer, WatchAnswer, WatchesAnswer, WatchTestAnswer
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from service.api.schemas import EnrolledImage, Problem, QueryAnswer
+from service.api.image_answers import EnrolledImage
+from service.api.problem_answers import Problem
+from service.api.query_answers import QueryAnswer
 
 STATUS = "as the route for one image would have answered it"
 

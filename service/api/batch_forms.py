@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from models.decoding.formats import ACCEPTED
 from service.api.errors import FieldFault, ServiceError
 from service.api.forms import read_image
+from service.api.image_forms import EnrollFields, ImageFile, ProbeCamera, SearchFields
 from service.api.problems import invalid_fields
-from service.api.schemas import EnrollFields, ImageFile, ProbeCamera, SearchFields
 
 MAX_IMAGES = 256
 

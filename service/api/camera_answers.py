@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from index import CameraOverview, CameraState, CameraUse, Effect
 from models.decoding.formats import ACCEPTED
-from service.api.schemas import ImageFile
+from service.api.image_forms import ImageFile
 
 DIGITS = 4
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from models.explanation import Explanation
 from models.manifest import Manifest
-from service.api.schemas import NormalisationUsed
+from service.api.query_answers import NormalisationUsed
 
 Matrix = list[list[float]]
 DIGITS = 6

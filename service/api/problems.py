@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from service.api.context import context_of, path_of, route_of
 from service.api.error_kinds import BY_STATUS, INTERNAL, INVALID_FIELDS, KINDS, MALFORMED, ErrorKind
 from service.api.errors import FieldFault, ServiceError, as_service_error
-from service.api.schemas import FieldError, Problem
+from service.api.problem_answers import FieldError, Problem
 from service.api.vehicles import FoundVehicles
 from service.observability.errors import AnsweredErrors
 from service.observability.metrics import Metrics

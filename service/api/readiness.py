@@ -13,7 +13,7 @@ from index import DEFAULT, Collections, GalleryClosedError
 from models.inputspec import InputSpec
 from service.api.error_kinds import NOT_READY
 from service.api.errors import ServiceError, without_paths
-from service.api.schemas import Ready
+from service.api.health_answers import Ready
 from service.inference.embedder import EmbedderState
 from service.inference.forward import EmbeddingError
 from service.inference.request import Expired, Overloaded, WorkerStoppedError

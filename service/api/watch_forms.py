@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from index import Alert, AlertPage, DeliveryState, Watch
 from models.decoding.formats import ACCEPTED
 from service.api.cursor import cursor_of
-from service.api.schemas import ImageFile, ProbeCamera
+from service.api.image_forms import ImageFile, ProbeCamera
 from service.api.vehicles import BoxField, DetectOneField
 from service.filtering import Labels
 from service.identifiers import IMAGE_ID_RULE, LABEL_RULE, ImageId, Label

@@ -22,8 +22,8 @@ from service.api.error_kinds import (
     OVERLOADED,
     UNKNOWN_DEAD_LETTER,
 )
+from service.api.image_forms import LAST_NUMBER, MAX_PAGE
 from service.api.problems import responses
-from service.api.schemas import LAST_NUMBER, MAX_PAGE
 from service.api.watch_forms import AlertAnswer, AlertsAnswer
 from service.identifiers import CAPTURED_AT_RULE, CapturedAt
 from service.watching.event import EXAMPLE, AlertEvent

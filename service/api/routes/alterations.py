@@ -26,9 +26,9 @@ from service.api.error_kinds import (
 )
 from service.api.errors import FieldFault
 from service.api.forms import only_fields_of
+from service.api.image_answers import EnrolledRecord
 from service.api.problems import invalid_fields, responses
 from service.api.routes.gallery import ImageIdInPath
-from service.api.schemas import EnrolledRecord
 from service.api.tags import is_named
 from service.filtering import FilterFields
 from service.identifiers import CAPTURED_AT_RULE, LABEL_RULE, CapturedAt, Label, Tags

@@ -22,10 +22,10 @@ from service.api.dependencies import Audit, Context, MetricsInUse, OpenResources
 from service.api.disconnect import while_connected
 from service.api.error_kinds import DISK_FULL, OF_AN_UPLOAD, QUOTA_REACHED
 from service.api.forms import only_fields_of
+from service.api.image_answers import EnrolledImage
 from service.api.problems import responses
 from service.api.routes.gallery import described
 from service.api.routes.query import answered
-from service.api.schemas import EnrolledImage
 from service.identifiers import new_image_id
 from service.retrieval.batch_enrollment import Enrolled
 from service.retrieval.filtering import filter_of

@@ -11,8 +11,8 @@ from service.api.dependencies import Context, MetricsInUse, SettingsInUse, Share
 from service.api.disconnect import while_connected
 from service.api.error_kinds import OF_A_FRAME
 from service.api.forms import only_fields_of, read_image
+from service.api.image_forms import DetectForm
 from service.api.problems import responses
-from service.api.schemas import DetectForm
 from service.api.vehicles import FoundVehicles
 
 router = APIRouter(tags=["query"])

@@ -35,8 +35,9 @@ from service.api.explanation import ExplanationAnswer
 from service.api.files import FILE_EXAMPLES
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import check_choice, look_at
+from service.api.image_forms import ExplainForm
 from service.api.problems import invalid_fields, responses
-from service.api.schemas import ExplainForm, NormalisationUsed
+from service.api.query_answers import NormalisationUsed
 from service.resources import Resources
 from service.retrieval.explainer import Upload, UploadError
 

@@ -28,16 +28,9 @@ from service.api.errors import FieldFault
 from service.api.files import FILE_EXAMPLES, file_answer
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import Shown, check_choice, look_at
+from service.api.image_answers import EnrolledFrame, EnrolledImage, EnrolledRecord, RecordPage
+from service.api.image_forms import EnrollFields, EnrollForm, Listing
 from service.api.problems import invalid_fields, responses
-from service.api.schemas import (
-    EnrolledFrame,
-    EnrolledImage,
-    EnrolledRecord,
-    EnrollFields,
-    EnrollForm,
-    Listing,
-    RecordPage,
-)
 from service.identifiers import IMAGE_ID_RULE, MAX_IMAGE_ID, ImageId, new_image_id
 from service.resources import Resources
 from service.retrieval.enrollment import AlreadyEnrolledError, Description

@@ -12,10 +12,10 @@ from service.access.keyring import Keyring
 from service.api.dependencies import MetricsInUse
 from service.api.error_kinds import NOT_READY
 from service.api.errors import ServiceError
+from service.api.health_answers import Live, Ready
 from service.api.lifecycle import Lifecycle
 from service.api.problems import responses
 from service.api.readiness import Readiness
-from service.api.schemas import Live, Ready
 
 router = APIRouter(tags=["health"])
 

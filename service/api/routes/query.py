@@ -14,16 +14,10 @@ from service.api.disconnect import while_connected
 from service.api.error_kinds import OF_A_CHOICE, OF_AN_UPLOAD
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import Shown, check_choice, look_at
+from service.api.image_answers import FrameAnswer
+from service.api.image_forms import QueryForm
 from service.api.problems import responses
-from service.api.schemas import (
-    FrameAnswer,
-    Match,
-    NormalisationUsed,
-    QueryAnswer,
-    QueryForm,
-    Timings,
-    VerdictAnswer,
-)
+from service.api.query_answers import Match, NormalisationUsed, QueryAnswer, Timings, VerdictAnswer
 from service.observability.metrics import Metrics
 from service.resources import Resources
 from service.retrieval.concurrently import each

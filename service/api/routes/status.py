@@ -16,10 +16,10 @@ from models.manifest import BOTH_STAGES, FIRST_STAGE
 from service.api.dependencies import CallersKey, MetricsInUse, SettingsInUse
 from service.api.error_kinds import KINDS
 from service.api.errors import ServiceError, without_paths
+from service.api.health_answers import Ready
 from service.api.lifecycle import Lifecycle
 from service.api.readiness import Readiness
 from service.api.routes.health import readiness_of
-from service.api.schemas import Ready
 from service.observability.errors import AnsweredError, AnsweredErrors
 from service.observability.latency import Latency
 from service.observability.metrics import Metrics

@@ -32,9 +32,10 @@ from service.api.error_kinds import (
 from service.api.files import FILE_EXAMPLES, file_answer
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import look_at
+from service.api.image_forms import MAX_PAGE, ImageFile, ProbeCamera
 from service.api.problems import responses
+from service.api.query_answers import VerdictAnswer, VerdictKind
 from service.api.routes.gallery import ImageIdInPath
-from service.api.schemas import MAX_PAGE, ImageFile, ProbeCamera, VerdictAnswer, VerdictKind
 from service.api.vehicles import BoxField
 from service.identifiers import IMAGE_ID_RULE, ImageId
 

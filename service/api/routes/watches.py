@@ -40,8 +40,8 @@ from service.api.errors import FieldFault, ServiceError
 from service.api.files import FILE_EXAMPLES, file_answer
 from service.api.forms import only_fields_of, read_image
 from service.api.frames import check_choice, look_at
+from service.api.image_forms import LAST_NUMBER
 from service.api.problems import invalid_fields, responses
-from service.api.schemas import LAST_NUMBER
 from service.api.watch_forms import WatchAnswer, WatchesAnswer, WatchForm, WatchTestAnswer
 from service.resources import Resources
 from service.settings import Settings
