@@ -57,7 +57,7 @@ def evaluate_cameras(
     from training.config.files import load_config
     from training.evaluation.shift.embedding import KeptEmbedder
     from training.studies.camera_material import camera_searches
-    from training.studies.camera_statistics import measure
+    from training.studies.camera_statistics import DRAWS, measure
     from training.studies.shift_material import Paths
 
     with ending():
@@ -79,7 +79,7 @@ def evaluate_cameras(
         date = datetime.now(UTC).date().isoformat()
         notes = [
             f"bundle {checked.manifest.name}, fingerprint {checked.fingerprint}, runtime {models.runtime}",
-            f"3 draws of the images; intervals: bootstrap over vehicles, seed {seed}",
+            f"{DRAWS} draws of the images; intervals: bootstrap over vehicles, seed {seed}",
             *notes_of(torch.device("cpu")),
             date,
         ]

@@ -25,7 +25,8 @@ from training.features.extract import Features
 
 COUNTS = (1, 3, 10, 30, 100)
 AGAIN = 30
-DRAWS = 3
+DRAWS = 10
+"""Of the images that a camera is known by; R1 is the mean over them."""
 
 Rows = NDArray[np.intp]
 
