@@ -6,6 +6,7 @@ import { can } from "./service.js";
 
 const AGAIN_MS = 3000;
 let listening = null;
+let unheard = false;
 
 /** Listen with the key in use and of the collection that is looked at; what was listened to before ends. */
 function listen() {
@@ -25,6 +26,7 @@ async function follow(signal) {
     try {
       const headers = last === null ? {} : { "Last-Event-ID": last };
       const response = await ask("GET", "alerts/events", { accept: "text/event-stream", headers, signal });
+      tell(null);
       for await (const event of eventsIn(response.body)) {
         last = event.id;
         emit("alert", JSON.parse(event.data));
@@ -32,9 +34,17 @@ async function follow(signal) {
     } catch (error) {
       // What is refused for good is so until a key or a collection changes.
       if (signal.aborted || (error instanceof Refused && ![429, 503].includes(error.status))) return;
+      if (error instanceof Refused) tell(error);
     }
     await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
   }
+}
+
+/** Tell that alerts do not come by themselves for now, and why; null once they do. */
+function tell(error) {
+  if (unheard === (error !== null)) return;
+  unheard = error !== null;
+  emit("alerts-unheard", error);
 }
 
 /** The events of a stream (WHATWG HTML, 9.2) that have data. */

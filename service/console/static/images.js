@@ -11,22 +11,35 @@ const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (isIntersecting) {
       seen.unobserve(target);
-      load(target, waiting.get(target));
+      loadFrom(target, waiting.get(target));
     }
   }
 }, { rootMargin: "300px" });
 
 /** Show an enrolled image in an `img` once it is looked at. */
 export function showEnrolled(img, imageId) {
-  waiting.set(img, imageId);
+  return showLater(img, enrolled(imageId));
+}
+
+/** The same of the file that a watch was made of. */
+export function showWatched(img, watchId) {
+  return showLater(img, `watches/${watchId}/image`);
+}
+
+function showLater(img, path) {
+  waiting.set(img, path);
   seen.observe(img);
   return img;
 }
 
 /** Show an enrolled image at once; resolves when it is there, or cannot be. */
-export async function load(img, imageId) {
+export function load(img, imageId) {
+  return loadFrom(img, enrolled(imageId));
+}
+
+async function loadFrom(img, path) {
   try {
-    img.src = await urlOf(imageId);
+    img.src = await urlOf(path);
     await img.decode();
     img.classList.remove("missing");
   } catch {
@@ -37,17 +50,22 @@ export async function load(img, imageId) {
 
 /** The file of an enrolled image, byte for byte. */
 export async function fileOf(imageId) {
-  const response = await ask("GET", pathOf("gallery", imageId, "image"), { accept: "image/*" });
-  const blob = await response.blob();
+  const blob = await blobAt(enrolled(imageId));
   return new File([blob], imageId.split("/").pop(), { type: blob.type });
 }
 
-function urlOf(imageId) {
-  let url = urls.get(imageId);
+const enrolled = (imageId) => pathOf("gallery", imageId, "image");
+
+async function blobAt(path) {
+  return (await ask("GET", path, { accept: "image/*" })).blob();
+}
+
+function urlOf(path) {
+  let url = urls.get(path);
   if (url === undefined) {
-    url = fileOf(imageId).then((file) => URL.createObjectURL(file));
-    url.catch(() => urls.delete(imageId));
-    urls.set(imageId, url);
+    url = blobAt(path).then((blob) => URL.createObjectURL(blob));
+    url.catch(() => urls.delete(path));
+    urls.set(path, url);
     for (const [oldest, kept] of urls) {
       if (urls.size <= KEPT) break;
       urls.delete(oldest);

@@ -11,7 +11,8 @@ export function imagesOf(transfer) {
 /**
  * A place that takes one image file by drop, paste, click or key.
  *
- * Calls `onFile` with each one; `show(file)` shows one that came another way, `showFrame` one with boxes.
+ * Calls `onFile` with each one; `show(file)` shows one that came another way, `showFrame` one with boxes, and
+ * `note` says something of it and `offer` shows what can be done with it until another comes.
  */
 export function probePicker(onFile) {
   const input = el("input", { type: "file", accept: "image/*,.heic,.heif,.avif", id: "probe-file",
@@ -21,6 +22,8 @@ export function probePicker(onFile) {
   const place = el("label", { class: "drop", for: "probe-file" }, words);
   const frame = el("div", { class: "probe-frame", hidden: true });
   const name = el("p", { class: "probe-name", id: "probe-name" });
+  const noted = el("p", { class: "hint" });
+  const tools = el("div", { class: "probe-tools" });
   let url = null;
 
   function show(file) {
@@ -34,6 +37,18 @@ export function probePicker(onFile) {
     frame.hidden = false;
     place.classList.add("filled");
     name.textContent = file.name;
+    note("");
+    offer();
+  }
+
+  /** Say something of the file, below its name. */
+  function note(words) {
+    noted.textContent = words;
+  }
+
+  /** Show these tools with the probe, in place of those before. */
+  function offer(...buttons) {
+    tools.replaceChildren(...buttons);
   }
 
   function showFrame(found, onBox) {
@@ -50,8 +65,8 @@ export function probePicker(onFile) {
   }
   input.addEventListener("change", () => { take([...input.files]); input.value = ""; });
 
-  const root = el("div", { class: "probe" }, input, frame, name, place);
-  return { root, show, showFrame, take, url: () => url };
+  const root = el("div", { class: "probe" }, input, frame, name, noted, tools, place);
+  return { root, show, showFrame, note, offer, take, url: () => url };
 }
 
 /** Let a whole area take files that are dropped on it, and show that it would. */

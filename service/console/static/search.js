@@ -1,6 +1,6 @@
 /** The search: a probe and how to search on the left, the answer beside it. */
 
-import { announce, button, el, field } from "./dom.js";
+import { announce, button, el, field, icon as drawing } from "./dom.js";
 import { on } from "./events.js";
 import { askJson, Refused } from "./api.js";
 import { can, takes } from "./service.js";
@@ -12,6 +12,7 @@ import { boxPicker, cutOut, isCrop } from "./boxes.js";
 import { cameraChoices } from "./choices.js";
 import { filterForm } from "./filters.js";
 import { Answer } from "./answer.js";
+import { canWatch, watchFor, watchForProbe } from "./watching.js";
 
 export const name = "search";
 export const title = "Search";
@@ -51,7 +52,7 @@ async function searchWith(imageId) {
   try {
     const file = await fileOf(imageId);
     picker.show(file);
-    probe = { file, fields: {}, boxes: null };
+    probe = { file, fields: {}, boxes: null, imageId };
     await search();
   } catch (error) {
     result.replaceChildren(problemBox(error));
@@ -78,6 +79,10 @@ async function useProbe(file) {
   if (probe !== own) return undefined;
   result.removeAttribute("aria-busy");
   own.boxes = picker.showFrame(found, (box) => searchBox(box));
+  if (found.vehicles.length === 0) {
+    picker.note("No vehicle was found in it, so that all of it is searched with. Draw a box around one.");
+    announce("No vehicle was found.");
+  }
   if (found.vehicles.length === 0 || isCrop(found)) return search();
   if (found.vehicles.length === 1) return searchBox(found.vehicles[0].box);
   return askWhich(found);
@@ -107,7 +112,7 @@ async function search() {
   result.setAttribute("aria-busy", "true");
   form.busy(true);
   const began = performance.now();
-  const own = { file: probe.file, fields: probe.fields };
+  const own = { file: probe.file, fields: probe.fields, imageId: probe.imageId };
   try {
     const chosen = form.fields();
     const answer = await askJson("POST", "query",
@@ -116,6 +121,7 @@ async function search() {
     if (asking !== controller) return;
     const shown = new Answer(own, answer, { onSearchAgain: search, fields: chosen });
     result.replaceChildren(shown.root);
+    offerWatch(own, chosen.camera_id);
     // The answer before this one is gone, and so is its probe.
     if (shownUrl !== null) URL.revokeObjectURL(shownUrl);
     shownUrl = own.url;
@@ -131,6 +137,14 @@ async function search() {
       form.busy(false);
     }
   }
+}
+
+/** Let the vehicle that was searched with be watched for; all that an enrolled image shows by its id. */
+function offerWatch({ file, fields, imageId, url }, camera) {
+  if (!canWatch()) return;
+  const watch = imageId === undefined || fields.box ? () => watchForProbe(file, { ...fields, camera_id: camera }, url)
+    : () => watchFor(imageId);
+  picker.offer(button("Watch for this vehicle", { on: { click: watch } }, drawing("eye")));
 }
 
 function searchForm() {

@@ -5,7 +5,7 @@ import { emit, on } from "./events.js";
 import { askJson } from "./api.js";
 import { can } from "./service.js";
 import { count, counted, exactMoment, similarity } from "./format.js";
-import { showEnrolled } from "./images.js";
+import { showEnrolled, showWatched } from "./images.js";
 import { problemBox } from "./problem.js";
 import "./alertstream.js";
 
@@ -18,6 +18,7 @@ const PAGE = 50;
 let place = null;
 let unseen = 0;
 let next = null;
+let unheard = null;
 
 /** Build the view. */
 export function start(section) {
@@ -43,6 +44,10 @@ export function mark() {
 on("watches-changed", () => { if (place) show(); });
 on("gallery-changed", () => { if (place) show(); });
 on("collection-changed", () => { unseen = 0; mark(); });
+on("alerts-unheard", (error) => {
+  unheard = error;
+  if (place) show();
+});
 on("alert", (alert) => {
   announce(`Alert: ${alert.watch_name || `watch ${alert.watch_id}`} was seen${alert.camera_id ? ` by ${alert.camera_id}` : ""}.`);
   if (place?.isConnected && !place.closest("section").hidden) {
@@ -62,7 +67,8 @@ async function show() {
     const more = button("More", { hidden: next === null, on: { click: () => older(list, more) } });
     place.replaceChildren(
       el("header", { class: "page-head" }, el("h2", {}, "Watches"),
-        el("p", { class: "soft" }, "What is looked for in whatever is enrolled. Make one beside a match or in a record.")),
+        el("p", { class: "soft" }, "What is looked for in whatever is enrolled. Make one below a probe, beside a match or in a record.")),
+      ...(unheard ? [problemBox(unheard)] : []),
       watches.length ? table(watches) : el("div", { class: "empty" }, el("h2", {}, "Nothing is watched for")),
       el("h2", { class: "alerts-head" }, "Alerts"),
       page.alerts.length ? list : el("p", { class: "soft" }, "None was raised."), more);
@@ -85,7 +91,9 @@ function table(watches) {
       ["Threshold", "Alerts"].map((words) => el("th", { scope: "col", class: "number" }, words)),
       el("th", { scope: "col" }, "Webhook"), el("th", { scope: "col" }, "Made"), el("td", {}))),
     el("tbody", {}, watches.map((watch) => el("tr", {},
-      el("th", { scope: "row" }, called(watch.id, watch.name)), el("td", {}, watch.image_id ?? "a file"),
+      el("th", { scope: "row" }, called(watch.id, watch.name)), el("td", {}, el("div", { class: "watched-image" },
+        watch.image_id === null ? showWatched(el("img", { alt: "" }), watch.id)
+          : showEnrolled(el("img", { alt: "" }), watch.image_id), watch.image_id ?? "a file")),
       el("td", {}, watch.only_camera_id.join(", ") || "all"),
       el("td", { class: "number" }, watch.threshold === null ? "the bundle's" : similarity(watch.threshold)),
       el("td", { class: "number" }, count(watch.alerts)), el("td", {}, watch.webhook ? new URL(watch.webhook).host : "–"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import FilePayload, expect
 
-from tests.service.access.holders import Guarded, guarded
+from tests.service.access.holders import Guarded, guarded, make_key
 from tests.service.console.conftest import Open, signed_in
 from tests.service.fakes import RED, image_file, running
 
@@ -17,9 +17,10 @@ pytestmark = pytest.mark.browser
 PROBE: FilePayload = {"name": "probe.png", "mimeType": "image/png", "buffer": image_file(RED)}
 
 
-@pytest.fixture
-def keyed(tmp_path: Path) -> Iterator[Guarded]:
-    with guarded(tmp_path, detector="off") as it:
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """For tests that add to it at most."""
+    with guarded(tmp_path_factory.mktemp("keyed"), detector="off") as it:
         it.service.client.headers.update(it.headers("enroll"))
         it.service.enroll(image_file(RED), image_id="a")
         yield it
@@ -52,13 +53,35 @@ def test_a_refused_key_is_said_and_another_is_asked_for(keyed: Guarded, open_con
 
 
 def test_a_key_that_is_revoked_meanwhile_is_asked_for_anew(keyed: Guarded, open_console: Open) -> None:
+    secret = make_key(keyed.file, "query")
     page = open_console(keyed.service.url)
-    with signed_in(page, keyed.secrets["query"]):
+    with signed_in(page, secret):
         expect(page.locator("#probe-file")).to_be_attached()
-    [key_id] = [key.id for key in keyed.file.read() if key.name == "the query one"]
-    keyed.file.revoke(key_id)
+    keyed.file.revoke(secret.split("_")[1])
     page.set_input_files("#probe-file", PROBE)
     expect(page.get_by_role("dialog")).to_contain_text("was revoked")
+
+
+def test_what_a_key_may_not_do_is_not_shown(keyed: Guarded, open_console: Open) -> None:
+    page = open_console(keyed.service.url)
+    for scope, views in (
+        ("query", ["Search", "Status"]),
+        ("enroll", ["Gallery", "Cameras", "Status"]),
+        ("admin", ["Search", "Gallery", "Watches", "Cameras", "Status"]),
+    ):
+        with signed_in(page, keyed.secrets[scope]):
+            expect(page.get_by_role("navigation").get_by_role("link")).to_have_text(views)
+        page.evaluate("sessionStorage.clear()")
+        page.goto(keyed.service.url)
+
+
+def test_who_may_not_watch_is_not_offered_it(keyed: Guarded, open_console: Open) -> None:
+    for scope, offered in (("query", 0), ("admin", 2)):  # of the match, and of the probe
+        page = open_console(keyed.service.url)
+        with signed_in(page, keyed.secrets[scope]):
+            page.set_input_files("#probe-file", PROBE)
+            expect(page.locator(".card")).to_have_count(1)
+        expect(page.get_by_role("button", name="Watch for this vehicle")).to_have_count(offered)
 
 
 def test_a_lost_service_is_said_and_its_return_too(tmp_path: Path, open_console: Open) -> None:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.models.detection.scenes import file_of, scene
@@ -96,11 +97,11 @@ def test_what_is_asked_for_is_sent_and_the_second_stage_can_be_left_out(
 
 
 def test_a_movement_of_the_second_stage_and_the_threshold_are_shown(
-    service: Running, open_console: Open
+    service: Running, open_console: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enroll(service)
     assert service.models.reranker is not None
-    service.models.reranker.answer = lambda distances: -distances
+    monkeypatch.setattr(service.models.reranker, "answer", lambda distances: -distances)
     page = open_console(service.url)
     page.route(
         "**/query",
@@ -267,6 +268,16 @@ def test_of_a_frame_a_vehicle_is_clicked_or_drawn(tmp_path: Path, open_console: 
         with page.expect_response("**/query") as clicked:
             which.get_by_role("button", name=re.compile("^Search with car")).click()
         expect(page.locator(".card")).to_have_count(4)
+        crop = clicked.value.json()["crop"]
+        page.locator(".probe-tools").get_by_role("button", name="Watch for this vehicle").click()
+        asked = page.get_by_role("dialog", name="Watch for a vehicle in street.png")
+        expect(asked.locator("img")).to_have_js_property("naturalWidth", crop[2])
+        asked.get_by_label("Threshold").fill("0.9")
+        asked.get_by_role("button", name="Watch", exact=True).click()
+        expect(asked).to_have_count(0)
+        [watch] = service.gallery.watches.all()
+        with Image.open(io.BytesIO(service.client.get(f"/watches/{watch.id}/image").content)) as kept:
+            assert kept.size == tuple(crop[2:])
         preview = page.locator(".probe .boxes")
         expect(preview.locator("[aria-pressed=true]")).to_have_count(1)
         around = preview.bounding_box()
@@ -277,6 +288,8 @@ def test_of_a_frame_a_vehicle_is_clicked_or_drawn(tmp_path: Path, open_console: 
         with page.expect_response("**/query") as drawn:
             page.mouse.up()
         expect(preview.locator(".drawn")).to_be_visible()
-        (left, top, *_), crop = drawn.value.json()["crop"], clicked.value.json()["crop"]
+        left, top, *_ = drawn.value.json()["crop"]
         assert (left, top) == (0, 0), "with its margin, a box from the corner begins there"
         assert crop[:2] != [0, 0]
+        page.set_input_files("#probe-file", PROBE)
+        expect(page.locator(".probe")).to_contain_text("No vehicle was found in it")
