@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,34 +14,20 @@ from numpy.typing import NDArray
 
 from index.amendment import Amendment
 from index.cameras.estimation import Mode
-from index.database.amending import Amended
 from index.database.conditions import conditions
-from index.database.descriptors import as_stored
-from index.database.failures import misread_named
-from index.database.insertion import Inserted
 from index.database.migration import remove_old_backups
 from index.database.schema import describe
-from index.database.store import Store
 from index.errors import GalleryClosedError
-from index.files.disk import create_folder
-from index.files.lock import FolderLock
-from index.files.private import tighten_gallery
-from index.files.space import fullness_named
 from index.filter import ALL, Filter
 from index.local.cameras import LocalCameras
-from index.local.erasure import Erasure
 from index.local.frames import LocalFrames
-from index.local.loss import check_loss
-from index.local.mirror import Mirror
+from index.local.opening import Parts, opened_parts
 from index.local.quotas import LocalQuotas
-from index.local.reindexing import Reindexing
-from index.local.renewal import Renewal
 from index.local.retention import LocalRetention
 from index.local.search import search
-from index.local.snapshot_writer import SnapshotWriter
-from index.local.successor import Successor
 from index.local.verdicts import LocalVerdicts
 from index.local.watches import LocalWatches
+from index.local.writing import Writer
 from index.record import Enrollment, Found, GalleryHeader, Page, Record
 from index.retention import Retention
 from index.states import IndexState
@@ -54,12 +38,7 @@ from index.validation import (
     check_limit,
     check_search,
 )
-from index.vectors.builder import Builder
-from index.vectors.device import start
 from index.vectors.kind import IndexSetup
-from index.vectors.recovery import recover
-from index.vectors.snapshot import SNAPSHOT, SnapshotFolder
-from index.vectors.source import Source
 from index.vectors.vectors import Vectors
 
 DELETED_AT_ONCE: Final = 256
@@ -78,30 +57,22 @@ class LocalGallery:
     passes through where the disk fails; the change was not made then.
     """
 
-    def __init__(
-        self,
-        header: GalleryHeader,
-        mirror: Mirror,
-        snapshots: SnapshotWriter,
-        renewal: Renewal,
-        reindexing: Reindexing,
-        erasure: Erasure,
-        lock: FolderLock,
-    ) -> None:
-        self._header = header
-        self._mirror = mirror
+    def __init__(self, parts: Parts) -> None:
+        self._header = header = parts.header
+        self._mirror = mirror = parts.mirror
         self._store = mirror.store
-        self._snapshots = snapshots
-        self._renewal = renewal
-        self._reindexing = reindexing
-        self._erasure = erasure
+        self._writer = Writer(mirror)
+        self._snapshots = parts.snapshots
+        self._renewal = parts.renewal
+        self._reindexing = parts.reindexing
+        self._erasure = erasure = parts.erasure
         self.retention = Retention(LocalRetention(mirror, self._delete))
-        self.cameras = LocalCameras(mirror, renewal, header, erasure.deleted)
+        self.cameras = LocalCameras(mirror, parts.renewal, header, erasure.deleted)
         self.verdicts = LocalVerdicts(mirror, erasure.deleted)
         self.frames = LocalFrames(mirror)
         self.watches = LocalWatches(mirror, header, erasure.deleted)
         self.quotas = LocalQuotas(mirror)
-        self._lock = lock
+        self._lock = parts.lock
         self._closing = threading.Lock()
 
     @classmethod
@@ -141,45 +112,21 @@ class LocalGallery:
         header = GalleryHeader(
             fingerprint, descriptor_dim, None if strips_shape is None else (strips_shape[0], strips_shape[1])
         )
-        device = start(index.device)
-        with fullness_named(path), ExitStack() as undo:
-            create_folder(path)
-            lock = FolderLock(path)
-            undo.callback(lock.release)
-            tighten_gallery(path)
-            check_loss(path)
-            store = Store(path, header, supersedes)
-            undo.callback(store.close)
-            folder = SnapshotFolder(path / SNAPSHOT)
-            builder = Builder(Source(store.reading), descriptor_dim, index, device)
-            with store.failures_named(), misread_named(store.database):
-                in_force = store.normalisation()
-                if normalisation == "off" and not in_force.is_raw:
-                    in_force = store.renew(None)
-                recovered = recover(
-                    store.changes,
-                    folder,
-                    header,
-                    builder,
-                    supersedes,
-                    normalisation=in_force,
-                    use_snapshot=use_snapshot,
-                )
-            mirror = Mirror(store, recovered.vectors)
-            snapshots = SnapshotWriter(
-                mirror, folder, header, recovered.manifest, every=snapshot_every, due=recovered.rejected
-            )
-            successor = Successor(mirror, snapshots, builder)
-            renewal = Renewal(mirror, successor, normalisation)
-            reindexing = Reindexing(mirror, successor)
-            erasure = Erasure(path, mirror, snapshots, renewal)
-            gallery = cls(header, mirror, snapshots, renewal, reindexing, erasure, lock)
-            undo.pop_all()
-        snapshots.write_if_due()
-        renewal.opened()
-        reindexing.look()
+        with opened_parts(
+            path,
+            header,
+            supersedes,
+            index,
+            normalisation,
+            snapshot_every=snapshot_every,
+            use_snapshot=use_snapshot,
+        ) as parts:
+            gallery = cls(parts)
+        parts.snapshots.write_if_due()
+        parts.renewal.opened()
+        parts.reindexing.look()
         _tell(gallery.index_state())
-        erasure.opened()
+        parts.erasure.opened()
         gallery.retention.opened()
         remove_old_backups(path)
         return gallery
@@ -211,27 +158,16 @@ class LocalGallery:
         check_enrollments(enrollments, self._header)
         if not enrollments:
             return []
-        descriptors = as_stored(np.stack([enrollment.descriptor for enrollment in enrollments]))
-        cameras = [enrollment.camera_id for enrollment in enrollments]
-
-        def follow(done: Inserted) -> None:
-            vectors = self._vectors
-            normalised = vectors.normalisation.apply(descriptors, cameras)
-            vectors.add(done.ids, normalised, sequence=done.sequence)
-
-        inserted = self._mirror.change(lambda: self._store.insert(enrollments, datetime.now(UTC)), follow)
+        records = self._writer.enroll(enrollments)
         self._snapshots.write_if_due()
         self._renewal.changed(len(enrollments))
         self._reindexing.look()
         self.watches.enrolled()
-        return inserted.records
+        return records
 
     def delete(self, image_id: str) -> None:
         """Remove an image and all that belongs to it. Raises UnknownImageError."""
-        self._mirror.change(
-            lambda: self._store.delete(image_id),
-            lambda done: self._vectors.remove(done[0], sequence=done[1]),
-        )
+        self._writer.delete(image_id)
         self._forgotten(1)
 
     def delete_where(self, where: Filter, most: int | None = None) -> int:
@@ -251,17 +187,7 @@ class LocalGallery:
         """
         self._require_open()
         check_amendment(amendment)
-
-        def follow(done: Amended) -> None:
-            vectors, ids = self._vectors, np.array([done.record_id], np.int64)
-            if done.moved is None:
-                vectors.reach(done.sequence or self._store.changes.last())
-            else:
-                vectors.remove(ids, sequence=None)
-                moved = vectors.normalisation.apply(done.moved[np.newaxis], [done.record.camera_id])
-                vectors.add(ids, moved, sequence=done.sequence)
-
-        done = self._mirror.change(lambda: self._store.amend(image_id, amendment, was), follow)
+        done = self._writer.update(image_id, amendment, was)
         if done.sequence:
             self._forgotten(1)
         return done.record
@@ -411,14 +337,11 @@ class LocalGallery:
         count = 0
         while (most is None or count < most) and not self.retention.closing:
             size = DELETED_AT_ONCE if most is None else min(DELETED_AT_ONCE, most - count)
-            ids, _ = self._mirror.change(
-                lambda size=size: self._store.delete_some(condition, values, size),  # type: ignore[misc]
-                lambda done: self._vectors.remove(done[0], sequence=done[1]) if len(done[0]) else None,
-            )
-            if not len(ids):
+            deleted = self._writer.delete_some(condition, values, size)
+            if not deleted:
                 break
-            count += len(ids)
-            self._forgotten(len(ids))
+            count += deleted
+            self._forgotten(deleted)
         return count
 
     def _forgotten(self, count: int) -> None:
