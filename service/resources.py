@@ -130,11 +130,11 @@ class Resources:
 
             metrics.bundle(bundle.manifest.name, bundle.fingerprint, runtime)
             metrics.watch_embedder(embedder.state, settings.max_queue)
-            metrics.watch_gallery(gallery, settings.data_dir if settings.gallery == "local" else None)
+            metrics.gallery.watch(gallery, settings.data_dir if settings.gallery == "local" else None)
             metrics.watch_collections(collections)
             watching = open_watching(settings, bundle, collections, metrics, gallery)
             if store is not None:
-                metrics.watch_shared_store(store.fault)
+                metrics.gallery.watch_shared_store(store.fault)
             limiter = CapacityLimiter(settings.gallery_threads)
             explainer = PairExplainer(bundle, settings.threads, pool)
             undo.callback(explainer.close)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import Counter, Gauge, Histogram
 
 from service.inference.embedder import EmbeddedImage
-from service.observability.metrics import STAGE_BUCKETS, ModelMetrics
+from service.observability.models import STAGE_BUCKETS, ModelMetrics
 
 STAGES = ("decode", "queue", "embed")
 OUTCOMES = ("embedded", "not-an-image", "expired", "failed")
