@@ -9,7 +9,6 @@ import shutil
 import sys
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from models.runtimes.libraries import (
@@ -100,14 +99,6 @@ def disk(folder: Path) -> Finding:
     if usage.free < LEAST_FREE_BYTES:
         return wrong("disk", found, f"free {_size(LEAST_FREE_BYTES)} or set another folder with --data-dir")
     return ok("disk", found)
-
-
-def installed(package: str) -> str | None:
-    """A package's version; None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _instead(extra: str) -> str:

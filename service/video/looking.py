@@ -11,8 +11,6 @@ from service.video.reading import Video
 from service.video.tracking import VehicleTracker
 from service.video.tracks import Track
 
-USUAL_LOOKS_PER_S = 15.0
-
 
 @dataclass(frozen=True)
 class Look:

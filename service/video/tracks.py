@@ -70,14 +70,12 @@ class Track:
         wanted: crops of it, at most.
         seen_s: s from the video's beginning to the last frame in which it was seen.
         sightings: how often.
-        detections: of them, how often the detector saw it.
     """
 
     first: int
     wanted: int = 1
     seen_s: float = 0.0
     sightings: int = 0
-    detections: int = 0
     _candidates: dict[int, BestCrop] = field(default_factory=dict)
     _scores: list[float] = field(default_factory=list)
     _types: dict[VehicleType, float] = field(default_factory=dict)
@@ -113,7 +111,6 @@ class Track:
         self.seen_s = frame.seconds
         self.sightings += 1
         if sighting.type is not None:
-            self.detections += 1
             self._scores = sorted([*self._scores, sighting.score], reverse=True)[:3]
             self._types[sighting.type] = self._types.get(sighting.type, 0.0) + sighting.score
         quality, period = worth(sighting, frame.image.size), int(frame.seconds / APART_S)

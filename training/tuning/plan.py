@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,29 +78,23 @@ class Facts:
         vehicles: of them.
         images: of them.
         cameras: known ones.
-        seen_twice: vehicles that two cameras saw.
         typical: images of a vehicle, the median.
     """
 
     vehicles: int
     images: int
     cameras: int
-    seen_twice: int
     typical: int
 
     @classmethod
     def of(cls, images: Sequence[VehicleImage]) -> Facts:
         """Counted from images."""
         counts = Counter(image.vehicle_id for image in images)
-        cameras: dict[str, set[str]] = defaultdict(set)
-        for image in images:
-            cameras[image.vehicle_id].add(image.camera_or_own)
         ordered = sorted(counts.values())
         return cls(
             vehicles=len(counts),
             images=len(images),
             cameras=len({image.camera_id for image in images} - {""}),
-            seen_twice=sum(len(own) > 1 for own in cameras.values()),
             typical=ordered[len(ordered) // 2] if ordered else 0,
         )
 

@@ -74,7 +74,7 @@ def test_a_vehicle_is_of_the_type_that_was_seen_most_surely() -> None:
     track, box = Track(0), Box(60, 40, 90, 60)
     for number, (kind, score) in enumerate([("bus", 0.3), ("car", 0.8), ("bus", 0.3)]):
         track.add(plain(number), Sighting(box, score, kind), 0.1)  # type: ignore[arg-type]
-    assert (track.type, track.detections) == ("car", 3)
+    assert track.type == "car"
     motion = Track(0)
     motion.add(plain(0), Sighting(box), 0.1)
-    assert (motion.type, motion.detections, motion.sightings) == (None, 0, 1)
+    assert (motion.type, motion.sightings) == (None, 1)
