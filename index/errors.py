@@ -171,13 +171,13 @@ class GalleryLossError(GalleryError):
     ) -> None:
         missing = known - found
         if unit == "images":
-            told = f"{database} is damaged: it shows {found:,} images, but {witness} is of {known:,}: "
+            fault = f"{database} is damaged: it shows {found:,} images, but {witness} is of {known:,}: "
         else:
             ends = f"ends at change {found:,}" if found else "is empty or missing"
-            told = f"{database} {ends}, but {witness} is of change {known:,}: "
+            fault = f"{database} {ends}, but {witness} is of change {known:,}: "
         lost = "is" if missing == 1 else "are"
         super().__init__(
-            f"{told}{_counted(missing, unit)} {lost} missing; nothing was touched. Restore the whole folder "
+            f"{fault}{_counted(missing, unit)} {lost} missing; nothing was touched. Restore the whole folder "
             "from a backup, or go on without them by "
             f"`lka-reid gallery rebuild --accept-loss {missing} --data-dir {quote(str(database.parent))}`"
         )

@@ -40,10 +40,10 @@ def record_checksum(record_id: int, values: Sequence[Any]) -> int:
     The vehicle type is the last value. None is left out, so that the checksums of records from before there
     was one (schema version 4) stay what they are.
     """
-    told = list(values)
-    if len(told) > VALUES_4 and told[-1] is None:
-        told.pop()
-    return checksum(record_id, json.dumps(told, default=repr).encode())
+    covered = list(values)
+    if len(covered) > VALUES_4 and covered[-1] is None:
+        covered.pop()
+    return checksum(record_id, json.dumps(covered, default=repr).encode())
 
 
 def checked(part: str, image_id: str, record_id: int, data: bytes | None, expected: int | None) -> bytes:

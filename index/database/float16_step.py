@@ -42,7 +42,7 @@ def copy_descriptors(connection: sqlite3.Connection) -> None:
     )
     [last] = connection.execute("SELECT coalesce(max(record_id), 0) FROM descriptor_16").fetchone()
     [total] = connection.execute("SELECT count(*) FROM descriptor WHERE record_id > ?", (last,)).fetchone()
-    done, told = 0, time.monotonic()
+    done, logged_at = 0, time.monotonic()
     while True:
         rows = connection.execute(
             "SELECT record_id, data, checksum.descriptor FROM descriptor "
@@ -55,8 +55,8 @@ def copy_descriptors(connection: sqlite3.Connection) -> None:
             for record_id, data, expected in rows:
                 _copy(connection, record_id, data, expected)
         last, done = rows[-1][0], done + len(rows)
-        if time.monotonic() - told > TELL_S:
-            told = time.monotonic()
+        if time.monotonic() - logged_at > TELL_S:
+            logged_at = time.monotonic()
             log.info("%d of %d descriptors are stored as float16", done, total)
 
 

@@ -68,7 +68,7 @@ class Room(GalleryQuotas, Protocol):
 
 
 class KeptVerdicts(GalleryVerdicts, Protocol):
-    """Verdicts that are told which images are gone."""
+    """Verdicts, which go with their images."""
 
     def forget(self, record_ids: Sequence[int], images: Sequence[bytes] = ()) -> None:
         """Forget the verdicts on these enrollments, and on probes that are files of these images."""

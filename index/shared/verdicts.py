@@ -129,7 +129,7 @@ class SharedVerdicts:
             raise UnknownImageError(decision.image_id)
         digest = digest_of(decision.probe)
         moment = decision.decided_at or datetime.now(UTC)
-        told = {
+        details = {
             "image_id": decision.image_id,
             "kind": decision.kind,
             "at": int(moment.timestamp() * 1e6),
@@ -141,7 +141,7 @@ class SharedVerdicts:
             outcome, *rest = self._store.run(
                 DECIDE,
                 self._keys,
-                *(digest, record_id, json.dumps(told), decision.camera_id or "", decision.media_type),
+                *(digest, record_id, json.dumps(details), decision.camera_id or "", decision.media_type),
                 *(decision.probe, verdicts.MOST),
             )
             if outcome == b"many":
@@ -167,16 +167,16 @@ class SharedVerdicts:
         """The verdicts on a probe, the first decided first. Raises SharedStoreError."""
         if not _is_digest(probe):
             return ()
-        _, by_id, by_probe, _, told, probes, _ = self._keys
-        rows = self._store.run(OF, [by_id, by_probe, told, probes], probe)
+        _, by_id, by_probe, _, details, probes, _ = self._keys
+        rows = self._store.run(OF, [by_id, by_probe, details, probes], probe)
         with self._store.understood("a verdict"):
             return tuple(_verdict(row) for row in sorted(rows, key=_number))
 
     def page(self, after: int | None = None, limit: int = 100) -> VerdictPage:
         """Up to `limit` verdicts, from the start or after a page's `next`. Raises SharedStoreError."""
         check_limit(limit)
-        _, by_id, _, _, told, probes, _ = self._keys
-        rows = self._store.run(PAGE, [by_id, told, probes], after or 0, limit + 1)
+        _, by_id, _, _, details, probes, _ = self._keys
+        rows = self._store.run(PAGE, [by_id, details, probes], after or 0, limit + 1)
         shown = rows[:limit]
         with self._store.understood("a verdict"):
             next_ = _number(shown[-1]) if len(rows) > limit else None
@@ -239,9 +239,9 @@ def _number(row: Sequence[Any]) -> int:
 
 
 def _verdict(row: Sequence[Any]) -> Verdict:
-    _, member, told, camera = row
+    _, member, details, camera = row
     digest, _, record_id = member.decode().partition(":")
-    known = json.loads(told)
+    known = json.loads(details)
     return Verdict(
         probe=digest,
         camera_id=None if camera is None else camera.decode(),

@@ -54,7 +54,7 @@ COLUMNS: Final = (
 _PART = "SELECT data, checksum.{0} FROM checksum LEFT JOIN {0} USING (record_id) WHERE record_id = ?"
 
 OnImage = Callable[[int, int], None]
-"""Told images that are done, and images in all."""
+"""Called with the images that are done, and images in all."""
 
 
 def export(

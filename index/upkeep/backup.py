@@ -36,7 +36,7 @@ PIECE = 1 << 20
 MOST = 1 << 16  # bytes of a manifest
 
 OnBytes = Callable[[int, int], None]
-"""Told bytes that are done, and bytes in all."""
+"""Called with the bytes that are done, and bytes in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ def back_up(folder: Path, target: Path, on_bytes: OnBytes = lambda _done, _total
             copy.execute("PRAGMA journal_mode = OFF")
             copy.execute("PRAGMA synchronous = OFF")
 
-            def told(_status: int, left: int, pages: int) -> None:
+            def progress(_status: int, left: int, pages: int) -> None:
                 on_bytes((pages - left) * size // max(1, pages), 2 * size)
 
             try:
-                connection.backup(copy, pages=PAGES, progress=told)
+                connection.backup(copy, pages=PAGES, progress=progress)
             except sqlite3.OperationalError as error:
                 if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
                     raise

@@ -38,17 +38,17 @@ class Became(StrEnum):
     failed = "failed"
 
 
-Told = tuple[str, Became, str]
+Outcome = tuple[str, Became, str]
 """An image id, what became of it, and why; "" where there is nothing to say."""
 
 
 def import_archive(
     reader: ArchiveReader, folder: Path, fault_of: Callable[[Enrollment], str | None] = lambda _: None
-) -> Iterator[Told]:
+) -> Iterator[Outcome]:
     """Enroll every image of an archive in the gallery in `folder`, which is made where there is none.
 
     Images keep the times of their enrollment. One that is enrolled already as the archive has it is left as
-    it is; one that cannot be enrolled does not keep the others. What was told as enrolled is durable.
+    it is; one that cannot be enrolled does not keep the others. What was reported as enrolled is durable.
 
     Args:
         reader: of the archive.
@@ -93,7 +93,7 @@ def import_archive(
         yield from _enroll(gallery, waiting)
 
 
-def _enroll(gallery: LocalGallery, enrollments: list[Enrollment]) -> list[Told]:
+def _enroll(gallery: LocalGallery, enrollments: list[Enrollment]) -> list[Outcome]:
     known = [_known(gallery, enrollment) for enrollment in enrollments]
     fresh = [one for one, its in zip(enrollments, known, strict=True) if its is None]
     try:

@@ -24,7 +24,7 @@ from index.vectors.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
 
 PARTS = ("descriptor", "strips", "image")
 REBUILD = "`lka-reid gallery rebuild` mends that"
-FAULTS = 100  # of SQLite's own that are told
+FAULTS = 100  # of SQLite's own that are reported
 _UNREADABLE = (GalleryError, sqlite3.Error, TypeError, ValueError, OverflowError)
 """What reading a damaged database raises; values of another type than their columns among it."""
 
@@ -49,7 +49,7 @@ class Verified:
 
 
 def verify(folder: Path, on_image: Callable[[int, int], None] = lambda _done, _total: None) -> Verified:
-    """Read all of the gallery; `on_image` is told how many images of how many are done.
+    """Read all of the gallery; `on_image` is called with the images that are done and images in all.
 
     Raises:
         FileNotFoundError: there is no gallery.

@@ -146,13 +146,13 @@ def after(state: State, change: dict[str, Any]) -> State:
 
 
 def bring_in(archive: Path, folder: Path, say: Say) -> None:
-    """Import an archive, two images a transaction, and say what is told as enrolled."""
+    """Import an archive, two images a transaction, and say what is reported as enrolled."""
     importing.AT_ONCE = 2  # type: ignore[misc]
     say("open")
     with ArchiveReader(archive) as reader:
         for image_id, became, _ in import_archive(reader, folder):
             if became is Became.enrolled:
-                say({"told": image_id})
+                say({"enrolled": image_id})
     say("done")
 
 
@@ -252,8 +252,8 @@ class Restless:
             allowed = self._followed(said)
         elif kind == "import":
             said = self._run(lambda say: bring_in(self._archive, self._gallery, say), lives_s)
-            told = [each["told"] for each in said if isinstance(each, dict)]
-            self.state = self.state | {name: self.state.get(name, "c0") for name in told}
+            enrolled = [each["enrolled"] for each in said if isinstance(each, dict)]
+            self.state = self.state | {name: self.state.get(name, "c0") for name in enrolled}
             both = self.state | {name: self.state.get(name, "c0") for name in IMPORTED}
             # In the order of the archive, two at a time.
             allowed = [

@@ -158,9 +158,9 @@ def test_a_zeroed_page_is_an_error_once_it_is_needed_and_a_fault_from_then_on(
 
 def test_a_sound_gallery_has_no_faults_and_verifying_changes_nothing(filled: Path) -> None:
     before = {file: file.read_bytes() for file in filled.rglob("*") if file.is_file()}
-    told: list[tuple[int, int]] = []
-    assert verify(filled, lambda *done: told.append(done)) == Verified(len(NAMES), [])
-    assert told[-1] == (len(NAMES), len(NAMES))
+    progress: list[tuple[int, int]] = []
+    assert verify(filled, lambda *done: progress.append(done)) == Verified(len(NAMES), [])
+    assert progress[-1] == (len(NAMES), len(NAMES))
     assert {file: file.read_bytes() for file in filled.rglob("*") if file.is_file()} == before
 
 
@@ -271,7 +271,7 @@ def _assert_right_or_refused(open_gallery: Open) -> int:
     except GalleryError:
         return 1
     with gallery:
-        # Those are told, and in no answer.
+        # Those are counted, and in no answer.
         left_out = gallery.index_state().left_out
         refusals += left_out
         checks = (_check_record, _check_image, *(() if left_out else (_check_search,)))

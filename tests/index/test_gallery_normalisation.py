@@ -160,8 +160,8 @@ def test_answers_are_the_same_after_a_restart(
         reopened = open_gallery(normalisation="auto")
     assert answers(reopened) == before
     assert in_force(reopened).version == version.version
-    told = "its vectors were made by another version" if "earlier" in snapshot else "is missing"
-    assert (told in caplog.text) == (snapshot != "of the version in force")
+    reason = "its vectors were made by another version" if "earlier" in snapshot else "is missing"
+    assert (reason in caplog.text) == (snapshot != "of the version in force")
 
 
 def test_a_version_stays_until_cameras_have_moved(open_gallery: Open) -> None:

@@ -26,8 +26,8 @@ def _restless(folder: Path, seed: int, kills: int, seconds: float) -> dict[str, 
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
-    told: dict[str, Any] = json.loads(ended.stdout)
-    return told
+    report: dict[str, Any] = json.loads(ended.stdout)
+    return report
 
 
 @pytest.mark.slow
@@ -40,8 +40,8 @@ def test_a_gallery_survives_kills_at_random_for_long(
     tmp_path: Path, soak_s: float, request: pytest.FixtureRequest
 ) -> None:
     seed = int(request.config.getoption("--seed") or 0)
-    told = _restless(tmp_path, seed, kills=1000, seconds=soak_s)
-    print(told)
-    assert told["kills"] >= 1000
+    report = _restless(tmp_path, seed, kills=1000, seconds=soak_s)
+    print(report)
+    assert report["kills"] >= 1000
     # Each was met by a kill at least once.
-    assert set(told["under_way"]) >= DONE | {"import", "save", "exchange"}
+    assert set(report["under_way"]) >= DONE | {"import", "save", "exchange"}

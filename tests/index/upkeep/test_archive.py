@@ -90,9 +90,9 @@ def test_an_import_that_was_interrupted_goes_on_where_it_was_and_says_so(
     monkeypatch.setattr("index.upkeep.importing.AT_ONCE", 2)
     new = tmp_path / "new"
     with ArchiveReader(archive) as reader:
-        told = import_archive(reader, new)
-        assert [next(told)[1] for _ in range(3)] == [Became.enrolled] * 3
-        told.close()  # type: ignore[attr-defined]
+        imported = import_archive(reader, new)
+        assert [next(imported)[1] for _ in range(3)] == [Became.enrolled] * 3
+        imported.close()  # type: ignore[attr-defined]
     with open_gallery(new) as gallery:
         assert gallery.count() == 4
         gallery.delete("d")
@@ -285,7 +285,7 @@ def test_an_image_with_a_fault_is_told_and_the_others_are_imported(
 
     bad = _changed(archive, tmp_path / "bad.zip", change)
     with ArchiveReader(bad) as reader:
-        told = list(import_archive(reader, tmp_path / "new"))
-    assert Counter(became for _, became, _ in told) == {Became.enrolled: 3, Became.failed: 1}
-    [fault] = [reason for _, became, reason in told if became == Became.failed]
+        imported = list(import_archive(reader, tmp_path / "new"))
+    assert Counter(became for _, became, _ in imported) == {Became.enrolled: 3, Became.failed: 1}
+    [fault] = [reason for _, became, reason in imported if became == Became.failed]
     assert re.search(why, fault, re.IGNORECASE), fault

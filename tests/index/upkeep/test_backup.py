@@ -35,11 +35,11 @@ def test_what_was_backed_up_is_restored_whole(open_gallery: Open, folder: Path, 
         gallery.delete("b")
         gallery.retention.set(MOST_DAYS)
         records = gallery.page().records
-        told: list[tuple[int, int]] = []
+        progress: list[tuple[int, int]] = []
         # While it is open, with changes that are in the write-ahead log alone.
-        made = back_up(folder, target, lambda done, total: told.append((done, total)))
+        made = back_up(folder, target, lambda done, total: progress.append((done, total)))
         gallery.enroll(enrollment("after"))
-    assert (made.images, made.fingerprint, told[-1][0]) == (2, "model-a", told[-1][1])
+    assert (made.images, made.fingerprint, progress[-1][0]) == (2, "model-a", progress[-1][1])
     assert {stat.S_IMODE(file.stat().st_mode) for file in target.iterdir()} == {0o600}
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
     elsewhere = folder.parent / "elsewhere"

@@ -35,19 +35,19 @@ def test_an_import_that_finds_no_room_keeps_what_it_told_and_is_gone_on_with(
     with open_gallery() as gallery:
         _filled(gallery, 30, 200_000)
     export(folder, tmp_path / "gallery.zip")
-    told: list[tuple[str, Became]] = []
+    imported: list[tuple[str, Became]] = []
 
     def bring_in() -> None:
         with ArchiveReader(tmp_path / "gallery.zip") as reader:
             for image_id, became, _ in import_archive(reader, disk / "new"):
-                told.append((image_id, became))
+                imported.append((image_id, became))
 
     with pytest.raises(GalleryFullError):
         bring_in()
-    assert 0 < len(told) < 30
+    assert 0 < len(imported) < 30
     assert verify(disk / "new").findings == []
     with open_gallery(disk / "new") as gallery:
-        assert [(record.image_id, Became.enrolled) for record in gallery.page().records] == told
+        assert [(record.image_id, Became.enrolled) for record in gallery.page().records] == imported
 
 
 def test_a_compaction_that_finds_no_room_leaves_the_database(disk: Path, open_gallery: Open) -> None:
