@@ -88,11 +88,11 @@ def print_error(
         detail: what is wrong.
         remedy: what to do, where the detail does not end with it.
         kind: names what went wrong, for programs.
-        more: what else programs are told, as JSON types.
+        more: further fields for programs, as JSON types.
     """
     if _Form.as_json:
-        told = {"kind": kind, "detail": detail, "remedy": remedy, **(more or {})}
-        err.print(json.dumps({"error": told}), markup=False, soft_wrap=True, emoji=False)
+        error = {"kind": kind, "detail": detail, "remedy": remedy, **(more or {})}
+        err.print(json.dumps({"error": error}), markup=False, soft_wrap=True, emoji=False)
         return
     message = detail if remedy is None else f"{detail}; {remedy}"
     err.print(f"[bold red]Error:[/] {escape(printable(message))}", soft_wrap=True)

@@ -22,7 +22,7 @@ class CommandError(Exception):
         code: exit status: 2 where the command could not do its work at all, 1 where it did some of it.
         kind: names what went wrong, for programs.
         remedy: what to do, where the message does not end with it; it is printed after a semicolon.
-        more: what else programs are told, as JSON types.
+        more: further fields for programs, as JSON types.
     """
 
     def __init__(

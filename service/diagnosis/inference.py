@@ -50,7 +50,7 @@ def forward(settings: Settings) -> Finding:
         started = time.perf_counter()
         found = models.embedder.embed(blank)
         milliseconds = 1000 * (time.perf_counter() - started)
-    except Exception as error:  # whatever a runtime raises is what is to be told
+    except Exception as error:  # whatever a runtime raises is what is to be reported
         reason, _, remedy = str(error).partition("; ")
         return wrong(what, reason or type(error).__name__, remedy)
     if not np.isfinite(found.descriptors).all():

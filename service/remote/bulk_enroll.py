@@ -81,7 +81,7 @@ def _each(
 ) -> Outcome:
     """Do some work with every group, a few at a time, until one ends it all or the user does.
 
-    Threads take the groups and keep what became of them: an interruption finds nothing half told.
+    Threads take the groups and keep what became of them: an interruption finds nothing half reported.
     """
     outcome = Outcome()
     waiting = iter(groups)
@@ -104,7 +104,7 @@ def _each(
                 done.append(error.done)
                 stop(str(error))
 
-    told = 0
+    reported = 0
     with ThreadPoolExecutor(workers) as pool:
         serving: list[Future[None]] = []
         while True:
@@ -112,9 +112,9 @@ def _each(
                 while len(serving) < workers:
                     serving.append(pool.submit(serve))
                 is_over = not wait(serving, timeout=LOOK_S).not_done
-                while told < len(done):
-                    told += 1
-                    tell(len(done[told - 1]))
+                while reported < len(done):
+                    reported += 1
+                    tell(len(done[reported - 1]))
                 if is_over:
                     break
             except KeyboardInterrupt:

@@ -22,11 +22,11 @@ def kill(
     assert acknowledged["enroll"] > 0
     # What the files hold is whole, too, and the chain of the audit log.
     for command in (("gallery", "verify"), ("audit", "verify")):
-        told = subprocess.run(
+        verified = subprocess.run(
             [sys.executable, "-m", "service.cli", *command, "--data-dir", folder / "data"],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert told.returncode == 0, told.stdout + told.stderr
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.slow

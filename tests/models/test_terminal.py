@@ -21,8 +21,8 @@ def test_an_error_for_programs_is_one_line_whatever_is_in_it(capsys: pytest.Capt
     with errors_as_json(True):
         print_error("a [b] \x1b[2J\nc" + "d" * 200, "do this", kind="any", more={"vehicles": []})
     [line] = capsys.readouterr().err.splitlines()
-    told = {"kind": "any", "detail": "a [b] \x1b[2J\nc" + "d" * 200, "remedy": "do this", "vehicles": []}
-    assert json.loads(line) == {"error": told}
+    error = {"kind": "any", "detail": "a [b] \x1b[2J\nc" + "d" * 200, "remedy": "do this", "vehicles": []}
+    assert json.loads(line) == {"error": error}
     print_error("after", kind="any")
     assert capsys.readouterr().err == "Error: after\n"
 
@@ -51,9 +51,9 @@ def test_text_of_any_origin_sends_the_terminal_no_control_characters(
 
 
 def test_what_a_console_itself_sends_stays() -> None:
-    told = io.StringIO()
-    console = Terminal(file=told, force_terminal=True, color_system="standard", _environ={})
+    sent = io.StringIO()
+    console = Terminal(file=sent, force_terminal=True, color_system="standard", _environ={})
     console.print("[bold]a[/]\tb")
     console.show_cursor(show=False)
-    assert told.getvalue().startswith("\x1b[1ma\x1b[0m")
-    assert "\x1b[?25l" in told.getvalue()
+    assert sent.getvalue().startswith("\x1b[1ma\x1b[0m")
+    assert "\x1b[?25l" in sent.getvalue()

@@ -8,10 +8,10 @@ from models.wording import counted
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1200, "1,200 images")]
+    ("number", "words"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1200, "1,200 images")]
 )
-def test_one_is_told_in_the_singular(number: int, told: str) -> None:
-    assert counted(number, "image") == told
+def test_one_is_told_in_the_singular(number: int, words: str) -> None:
+    assert counted(number, "image") == words
 
 
 def test_a_verb_goes_with_the_number() -> None:

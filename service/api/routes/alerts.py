@@ -1,4 +1,4 @@
-"""/alerts: what watches have raised; listed, told as it happens, and delivered again."""
+"""/alerts: what watches have raised; listed, streamed as it happens, and delivered again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def page(
 
 @router.get(
     "/events",
-    summary="Be told alerts as they are raised",
+    summary="Stream alerts as they are raised",
     response_class=StreamingResponse,
     responses={
         **responses(NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, OVERLOADED),

@@ -83,7 +83,7 @@ def test_a_flood_of_one_key_leaves_room_for_the_others(tmp_path: Path) -> None:
             it.service.client.get("/gallery/none", headers=it.headers("query"))
         it.service.client.get("/gallery", headers=it.headers("admin"))
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
-    told = [(line["key_name"].split()[1], line["action"]) for line in lines]
-    assert told == [("query", "record")] * 3 + [("admin", "list"), ("query", "summary")]
+    entries = [(line["key_name"].split()[1], line["action"]) for line in lines]
+    assert entries == [("query", "record")] * 3 + [("admin", "list"), ("query", "summary")]
     assert lines[-1]["counted"] == {"record 404": 7}
     assert "image_hash" not in lines[-1]

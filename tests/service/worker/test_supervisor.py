@@ -42,8 +42,8 @@ def test_each_process_is_told_its_gpu(tmp_path: Path) -> None:
         while len(list(tmp_path.glob("gpu-*"))) < 3 or not all(member.port for member in members):
             assert time.monotonic() < until
             time.sleep(0.01)
-        told = sorted(json.loads(path.read_text()) for path in tmp_path.glob("gpu-*"))
-        assert told == ["4", "4", "5"]
+        devices = sorted(json.loads(path.read_text()) for path in tmp_path.glob("gpu-*"))
+        assert devices == ["4", "4", "5"]
     finally:
         for member in members:
             member.terminate()

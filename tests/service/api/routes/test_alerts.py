@@ -1,4 +1,4 @@
-"""/alerts: told as they are raised, delivered until they are accepted or dead, and once also over a kill."""
+"""/alerts: streamed as they are raised, delivered until accepted or dead, and once also over a kill."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def test_an_alert_is_delivered_signed_and_again_under_its_id_until_it_is_accepte
     assert all(map(is_signed, receiver.messages))
     assert {message.headers["webhook-id"] for message in receiver.messages} == {"alert-default-1"}
     [alert] = alerts(service)
-    told = json.loads(receiver.messages[-1].body)
-    assert told["type"] == "alert"
-    assert told["data"] == {name: value for name, value in alert.items() if name != "delivery"}
+    sent = json.loads(receiver.messages[-1].body)
+    assert sent["type"] == "alert"
+    assert sent["data"] == {name: value for name, value in alert.items() if name != "delivery"}
     assert alert["delivery"] == {"state": "delivered", "attempts": 3, "due_at": None, "problem": None}
     metrics = service.client.get("/metrics").text
     for line in (
@@ -132,8 +132,8 @@ def test_a_test_message_says_what_became_of_it(service: Running, receiver: Recei
     [message] = receiver.messages
     assert is_signed(message)
     assert message.headers["webhook-id"] == "test-r7"
-    told = json.loads(message.body)
-    assert (told["type"], told["data"]["watch_id"]) == ("test", watch_id)
+    sent = json.loads(message.body)
+    assert (sent["type"], sent["data"]["watch_id"]) == ("test", watch_id)
     receiver.answers = [418]
     answer = service.client.post(f"/watches/{watch_id}/test")
     assert answer.json() == {"delivered": False, "problem": "it answered 418"}

@@ -169,7 +169,7 @@ def test_the_audit_log_says_who_changed_and_deleted_what(tmp_path: Path) -> None
         service.client.put("/retention", params={"days": 30})
         log = service.app.state.settings.audit_path.read_text()
     lines = [json.loads(line) for line in log.splitlines()]
-    told = {line["action"]: line for line in lines}
-    assert {"change", "delete-by-filter", "set-retention"} <= set(told)
-    assert told["change"]["image_hash"] == told["enroll"]["image_hash"]
-    assert told["delete-by-filter"]["deleted"] == 1
+    by_action = {line["action"]: line for line in lines}
+    assert {"change", "delete-by-filter", "set-retention"} <= set(by_action)
+    assert by_action["change"]["image_hash"] == by_action["enroll"]["image_hash"]
+    assert by_action["delete-by-filter"]["deleted"] == 1
