@@ -121,8 +121,8 @@ def summary(as_json: Json = False) -> None:
 
     networks, classifiers = costs(), vit_costs()
     if as_json:
-        told = {"networks": list(map(asdict, networks)), "classifiers": list(map(asdict, classifiers))}
-        terminal.out.print_json(data=told)
+        answer = {"networks": list(map(asdict, networks)), "classifiers": list(map(asdict, classifiers))}
+        terminal.out.print_json(data=answer)
         return
     terminal.out.print(summary_table(networks))
     terminal.out.print(vit_table(classifiers))

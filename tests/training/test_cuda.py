@@ -61,7 +61,7 @@ def test_a_training_on_the_gpu_goes_on_where_it_was_saved(tree: Path, tmp_path: 
             stop=diary.stop,
         )
 
-    # It is told of a step when the next one has been made.
+    # A step is reported when the next one has been made.
     with pytest.raises(StoppedError, match="after step 5"):
         make(stopped).run()
     second = make(rest)

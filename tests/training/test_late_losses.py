@@ -66,7 +66,7 @@ def test_a_step_is_told_of_when_the_next_one_is_made_and_every_number_is_the_sam
 
     monkeypatch.setattr(behind, "step", noting)
     assert_same_weights(made.run(), expected)
-    # An epoch's last step is told of before the epoch is.
+    # An epoch's last step is reported before the epoch is.
     assert made_by_then == [step + (step % EPOCH != 0) for step in range(1, 4 * EPOCH + 1)]
     assert behind.steps == soon.steps
     assert [row.losses for row in behind.epochs] == [row.losses for row in soon.epochs]
@@ -136,7 +136,7 @@ def test_one_that_was_stopped_inside_an_epoch_goes_on_bit_for_bit_with_a_fused_o
     config = training(optimiser={"name": "adamw", "clip": 1.0})
     expected = late(images, config, straight).run()
 
-    diary = Diary(stop_after=7)  # it is told of step 7 when 8 has been made
+    diary = Diary(stop_after=7)  # step 7 is reported when 8 has been made
     with pytest.raises(StoppedError, match=r"after step 8$"):
         late(images, config, diary, tmp_path / "run").run()
     assert [progress.step for progress in diary.steps] == list(range(1, 9))

@@ -175,11 +175,11 @@ def _trained(
     folder: Path,
     of_config: tuple[Path, Sequence[str]],
     runtime: str,
-    told: Console,
+    console: Console,
 ) -> Models:
     """What level 2 makes of a bundle: the trained one, or the start where labelled pairs find it worse.
 
-    What is done is told on one of the consoles.
+    What is done is printed on `console`.
     """
     from models.runtime import Models
     from training.commands.choices import choices_table
@@ -205,8 +205,8 @@ def _trained(
         found = known_clusters(folder, start, with_tracks(images, tracks), progress)
     name = name_after(crops)
     plan, choices = plan_without_names(name, found.images, start.bundle, device, *of_config)
-    told.print(choices_table(choices, f"Training {start.bundle.manifest.name} on clusters of {crops}"))
-    told.print(
+    console.print(choices_table(choices, f"Training {start.bundle.manifest.name} on clusters of {crops}"))
+    console.print(
         f"{len(found.images):,} of {counted(found.of, 'crop')} lie in {counted(found.clusters, 'cluster')}, "
         f"{found.across:,} of them before two cameras; {counted(found.tracks, 'track')}, "
         f"{counted(found.apart, 'pair')} of them at once"
@@ -218,19 +218,19 @@ def _trained(
         )  # fmt: skip
         trained = training.train()
     if start.reranker is not None and not training.keeps_second_stage:
-        told.print("The second stage is left out: its strips come from weights that were trained")
+        console.print("The second stage is left out: its strips come from weights that were trained")
     after = Models.load(trained, runtime)
     with bars() as progress:
         said = agreement(start, after, pairs, progress)
     write_decision(folder, start.bundle, trained, found, said)
-    told.print(
+    console.print(
         f"labelled pairs in right order: before {100 * said.before:.1f} %, trained {100 * said.after:.1f} "
         f"% of {said.same} of one vehicle against {said.pairs - said.same} of two"
     )
     if said.is_worse:
-        told.print("[bold]Rolled back:[/] the trained embedder is worse; the one of before stays")
+        console.print("[bold]Rolled back:[/] the trained embedder is worse; the one of before stays")
         return start
-    told.print("[bold]Kept:[/] re-embed galleries with `lka-reid gallery re-embed`")
+    console.print("[bold]Kept:[/] re-embed galleries with `lka-reid gallery re-embed`")
     return after
 
 

@@ -87,8 +87,8 @@ def exchange_reranker(
             progress.add_task("exporting and measuring")
             made = exchange(old, folder, model, tasks, origin, command(sys.argv[1:]))
     if as_json:
-        told = {"bundle": str(folder), "fingerprint": made.fingerprint}
-        out.print_json(data={**told, "accuracy": accuracy_values(made.manifest)})
+        answer = {"bundle": str(folder), "fingerprint": made.fingerprint}
+        out.print_json(data={**answer, "accuracy": accuracy_values(made.manifest)})
         return
     if made.manifest.accuracy is not None:
         out.print(accuracy_table(made.manifest.accuracy))

@@ -196,9 +196,10 @@ def show(metrics: dict[str, Any], folder: Path, *, as_json: bool) -> None:
 
     if as_json:
         bundle = folder / "bundle"
-        told = {name: metrics.get(name, []) for name in ("results", "second_stage")}
+        answer = {name: metrics.get(name, []) for name in ("results", "second_stage")}
         out.print_json(
-            data=told | {"report": str(folder / "report"), "bundle": str(bundle) if bundle.is_dir() else None}
+            data=answer
+            | {"report": str(folder / "report"), "bundle": str(bundle) if bundle.is_dir() else None}
         )
         return
     if metrics["results"]:

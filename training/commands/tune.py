@@ -117,8 +117,8 @@ def tune(
         with bars() as progress:
             outcome = tuning.conclude(runtime, question.rate, str(question), progress)
     if as_json:
-        told = {"threshold": outcome.threshold, "bundle": str(outcome.bundle)}
-        out.print_json(data={**outcome.comparison.as_json(), **told})
+        answer = {"threshold": outcome.threshold, "bundle": str(outcome.bundle)}
+        out.print_json(data={**outcome.comparison.as_json(), **answer})
         return
     out.print(_comparison_table(outcome.comparison))
     out.print(f"[bold]{escape(outcome.comparison.verdict)}[/]", soft_wrap=True)

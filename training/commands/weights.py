@@ -55,8 +55,8 @@ def convert(
     with ending():
         known = write(file, target, sha256)
     if as_json:
-        told = {"weights": str(target), "sha256": hash_file(target), "layout": known.layout}
-        out.print_json(data=told)
+        answer = {"weights": str(target), "sha256": hash_file(target), "layout": known.layout}
+        out.print_json(data=answer)
         return
     out.print(f"weights  {target}   SHA-256 {hash_file(target)}", soft_wrap=True, markup=False)
     out.print(f"layout   --set weights.layout={known.layout}", soft_wrap=True, markup=False)

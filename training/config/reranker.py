@@ -175,7 +175,7 @@ class RerankerShapeConfig(Section):
 
         Args:
             strip_width: features of a strip.
-            grid: (rows, columns) of parts, whose places it is told; None for strips.
+            grid: (rows, columns) of parts, whose places it is given; None for strips.
         """
         return RerankerConfig(strip_width=strip_width, grid=grid, **self.model_dump())
 

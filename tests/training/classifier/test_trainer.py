@@ -110,8 +110,8 @@ def test_the_command_trains_by_the_papers_file_and_reports(tmp_path: Path) -> No
     assert found.exit_code == 0, found.output
     metrics = json.loads((tmp_path / "run" / "report" / "metrics.json").read_text("utf-8"))
     assert metrics["data"]["images"] == 96
-    told = {"results": metrics["results"], "report": str(tmp_path / "run" / "report")}
-    assert json.loads(found.stdout) == told
+    answer = {"results": metrics["results"], "report": str(tmp_path / "run" / "report")}
+    assert json.loads(found.stdout) == answer
     assert metrics["results"][0]["top-1"] == metrics["history"][-1]["measured"]["top-1"]
     network = VitClassifier(config().network.build(), (8, 8), 10)
     network.load_state_dict(load_file(tmp_path / "run" / "classifier.safetensors"), strict=True)

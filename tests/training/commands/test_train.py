@@ -91,8 +91,8 @@ def test_data_of_one_camera_is_refused_before_the_first_step_and_trained_on_as_a
     assert found.exit_code == 0, found.output
 
     tree.write_text(text.replace(",cam2,", ",cam1,"), encoding="utf-8")
-    told = (*once, "--set", "data.measured=false")
-    found = CliRunner().invoke(app, train(config, tree, tmp_path / "told", *told))
+    unmeasured = (*once, "--set", "data.measured=false")
+    found = CliRunner().invoke(app, train(config, tree, tmp_path / "not-measured", *unmeasured))
     assert found.exit_code == 0, found.output
 
 
@@ -109,11 +109,11 @@ def test_a_broken_image_ends_a_training_before_its_first_step(
 
 
 def test_a_summary_is_for_people_or_for_programs() -> None:
-    told = json.loads(CliRunner().invoke(app, ["summary", "--json"]).stdout)
-    assert {row["name"] for row in told["networks"]} >= {"baseline (MBR-4B)", "+ LKA + HCA"}
-    assert {row["config"]["attention"] for row in told["classifiers"]} >= {"lkca"}
+    summary = json.loads(CliRunner().invoke(app, ["summary", "--json"]).stdout)
+    assert {row["name"] for row in summary["networks"]} >= {"baseline (MBR-4B)", "+ LKA + HCA"}
+    assert {row["config"]["attention"] for row in summary["classifiers"]} >= {"lkca"}
     shown = CliRunner().invoke(app, ["summary"], env={"COLUMNS": "120"}).output
-    for row in told["networks"]:
+    for row in summary["networks"]:
         assert f"{row['parameters']:,}" in shown
 
 

@@ -31,8 +31,8 @@ from training.studies.second_look_material import LearningSets, is_aside
 from training.studies.shift_material import Material
 
 
-class Told(nn.Module):
-    """Distances to candidates by their first number: a second stage that is right or wrong as it is told."""
+class Signed(nn.Module):
+    """Distances to candidates by their first number: a second stage that is right, or wrong, by `sign`."""
 
     def __init__(self, sign: float) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def fold(*, first_correct: int, count: int = 8) -> Fold:
 
 
 def test_a_second_stage_that_is_right_gets_the_weight_that_wins_most() -> None:
-    chosen = choose_weight(Told(1.0), {"a": [fold(first_correct=6)]}, weights=(1.0, 5.0, 20.0))
+    chosen = choose_weight(Signed(1.0), {"a": [fold(first_correct=6)]}, weights=(1.0, 5.0, 20.0))
     # The margin of 0.1 times 20 is more than the second stage's 1.
     assert chosen.moved == {1.0: {"a": (2, 0)}, 5.0: {"a": (2, 0)}, 20.0: {"a": (0, 0)}}
     assert chosen.weight == 5.0
@@ -66,10 +66,10 @@ def test_a_second_stage_that_is_right_gets_the_weight_that_wins_most() -> None:
 
 def test_a_second_stage_that_is_wrong_abstains_and_leaves_the_first_one_s_order() -> None:
     sets = {"a": [fold(first_correct=6)]}
-    chosen = choose_weight(Told(-1.0), sets)
+    chosen = choose_weight(Signed(-1.0), sets)
     assert chosen.weight == float("inf")
     *given, _ = sets["a"][0].batch(np.arange(8))
-    assert Weighted(Told(-1.0), chosen.weight)(*given).argmin(dim=1).eq(0).all()
+    assert Weighted(Signed(-1.0), chosen.weight)(*given).argmin(dim=1).eq(0).all()
 
 
 def test_what_is_lost_on_one_set_is_not_made_good_by_another() -> None:
@@ -77,13 +77,13 @@ def test_what_is_lost_on_one_set_is_not_made_good_by_another() -> None:
     good, bad = fold(first_correct=0), fold(first_correct=8)
     turned = Lists(bad.lists.probes, 1 - bad.lists.candidates, bad.lists.similarities, bad.lists.correct)
     sets = {"good": [good, good], "bad": [Fold(bad.features, turned)]}
-    chosen = choose_weight(Told(1.0), sets, weights=(1.0,))
+    chosen = choose_weight(Signed(1.0), sets, weights=(1.0,))
     assert chosen.moved == {1.0: {"good": (16, 0), "bad": (0, 8)}}
     assert chosen.weight == float("inf")
 
 
 def test_learning_keeps_the_weights_of_the_best_check() -> None:
-    model, sets = Told(-1.0), {"a": [fold(first_correct=4)]}
+    model, sets = Signed(-1.0), {"a": [fold(first_correct=4)]}
     length = Length(steps=40, every=10, lists=8, rate=0.2)
     curve = learn_lists(model, sets, lambda: mean_list_loss(model, list(sets.values())), length, seed=0)
     assert [step for step, _ in curve] == [0, 10, 20, 30, 40]

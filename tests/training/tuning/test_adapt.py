@@ -129,8 +129,8 @@ def test_the_commands_adapt_a_copy_label_pairs_and_roll_back(
 
     pairs = tmp_path / "pairs.csv"
     asked = command("label", crops, "--bundle", bundle, "--out", pairs, "--pairs", 6, "--json")
-    told = {"pairs": 6, "file": str(pairs), "page": str(pairs.with_suffix(".html"))}
-    assert (asked.code, json.loads(asked.out)) == (0, told)
+    answer = {"pairs": 6, "file": str(pairs), "page": str(pairs.with_suffix(".html"))}
+    assert (asked.code, json.loads(asked.out)) == (0, answer)
     page = pairs.with_suffix(".html").read_text(encoding="utf-8")
     assert len(re.findall("<figure>", page)) == 6
     assert page.count("data:image/jpeg;base64,") == 12
@@ -153,5 +153,5 @@ def test_the_commands_adapt_a_copy_label_pairs_and_roll_back(
     kept = Bundle.load(out / "bundle").manifest.threshold
     assert kept is not None
     assert kept.similarity == 1.0
-    told = json.loads(command(*words, "--pairs", pairs, "--json").out)
-    assert (told["kept"], told["labelled"]["pairs"], told["bundle"]) == (False, 6, str(out / "bundle"))
+    answer = json.loads(command(*words, "--pairs", pairs, "--json").out)
+    assert (answer["kept"], answer["labelled"]["pairs"], answer["bundle"]) == (False, 6, str(out / "bundle"))

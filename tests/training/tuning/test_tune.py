@@ -72,9 +72,9 @@ def test_a_bundle_is_tuned_calibrated_and_compared_and_finished_work_is_kept(
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     assert lka_reid(*words).splitlines()[-3:] == shown.splitlines()[-3:]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == times
-    told = outcome_of(*words)
-    assert {name: told[name] for name in report["comparison"]} == report["comparison"]
-    assert told["bundle"] == str(out / "bundle")
+    answer = outcome_of(*words)
+    assert {name: answer[name] for name in report["comparison"]} == report["comparison"]
+    assert answer["bundle"] == str(out / "bundle")
     refused = lka_reid(*words, "--set", "seed=1", status=2)
     assert "seed" in refused
 
