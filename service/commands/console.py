@@ -202,6 +202,14 @@ def verdict_line(answer: Mapping[str, Any]) -> str | None:
     return f"[bold]no match[/]: none of {len(judgements)} reaches the bundle's threshold"
 
 
+def scene_line(answer: Mapping[str, Any]) -> str | None:
+    """What to do where no match reaches the threshold for the image is a frame; None where that is not so."""
+    missed = all(match.get("is_match") is False for match in answer["matches"])
+    if answer.get("crop") is not None or not missed:
+        return None
+    return "if the image shows a whole scene: --detect largest searches for the vehicle in it"
+
+
 def decided_line(answer: Mapping[str, Any]) -> str | None:
     """What verdicts on the probe did to the answer, in one line; None where there are none."""
     kinds = Counter(verdict["verdict"] for verdict in answer.get("verdicts", ()))

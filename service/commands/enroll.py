@@ -68,7 +68,7 @@ def enroll(
     start: Annotated[
         str | None,
         typer.Option(
-            help="When a video begins, such as 2026-05-17T08:30:00+02:00; or file, to believe its file. "
+            help="When a video begins, such as 2026-05-17T08:30Z; or file, to believe its file. "
             "Without it, crops have no time but that in the video, as a tag.",
             show_default=False,
         ),

@@ -28,7 +28,12 @@ LogFormat = Annotated[
     str | None, typer.Option(help="json, console, or auto: console on a terminal. Default: auto.")
 ]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")]
-Url = Annotated[str, typer.Option(envvar=CLIENT_URL, help="Where the service answers.")]
+Url = Annotated[
+    str,
+    typer.Option(
+        envvar=CLIENT_URL, help="Where the service answers.", show_default="port 8000 of this machine"
+    ),
+]
 Key = Annotated[
     str | None,
     typer.Option(

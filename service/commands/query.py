@@ -20,6 +20,7 @@ from service.commands.console import (
     decided_line,
     matches_table,
     normalisation_line,
+    scene_line,
     timings_line,
     verdict_line,
 )
@@ -65,7 +66,11 @@ def query(
     box: Box = None,
     detect: Annotated[
         Choice | None,
-        typer.Option(help="Of a frame: which of the vehicles that are found in it.", show_default=False),
+        typer.Option(
+            metavar="WHICH",
+            help="Of a frame: which of the vehicles that are found in it; one, largest or all.",
+            show_default=False,
+        ),
     ] = None,
     sheet: Annotated[
         Path | None,
@@ -153,6 +158,8 @@ def _print(answer: Mapping[str, Any], image: Path) -> None:
         out.print(matches_table(answer, f"Most similar to {escape(shown(image) + of)}"))
         if said := verdict_line(answer):
             out.print(said)
+        if asked := scene_line(answer):
+            out.print(asked)
     elif answer.get("searched") == 0:
         out.print("No enrolled image meets the filter")
     elif answer["gallery_size"]:

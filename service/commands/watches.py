@@ -265,7 +265,7 @@ def _watch_cells(watch: dict[str, Any]) -> dict[str, str | Cropped]:
     return {
         "id#": str(watch["id"]),
         "name": Cropped(watch["name"] or "-"),
-        "image id": Cropped(watch["image_id"] or "-"),
+        "image id": Cropped(watch["image_id"] or "a file"),
         "cameras": Cropped(", ".join(watch["only_camera_id"]) or "all"),
         "threshold#": "-" if watch["threshold"] is None else f"{watch['threshold']:.3f}",
         "alerts#": f"{watch['alerts']:,}",

@@ -75,7 +75,7 @@ def adapt(
         Path,
         typer.Option(
             help="Level 2: the embedder's configuration to begin with.",
-            show_default=f"configs/{OWN_CONFIG.name}",
+            show_default=OWN_CONFIG.name,
         ),
     ] = OWN_CONFIG,
     changes: Changes = None,

@@ -33,9 +33,9 @@ def calibrate(
             help="How many enrolled images of other vehicles may pass as a match in one search, on average."
         ),
     ] = FALSE_ALARMS,
-    gallery: Annotated[int, typer.Option(min=1, help="Images enrolled in the gallery that is searched.")] = (
-        GALLERY
-    ),
+    gallery: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, help="Images enrolled in the gallery that is searched.")
+    ] = (GALLERY),
     false_match_rate: Annotated[
         float | None,
         typer.Option(

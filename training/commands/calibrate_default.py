@@ -21,9 +21,10 @@ def calibrate_default(
     data: TwoCameras = None,
     synthetic: Synthetic = None,
     bundle: BundleFolder = BUNDLE,
-    config: Annotated[Path, typer.Option(help="Says which vehicles of --data are measured.")] = (
-        EMBEDDER_CONFIG
-    ),
+    config: Annotated[
+        Path,
+        typer.Option(help="Says which vehicles of --data are measured.", show_default=EMBEDDER_CONFIG.name),
+    ] = (EMBEDDER_CONFIG),
     write: Annotated[
         bool, typer.Option("--write/--no-write", help="Whether to put the thresholds into the bundle.")
     ] = True,

@@ -90,7 +90,9 @@ def compare_rerankers(
 def compare_embedders(
     data: DataSet,
     weights: Weights = None,
-    config: Annotated[Path, typer.Option(help="The plain network's configuration.")] = PLAIN_CONFIG,
+    config: Annotated[
+        Path, typer.Option(help="The plain network's configuration.", show_default=PLAIN_CONFIG.name)
+    ] = PLAIN_CONFIG,
     bundle: BundleFolder = BUNDLE,
     folder: RunFolder = Path("runs/plain"),
     changes: Changes = None,

@@ -24,9 +24,10 @@ def evaluate_cameras(
     data: TwoCameras = None,
     synthetic: Synthetic = None,
     bundle: BundleFolder = BUNDLE,
-    config: Annotated[Path, typer.Option(help="Says which vehicles of --data are measured.")] = (
-        EMBEDDER_CONFIG
-    ),
+    config: Annotated[
+        Path,
+        typer.Option(help="Says which vehicles of --data are measured.", show_default=EMBEDDER_CONFIG.name),
+    ] = (EMBEDDER_CONFIG),
     changes: Changes = None,
     seed: Annotated[int, typer.Option(min=0, help="Of halves, draws and intervals.")] = 0,
     runtime: Runtime = "auto",

@@ -43,7 +43,11 @@ def evaluate_shift(
     ] = None,
     bundle: BundleFolder = BUNDLE,
     config: Annotated[
-        Path, typer.Option(help="Says which vehicles of --data are measured; with --folds, the training.")
+        Path,
+        typer.Option(
+            help="Says which vehicles of --data are measured; with --folds, the training.",
+            show_default=START_CONFIG.name,
+        ),
     ] = START_CONFIG,
     changes: Changes = None,
     folds: Annotated[

@@ -32,7 +32,11 @@ def study_second_look(
     ] = None,
     bundle: BundleFolder = BUNDLE,
     config: Annotated[
-        Path, typer.Option(help="Says which vehicles of --data are measured, and not learned from.")
+        Path,
+        typer.Option(
+            help="Says which vehicles of --data are measured, and not learned from.",
+            show_default=START_CONFIG.name,
+        ),
     ] = START_CONFIG,
     side: Annotated[
         int, typer.Option(min=128, help="Of the second look's images, px; a multiple of 128.")

@@ -85,11 +85,18 @@ def default_bundle(
     weights: Weights = None,
     further: Further = None,
     folder: RunFolder = Path("runs/default"),
-    config: Annotated[Path, typer.Option(help="The embedder's configuration.")] = EMBEDDER_CONFIG,
-    reranker_config: Annotated[Path, typer.Option(help="The re-ranker's configuration.")] = RERANKER_CONFIG,
+    config: Annotated[
+        Path, typer.Option(help="The embedder's configuration.", show_default=EMBEDDER_CONFIG.name)
+    ] = EMBEDDER_CONFIG,
+    reranker_config: Annotated[
+        Path, typer.Option(help="The re-ranker's configuration.", show_default=RERANKER_CONFIG.name)
+    ] = RERANKER_CONFIG,
     start_config: Annotated[
         Path,
-        typer.Option(help="The configuration of what the embedder starts from, if that is a bundle."),
+        typer.Option(
+            help="The configuration of what the embedder starts from, if that is a bundle.",
+            show_default=START_CONFIG.name,
+        ),
     ] = START_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -154,8 +161,8 @@ class Kind(StrEnum):
 @app.command()
 def keys(
     kind: Annotated[
-        Kind, typer.Argument(help="Whose configuration.", metavar="embedder|reranker|classifier")
-    ] = (Kind.embedder),
+        Kind, typer.Argument(help="Whose configuration: embedder, reranker or classifier.", metavar="WHOSE")
+    ] = Kind.embedder,
     as_json: Json = False,
 ) -> None:
     """List every key of a configuration: type, default and meaning."""

@@ -41,15 +41,13 @@ def tune(
     gallery: Annotated[int, typer.Option(min=1, help="In a gallery of so many images.")] = GALLERY,
     config: Annotated[
         Path,
-        typer.Option(
-            help="The embedder's configuration to begin with.", show_default=f"configs/{OWN_CONFIG.name}"
-        ),
+        typer.Option(help="The embedder's configuration to begin with.", show_default=OWN_CONFIG.name),
     ] = OWN_CONFIG,
     reranker_config: Annotated[
         Path,
         typer.Option(
             help="The re-ranker's configuration to begin with.",
-            show_default=f"configs/{RERANKER_CONFIG.name}",
+            show_default=RERANKER_CONFIG.name,
         ),
     ] = RERANKER_CONFIG,
     changes: Changes = None,

@@ -10,7 +10,16 @@ from rich.console import Console
 from typer.exceptions import Abort
 
 from models.terminal import out
-from service.commands.console import Waits, ask, fitted_table, matches_table, table, verdict_line, with_room
+from service.commands.console import (
+    Waits,
+    ask,
+    fitted_table,
+    matches_table,
+    scene_line,
+    table,
+    verdict_line,
+    with_room,
+)
 from service.commands.cropping import Cropped
 
 
@@ -43,6 +52,14 @@ def test_a_table_says_what_is_a_match_only_where_a_threshold_does(
         if column.header == "match"
     )
     assert columns["image id"] == [Cropped("a.jpg")] * len(judgements)
+
+
+def test_what_to_do_with_a_frame_is_said_where_it_was_taken_for_a_crop_and_nothing_matches() -> None:
+    missed = answer(False, False)
+    assert "--detect largest" in str(scene_line(missed))
+    assert scene_line(missed | {"crop": [1, 2, 3, 4]}) is None
+    assert scene_line(answer(True, False)) is None
+    assert scene_line(answer(None, None)) is None
 
 
 def test_a_table_is_filled_by_the_names_of_the_columns_that_have_room(
