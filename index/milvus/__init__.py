@@ -5,7 +5,7 @@ pymilvus is imported when a gallery is opened, and not before.
 """
 
 from index.milvus.companions import Claim, Claims, Companions, KeptSettings, KeptSums, KeptVerdicts, Room
-from index.milvus.engine import MilvusError
+from index.milvus.connection import MilvusError
 from index.milvus.gallery import MilvusGallery
 from index.milvus.indexes import MilvusIndex
 from index.milvus.local_companions import local_companions

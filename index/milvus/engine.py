@@ -1,4 +1,4 @@
-"""The Milvus collection of a gallery: its rows, and what is asked of them.
+"""The rows of a gallery in its Milvus collection, and what is asked of them.
 
 Reads are of the consistency level Strong: they see every write that was acknowledged before, by whichever
 replica. Where a row is known to be there and never changes (a descriptor by its number), the level is
@@ -7,28 +7,18 @@ Eventually, and one that is missing is asked for again by Strong.
 
 from __future__ import annotations
 
-import importlib
-import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.database.descriptors import pack, unpack
-from index.errors import GalleryError
+from index.milvus.collection import MilvusCollection
+from index.milvus.connection import MilvusError, failures
 from index.milvus.expression import numbers
-from index.milvus.indexes import FLOAT16_SINCE, MilvusIndex, release
 from index.milvus.row import SCALARS
-from index.record import GalleryHeader
 
-SETTING: Final = "LKA_REID_MILVUS_URL"
-TEXT_BYTES: Final = 4_096
-"""Of a text of a record in UTF-8, with its sign."""
-TAGS: Final = 256
-"""Of a record at most."""
 DEEPEST: Final = 16_384
 """Matches that Milvus gives of one probe at most, and rows of one query."""
 CHUNK: Final = 1_000
@@ -36,75 +26,28 @@ CHUNK_DESCRIPTORS: Final = 256
 """Rows of an answer; descriptors of one: 8 MiB at d = 8192."""
 INSERTED_BYTES: Final = 16 << 20
 """Of the descriptors of one insert; a server takes 64 MiB."""
-SCHEMA_VERSION: Final = 2
-"""Of a collection that is made; one of version 1 says nothing of its objects (`index.milvus.place`)."""
-READ: Final = (1, SCHEMA_VERSION)
-PROPERTY: Final = "lka_reid"
-
-log = logging.getLogger(__name__)
-
-
-class MilvusError(GalleryError):
-    """Milvus cannot be used or does not answer; the message says what to look at."""
 
 
 class Engine:
-    """One collection of Milvus.
+    """The rows of one collection of Milvus.
 
     Args:
-        client: of pymilvus.
-        name: of the collection.
-        header: of the gallery.
-        index: of the vectors.
-        timeout_s: for each call.
-        about: what the description of a collection that is made says besides.
+        collection: that there is.
     """
 
-    def __init__(
-        self,
-        client: Any,
-        name: str,
-        header: GalleryHeader,
-        index: MilvusIndex,
-        timeout_s: float,
-        about: Mapping[str, str] | None = None,
-    ) -> None:
-        self._client = client
-        self._about = dict(about or {})
-        self._name = name
-        self._header = header
-        self._timeout_s = timeout_s
-        self.index = index
-        with failures():
-            self.version = str(client.get_server_version())
-        self.width: Literal["float32", "float16"] = "float32"
+    def __init__(self, collection: MilvusCollection) -> None:
+        self._client = collection.client
+        self._name = collection.name
+        self._header = collection.header
+        self._timeout_s = collection.timeout_s
+        self.index = collection.index
+        self.version = collection.version
+        self.width = collection.width
 
     @property
     def item_bytes(self) -> int:
         """Of a stored number."""
         return 2 if self.width == "float16" else 4
-
-    def ensure(self) -> Mapping[str, Any]:
-        """Make the collection where there is none, and have it answer; what its description says."""
-        self.index.check(self.version)
-        with failures():
-            if not self._client.has_collection(self._name, timeout=self._timeout_s):
-                self._create()
-            found = self._found()
-            described = self._description_in(found)
-            types = importlib.import_module("pymilvus").DataType
-            kinds = {field["name"]: field["type"] for field in found["fields"]}
-            self.width = "float16" if kinds.get("descriptor") == types.FLOAT16_VECTOR else "float32"
-            self._ensure_index()
-            # A replica that is added has the whole collection to read.
-            self._client.load_collection(self._name, timeout=60 * self._timeout_s)
-        return described
-
-    def described(self) -> Mapping[str, Any] | None:
-        """What the description of the collection says; None where there is no collection."""
-        with failures():
-            there = self._client.has_collection(self._name, timeout=self._timeout_s)
-            return self._description_in(self._found()) if there else None
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; where it raises, any of them may be there."""
@@ -192,12 +135,6 @@ class Engine:
                 if not wanted:
                     break
 
-    def drop(self) -> None:
-        """Remove the collection, if it is there."""
-        with failures():
-            if self._client.has_collection(self._name, timeout=self._timeout_s):
-                self._client.drop_collection(self._name, timeout=self._timeout_s)
-
     def fault(self) -> str | None:
         """What keeps Milvus from answering; None where nothing does."""
         try:
@@ -240,144 +177,3 @@ class Engine:
         else:
             halves = np.asarray(stored, dtype="<f2")
         return np.asarray(unpack(halves.reshape(1, -1))[0])
-
-    def _found(self) -> Any:
-        return self._client.describe_collection(self._name, timeout=self._timeout_s)
-
-    def _description_in(self, found: Any) -> dict[str, Any]:
-        """What the description says of a collection that was found."""
-        try:
-            described = json.loads(found["description"] or found["properties"].get(PROPERTY, "null"))
-        except ValueError:
-            described = None
-        if not isinstance(described, dict) or described.get("lka-reid") not in READ:
-            raise MilvusError(
-                f"the Milvus collection {self._name!r} was not made by this version of this software; choose "
-                "another name for this service's collections, or take the version that made it"
-            )
-        # The number that Milvus gave it is of this collection alone, also where another Milvus has its name.
-        return {**described, "name": f"{self._name}-{found.get('collection_id', '')}"}
-
-    def _description(self) -> dict[str, Any]:
-        return {
-            "lka-reid": SCHEMA_VERSION,
-            "fingerprint": self._header.fingerprint,
-            "descriptor_dim": self._header.descriptor_dim,
-            "strips_shape": self._header.strips_shape,
-            **self._about,
-        }
-
-    def _create(self) -> None:
-        try:
-            self._create_wide()
-        except Exception:
-            # Another replica may have made it meanwhile; it has another id then, which counts.
-            if not self._client.has_collection(self._name, timeout=self._timeout_s):
-                raise
-
-    def _create_wide(self) -> None:
-        types = importlib.import_module("pymilvus").DataType
-        wide = release(self.version) >= FLOAT16_SINCE
-        if wide:
-            try:
-                self._create_with(types.FLOAT16_VECTOR)
-                return
-            except Exception as error:  # pymilvus raises more than its own
-                log.info("Milvus %s takes no float16 vectors: %s", self.version, error)
-        self._create_with(types.FLOAT_VECTOR)
-
-    def _create_with(self, vector: Any) -> None:
-        types = importlib.import_module("pymilvus").DataType
-        schema = self._client.create_schema(
-            auto_id=False, enable_dynamic_field=False, description=json.dumps(self._description())
-        )
-        schema.add_field("record_id", types.INT64, is_primary=True)
-        for name, kind in SCALARS_BY_TYPE.items():
-            if kind == "text":
-                schema.add_field(name, types.VARCHAR, max_length=TEXT_BYTES)
-            elif kind == "texts":
-                schema.add_field(
-                    name,
-                    types.ARRAY,
-                    element_type=types.VARCHAR,
-                    max_length=TEXT_BYTES,
-                    max_capacity=TAGS,
-                )
-            else:
-                schema.add_field(name, types.INT64)
-        schema.add_field("descriptor", vector, dim=self._header.descriptor_dim)
-        self._client.create_collection(
-            self._name,
-            schema=schema,
-            consistency_level="Strong",
-            timeout=self._timeout_s,
-            # Milvus Lite keeps no description.
-            **({"properties": {PROPERTY: json.dumps(self._description())}} if self._is_lite() else {}),
-        )
-
-    def _is_lite(self) -> bool:
-        return self.version.startswith("milvus_lite")
-
-    def _ensure_index(self) -> None:
-        wanted = self._client.prepare_index_params()
-        wanted.add_index(
-            "descriptor", index_type=self.index.kind, metric_type="IP", params=self.index.parameters()
-        )
-        text = "INVERTED" if release(self.version) >= (2, 4) else "Trie"
-        for name in ("image_id", "digest"):
-            wanted.add_index(name, index_type=text)
-        there = set(self._client.list_indexes(self._name, timeout=self._timeout_s))
-        if "descriptor" in there:
-            found = self._client.describe_index(self._name, "descriptor", timeout=self._timeout_s)
-            if found["index_type"] != self.index.kind:
-                raise MilvusError(
-                    f"the Milvus collection {self._name!r} has an index of kind {found['index_type']}, and "
-                    f"{self.index.kind} was asked for; ask for {found['index_type']}, or release the "
-                    "collection, drop the index of its field `descriptor` by Milvus' own tools, and start "
-                    "again"
-                )
-            return
-        # The collection is new: there is nothing to build, and nothing to wait for.
-        self._client.create_index(self._name, wanted, timeout=self._timeout_s, sync=False)
-
-
-NUMBERS: Final = ("captured_at", "enrolled_at", "size")
-SCALARS_BY_TYPE: Final[Mapping[str, Literal["text", "texts", "number"]]] = {
-    name: "texts" if name == "tags" else "number" if name in NUMBERS else "text"
-    for name in SCALARS
-    if name != "record_id"
-}
-
-
-def connect(url: str, timeout_s: float, token: str | None = None) -> Any:
-    """A client of pymilvus.
-
-    Raises:
-        MilvusError: pymilvus is not installed, or nothing answers there.
-    """
-    try:
-        package = importlib.import_module("pymilvus")
-    except ImportError as error:
-        raise MilvusError(
-            "the package pymilvus is not installed, which a gallery on Milvus needs; install lka-reid[milvus]"
-        ) from error
-    # It logs every error that it raises, with its trace.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    make: Callable[..., Any] = package.MilvusClient
-    with failures():
-        return make(url, token=token or "", timeout=timeout_s)
-
-
-@contextmanager
-def failures() -> Iterator[None]:
-    """Raise MilvusError for whatever pymilvus and its transport raise."""
-    try:
-        yield
-    except GalleryError:
-        raise
-    except Exception as error:
-        words = str(getattr(error, "message", "") or type(error).__name__)
-        raise MilvusError(
-            f"Milvus, which {SETTING} names, did not do what was asked of it: {words[:300]}; see that it "
-            "runs, that its address is right, and its log"
-        ) from error

@@ -10,8 +10,10 @@ from typing import Any, Final
 from index.cameras.estimation import Mode
 from index.collections import DEFAULT
 from index.errors import GalleryError
+from index.milvus.collection import MilvusCollection
 from index.milvus.companions import Companions, OpenCompanions
-from index.milvus.engine import Engine, MilvusError, connect
+from index.milvus.connection import MilvusError, connect
+from index.milvus.engine import Engine
 from index.milvus.expression import EVERYTHING
 from index.milvus.gallery import MilvusGallery
 from index.milvus.indexes import MilvusIndex
@@ -92,16 +94,16 @@ def open_milvus_gallery(
     client = connect(setup.url, setup.timeout_s, setup.token)
     try:
         about = description(setup.prefix, collection)
-        engine = Engine(
+        made = MilvusCollection(
             client, collection_name(setup, collection), header, setup.index, setup.timeout_s, about
         )
-        described = engine.ensure()
+        described = made.ensure()
         _check_header(described, header, supersedes)
         place = Place.of(store, described, collection)
         if place.is_old and refuse_old is not None:
             raise GalleryError(refuse_old)
         place.open()
-        gallery = _opened(engine, place, header, open_companions or local_companions)
+        gallery = _opened(Engine(made), place, header, open_companions or local_companions)
         if open_companions is None:
             gallery.recount()
     except BaseException:
@@ -120,9 +122,10 @@ def remove_milvus_gallery(setup: MilvusSetup, collection: str, objects: Objects 
     client = connect(setup.url, setup.timeout_s, setup.token)
     try:
         header = GalleryHeader("", 1, None)
-        engine = Engine(client, collection_name(setup, collection), header, setup.index, setup.timeout_s)
-        described = engine.described()
-        engine.drop()
+        name = collection_name(setup, collection)
+        removed = MilvusCollection(client, name, header, setup.index, setup.timeout_s)
+        described = removed.described()
+        removed.drop()
     finally:
         client.close()
     clear_removed(store, setup.prefix, collection, described, is_default=collection == DEFAULT)

@@ -30,8 +30,10 @@ import numpy as np
 from index.amendment import Amendment
 from index.database.descriptors import as_stored
 from index.errors import ChangedImageError, DuplicateImageError, InvalidEnrollmentError, UnknownImageError
+from index.milvus.collection import TAGS, TEXT_BYTES
 from index.milvus.companions import Claim, Companions
-from index.milvus.engine import TAGS, TEXT_BYTES, Engine, MilvusError
+from index.milvus.connection import MilvusError
+from index.milvus.engine import Engine
 from index.milvus.expression import SIGN, literal, numbers, one_of
 from index.milvus.row import (
     amended,

@@ -33,7 +33,7 @@ def milvus(settings: Settings) -> Finding:
     what = "Milvus"
     if settings.gallery != "milvus":
         return Finding(what, State.left_out, "LKA_REID_GALLERY is local")
-    from index.milvus.engine import connect
+    from index.milvus.connection import connect
     from service.galleries import milvus_setup
 
     setup = milvus_setup(settings)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from index import Decision, Enrollment, Gallery, GalleryError, Quota
-from index.milvus import engine, opening
+from index.milvus import collection, opening
 from index.shared import SharedStore
 from models.bundle import Bundle
 from service.access.auditchain import CHAIN, Chain
@@ -185,7 +185,7 @@ def test_a_gallery_of_before_is_not_opened_without_what_belongs_to_it(
 ) -> None:
     bundle = Bundle.load(shared.bundle)
     with monkeypatch.context() as before:
-        before.setattr(engine, "SCHEMA_VERSION", 1)
+        before.setattr(collection, "SCHEMA_VERSION", 1)
         before.setattr(opening, "description", lambda _prefix, _collection: {})
         before.setenv("LKA_REID_SHARED_NAME", SHARED_NAME)
         with shared_gallery(bundle) as gallery:

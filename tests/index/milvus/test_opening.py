@@ -20,7 +20,7 @@ from index.milvus import (
     open_milvus_gallery,
     remove_milvus_gallery,
 )
-from index.milvus.engine import connect
+from index.milvus.connection import connect
 from index.milvus.opening import collection_name
 from tests.index.milvus.kept import OnMilvus
 from tests.index.samples import DIM, STRIPS, enrollment

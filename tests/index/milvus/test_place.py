@@ -14,12 +14,13 @@ from index import GalleryError
 from index.milvus import (
     MilvusGallery,
     MilvusSetup,
-    engine,
+    collection,
     open_milvus_gallery,
     opening,
     remove_milvus_gallery,
 )
-from index.milvus.engine import Engine, MilvusError
+from index.milvus.connection import MilvusError
+from index.milvus.engine import Engine
 from index.milvus.local_companions import MemoryVerdicts, local_companions
 from index.milvus.place import OWNER, ForeignObjectsError, Place, clear_removed, description
 from index.milvus.sweep import sweep
@@ -178,7 +179,7 @@ def test_galleries_of_before_keep_opening_and_keep_their_images(
     opened: Callable[..., MilvusGallery], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr(engine, "SCHEMA_VERSION", 1)
+        before.setattr(collection, "SCHEMA_VERSION", 1)
         before.setattr(opening, "description", lambda _prefix, _collection: {})
         one, other = opened("one"), opened("other")
     for gallery, name in ((one, "a"), (other, "b")):
@@ -204,6 +205,6 @@ def test_a_version_of_before_does_not_take_a_new_gallery_for_its_own(
     opened: Callable[..., MilvusGallery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened("one").enroll(enrollment("a"))
-    monkeypatch.setattr(engine, "READ", (1,))
+    monkeypatch.setattr(collection, "READ", (1,))
     with pytest.raises(MilvusError, match="was not made by this version"):
         opened("one")
