@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.decoding.deep import deep_samples, significant_bits, to_bytes
+from models.decoding.deep import DeepSamples, bands, deep_samples, significant_bits, to_bytes
 from models.decoding.errors import ImageError
 from models.decoding.opened import Opened, Samples
 
@@ -31,7 +31,7 @@ def to_rgb(opened: Opened) -> Image.Image:
     if image.mode in _DEEP_GREYS:
         return _grey(np.asarray(image), samples)
     if (deep := deep_samples(opened)) is not None:
-        return _colour(deep, samples)
+        return _deep(deep, samples)
     if samples.key is not None:
         return _keyed(image, samples)
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
@@ -44,7 +44,7 @@ def to_rgb(opened: Opened) -> Image.Image:
 def _on_background(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
-    alpha = image.convert("RGBA")
+    alpha = image if image.mode == "RGBA" else image.convert("RGBA")
     background = Image.new("RGB", image.size, BACKGROUND)
     background.paste(alpha.convert("RGB"), mask=alpha.getchannel("A"))
     return background
@@ -54,55 +54,79 @@ def _keyed(image: Image.Image, samples: Samples) -> Image.Image:
     """An image of 8 bits or fewer, one of whose colours is transparent."""
     # Pillow has spread shallower samples over a byte.
     spread = 255 // ((1 << samples.depth) - 1)
-    pixels = np.asarray(image.convert("L" if image.mode == "1" else image.mode))
-    return _masked(np.asarray(image.convert("RGB")), _equal(pixels, samples, spread))
+    rgb = np.array(image.convert("RGB"))
+    pixels = (
+        rgb if image.mode == "RGB" else np.asarray(image.convert("L" if image.mode == "1" else image.mode))
+    )
+    for rows in bands(*image.size):
+        _hide(rgb[rows], pixels[rows], samples, spread)
+    return Image.fromarray(rgb)
 
 
 def _grey(values: NDArray[Any], samples: Samples) -> Image.Image:
     """Deep greys `[H, W]`, whole numbers or floats."""
-    mask = _equal(values, samples)
     if values.dtype.kind == "f":
-        values = np.nan_to_num(np.clip(values, 0, None), nan=0, posinf=0)
         # Floats go from 0 to 1, or to the white of some number of bits.
-        top = float(values.max())
-        white = 1.0 if top <= 1 else (1 << significant_bits(int(top))) - 1
-        values = np.rint(values * (255 / white))
+        top = max(float(_finite(values[rows]).max()) for rows in bands(*values.shape[::-1]))
+        scale = 255 / (1.0 if top <= 1 else (1 << significant_bits(int(top))) - 1)
         bits = 8
     else:
         if not samples.signed:
             # Pillow has signs for all whole numbers of 32 bits.
             values = values.view(values.dtype.str.replace("i", "u"))
-        values = np.maximum(values, 0)
-        bits = significant_bits(int(values.max()), samples.significant)
+        bits = significant_bits(max(0, int(values.max())), samples.significant)
         if samples.signed:
             bits = min(bits, samples.depth - 1)
-    if samples.white_is_zero:
-        values = ((1 << bits) - 1) - values
-    grey = to_bytes(values, bits)
-    return _masked(np.stack([grey] * 3, axis=-1), mask)
+    rgb = np.empty((*values.shape, 3), dtype=np.uint8)
+    for rows in bands(*values.shape[::-1]):
+        band = values[rows]
+        numbers = np.rint(_finite(band) * scale) if values.dtype.kind == "f" else np.maximum(band, 0)
+        numbers = numbers.astype(np.uint32)
+        if samples.white_is_zero:
+            numbers = ((1 << bits) - 1) - numbers
+        rgb[rows] = to_bytes(numbers, bits)[..., None]
+        _hide(rgb[rows], band, samples)
+    return Image.fromarray(rgb)
 
 
-def _colour(values: NDArray[np.uint16], samples: Samples) -> Image.Image:
-    """Deep colours `[H, W, 3]`, or `[H, W, 4]` with alpha."""
-    bits = significant_bits(int(values[..., :3].max()), samples.significant)
-    rgb = to_bytes(values[..., :3], bits)
-    if values.shape[-1] == 4:
-        opacity = values[..., 3:]
-        alpha = to_bytes(opacity, significant_bits(int(opacity.max()), samples.significant))
-        return _on_background(Image.fromarray(np.concatenate([rgb, alpha], axis=-1)))
-    return _masked(rgb, _equal(values, samples))
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    finite: NDArray[Any] = np.nan_to_num(np.clip(values, 0, None), nan=0, posinf=0)
+    return finite
 
 
-def _equal(values: NDArray[Any], samples: Samples, spread: int = 1) -> NDArray[np.bool_] | None:
-    """Which pixels have the transparent colour, `[H, W]`."""
+def _deep(deep: DeepSamples, samples: Samples) -> Image.Image:
+    """Deep colours, or deep greys with alpha."""
+    with_alpha = deep.channels in (2, 4)
+    largest = np.max([band.max(axis=0).max(axis=0) for _, band in deep.bands()], axis=0)
+    shown = largest[:-1] if with_alpha else largest
+    bits = significant_bits(int(shown.max()), samples.significant)
+    opaque = significant_bits(int(largest[-1]), samples.significant)
+    width, height = deep.high.size
+    pixels = np.empty((height, width, 4 if with_alpha else 3), dtype=np.uint8)
+    for rows, band in deep.bands():
+        # A grey is the same in all three.
+        pixels[rows, :, :3] = to_bytes(band[..., : len(shown)], bits)
+        if with_alpha:
+            pixels[rows, :, 3] = to_bytes(band[..., -1], opaque)
+        else:
+            _hide(pixels[rows], band, samples)
+    image = Image.fromarray(pixels)
+    return _on_background(image) if with_alpha else image
+
+
+def _hide(rgb: NDArray[np.uint8], values: NDArray[Any], samples: Samples, spread: int = 1) -> None:
+    """Give those of some rows that have the transparent colour the background's.
+
+    Args:
+        rgb: what they show, `[rows, W, 3]`; changed in place.
+        values: what the file says of them, `[rows, W]` or `[rows, W, channels]`.
+        samples: with the transparent colour.
+        spread: by how much a shallow sample of the file is multiplied in `values`.
+    """
     if samples.key is None:
-        return None
-    equal = np.equal(values, np.array(samples.key) * spread)
-    mask: NDArray[np.bool_] = np.all(equal, axis=tuple(range(2, equal.ndim)))
-    return mask
-
-
-def _masked(rgb: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> Image.Image:
-    if mask is not None:
-        rgb = np.where(mask[..., None], np.array(BACKGROUND, dtype=np.uint8), rgb)
-    return Image.fromarray(np.ascontiguousarray(rgb))
+        return
+    channels = values if values.ndim == 3 else values[..., None]
+    same = channels[..., 0] == samples.key[0] * spread
+    for channel, number in enumerate(samples.key[1:], start=1):
+        same &= channels[..., channel] == number * spread
+    rgb[same] = BACKGROUND

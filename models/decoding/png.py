@@ -13,7 +13,7 @@ from models.decoding.opened import Opened, Samples
 from models.decoding.orientation import read_orientation
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _COLOUR, _PALETTE = 0, 2, 3
+_GREY, _COLOUR, _PALETTE, _GREY_ALPHA, _COLOUR_ALPHA = 0, 2, 3, 4, 6
 _RAW_PROFILE_LIMIT = 256 * 1024
 """Bytes that are inflated of a profile in a text chunk: EXIF has 64 KiB, written as twice as many digits."""
 
@@ -58,8 +58,23 @@ def open_png(data: bytes) -> Opened:
     def open_pixels() -> PngImageFile:
         return PngImageFile(io.BytesIO(file))
 
+    def open_bytes() -> PngImageFile:
+        return PngImageFile(io.BytesIO(b"".join(map(_as_colour_of_bytes, kept))))
+
     samples = _samples(header, transparency, significant)
-    return Opened(open_pixels(), read_orientation(exif or profile, xmp), samples, open_pixels)
+    reopen = open_bytes if header[8:10] == bytes([16, _GREY_ALPHA]) else open_pixels
+    return Opened(open_pixels(), read_orientation(exif or profile, xmp), samples, reopen)
+
+
+def _as_colour_of_bytes(chunk: bytes) -> bytes:
+    """The header of 16-bit greys with alpha as one of 8-bit colours with alpha; other chunks as they are.
+
+    The pixels' bytes are the same.
+    """
+    if chunk[4:8] != b"IHDR":
+        return chunk
+    checked = chunk[4:16] + bytes([8, _COLOUR_ALPHA]) + chunk[18:-4]
+    return chunk[:4] + checked + zlib.crc32(checked).to_bytes(4, "big")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:

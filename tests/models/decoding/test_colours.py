@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -167,6 +168,15 @@ def test_greys_of_a_camera_with_fewer_bits_than_the_file_keep_their_brightness(k
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_greys_with_alpha_of_a_camera_with_fewer_bits_keep_their_brightness(bits: int) -> None:
+    opaque = np.full(GREY.shape, 255, dtype=np.uint16)
+    opaque[:, :16] = 0
+    found = decode(deep_png(np.dstack([GREY, opaque]) << bits - 8))
+    assert np.array_equal(pixels(found)[:, 16:, 0], GREY[:, 16:])
+    assert found.getpixel((3, 20)) == BACKGROUND
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_colours_of_a_camera_with_fewer_bits_than_the_file_keep_their_brightness(
     bits: int, alpha: bool
@@ -175,6 +185,24 @@ def test_colours_of_a_camera_with_fewer_bits_than_the_file_keep_their_brightness
     if alpha:
         colours = np.dstack([colours, np.full(colours.shape[:2], 255, dtype=np.uint16)])
     assert np.array_equal(pixels(decode(deep_png(colours << bits - 8))), pixels(scene()))
+
+
+@pytest.mark.parametrize(
+    ("channels", "key"), [(1, False), (2, False), (3, False), (4, False), (1, True), (3, True)]
+)
+def test_a_large_image_of_16_bits_takes_little_more_memory_than_its_pixels(channels: int, key: bool) -> None:
+    values = np.full((1500, 2000, channels), 0x0123, dtype=np.uint16)
+    chunks = [chunk(b"tRNS", struct.pack(f">{channels}H", *[0x0123] * channels))] if key else []
+    data = deep_png(values[..., 0] if channels == 1 else values, *chunks)
+    tracemalloc.start()
+    try:
+        found = decode(data)
+        # Of arrays; those of Pillow's images are not counted.
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.getpixel((1999, 1499)) == (BACKGROUND if key else found.getpixel((0, 0)))
+    assert peak < 16 * 1500 * 2000
 
 
 def test_a_file_that_says_how_many_bits_it_uses_is_believed() -> None:
