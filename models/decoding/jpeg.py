@@ -12,9 +12,12 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from models.decoding.bounds import check_scans, check_size
+from models.decoding.errors import ImageError
 from models.decoding.opened import Opened
 from models.decoding.orientation import read_orientation
 
+MAX_SEGMENTS = 20_000
+"""What a file of tens of megabytes needs if all of it is a profile in segments of 64 KiB, many times over."""
 _AMPLE = 3
 """Times the longer side of what it is resized to that a smaller decoded image's shorter side has at least."""
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
@@ -42,12 +45,16 @@ def open_jpeg(data: bytes) -> Opened:
     """Open a JPEG file; its orientation is all that is read of its metadata.
 
     Raises:
-        ImageError: too many pixels, or too many scans over them.
+        ImageError: too many pixels, too many scans over them, or too many segments.
     """
     kept = [data[:2]]
     exif, xmp = [], b""
     size, scans, first_scan = (0, 0), 0, len(data)
-    for segment in _segments(data):
+    for number, segment in enumerate(_segments(data)):
+        if number == MAX_SEGMENTS:
+            raise ImageError(
+                f"the JPEG has more than {MAX_SEGMENTS:,} segments; save it anew, without metadata"
+            )
         body = data[segment.body : segment.end]
         if segment.marker == _SCAN:
             first_scan = min(first_scan, segment.start)

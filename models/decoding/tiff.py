@@ -30,6 +30,8 @@ _NEEDED = frozenset(
 )
 """Size, depth, colours, compression, and where the pixels lie (TIFF 6.0)."""
 _JPEG_COMPRESSIONS = (6, 7)
+MAX_PARTS = 150_000
+"""Strips or tiles: those of the largest image in tiles of 16 x 16 px, the smallest of TIFF."""
 _TYPES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
 _LENGTHS = {
     1: 1,
@@ -102,7 +104,7 @@ def _is_camera_raw(directory: _Directory) -> bool:
 
 
 def _check_parts(directory: _Directory, width: int, height: int) -> None:
-    """See that strips or tiles are of a bounded size, and do not go over the same bytes again and again.
+    """See that strips or tiles are of a bounded size and number, and do not go over the same bytes again.
 
     Raises:
         ImageError: see `open_tiff`.
@@ -110,6 +112,11 @@ def _check_parts(directory: _Directory, width: int, height: int) -> None:
     tile = directory.first(_TILE_WIDTH, 1) * directory.first(_TILE_HEIGHT, 1)
     if tile > MAX_PIXELS:
         raise ImageError(f"the TIFF has tiles of {tile:,} px; at most {MAX_PIXELS:,} px are accepted")
+    parts = max(len(directory.numbers(tag)) for tag in _OFFSETS)
+    if parts > MAX_PARTS:
+        raise ImageError(
+            f"the TIFF has {parts:,} strips or tiles; at most {MAX_PARTS:,} are accepted, save it anew"
+        )
     for tag in _COUNTS:
         read = int(directory.numbers(tag).sum(dtype=np.float64))
         if read > 2 * len(directory.data):
@@ -117,8 +124,7 @@ def _check_parts(directory: _Directory, width: int, height: int) -> None:
                 f"the TIFF's parts have {read:,} bytes, the whole file only {len(directory.data):,}"
             )
     if directory.first(_COMPRESSION, 1) in _JPEG_COMPRESSIONS:
-        parts = max(1, *(len(directory.numbers(tag)) for tag in _OFFSETS))
-        check_scans(width, height, -(-directory.data.count(b"\xff\xda") // parts))
+        check_scans(width, height, -(-directory.data.count(b"\xff\xda") // max(1, parts)))
 
 
 @dataclass(frozen=True)

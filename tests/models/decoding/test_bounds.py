@@ -106,3 +106,30 @@ def test_a_tiff_with_a_jpeg_of_too_many_scans_is_refused() -> None:
     data = encoded(scene(), "TIFF", compression="jpeg")
     with pytest.raises(ImageError, match=r"48 x 32 px in \d+ scans"):
         decode(data + b"\xff\xda" * 200)
+
+
+@pytest.mark.parametrize("nothing", [b"\xff\xfe\0\x02", b"\xff\xd8", b"\xff\xdd\0\x04\0\0"])
+def test_a_jpeg_of_countless_segments_is_refused(nothing: bytes) -> None:
+    data = encoded(scene(), "JPEG")
+    for start in (2, len(data) - 2):
+        with pytest.raises(ImageError, match="more than 20,000 segments"):
+            decode(data[:start] + nothing * 20_001 + data[start:])
+
+
+def test_a_jpeg_with_a_large_profile_in_many_segments_is_decoded() -> None:
+    data = encoded(scene(), "JPEG", icc_profile=b"x" * 5_000_000)
+    assert far_apart(decode(data), scene()) < 6
+
+
+def test_a_tiff_in_tiles_of_a_pixel_is_refused() -> None:
+    data = encoded(Image.new("RGB", (400, 400)), "TIFF")
+    start = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, start)[0]
+    entries = data[start + 2 : start + 2 + 12 * count]
+    tiles = entry(322, 4, 1, struct.pack("<I", 1)) + entry(323, 4, 1, struct.pack("<I", 1))
+    tiles += entry(324, 4, 160_000, struct.pack("<I", len(data))) + entry(
+        325, 4, 160_000, struct.pack("<I", 8)
+    )
+    bomb = data[:4] + struct.pack("<I", len(data) + 640_000) + data[8:] + struct.pack("<I", 8) * 160_000
+    with pytest.raises(ImageError, match="160,000 strips or tiles; at most 150,000"):
+        decode(bomb + struct.pack("<H", count + 4) + entries + tiles + b"\0" * 4)
