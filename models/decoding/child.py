@@ -34,9 +34,12 @@ from models.detection.vehicle import Detector
 from models.preprocessing import prepare
 
 MEMORY_BYTES = 1024**3
-"""What a process may take beyond what it has when it is ready: twice what the largest image needs."""
-CPU_S = 10
-"""s of processor time that one image may take; the largest needs two."""
+"""What a process may take beyond what it has when it is ready: the largest images need 0.75 GiB."""
+CPU_S = 3
+"""s of processor time that decoding one image may take, or one more, for the kernel counts whole ones; the
+largest need one or two."""
+CPU_AFTER_S = 10
+"""s of processor time that may go into finding vehicles in an image, or cutting it up."""
 NICE = 5
 """How much a process yields to its parent, which answers everybody, where processors are scarce."""
 NO_MEMORY = "decoding the image takes more memory than an image is given"
@@ -89,14 +92,16 @@ def _answer(request: dict[str, Any], shared: SharedMemory, decoder: FrameDecoder
     try:
         if request["task"] == "prepare":
             return _prepare(_parts(data, lengths), _Size(*request["size"]), shared, decoder)
-        _limit_time()
+        _limit_time(CPU_S)
+        frame = decoder(data, whole=request["task"] == "cut")
+        _limit_time(CPU_AFTER_S)
         match request["task"]:
             case "detect":
-                return _detect(decoder(data, whole=False), request["detector"])
+                return _detect(frame, request["detector"])
             case "cut":
-                return _cut(decoder(data, whole=True), request["boxes"], request["margin"], shared)
+                return _cut(frame, request["boxes"], request["margin"], shared)
             case _:
-                pixels = np.asarray(decoder(data, whole=False).image)
+                pixels = np.asarray(frame.image)
                 shared.write(pixels)
                 return {"shape": pixels.shape}
     except ImageError as error:
@@ -113,7 +118,7 @@ def _prepare(
     prepared = shared.array((len(files), 3, size.height, size.width))
     refusals = {}
     for row, file in enumerate(files):
-        _limit_time()
+        _limit_time(CPU_S)
         try:
             prepare(decoder(file, whole=False, side=max(size)).image, size, prepared[row])
         except ImageError as error:
@@ -184,10 +189,10 @@ def _limit() -> None:
         _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY_BYTES)
 
 
-def _limit_time() -> None:
-    """Let the kernel end this process where one image takes too long."""
+def _limit_time(most_s: int) -> None:
+    """Let the kernel end this process where one image takes longer."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + CPU_S)
+    _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + most_s)
 
 
 def _lower(limit: int, value: int) -> None:

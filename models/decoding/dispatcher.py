@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models.decoding.child import CPU_S
 from models.decoding.errors import DecodePoolError
 from models.decoding.job import Job
 from models.decoding.process import DecoderProcess, ProcessEndedError
@@ -205,7 +204,7 @@ class Dispatcher:
         self._on_end(f"ended over an image ({_how(status)})")
         job.ended += 1
         if status == -signal.SIGXCPU:
-            job.refuse(f"decoding the image takes more than {CPU_S} s of a processor")
+            job.refuse("the image takes more of a processor than one is given")
         elif job.ended < ATTEMPTS and len(job.files) == 1 and not job.future.cancelled():
             self._waiting.appendleft(job)
         else:
