@@ -87,10 +87,10 @@ class _Enrolling:
         self._batch = batch
         self._held: _Loaded | None = None
 
-    def step(self, again: list[_Loaded], told: list[Enrolled]) -> Step[Enrolled]:
+    def step(self, again: list[_Loaded], enrolled: list[Enrolled]) -> Step[Enrolled]:
         group, size = list(again), sum(len(one.data) for one in again)
         while len(group) < self._batch:
-            loaded = self._held or self._load(told)
+            loaded = self._held or self._load(enrolled)
             self._held = None
             if loaded is None:
                 break
@@ -100,7 +100,7 @@ class _Enrolling:
             group.append(loaded)
             size += len(loaded.data)
         if not group:
-            return Page(told) if told else None
+            return Page(enrolled) if enrolled else None
         call = enroll_batch([one.data for one in group], [one.image.about for one in group])
 
         def parse(response: Response) -> Page[Enrolled]:
@@ -112,8 +112,8 @@ class _Enrolling:
                 if item.status in LATER and one.attempts + 1 < ATTEMPTS:
                     later.append(_Loaded(one.image, one.data, one.attempts + 1))
                 else:
-                    told.append(_outcome(one.image, item))
-            return Page(list(told), lambda: self.step(later, []))
+                    enrolled.append(_outcome(one.image, item))
+            return Page(list(enrolled), lambda: self.step(later, []))
 
         attempts = max(one.attempts for one in group)
         return Call(
@@ -127,14 +127,14 @@ class _Enrolling:
             after_s=SHORTEST_WAIT_S * 2**attempts if attempts else 0.0,
         )
 
-    def _load(self, told: list[Enrolled]) -> _Loaded | None:
+    def _load(self, enrolled: list[Enrolled]) -> _Loaded | None:
         """The next image whose file can be read; None at the end."""
         for new in self._images:
             try:
                 given(new.about)
                 data = new.image if isinstance(new.image, bytes) else Path(new.image).read_bytes()
             except (OSError, ValueError) as error:
-                told.append(Enrolled(new, unreadable=str(error)))
+                enrolled.append(Enrolled(new, unreadable=str(error)))
                 continue
             return _Loaded(new, data)
         return None

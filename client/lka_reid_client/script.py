@@ -1,4 +1,4 @@
-"""Errors of short programs, told in a sentence."""
+"""Errors of short programs, in one sentence."""
 
 from __future__ import annotations
 

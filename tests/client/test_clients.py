@@ -131,8 +131,8 @@ def test_pages_are_read_to_the_end(
 ) -> None:
     monkeypatch.setattr("lka_reid_client.calls.listing.LARGEST_PAGE", 2)
     new = [NewImage(image_file((number, 0, 0)), {"image_id": str(number)}) for number in range(5)]
-    told = ask(service.url, None, lambda client: client.enroll_all(iter(new), batch=2))
-    assert [one.record.image_id for one in told] == ["0", "1", "2", "3", "4"]
+    enrolled = ask(service.url, None, lambda client: client.enroll_all(iter(new), batch=2))
+    assert [one.record.image_id for one in enrolled] == ["0", "1", "2", "3", "4"]
     listed = ask(service.url, None, lambda client: client.records())
     assert [record.image_id for record in listed] == ["0", "1", "2", "3", "4"]
     assert len(ask(service.url, None, lambda client: client.records(limit=3))) == 3
@@ -150,8 +150,8 @@ def test_what_becomes_of_each_image_is_told(
         NewImage(tmp_path / "none.png", {"image_id": "none"}),
         NewImage(bad, {"image_id": "bad"}),
     ]
-    told: list[Enrolled] = ask(service.url, None, lambda client: client.enroll_all(new))
-    fates = {one.image.about["image_id"]: one for one in told}
+    enrolled: list[Enrolled] = ask(service.url, None, lambda client: client.enroll_all(new))
+    fates = {one.image.about["image_id"]: one for one in enrolled}
     assert fates["good"].record is not None
     assert "No such file" in fates["none"].unreadable
     assert fates["bad"].problem is not None
@@ -174,10 +174,10 @@ def test_an_iterable_is_read_as_far_as_a_batch_needs() -> None:
     item = {"status": 201, "record": RECORD}
     service = replying([httpx.Response(200, json={"enrolled": 2, "items": [item, item]})])
     with Client("http://x", transport=service) as client:
-        told = client.enroll_all(images(), batch=2)
-        next(told)
+        enrolled = client.enroll_all(images(), batch=2)
+        next(enrolled)
         assert read == [0, 1]
-        assert len(list(told)) == 5
+        assert len(list(enrolled)) == 5
 
 
 def test_a_batch_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,8 +206,8 @@ def test_an_image_that_is_put_off_is_sent_again_later(ask: Callable[..., Any], p
         httpx.Response(200, json={"enrolled": 1, "items": [done]}),
     ]
     new = [NewImage(b"x", {"image_id": "a"}), NewImage(b"y", {"image_id": "b"})]
-    told = ask("http://x", replying(replies), lambda client: client.enroll_all(new))
-    assert [one.record is not None for one in told] == [True, True]
+    enrolled = ask("http://x", replying(replies), lambda client: client.enroll_all(new))
+    assert [one.record is not None for one in enrolled] == [True, True]
     assert pauses == [1.0]
     forever = [httpx.Response(200, json={"enrolled": 0, "items": [later]})]
     [lost] = ask("http://x", replying(forever), lambda client: client.enroll_all(new[:1]))

@@ -101,8 +101,8 @@ def test_no_name_makes_another_path(method: str, is_async: bool, sent: tuple[str
     elif method not in ("camera", "calibrate", "forget_calibration"):
         names += ["a//b", "/a", "a/", "a/image"]
     use = PATHS[method]
-    told = refusals(url, [of_name(use, name) for name in names], is_async)
-    assert all("nothing was sent" in one for one in told)
+    messages = refusals(url, [of_name(use, name) for name in names], is_async)
+    assert all("nothing was sent" in one for one in messages)
     assert lines == []
 
 
@@ -174,8 +174,8 @@ def test_a_field_that_has_no_utf8_is_named_and_not_sent(
         "candidate_id": lambda client: client.explain(b"x", candidate_id=SURROGATE),
         "name": lambda client: client.create_collection(SURROGATE),
     }
-    for field, told in zip(calls, refusals(url, list(calls.values()), is_async), strict=True):
-        assert told.startswith(f"{field} 'gate\\udcff' holds bytes")
+    for field, message in zip(calls, refusals(url, list(calls.values()), is_async), strict=True):
+        assert message.startswith(f"{field} 'gate\\udcff' holds bytes")
     assert lines == []
 
 
@@ -189,9 +189,9 @@ def test_a_collection_that_has_no_utf8_is_named_and_not_sent(sent: tuple[str, li
 def test_an_image_whose_fields_cannot_be_sent_does_not_keep_the_others(service: Running) -> None:
     new = [NewImage(image_file(RED), {"image_id": image_id}) for image_id in (SURROGATE, "good")]
     with Client(service.url) as client:
-        told = {one.image.about["image_id"]: one for one in client.enroll_all(new)}
-    assert told["good"].is_there
-    assert "image_id" in told[SURROGATE].unreadable
+        enrolled = {one.image.about["image_id"]: one for one in client.enroll_all(new)}
+    assert enrolled["good"].is_there
+    assert "image_id" in enrolled[SURROGATE].unreadable
 
 
 def test_what_a_server_says_holds_no_control_characters() -> None:
