@@ -157,8 +157,8 @@ def update(
         return
     for name, value in record.items():
         if value not in (None, [], ""):
-            told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            out.print(f"{name:<16} {printable(told)}", markup=False, soft_wrap=True)
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            out.print(f"{name:<16} {printable(text)}", markup=False, soft_wrap=True)
 
 
 def retention(

@@ -34,10 +34,10 @@ def config(as_json: Json = False) -> None:
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         origin = source(settings, name)
-        told = "[dim]not set[/]" if value is None else escape(shown(name, value) or "''")
+        text = "[dim]not set[/]" if value is None else escape(shown(name, value) or "''")
         # With the value below, there is room for the meaning in a terminal of 80 columns.
         listed.add_row(
-            f"[bold]{variable(name)}[/]\n{told}" + ("" if origin == "default" else f" [bold]({origin})[/]"),
+            f"[bold]{variable(name)}[/]\n{text}" + ("" if origin == "default" else f" [bold]({origin})[/]"),
             escape(field.description or "") + _bounds(accepted(field)),
         )
     out.print(listed)

@@ -167,7 +167,7 @@ def matches_table(answer: Mapping[str, Any], title: str, vehicle_id: str | None 
     judged = any(match.get("is_match") is not None for match in answer["matches"])
     # Where no match names its vehicle, the room is the image ids'.
     named = vehicle_id is not None or any(match["vehicle_id"] for match in answer["matches"])
-    without = {column for column, told in (("match!", judged), ("vehicle", named)) if not told}
+    without = {column for column, is_shown in (("match!", judged), ("vehicle", named)) if not is_shown}
     widths = {name: room for name, room in MATCH_COLUMNS.items() if name not in without}
     right = [vehicle_id is not None and match["vehicle_id"] == vehicle_id for match in answer["matches"]]
     rows = map(_match_cells, answer["matches"], right)
@@ -214,8 +214,8 @@ def decided_line(answer: Mapping[str, Any]) -> str | None:
     """What verdicts on the probe did to the answer, in one line; None where there are none."""
     kinds = Counter(verdict["verdict"] for verdict in answer.get("verdicts", ()))
     did = {"same": "as the same vehicle", "different": "left out as another one"}
-    told = ", ".join(f"{kinds[kind]} {what}" for kind, what in did.items() if kinds[kind])
-    return f"verdicts on this probe: {told} (--no-verdicts asks without them)" if told else None
+    done = ", ".join(f"{kinds[kind]} {what}" for kind, what in did.items() if kinds[kind])
+    return f"verdicts on this probe: {done} (--no-verdicts asks without them)" if done else None
 
 
 def timings_line(answer: Mapping[str, Any]) -> str:

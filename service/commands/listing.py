@@ -65,12 +65,12 @@ def list_(
             rows = [_cells(record) for record in chain([first], records)]
     except ClientError as error:
         raise CommandError.of(error) from None
-    told = {name: room for name, room in COLUMNS.items() if any(row[name] != NOTHING for row in rows)}
-    out.print(fitted_table("Enrolled", told, SPARED, rows))
+    shown = {name: room for name, room in COLUMNS.items() if any(row[name] != NOTHING for row in rows)}
+    out.print(fitted_table("Enrolled", shown, SPARED, rows))
     out.print(counted(len(rows), "image"))
 
 
 def _cells(record: dict[str, Any]) -> dict[str, Cropped]:
     fields = ("image_id", "vehicle_id", "vehicle_type", "camera_id", "captured_at", "view")
-    told = [*(record.get(field) for field in fields), ", ".join(record.get("tags") or [])]
-    return {name: Cropped(text) if text else NOTHING for name, text in zip(COLUMNS, told, strict=True)}
+    texts = [*(record.get(field) for field in fields), ", ".join(record.get("tags") or [])]
+    return {name: Cropped(text) if text else NOTHING for name, text in zip(COLUMNS, texts, strict=True)}

@@ -80,24 +80,24 @@ def sheet(
 
 def _how(answer: Mapping[str, Any]) -> str:
     """What was searched, and what a match is."""
-    told = ["both stages" if answer["reranked"] else "first stage alone"]
-    told.append(f"{counted(answer['gallery_size'], 'image')} enrolled")
+    parts = ["both stages" if answer["reranked"] else "first stage alone"]
+    parts.append(f"{counted(answer['gallery_size'], 'image')} enrolled")
     if answer.get("match_threshold") is not None:
-        told.append(f"a match from a similarity of {answer['match_threshold']:.3f} on")
-    return ", ".join(told)
+        parts.append(f"a match from a similarity of {answer['match_threshold']:.3f} on")
+    return ", ".join(parts)
 
 
 def _match(match: Mapping[str, Any], data: bytes | None) -> str:
     image_id = match["image_id"]
-    told = [f"similarity {match['similarity']:.4f}"]
+    texts = [f"similarity {match['similarity']:.4f}"]
     if match["rerank_distance"] is not None:
-        told.append(f"re-rank distance {match['rerank_distance']:.4f}")
+        texts.append(f"re-rank distance {match['rerank_distance']:.4f}")
     if match.get("is_match") is not None:
-        told.append("match" if match["is_match"] else "no match")
-    told += [f"{name} {match[f'{name}_id']}" for name in ("vehicle", "camera") if match[f"{name}_id"]]
+        texts.append("match" if match["is_match"] else "no match")
+    texts += [f"{name} {match[f'{name}_id']}" for name in ("vehicle", "camera") if match[f"{name}_id"]]
     if match.get("captured_at"):
-        told.append(str(match["captured_at"]))
-    lines = "<br>".join(map(_text, told))
+        texts.append(str(match["captured_at"]))
+    lines = "<br>".join(map(_text, texts))
     found = ' class="match"' if match.get("is_match") else ""
     return (
         f"<li{found}><figure>{_image(data, image_id)}<figcaption><b>{match['rank']}. {_text(image_id)}</b>"

@@ -105,10 +105,10 @@ def test_a_query_that_could_mean_several_lists_them(service: Running, run: Comma
         assert kind in outcome.err
     outcome = run("query", street, "--url", service.url, "--detect", "one", "--json")
     [line] = outcome.err.splitlines()
-    told = json.loads(line)["error"]
+    error = json.loads(line)["error"]
     assert (outcome.code, outcome.out) == (2, "")
-    assert {vehicle["type"] for vehicle in told["vehicles"]} == {"car", "truck", "motorcycle"}
-    assert told["request_id"]
+    assert {vehicle["type"] for vehicle in error["vehicles"]} == {"car", "truck", "motorcycle"}
+    assert error["request_id"]
 
 
 def test_a_file_that_is_no_image_is_named(shared_service: Running, run: Command, tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return command_runner(monkeypatch, capsys)
 
 
-def error_of(told: str) -> dict[str, Any]:
+def error_of(output: str) -> dict[str, Any]:
     """The error on the last line."""
-    return dict(json.loads(told.splitlines()[-1])["error"])
+    return dict(json.loads(output.splitlines()[-1])["error"])
 
 
 def test_every_command_that_prints_an_outcome_prints_it_as_json_too() -> None:

@@ -31,10 +31,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_figures_are_told_beside_a_service(command: Command, folder: Path) -> None:
     with open_gallery(folder):
-        told = command("gallery", "stats", "--data-dir", folder)
+        outcome = command("gallery", "stats", "--data-dir", folder)
         as_json = command("gallery", "stats", "--json", "--data-dir", folder)
-    assert told.code == 0
-    assert "images 3" in " ".join(told.out.split())
+    assert outcome.code == 0
+    assert "images 3" in " ".join(outcome.out.split())
     assert json.loads(as_json.out)["images"] == 3
 
 
@@ -66,10 +66,10 @@ def test_an_archive_is_imported_and_an_image_that_is_not_as_given_is_told(
     new = tmp_path / "new"
     with open_gallery(new) as gallery:
         gallery.enroll(enrollment(0))
-    told = command("gallery", "import", archive, "--data-dir", new)
-    assert told.code == 1
-    assert "'image-0'" in told.err or "enrolled_at" in told.err
-    assert "enrolled                 2" in told.out
+    outcome = command("gallery", "import", archive, "--data-dir", new)
+    assert outcome.code == 1
+    assert "'image-0'" in outcome.err or "enrolled_at" in outcome.err
+    assert "enrolled                 2" in outcome.out
     assert named(new) == ["image-0", "image-1", "image-2"]
     again = command("gallery", "import", archive, "--data-dir", new, "--json")
     assert json.loads(again.out)["counts"]["already_enrolled"] == 2
@@ -92,9 +92,9 @@ def test_collections_that_are_left_out_are_named(
     given = ("gallery", words[0], *(tmp_path / word for word in words[1:]), "--data-dir")
     with open_gallery(folder / "collections" / "north") as north:
         north.enroll_many([enrollment(1)])
-    told = command(*given, folder)
-    assert (told.code, f"Not in {what}: the other collections" in told.err) == (0, True)
-    assert told.err.rstrip().endswith("Name each by --collection: north")
+    outcome = command(*given, folder)
+    assert (outcome.code, f"Not in {what}: the other collections" in outcome.err) == (0, True)
+    assert outcome.err.rstrip().endswith("Name each by --collection: north")
 
 
 @pytest.mark.parametrize("by_folder", [False, True])
@@ -153,10 +153,10 @@ def test_what_no_request_could_have_enrolled_is_not_imported(
     with open_gallery(tmp_path / "made") as gallery:
         gallery.enroll_many([replace(enrollment(0), **fault), enrollment(1)])  # type: ignore[arg-type]
     command("gallery", "export", tmp_path / "a.zip", "--data-dir", tmp_path / "made")
-    told = command("gallery", "import", tmp_path / "a.zip", "--data-dir", tmp_path / "new")
-    assert (told.code, named(tmp_path / "new")) == (1, ["image-1"])
-    assert f"its {next(iter(fault))}" in " ".join(told.err.split())
-    assert "\x1b[2J" not in told.err
+    outcome = command("gallery", "import", tmp_path / "a.zip", "--data-dir", tmp_path / "new")
+    assert (outcome.code, named(tmp_path / "new")) == (1, ["image-1"])
+    assert f"its {next(iter(fault))}" in " ".join(outcome.err.split())
+    assert "\x1b[2J" not in outcome.err
 
 
 def test_a_part_is_exported_by_conditions(command: Command, folder: Path, tmp_path: Path) -> None:
