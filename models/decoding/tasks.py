@@ -51,7 +51,7 @@ class Task(Protocol):
     """What is made of an image file."""
 
     def request(self) -> dict[str, Any]:
-        """What the process is told, as JSON types."""
+        """What is sent to the process, as JSON types."""
 
     def outcome(self, said: Mapping[str, Any], process: DecoderProcess) -> Any:
         """What the process has made of it.

@@ -65,7 +65,7 @@ class Watcher:
     async def _look_at(self, name: str, gallery: Gallery) -> None:
         if gallery.watches is None:
             return
-        # Before it is looked at: what comes meanwhile is told.
+        # Before it is looked at: what comes meanwhile calls `look`.
         gallery.watches.on_enrolled(partial(self.look, name))
         try:
             while (raised := await to_thread.run_sync(self._compare, gallery)) is not None:

@@ -79,6 +79,6 @@ class Watching:
 
 
 def _tell(task: asyncio.Task[None]) -> None:
-    """Say of a task that goes on for as long as the service why it ended, where it was not told to."""
+    """Say of a task that goes on for as long as the service why it ended, where nobody asked it to."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("watching_ended", exc_info=error)

@@ -34,7 +34,7 @@ function askHow(called, image, vehicle) {
   const submit = el("button", { type: "submit", class: "primary" }, "Watch");
   const form = el("form", { class: "dialog-body search-form" },
     el("div", { class: "watched" }, image,
-      el("p", {}, "Images that are enrolled from now on and show this vehicle will be told under Watches.")),
+      el("p", {}, "Images that are enrolled from now on and show this vehicle will be listed under Watches.")),
     field("Name", name), field("Threshold", threshold, "the bundle's when empty"),
     field("Cameras", cameras, "all when empty; with commas between"), problem,
     el("div", { class: "actions" }, button("Cancel", { on: { click: () => shown.close() } }), submit));

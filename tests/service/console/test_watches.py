@@ -1,4 +1,4 @@
-"""A match or a probe is watched for in the console; the alert is told while another part is looked at."""
+"""A match or a probe is watched for in the console; the alert is shown while another part is looked at."""
 
 from __future__ import annotations
 
