@@ -22,6 +22,10 @@ from index.watches import (
 class GalleryAlerts(Protocol):
     """What watches have raised, and the deliveries to their webhooks; see `index.watches`."""
 
+    @property
+    def others_every_s(self) -> float | None:
+        """s after which to look for what other processes have raised; None where there are none."""
+
     def page(
         self,
         before: int | None = None,
@@ -52,6 +56,12 @@ class GalleryAlerts(Protocol):
 
     def next_due(self) -> datetime | None:
         """When the next delivery is due; None where none waits."""
+
+    def take(self, alert_id: int) -> bool:
+        """Have a delivery for this process alone for a while; False where it is not due or another has it.
+
+        Where the process ends before it notes what became of it, another one may take it after that while.
+        """
 
     def delivered(self, alert_id: int) -> None:
         """A delivery was accepted; of an alert that is gone nothing is noted."""
@@ -106,10 +116,14 @@ class GalleryWatches(Protocol):
         """What new images are compared with, in order."""
 
     def unchecked(self, limit: int) -> Sightings | None:
-        """Images that no watch has looked at, `limit` at most; None where there are none, or no watches."""
+        """Images that no watch has looked at, `limit` at most; None where there are none, or no watches.
 
-    def raised(self, alerts: Sequence[Raised], last: int) -> list[int]:
-        """Keep alerts, and that images up to the number `last` are checked; ids of those that are new.
+        Of several processes, one alone is given an image for a while; another one is given it where that one
+        has not said `raised` by then.
+        """
+
+    def raised(self, alerts: Sequence[Raised], found: Sightings) -> list[int]:
+        """Keep alerts, and that the images of `unchecked` are checked; ids of those that are new.
 
         A second alert of a watch and an image is none, nor is one of what was deleted meanwhile.
 

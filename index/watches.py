@@ -2,11 +2,13 @@
 
 A watch is made of a file, which is kept with it, or of an enrolled image, with which it goes; one of a file
 goes with an enrolled image of the same bytes. An alert goes with its watch and with the image that raised
-it. The database sees to both by itself, so that erasing an image erases all of it. The tables are made at the
-first opening by software that knows them; software that does not may open the gallery all the same.
+it. On one machine the database sees to both by itself, so that erasing an image erases all of it. The tables
+are made at the first opening by software that knows them; software that does not may open the gallery all the
+same.
 
-Images are checked in order of enrollment, and the number of the last one that was checked is committed with
-the alerts: a process that is killed goes on after it, and raises none twice.
+On one machine (`index.local.watches`) images are checked in order of enrollment, and the number of the last
+one that was checked is committed with the alerts: a process that is killed goes on after it, and raises none
+twice. Where replicas share a gallery, `index.shared.owed` says who checks what.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ MOST_WATCHES: Final = 1000
 """Of a gallery: each new image is compared with all of them."""
 MOST_ALERTS: Final = 100_000
 """Of a gallery; the oldest go first."""
+ROOM: Final = 65536
+"""Bytes that a watch may take besides its file: its descriptor, and pages begun."""
+OF_ONE_WATCH: Final = 4
+"""Deliveries of one watch at a time: one, whose webhook does not answer, takes not all the places."""
 CHECKED: Final = "watch_checked"
 """The setting with the number of the last record that all watches have looked at."""
 
@@ -90,12 +96,12 @@ class Watched:
     """What new images are compared with.
 
     Attributes:
-        after_record: images with a greater number are looked at: those enrolled since.
+        after: images of a greater place are looked at: those enrolled since.
         descriptor: float32 `[d]`, raw.
     """
 
     id: int
-    after_record: int
+    after: int
     descriptor: NDArray[np.float32]
     camera_id: str | None
     threshold: float | None
@@ -109,12 +115,14 @@ class Sightings:
     Attributes:
         last: the number to go on after.
         ids: `[n]`, of the records.
+        places: `[n]`, of each in the order of enrollment, in which watches have theirs (`Watched.after`).
         cameras: of each, None where it has none.
         descriptors: float32 `[n, d]`, raw, as they are stored.
     """
 
     last: int
     ids: NDArray[np.int64]
+    places: NDArray[np.int64]
     cameras: Sequence[str | None]
     descriptors: NDArray[np.float32]
 

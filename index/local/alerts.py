@@ -13,10 +13,8 @@ from index.errors import DamagedImageError, UnknownAlertError
 from index.local.mirror import Mirror
 from index.record import GalleryHeader, Record
 from index.validation import check_limit
-from index.watches import Alert, AlertPage, DeliveryState
+from index.watches import OF_ONE_WATCH, Alert, AlertPage, DeliveryState
 
-# So that one watch, whose webhook does not answer, takes not all the places from others.
-OF_ONE_WATCH = 4
 DUE = (
     "alert.id IN (SELECT id FROM (SELECT id, due_at, row_number() OVER (PARTITION BY watch_id "
     "ORDER BY due_at, id) AS place FROM alert WHERE delivery = 'waiting' AND due_at <= ?1) "
@@ -33,6 +31,8 @@ class LocalAlerts:
         mirror: the database and the index.
         header: of the gallery.
     """
+
+    others_every_s = None
 
     def __init__(self, mirror: Mirror, header: GalleryHeader) -> None:
         self._mirror = mirror
@@ -79,6 +79,13 @@ class LocalAlerts:
             query = "SELECT min(due_at) FROM alert WHERE delivery = 'waiting'"
             [found] = connection.execute(query).fetchone()
         return None if found is None else to_datetime(found)
+
+    def take(self, alert_id: int) -> bool:
+        """Whether a delivery is due; there is no other process that could take it."""
+        now = to_microseconds(datetime.now(UTC))
+        with self._mirror.store.reading() as connection:
+            query = "SELECT 1 FROM alert WHERE id = ? AND delivery = 'waiting' AND due_at <= ?"
+            return connection.execute(query, (alert_id, now)).fetchone() is not None
 
     def delivered(self, alert_id: int) -> None:
         """A delivery was accepted; of an alert that is gone nothing is noted."""

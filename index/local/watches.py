@@ -31,6 +31,7 @@ from index.watches import (
     CHECKED,
     MOST_ALERTS,
     MOST_WATCHES,
+    ROOM,
     NewWatch,
     Raised,
     Sightings,
@@ -39,8 +40,6 @@ from index.watches import (
     WatchState,
 )
 
-ROOM = 65536
-"""Bytes that a watch may take besides its file: its descriptor, and pages begun."""
 LAST_RECORD = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'"
 INSERT_WATCH = (
     "INSERT INTO watch (name, record_id, digest, media_type, data, descriptor, camera_id, threshold, "
@@ -191,15 +190,17 @@ class LocalWatches:
             query = f"{DESCRIPTORS} WHERE id BETWEEN ? AND ? ORDER BY id"
             pieces = list(described(connection, query, ids[0], ids[-1], on_damage=_left_out))
         empty = np.empty((0, self._header.descriptor_dim), np.float32)
+        sound = np.concatenate([np.empty(0, np.int64), *(piece.ids for piece in pieces)])
         return Sightings(
             last=ids[-1],
-            ids=np.concatenate([np.empty(0, np.int64), *(piece.ids for piece in pieces)]),
+            ids=sound,
+            places=sound,
             cameras=[camera_id for piece in pieces for camera_id in piece.cameras],
             descriptors=np.concatenate([empty, *(piece.descriptors for piece in pieces)]),
         )
 
-    def raised(self, alerts: Sequence[Raised], last: int) -> list[int]:
-        """Keep alerts, and that images up to the number `last` are checked; see `GalleryWatches.raised`."""
+    def raised(self, alerts: Sequence[Raised], found: Sightings) -> list[int]:
+        """Keep alerts, and that images up to the last of `found` are checked; see `GalleryWatches.raised`."""
         now = to_microseconds(datetime.now(UTC))
         with self._mirror.settled(), self._mirror.store.noting() as writer:
             made = []
@@ -210,7 +211,7 @@ class LocalWatches:
                     made.append(int(row[0]))
             if made:
                 writer.execute("DELETE FROM alert WHERE id <= ?", (made[-1] - MOST_ALERTS,))
-            write_setting(writer, CHECKED, max(last, read_setting(writer, CHECKED) or 0))
+            write_setting(writer, CHECKED, max(found.last, read_setting(writer, CHECKED) or 0))
         return made
 
     def state(self) -> WatchState:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from index.cameras.sums import CameraSums, Sums
 from index.gallery import GalleryQuotas, GalleryVerdicts
+from index.gallery_watches import GalleryWatches
 from index.quota import Usage
+from index.record import GalleryHeader, Record
 
 
 class Claim(Protocol):
@@ -106,9 +108,48 @@ class KeptSettings(Protocol):
         """Set it, durably."""
 
 
+class Enrolled(Protocol):
+    """What watches ask of the images of a gallery."""
+
+    def number(self, image_id: str) -> int | None:
+        """The number of an image's enrollment; None where it is not enrolled."""
+
+    def records(self, numbers: Sequence[int]) -> dict[int, Record]:
+        """Records by their numbers; those of deleted images are not there."""
+
+    def descriptors(self, numbers: Sequence[int]) -> dict[int, tuple[str | None, NDArray[np.float32]]]:
+        """Camera and descriptor `[d]` as stored, by their numbers; those of deleted images are not there."""
+
+    def image(self, image_id: str) -> tuple[bytes, str]:
+        """An image's file and its media type. Raises UnknownImageError."""
+
+
+class KeptWatches(GalleryWatches, Protocol):
+    """Watches that are told what is written and deleted."""
+
+    def owe(self, record_ids: Sequence[int]) -> None:
+        """Rows of these numbers are about to be written; where it raises, write none."""
+
+    def enrolled(self, record_ids: Sequence[int]) -> None:
+        """They are written: watches look at them."""
+
+    def forget_copies(self, digests: Sequence[str]) -> None:
+        """Forget watches of files with the bytes of images (SHA-256, in hex) that are about to be deleted."""
+
+    def forget(self, record_ids: Sequence[int]) -> None:
+        """Forget watches made of images that were just deleted, and the alerts that these raised."""
+
+    def sweep(self) -> int:
+        """Forget what is of no image any more; how many images and watches that concerns."""
+
+
+OpenWatches = Callable[[Enrolled, GalleryHeader], KeptWatches]
+"""Opens watches over the images of a gallery."""
+
+
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """All of them, of one collection."""
+    """All of them, of one collection; without `open_watches` the gallery has no watches."""
 
     claims: Claims
     numbers: Numbers
@@ -116,6 +157,7 @@ class Companions:
     verdicts: KeptVerdicts
     sums: KeptSums
     settings: KeptSettings
+    open_watches: OpenWatches | None = None
 
 
 OpenCompanions = Callable[[Callable[[str], int | None], int], Companions]

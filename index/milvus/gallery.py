@@ -24,9 +24,11 @@ from index.errors import (
 )
 from index.filter import ALL, Filter
 from index.gallery import GalleryVerdicts
+from index.gallery_watches import GalleryWatches
 from index.milvus.cameras import MilvusCameras
 from index.milvus.companions import Companions
 from index.milvus.engine import DEEPEST, Engine
+from index.milvus.enrolled import MilvusEnrolled
 from index.milvus.expression import expression, literal
 from index.milvus.frames import MilvusFrames
 from index.milvus.place import Place
@@ -73,10 +75,15 @@ class MilvusGallery:
         self._objects = objects = place.objects
         self._companions = companions
         self._header = header
-        self._writer = Writer(engine, objects, companions, header)
+        self._watches = (
+            None
+            if companions.open_watches is None
+            else companions.open_watches(MilvusEnrolled(engine, header, self.image), header)
+        )
+        self._writer = Writer(engine, objects, companions, header, self._watches)
         self.cameras = MilvusCameras(companions.sums, header)
         self.verdicts: GalleryVerdicts = companions.verdicts
-        self.watches = None  # nobody has its new images in an order
+        self.watches: GalleryWatches | None = self._watches
         self.quotas = companions.room
         self.frames = MilvusFrames(engine, objects, companions, self._writer)
         self.retention = Retention(MilvusRetention(engine, companions.settings, self._delete))
@@ -234,8 +241,10 @@ class MilvusGallery:
         return self._engine.fault() or self._objects.fault()
 
     def sweep(self, grace_s: float = GRACE_S) -> Swept:
-        """Remove objects and verdicts of no image that are older; a thread does so every six hours."""
+        """Remove what is of no image, objects only where they are older; a thread does so every six hours."""
         self._require_open()
+        if self._watches is not None:
+            self._watches.sweep()
         return sweep(self._engine, self._place, self._companions.verdicts, grace_s)
 
     def recount(self) -> Usage:

@@ -1,14 +1,15 @@
 """Changes of a gallery on Milvus, and the order in which they are made.
 
 Enrolling: the ids are claimed; none of them is found; numbers are drawn; room is reserved; image and strips
-are written to the object store; the claim is held for the whole time again; **the rows are inserted, which is
-the acknowledgement**; then the room is counted. A process that dies before the insert leaves objects that no
-row names, which the sweep removes; one that dies after it leaves an enrolled image, and a reservation that
-ends by itself.
+are written to the object store; the numbers are owed to the watches; the claim is held for the whole time
+again; **the rows are inserted, which is the acknowledgement**; then the watches are told and the room is
+counted. A process that dies before the insert leaves objects that no row names, which the sweep removes, and
+numbers of no row, which whoever looks for the watches forgets; one that dies after it leaves an enrolled
+image, which is found by the number that is owed, and a reservation that ends by itself.
 
-Deleting: the ids are claimed; frames go; **the rows are deleted, which is the acknowledgement**; then
-verdicts and objects go. A process that dies after it leaves objects and verdicts of no row, which the sweep
-removes.
+Deleting: the ids are claimed; frames go, and watches of files with the same bytes; **the rows are deleted,
+which is the acknowledgement**; then the images' watches and alerts, verdicts and objects go. A process that
+dies after it leaves some of no row, which the sweep removes.
 
 Numbers are drawn under the claim, so that they fence: of two rows of one id, which only a replica can make
 that stood still for longer than its claim, the higher number is of the later claim. The one whose claim was
@@ -31,7 +32,7 @@ from index.amendment import Amendment
 from index.database.descriptors import as_stored
 from index.errors import ChangedImageError, DuplicateImageError, InvalidEnrollmentError, UnknownImageError
 from index.milvus.collection import TAGS, TEXT_BYTES
-from index.milvus.companions import Claim, Companions
+from index.milvus.companions import Claim, Companions, KeptWatches
 from index.milvus.connection import MilvusError
 from index.milvus.engine import Engine
 from index.milvus.expression import SIGN, literal, numbers, one_of
@@ -65,11 +66,18 @@ class Writer:
         objects: of this gallery alone.
         companions: what is kept beside them.
         header: of the gallery.
+        watches: that are told of its images; None where it has none.
     """
 
     def __init__(
-        self, engine: Engine, objects: Objects, companions: Companions, header: GalleryHeader
+        self,
+        engine: Engine,
+        objects: Objects,
+        companions: Companions,
+        header: GalleryHeader,
+        watches: KeptWatches | None = None,
     ) -> None:
+        self._watches = watches
         self._engine = engine
         self._objects = objects
         self._companions = companions
@@ -100,6 +108,10 @@ class Writer:
             except BaseException:
                 self._then("give the room back", lambda: room.cancel(reservation))
                 raise
+            watches = self._watches
+            if watches is not None:
+                record_ids = [row["record_id"] for row in rows]
+                self._then("tell the watches", lambda: watches.enrolled(record_ids))
             self._then("count the room", lambda: room.count(reservation))
             cameras = [enrollment.camera_id for enrollment in enrollments]
             descriptors = [row["descriptor"] for row in rows]
@@ -191,6 +203,8 @@ class Writer:
                 contents[strips_name(row["record_id"])] = strips
         try:
             self._objects.write(contents)
+            if self._watches is not None:
+                self._watches.owe([row["record_id"] for row in rows])
             if not claim.extend():
                 raise _lost()
         except BaseException:
@@ -223,8 +237,13 @@ class Writer:
         # Before the rows: what a frame shows must not outlive them, and no sweep could tell.
         self._remove_frames(rows)
         images = self._probed(rows)
+        companions, watches = self._companions, self._watches
+        if watches is not None:
+            # Before the rows, too: without them nobody knows whose bytes a watch's file has.
+            watches.forget_copies(sorted({row["digest"] for row in rows}))
         self._engine.delete(record_ids)
-        companions = self._companions
+        if watches is not None:
+            self._then("forget watches", lambda: watches.forget(record_ids))
         self._then("forget verdicts", lambda: companions.verdicts.forget(record_ids, images))
         self._then("remove objects", lambda: self._objects.remove(_names(rows)))
         size = sum(row["size"] for row in rows)

@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from index.milvus.companions import Companions, OpenCompanions
+from index.milvus.companions import Companions, Enrolled, KeptWatches, OpenCompanions
+from index.record import GalleryHeader
 from index.shared.cameras import SharedCameraSums
 from index.shared.claims import Claims
 from index.shared.numbers import SharedNumbers, SharedSettings
 from index.shared.quotas import SharedQuotas
 from index.shared.store import SharedStore, SharedStoreError
 from index.shared.verdicts import SharedVerdicts
+from index.shared.watches import SharedWatches
 
 REWRITE_AFTER_S: Final = 60.0
 """s after something was forgotten until it is taken out of the store's file, too."""
@@ -26,13 +28,19 @@ def shared_companions(store: SharedStore, collection: str) -> OpenCompanions:
 
     def open_companions(record_of: Callable[[str], int | None], descriptor_dim: int) -> Companions:
         room = SharedQuotas(store, collection)
+        rewriting = Rewriting(store)
+
+        def open_watches(enrolled: Enrolled, header: GalleryHeader) -> KeptWatches:
+            return SharedWatches(store, collection, header, enrolled, room, rewriting.wanted)
+
         return Companions(
             claims=Claims(store, collection),
             numbers=SharedNumbers(store, collection),
             room=room,
-            verdicts=SharedVerdicts(store, collection, record_of, room, Rewriting(store).wanted),
+            verdicts=SharedVerdicts(store, collection, record_of, room, rewriting.wanted),
             sums=SharedCameraSums(store, collection, descriptor_dim),
             settings=SharedSettings(store, collection),
+            open_watches=open_watches,
         )
 
     return open_companions

@@ -34,16 +34,22 @@ async def alert_stream(
     Raises:
         Overloaded: at the first piece: as many listen as may, or this caller as often as it may.
     """
-    until = asyncio.get_running_loop().time() + LONGEST_S
+    clock = asyncio.get_running_loop().time
+    until = clock() + LONGEST_S
+    others_every_s = alerts.others_every_s or HEARTBEAT_S
     with listeners.listening(collection, caller) as waking:
         yield ": alerts follow\nretry: 3000\n\n"
-        while not listeners.closed and asyncio.get_running_loop().time() < until:
+        told_at = clock()
+        while not listeners.closed and clock() < until:
             try:
                 found = await to_thread.run_sync(alerts.after, after, AT_ONCE)
             except GalleryError:
                 return
             for alert in found:
                 yield event_text(AlertEvent.of(alert, collection))
-                after = alert.id
-            if not found and not await waking.sleep(HEARTBEAT_S):
+                after, told_at = alert.id, clock()
+            if found or await waking.sleep(min(HEARTBEAT_S, others_every_s)):
+                continue
+            if clock() - told_at >= HEARTBEAT_S:
                 yield ":\n\n"
+                told_at = clock()

@@ -39,7 +39,7 @@ def compare(
             threshold = threshold_for(normalisation.use(watch.camera_id))
         if threshold is None:
             continue
-        alike = (similarities[:, column] >= threshold) & (found.ids > watch.after_record)
+        alike = (similarities[:, column] >= threshold) & (found.places > watch.after)
         raised += [
             Raised(watch.id, int(found.ids[row]), float(similarities[row, column]), threshold)
             for row in np.flatnonzero(alike).tolist()

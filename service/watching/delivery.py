@@ -12,7 +12,7 @@ from typing import Literal
 import structlog
 from anyio import to_thread
 
-from index import Alert, Collections, Gallery, GalleryClosedError
+from index import Alert, Collections, Gallery, GalleryClosedError, GalleryError
 from service.watching.event import AlertEvent
 from service.watching.waking import Waking
 from service.watching.webhook import DeliveryError, WebhookSender
@@ -27,6 +27,8 @@ WAITS_S: tuple[float, ...] = (10.0, 30.0, 90.0, 300.0, 900.0, 3600.0, 10800.0)
 up: eight in about five hours."""
 UNNOTED_S = 60.0
 """s until an alert is looked at again whose delivery could not be noted, as on a full disk."""
+OTHERS_S = 5.0
+"""s between two looks where replicas share galleries: one that ended has left what it had begun."""
 LEAST_S = 1.0
 """s between two looks at what is due, where nothing wakes the task."""
 
@@ -41,17 +43,25 @@ class Deliverer:
     """Delivers what is due, of all collections.
 
     Each alert is delivered at least once: where the process ends before an answer is noted, again, under the
-    same id.
+    same id. Where replicas share a gallery, one of them takes an alert for itself before it delivers it, for
+    longer than that may last.
 
     Args:
         collections: all of them.
         sender: sends a message.
         on_outcome: called after each delivery.
+        is_shared: whether other replicas have the same galleries.
     """
 
     def __init__(
-        self, collections: Collections, sender: WebhookSender, on_outcome: Callable[[Outcome], None]
+        self,
+        collections: Collections,
+        sender: WebhookSender,
+        on_outcome: Callable[[Outcome], None],
+        *,
+        is_shared: bool = False,
     ) -> None:
+        self._is_shared = is_shared
         self._collections = collections
         self._sender = sender
         self._on_outcome = on_outcome
@@ -69,7 +79,10 @@ class Deliverer:
         self._waking = Waking()
         try:
             while True:
-                await self._waking.sleep(await self._begin_due())
+                pause = await self._begin_due()
+                if self._is_shared:
+                    pause = OTHERS_S if pause is None else min(pause, OTHERS_S)
+                await self._waking.sleep(pause)
         finally:
             for task in self._sending.values():
                 task.cancel()
@@ -78,7 +91,12 @@ class Deliverer:
     async def _begin_due(self) -> float | None:
         """Begin what is due; s until something else is, None where nothing waits."""
         soonest: datetime | None = None
-        for name, gallery in await to_thread.run_sync(self._collections.items):
+        try:
+            collections = await to_thread.run_sync(self._collections.items)
+        except GalleryError as error:  # where they are does not answer
+            log.error("delivering_failed", error=type(error).__name__, reason=str(error))
+            return OTHERS_S
+        for name, gallery in collections:
             if gallery.watches is None:
                 continue
             try:
@@ -121,7 +139,7 @@ class Deliverer:
         outcome: Outcome = "delivered"
         try:
             webhook = await to_thread.run_sync(watches.webhook, alert.watch_id)
-            if webhook is None:
+            if webhook is None or not await to_thread.run_sync(watches.alerts.take, alert.id):
                 return
             body = message_of("alert", AlertEvent.of(alert, name).model_dump(mode="json"))
             try:

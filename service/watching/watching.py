@@ -26,6 +26,7 @@ class Watching:
         metrics: count alerts and deliveries.
         private: whether webhooks may lead to private addresses.
         enabled: whether the galleries have watches.
+        is_shared: whether other replicas have the same galleries.
 
     Attributes:
         listeners: for alerts.
@@ -40,13 +41,14 @@ class Watching:
         *,
         private: bool,
         enabled: bool,
+        is_shared: bool = False,
     ) -> None:
         self.listeners = Listeners()
         self.sender = WebhookSender(private=private)
         self._enabled = enabled
         self._metrics = metrics.watches
-        self._deliverer = Deliverer(collections, self.sender, metrics.watches.delivery)
-        self._watcher = Watcher(collections, threshold_for, self._raised)
+        self._deliverer = Deliverer(collections, self.sender, metrics.watches.delivery, is_shared=is_shared)
+        self._watcher = Watcher(collections, threshold_for, self._raised, is_shared=is_shared)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

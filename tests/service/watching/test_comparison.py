@@ -21,7 +21,7 @@ def unit(*values: float) -> Any:
 def watch(number: int = 1, **changes: Any) -> Watched:
     values: dict[str, Any] = {
         "id": number,
-        "after_record": 0,
+        "after": 0,
         "descriptor": unit(1, 0),
         "camera_id": None,
         "threshold": 0.8,
@@ -33,6 +33,7 @@ def watch(number: int = 1, **changes: Any) -> Watched:
 FOUND = Sightings(
     last=12,
     ids=np.array([10, 11, 12], np.int64),
+    places=np.array([10, 11, 12], np.int64),
     cameras=["gate", None, "yard"],
     descriptors=np.stack([unit(1, 0), unit(1, 1), unit(2, 1)]),
 )
@@ -57,7 +58,7 @@ def test_a_watch_without_a_threshold_takes_the_bundles_for_its_normalisation() -
 
 
 def test_a_watch_looks_at_its_cameras_and_at_what_came_after_it() -> None:
-    assert pairs(watch(cameras=frozenset({"gate"})), watch(2, after_record=10)) == [(1, 10), (2, 12)]
+    assert pairs(watch(cameras=frozenset({"gate"})), watch(2, after=10)) == [(1, 10), (2, 12)]
 
 
 def test_cameras_are_taken_out_as_a_search_does() -> None:

@@ -36,6 +36,9 @@ class SlowAlerts:
     def next_due(self) -> datetime | None:
         return self.alert.due_at
 
+    def take(self, _: int) -> bool:
+        return True
+
     def delivered(self, _: int) -> None:
         self.alert = replace(self.alert, delivery="delivered", due_at=None)
 
