@@ -7,24 +7,20 @@ moment nothing is left; what a replica left that ended in between, `sweep` remov
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import watches
-from index.database.rows import to_datetime, to_microseconds
-from index.errors import DamagedImageError, TooManyWatchesError, UnknownImageError, UnknownWatchError
+from index.errors import DamagedImageError, UnknownImageError, UnknownWatchError
 from index.milvus.companions import Enrolled
 from index.record import GalleryHeader, Record
 from index.shared.alerts import SharedAlerts
 from index.shared.owed import Owed
 from index.shared.quotas import SharedQuotas
 from index.shared.store import SharedStore
+from index.shared.watchrows import WatchRow, WatchRows
 from index.shared.watchscripts import WatchScripts
 from index.validation import check_probes, storable
 from index.verdicts import digest_of
@@ -34,80 +30,6 @@ FORGOTTEN_S: Final = 3600.0
 """s after which a number has no row, and will have none: as `index.milvus.sweep.GRACE_S`."""
 SWEPT: Final = 1000
 """Numbers that a sweep looks up at a time."""
-
-ADD: Final = """
--- ARGV most, watch (JSON), record, digest, descriptor, file, webhook, secret; '' for none
-local count = redis.call('HLEN', key('watches'))
-if count >= tonumber(ARGV[1]) then return {'many'} end
-if count == 0 then
-  -- Nobody has looked at what was enrolled until now, and nobody has to.
-  for _, record in ipairs(redis.call('ZRANGE', key('order'), 0, -1)) do settled(record) end
-end
-local watch = redis.call('INCR', key('last-watch'))
-redis.call('HSET', key('watches'), watch, ARGV[2])
-redis.call('HSET', key('after'), watch, redis.call('GET', key('place')) or 0)
-redis.call('HSET', key('descriptors'), watch, ARGV[5])
-if ARGV[3] ~= '' then redis.call('ZADD', key('made-of'), 0, ARGV[3] .. ':' .. watch) end
-if ARGV[4] ~= '' then
-  redis.call('ZADD', key('copies'), 0, ARGV[4] .. ':' .. watch)
-  redis.call('HSET', key('files'), watch, ARGV[6])
-end
-if ARGV[7] ~= '' then
-  redis.call('HSET', key('webhooks'), watch, ARGV[7])
-  redis.call('HSET', key('secrets'), watch, ARGV[8])
-end
-return {'kept', watch}
-"""
-
-REMOVE: Final = """
--- ARGV watch
-local watch = redis.call('HGET', key('watches'), ARGV[1])
-if not watch then return -1 end
-local size, its = redis.call('HSTRLEN', key('files'), ARGV[1]), cjson.decode(watch)
-if its.record then redis.call('ZREM', key('made-of'), its.record .. ':' .. ARGV[1]) end
-if its.digest then redis.call('ZREM', key('copies'), its.digest .. ':' .. ARGV[1]) end
-for _, name in ipairs({'watches', 'after', 'descriptors', 'files', 'webhooks', 'secrets'}) do
-  redis.call('HDEL', key(name), ARGV[1])
-end
-redis.call('SADD', key('gone'), ARGV[1])
-return size
-"""
-"""The size of its file, -1 where there is no such watch; its alerts are not shown from then on."""
-
-READ: Final = """
--- ARGV watches; all where none is named
-local found, wanted = {}, ARGV
-if #ARGV == 0 then wanted = redis.call('HKEYS', key('watches')) end
-for _, watch in ipairs(wanted) do
-  local its = redis.call('HGET', key('watches'), watch)
-  if its then
-    local alerts = redis.call('ZCARD', key('of:' .. watch))
-    table.insert(found, {watch, its, redis.call('HGET', key('after'), watch), alerts})
-  end
-end
-return found
-"""
-
-NAMED: Final = """
--- ARGV made-of or copies, record or digest
-local found = {}
-local first, last = '[' .. ARGV[2] .. ':', '(' .. ARGV[2] .. ';'
-for _, member in ipairs(redis.call('ZRANGEBYLEX', key(ARGV[1]), first, last)) do
-  table.insert(found, string.match(member, ':(.*)$'))
-end
-return found
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A watch as it is in the store: of `record` or of a file, and what it looks at."""
-
-    id: int
-    told: dict[str, Any]
-    record: int | None
-    after: int
-    alerts: int
 
 
 class SharedWatches:
@@ -137,6 +59,7 @@ class SharedWatches:
         self._enrolled = enrolled
         self._quotas = quotas
         self._forgotten = forgotten
+        self._rows = WatchRows(self._scripts)
         self._owed = Owed(self._scripts)
         self._tell: Callable[[], None] = lambda: None
         self._descriptors: dict[int, NDArray[np.float32]] = {}
@@ -159,36 +82,12 @@ class SharedWatches:
             descriptor = found[1]
         if descriptor is None:
             raise ValueError("a watch is made of an enrolled image, or of a file and its descriptor")
-        digest = None if new.data is None else digest_of(new.data)
-        told = {
-            "name": new.name,
-            # As text: what Redis reads of JSON has no whole numbers.
-            "record": None if record is None else str(record),
-            "digest": digest,
-            "media_type": new.media_type,
-            "camera_id": new.camera_id,
-            "threshold": new.threshold,
-            "cameras": sorted(new.cameras),
-            "webhook": new.webhook,
-            "at": str(to_microseconds(new.created_at or datetime.now(UTC))),
-            "by": new.created_by,
-        }
-        # Without what is not given: Redis reads null of JSON as something.
-        known = json.dumps({name: value for name, value in told.items() if value is not None})
         reservation = self._quotas.reserve(0, len(new.data or b"") + ROOM)
-        is_kept = False
+        watch_id = None
         try:
-            outcome, *rest = self._scripts.run(
-                ADD,
-                *(watches.MOST_WATCHES, known, "" if record is None else record, digest or ""),
-                *(descriptor.astype("<f4").tobytes(), new.data or b"", new.webhook or "", new.secret or ""),
-            )
-            if outcome == b"many":
-                raise TooManyWatchesError(watches.MOST_WATCHES)
-            is_kept = True
+            watch_id = self._rows.add(new, record, descriptor)
         finally:
-            (self._quotas.count if is_kept else self._quotas.cancel)(reservation)
-        watch_id = int(rest[0])
+            (self._quotas.cancel if watch_id is None else self._quotas.count)(reservation)
         if new.image_id is not None and self._enrolled.number(new.image_id) != record:
             self._remove(watch_id)
             raise UnknownImageError(new.image_id)
@@ -196,22 +95,21 @@ class SharedWatches:
 
     def get(self, watch_id: int) -> Watch:
         """A watch. Raises UnknownWatchError and SharedStoreError."""
-        for watch in self._shown(self._read(watch_id)):
+        for watch in self._shown(self._rows.read(watch_id)):
             return watch
         raise UnknownWatchError(watch_id)
 
     def all(self) -> list[Watch]:
         """All watches, in order. Raises SharedStoreError."""
-        return self._shown(self._read())
+        return self._shown(self._rows.read())
 
     def image(self, watch_id: int) -> tuple[bytes, str]:
         """The file that a watch was made of, and its media type; see `GalleryWatches.image`."""
         watch = self.get(watch_id)
         if watch.image_id is not None:
             return self._enrolled.image(watch.image_id)
-        with self._store.client() as client:
-            data = client.hget(self._scripts.key("files"), str(watch_id))
-        for kept in self._read(watch_id):
+        data = self._rows.file(watch_id)
+        for kept in self._rows.read(watch_id):
             if data is None or digest_of(data) != kept.told["digest"]:
                 raise DamagedImageError(str(watch_id), "watch's file")
             return data, str(kept.told["media_type"])
@@ -219,11 +117,7 @@ class SharedWatches:
 
     def webhook(self, watch_id: int) -> tuple[str, str] | None:
         """Webhook and secret of a watch; None where it has none, or is gone. Raises SharedStoreError."""
-        with self._store.client() as client, client.pipeline(transaction=True) as steps:
-            steps.hget(self._scripts.key("webhooks"), str(watch_id))
-            steps.hget(self._scripts.key("secrets"), str(watch_id))
-            url, secret = steps.execute()
-        return None if url is None or secret is None else (url.decode(), secret.decode())
+        return self._rows.webhook(watch_id)
 
     def remove(self, watch_id: int) -> None:
         """Forget a watch and its alerts. Raises UnknownWatchError and SharedStoreError."""
@@ -233,29 +127,20 @@ class SharedWatches:
 
     def watched(self) -> list[Watched]:
         """What new images are compared with, in order; descriptors, which never change, are read once."""
-        kept = self._read()
-        records = self._records(kept)
-        descriptors = {one.id: self._descriptors[one.id] for one in kept if one.id in self._descriptors}
-        missing = [one.id for one in kept if one.id not in descriptors]
-        if missing:
-            with self._store.client() as client:
-                found = client.hmget(self._scripts.key("descriptors"), [str(one) for one in missing])
-            for watch_id, data in zip(missing, found, strict=True):
-                if data is not None:
-                    descriptors[watch_id] = np.frombuffer(data, "<f4").astype(np.float32)
-        self._descriptors = descriptors
-        return [
-            Watched(
-                one.id,
-                one.after,
-                descriptors[one.id],
-                one.told.get("camera_id") if one.record is None else records[one.record].camera_id,
-                one.told.get("threshold"),
-                frozenset(one.told["cameras"]),
-            )
-            for one in kept
-            if one.id in descriptors and (one.record is None or one.record in records)
-        ]
+        rows = self._rows.read()
+        records = self._records(rows)
+        known = {row.id: self._descriptors[row.id] for row in rows if row.id in self._descriptors}
+        known |= self._rows.descriptors([row.id for row in rows if row.id not in known])
+        self._descriptors = known
+        watched = []
+        for row in rows:
+            record = None if row.record is None else records.get(row.record)
+            if row.id in known and (row.record is None) == (record is None):
+                camera_id = row.camera_id(record)
+                watched.append(
+                    Watched(row.id, row.after, known[row.id], camera_id, row.threshold, row.cameras)
+                )
+        return watched
 
     def unchecked(self, limit: int) -> Sightings | None:
         """Images that no watch has looked at, for this replica alone for a while; see `GalleryWatches`."""
@@ -327,8 +212,7 @@ class SharedWatches:
                 for name in ("made-of", "by-record")
                 for member, _ in client.zscan_iter(self._scripts.key(name), count=SWEPT)
             }
-            removed = [int(watch) for watch in client.smembers(self._scripts.key("gone"))]
-        numbers = sorted(named)
+        numbers, removed = sorted(named), self._rows.unfinished()
         gone: list[int] = []
         for first in range(0, len(numbers), SWEPT):
             piece = numbers[first : first + SWEPT]
@@ -340,14 +224,13 @@ class SharedWatches:
         return len(gone) + len(removed)
 
     def _forget(self, which: str, names: Sequence[str]) -> None:
-        found = [int(watch) for name in names for watch in self._scripts.run(NAMED, which, name)]
-        removed = [self._remove(watch_id) for watch_id in found]
+        removed = [self._remove(watch_id) for watch_id in self._rows.of(which, names)]
         if any(removed):
             self._forgotten()
 
     def _remove(self, watch_id: int) -> bool:
-        size = int(self._scripts.run(REMOVE, watch_id))
-        if size < 0:
+        size = self._rows.remove(watch_id)
+        if size is None:
             return False
         self._quotas.release(0, size + ROOM)
         self._finish(watch_id)
@@ -355,44 +238,17 @@ class SharedWatches:
 
     def _finish(self, watch_id: int) -> None:
         self.alerts.forget("watch", watch_id)
-        with self._store.client() as client:
-            client.srem(self._scripts.key("gone"), watch_id)
+        self._rows.finished(watch_id)
 
-    def _read(self, *watch_ids: int) -> list[_Kept]:
-        rows = self._scripts.run(READ, *watch_ids)
-        with self._store.understood("a watch"):
-            found = []
-            for watch_id, watch, after, alerts in rows:
-                told = json.loads(watch)
-                record = int(told["record"]) if "record" in told else None
-                found.append(_Kept(int(watch_id), told, record, int(after), int(alerts)))
-        return sorted(found, key=lambda one: one.id)
-
-    def _records(self, kept: Sequence[_Kept]) -> dict[int, Record]:
-        numbers = {one.record for one in kept if one.record is not None}
+    def _records(self, rows: Sequence[WatchRow]) -> dict[int, Record]:
+        numbers = {row.record for row in rows if row.record is not None}
         return self._enrolled.records(sorted(numbers)) if numbers else {}
 
-    def _shown(self, kept: Sequence[_Kept]) -> list[Watch]:
-        records = self._records(kept)
+    def _shown(self, rows: Sequence[WatchRow]) -> list[Watch]:
+        records = self._records(rows)
         with self._store.understood("a watch"):
             return [
-                _watch(one, None if one.record is None else records[one.record])
-                for one in kept
-                if one.record is None or one.record in records
+                row.shown(None if row.record is None else records[row.record])
+                for row in rows
+                if row.record is None or row.record in records
             ]
-
-
-def _watch(kept: _Kept, record: Record | None) -> Watch:
-    told = kept.told
-    return Watch(
-        id=kept.id,
-        name=told["name"],
-        image_id=None if record is None else record.image_id,
-        camera_id=told.get("camera_id") if record is None else record.camera_id,
-        threshold=told.get("threshold"),
-        cameras=frozenset(told["cameras"]),
-        webhook=told.get("webhook"),
-        created_at=to_datetime(int(told["at"])),
-        created_by=told.get("by"),
-        alerts=kept.alerts,
-    )

@@ -16,7 +16,7 @@ from index import (
     Sightings,
     UnknownImageError,
 )
-from index.shared import SharedStore, alerts, owed
+from index.shared import SharedStore, alerts, owed, watchrows
 from index.shared import watches as shared_watches
 from tests.index.samples import enrollment
 from tests.index.watch_samples import HEADER, Replica, Rows, of_file, raise_all, seen
@@ -211,7 +211,7 @@ def test_what_replicas_ended_in_between_left_is_not_shown_and_swept(
     assert set(seen(other.watches)) == {"d"}
     assert [alert.record.image_id for alert in other.watches.alerts.after(0, 1)] == ["d"]
     # Ended after the watch was removed, and before its alerts were.
-    one.watches._scripts.run(shared_watches.REMOVE, watch.id)
+    one.watches._scripts.run(watchrows.REMOVE, watch.id)
     assert {alert.watch_id for alert in other.watches.alerts.page().alerts} == {made.id}
     assert other.watches.sweep() == 3
     assert other.watches.sweep() == 0
