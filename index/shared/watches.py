@@ -110,9 +110,9 @@ class SharedWatches:
             return self._enrolled.image(watch.image_id)
         data = self._rows.file(watch_id)
         for kept in self._rows.read(watch_id):
-            if data is None or digest_of(data) != kept.told["digest"]:
+            if data is None or digest_of(data) != kept.fields["digest"]:
                 raise DamagedImageError(str(watch_id), "watch's file")
-            return data, str(kept.told["media_type"])
+            return data, str(kept.fields["media_type"])
         raise UnknownWatchError(watch_id)
 
     def webhook(self, watch_id: int) -> tuple[str, str] | None:

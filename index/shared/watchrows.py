@@ -88,14 +88,14 @@ class WatchRow:
     """A watch as it is in the store.
 
     Attributes:
-        told: what was said of it, by names.
+        fields: what was said of it, by names.
         record: the number of the enrollment that it is made of; None of a file.
         after: its place in the order of acknowledgements.
         alerts: that are kept.
     """
 
     id: int
-    told: dict[str, Any]
+    fields: dict[str, Any]
     record: int | None
     after: int
     alerts: int
@@ -103,31 +103,31 @@ class WatchRow:
     @property
     def threshold(self) -> float | None:
         """Least similarity that raises an alert; None for the model's."""
-        found: float | None = self.told.get("threshold")
+        found: float | None = self.fields.get("threshold")
         return found
 
     @property
     def cameras(self) -> frozenset[str]:
         """Whose images may raise one; none for all."""
-        return frozenset(self.told["cameras"])
+        return frozenset(self.fields["cameras"])
 
     def camera_id(self, record: Record | None) -> str | None:
         """Of the file, or of the record that it is made of."""
-        found: str | None = self.told.get("camera_id") if record is None else record.camera_id
+        found: str | None = self.fields.get("camera_id") if record is None else record.camera_id
         return found
 
     def shown(self, record: Record | None) -> Watch:
         """The watch, with the record that it is made of."""
         return Watch(
             id=self.id,
-            name=self.told["name"],
+            name=self.fields["name"],
             image_id=None if record is None else record.image_id,
             camera_id=self.camera_id(record),
             threshold=self.threshold,
             cameras=self.cameras,
-            webhook=self.told.get("webhook"),
-            created_at=to_datetime(int(self.told["at"])),
-            created_by=self.told.get("by"),
+            webhook=self.fields.get("webhook"),
+            created_at=to_datetime(int(self.fields["at"])),
+            created_by=self.fields.get("by"),
             alerts=self.alerts,
         )
 
@@ -145,7 +145,7 @@ class WatchRows:
     def add(self, new: NewWatch, record: int | None, descriptor: NDArray[np.float32]) -> int:
         """Keep a watch, of an enrollment's number or of a file; its id. Raises TooManyWatchesError."""
         digest = None if new.data is None else digest_of(new.data)
-        told = {
+        fields = {
             "name": new.name,
             # As text: what Redis reads of JSON has no whole numbers.
             "record": None if record is None else str(record),
@@ -159,7 +159,7 @@ class WatchRows:
             "by": new.created_by,
         }
         # Without what is not given: Redis reads null of JSON as something.
-        known = json.dumps({name: value for name, value in told.items() if value is not None})
+        known = json.dumps({name: value for name, value in fields.items() if value is not None})
         outcome, *watch_id = self._scripts.run(
             ADD,
             *(watches.MOST_WATCHES, known, "" if record is None else record, digest or ""),
@@ -190,9 +190,9 @@ class WatchRows:
         with self._scripts.store.understood("a watch"):
             found = []
             for watch_id, watch, after, alerts in rows:
-                told = json.loads(watch)
-                record = int(told["record"]) if "record" in told else None
-                found.append(WatchRow(int(watch_id), told, record, int(after), int(alerts)))
+                fields = json.loads(watch)
+                record = int(fields["record"]) if "record" in fields else None
+                found.append(WatchRow(int(watch_id), fields, record, int(after), int(alerts)))
         return sorted(found, key=lambda one: one.id)
 
     def of(self, which: str, names: Sequence[str]) -> list[int]:

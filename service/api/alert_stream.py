@@ -39,7 +39,7 @@ async def alert_stream(
     others_every_s = alerts.others_every_s or HEARTBEAT_S
     with listeners.listening(collection, caller) as waking:
         yield ": alerts follow\nretry: 3000\n\n"
-        told_at = clock()
+        heard_at = clock()
         while not listeners.closed and clock() < until:
             try:
                 found = await to_thread.run_sync(alerts.after, after, AT_ONCE)
@@ -47,9 +47,9 @@ async def alert_stream(
                 return
             for alert in found:
                 yield event_text(AlertEvent.of(alert, collection))
-                after, told_at = alert.id, clock()
+                after, heard_at = alert.id, clock()
             if found or await waking.sleep(min(HEARTBEAT_S, others_every_s)):
                 continue
-            if clock() - told_at >= HEARTBEAT_S:
+            if clock() - heard_at >= HEARTBEAT_S:
                 yield ":\n\n"
-                told_at = clock()
+                heard_at = clock()

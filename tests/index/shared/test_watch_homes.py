@@ -80,13 +80,13 @@ def test_a_watch_is_kept_as_it_was_made_and_outlives_a_restart(
 def test_a_watch_looks_at_what_is_enrolled_after_it_and_once(
     gallery: LocalGallery | Replica, kept: GalleryWatches
 ) -> None:
-    told: list[bool] = []
-    kept.on_enrolled(lambda: told.append(True))
+    calls: list[bool] = []
+    kept.on_enrolled(lambda: calls.append(True))
     assert kept.unchecked(100) is None
     watch = kept.add(of_file())
     assert kept.unchecked(100) is None
     gallery.enroll_many([enrollment("d"), enrollment("e", camera_id=None)])
-    assert told == [True]
+    assert calls == [True]
     assert kept.state().behind_since == gallery.get("d").enrolled_at
     found = kept.unchecked(100)
     assert found is not None
