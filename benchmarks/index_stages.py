@@ -15,7 +15,7 @@ from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.protocols import Reranker
 from models.runtime import Models
 from models.runtimes.forward import RuntimeOptions
-from service.retrieval.two_stage import order_matches
+from service.retrieval.ranking import order_matches
 
 CANDIDATES = 10
 """That the second stage re-orders."""

@@ -23,7 +23,7 @@ def rank_gallery(similarities: NDArray[np.floating]) -> Indices:
 def reorder_first(positions: Indices, distances: NDArray[np.floating]) -> Indices:
     """Re-order the first n of a ranking by ascending distance; what ranks below them stays.
 
-    `service.retrieval.two_stage.order_matches` does so with matches, some of which have no strips and keep
+    `service.retrieval.ranking.order_matches` does so with matches, some of which have no strips and keep
     their rank: here every candidate has a distance.
 
     Args:

@@ -29,7 +29,7 @@ from service.api.routes.query import answered
 from service.identifiers import new_image_id
 from service.retrieval.batch_enrollment import Enrolled
 from service.retrieval.filtering import filter_of
-from service.retrieval.two_stage import Ranking
+from service.retrieval.ranking import Ranking
 
 router = APIRouter()
 

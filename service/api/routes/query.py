@@ -22,7 +22,7 @@ from service.observability.metrics import Metrics
 from service.resources import Resources
 from service.retrieval.concurrently import each
 from service.retrieval.filtering import filter_of
-from service.retrieval.two_stage import Ranked, Ranking
+from service.retrieval.ranking import Ranked, Ranking
 from service.settings import Settings
 
 router = APIRouter(tags=["query"])
