@@ -186,8 +186,8 @@ def _trained(
     from training.distributed import choose_device
     from training.evaluation.unlabelled import LEAST
     from training.reporting.provenance import command
+    from training.tuning.choices import name_after
     from training.tuning.crops import require_across
-    from training.tuning.plan import name_after
     from training.tuning.self_training import (
         SelfTraining,
         agreement,

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.terminal import TitledTable
-from training.tuning.plan import Choice
+from training.tuning.choices import Choice
 
 
 def choices_table(choices: Sequence[Choice], title: str) -> Table:

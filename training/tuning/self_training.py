@@ -27,9 +27,7 @@ from training.evaluation.protocol import Progress
 from training.progress import Reporter
 from training.reporting.provenance import data_hash
 from training.signals import StopRequest
-from training.tuning.clusters import Clusters, cluster
-from training.tuning.pairs import LabelledPair, similarities_of
-from training.tuning.plan import (
+from training.tuning.choices import (
     Choice,
     Facts,
     as_used,
@@ -38,6 +36,8 @@ from training.tuning.plan import (
     training_choices,
     with_warm_up,
 )
+from training.tuning.clusters import Clusters, cluster
+from training.tuning.pairs import LabelledPair, similarities_of
 
 CLUSTERS = "clusters.json"
 FEWEST_PAIRS = 10
