@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from models.shape import NetworkConfig
@@ -39,6 +41,15 @@ def write_tree(folder: Path) -> Path:
 def tree(tmp_path: Path) -> Path:
     """See `write_tree`."""
     return write_tree(tmp_path)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in another number of threads round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def pretend(vehicles: int, cameras: int = 2, kinds: int = 2) -> list[VehicleImage]:

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.manifest import hash_file
 from tests.terminal import widen
+from tests.training.tiny import EMBEDDER
 from training.cli import app
 from training.config.embedder import ExperimentConfig
 from training.config.files import load_as, load_config
 from training.config.reranker import RerankerExperimentConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-EMBEDDER = """
-name: tiny
-data: {validation_vehicles: 4}
-network: {width: 4, depth: [1, 1, 1, 1], image_size: [32, 32], strips: 2, strip_width: 16}
-batch: {vehicles: 4, images: 2, epoch: vehicles}
-schedule: {epochs: 2, warm_up: 1, freeze: 0}
-losses: {strips: 1.0}
-run: {device: cpu, precision: fp32, workers: 0}
-evaluation: {every: 0, hardest: 0}
-bundle: {export: false}
-"""
 RERANKER = """
 name: tiny bundle
 head: {steps: 4, vehicles: 4, views: 1}
@@ -41,15 +29,6 @@ checkpoint: {by: folds, fusions: [0, 1]}
 run: {device: cpu}
 bundle: {export: false}
 """
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Sums in another number of threads round differently."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def lka_reid(*words: str | Path) -> str:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import out
-from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras
+from training.commands.measuring import (
+    BUNDLE,
+    BundleFolder,
+    Features,
+    Runtime,
+    Synthetic,
+    TwoCameras,
+    kept_embedder,
+)
 from training.commands.progress import bars
 from training.commands.running import EMBEDDER_CONFIG, Json, ending, notes_of, publish_figures
 
@@ -32,13 +40,7 @@ def calibrate_default(
     folder: Annotated[
         Path, typer.Option("--out", help="Gets thresholds.md and thresholds.json; keeps features.")
     ] = Path("runs/thresholds"),
-    features: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where descriptors are kept; those of `evaluate-shift` are used again.",
-            show_default="OUT/features",
-        ),
-    ] = None,
+    features: Features = None,
     as_json: Json = False,
 ) -> None:
     """Find the thresholds that a bundle is shipped with, on vehicles that it was not trained on.
@@ -54,7 +56,6 @@ def calibrate_default(
     from models.runtime import Models
     from training.config.files import load_config
     from training.evaluation.calibration import CalibrationError
-    from training.evaluation.shift.embedding import KeptEmbedder
     from training.evaluation.thresholds import threshold_of
     from training.studies.default_threshold import find_threshold, measured_on, vehicle_sets
     from training.studies.shift_material import Paths
@@ -64,13 +65,7 @@ def calibrate_default(
         material = Paths(data, synthetic).read(checked, load_config(config).data)
         models = Models.load(checked, runtime)
         with bars() as progress:
-            embedder = KeptEmbedder(
-                models.embedder,
-                f"{checked.fingerprint}/{models.runtime}",
-                features or folder / "features",
-                progress,
-                strips=models.reranker is not None,
-            )
+            embedder = kept_embedder(models, checked, features or folder / "features", progress)
             sets = list(vehicle_sets(material, embedder.embedded))
             try:
                 raw, normalised = (find_threshold(sets, way) for way in ("as they are", "normalised"))

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import out
-from training.commands.measuring import BUNDLE, BundleFolder, Runtime, Synthetic, TwoCameras
+from training.commands.measuring import (
+    BUNDLE,
+    BundleFolder,
+    Features,
+    Runtime,
+    Synthetic,
+    TwoCameras,
+    kept_embedder,
+)
 from training.commands.progress import bars
 from training.commands.running import EMBEDDER_CONFIG, Changes, Json, ending, notes_of, publish_figures
 
@@ -34,13 +42,7 @@ def evaluate_cameras(
     folder: Annotated[
         Path, typer.Option("--out", help="Gets cameras.md and cameras.json; keeps features.")
     ] = Path("runs/cameras"),
-    features: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where descriptors are kept; those of `evaluate-shift` are used again.",
-            show_default="OUT/features",
-        ),
-    ] = None,
+    features: Features = None,
     as_json: Json = False,
 ) -> None:
     """Measure what camera normalisation brings where little is known of the probes' camera.
@@ -56,7 +58,6 @@ def evaluate_cameras(
     from models.bundle import Bundle
     from models.runtime import Models
     from training.config.files import load_config
-    from training.evaluation.shift.embedding import KeptEmbedder
     from training.studies.camera_material import camera_searches
     from training.studies.camera_statistics import DRAWS, measure
     from training.studies.shift_material import Paths
@@ -68,13 +69,7 @@ def evaluate_cameras(
         models = Models.load(checked, runtime)
         findings: list[Finding] = []
         with bars() as progress:
-            embedder = KeptEmbedder(
-                models.embedder,
-                f"{checked.fingerprint}/{models.runtime}",
-                features or folder / "features",
-                progress,
-                strips=models.reranker is not None,
-            )
+            embedder = kept_embedder(models, checked, features or folder / "features", progress)
             for name, material, searches in camera_searches(paths, embedder.embedded, seed):
                 findings += measure(name, material, searches, seed)
         date = datetime.now(UTC).date().isoformat()

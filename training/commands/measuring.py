@@ -11,9 +11,12 @@ from models.bundle import DEFAULT_BUNDLE
 from training.datasets.layouts import LAYOUT_NAMES
 
 if TYPE_CHECKING:
+    from models.bundle import Bundle
     from models.runtime import Models
+    from training.commands.progress import Bars
     from training.datasets.dataset import Dataset
     from training.evaluation.shift.conditions import Kind
+    from training.evaluation.shift.embedding import KeptEmbedder
 
 BundleFolder = Annotated[
     Path, typer.Option("--bundle", help="The bundle to measure.", show_default="the default one")
@@ -33,6 +36,13 @@ TwoCameras = Annotated[
 Synthetic = Annotated[
     Path | None, typer.Option("--synthetic", help="The data set synthetic-vehicles.", show_default=False)
 ]
+Features = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where descriptors are kept; those of `evaluate-shift` are used again.",
+        show_default="OUT/features",
+    ),
+]
 Runtime = Annotated[str, typer.Option(help="auto, cuda or cpu.")]
 BUNDLE = DEFAULT_BUNDLE
 
@@ -50,6 +60,14 @@ def open_both(bundle: Path, data: Path, layout: str, runtime: str) -> tuple[Mode
 
     dataset = open_dataset(data, layout)
     return Models.load(Bundle.load(bundle), runtime), dataset
+
+
+def kept_embedder(models: Models, bundle: Bundle, folder: Path, progress: Bars) -> KeptEmbedder:
+    """A bundle's embedder that keeps in `folder` what it has made; with strips where the bundle has them."""
+    from training.evaluation.shift.embedding import KeptEmbedder
+
+    identity = f"{bundle.fingerprint}/{models.runtime}"
+    return KeptEmbedder(models.embedder, identity, folder, progress, strips=models.reranker is not None)
 
 
 def kinds_of(only: str | None) -> list[Kind]:

@@ -21,7 +21,8 @@ from index.milvus import (
 )
 from index.milvus.connection import MilvusError
 from index.milvus.engine import Engine
-from index.milvus.local_companions import MemoryVerdicts, local_companions
+from index.milvus.local_companions import local_companions
+from index.milvus.memory_verdicts import MemoryVerdicts
 from index.milvus.place import OWNER, ForeignObjectsError, Place, clear_removed, description
 from index.milvus.sweep import sweep
 from index.objects import FsspecObjects, open_objects

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.manifest import BOTH_STAGES, FIRST_STAGE
-from tests.training.commands.test_reranker import EMBEDDER, RERANKER
+from tests.training.commands.test_reranker import RERANKER
+from tests.training.tiny import EMBEDDER
 from training.cli import app
 
 DEMO = Path(__file__).parents[3] / "service" / "demo"

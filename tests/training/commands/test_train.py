@@ -7,11 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from tests.terminal import widen
@@ -137,15 +135,6 @@ def test_an_ablation_writes_its_table(config: Path, tree: Path, tmp_path: Path) 
     assert "| + LKA + HCA | lka, lka, hca, hca |" in table
     assert "2 of 2 identity folds" in table
     assert "32x32 px, width 4, depth 1, 1, 1, 1, 2 epochs, from nothing" in table
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Sums in another number of threads round differently."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.slow

@@ -8,19 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.training.conftest import write_tree
+from tests.training.tiny import EMBEDDER
 from training.cli import app
 
-TINY = """
-name: tiny
-data: {validation_vehicles: 4}
-network: {width: 4, depth: [1, 1, 1, 1], image_size: [32, 32], strips: 2, strip_width: 16}
-batch: {vehicles: 4, images: 2, epoch: vehicles}
-schedule: {epochs: 2, warm_up: 1, freeze: 0}
-losses: {strips: 1.0}
-run: {device: cpu, precision: fp32, workers: 0}
-bundle: {export: false}
-evaluation: {every: 0, hardest: 0}
-"""
 SECOND = """
 name: tiny bundle
 head: {steps: 4, vehicles: 4, views: 1, parts: [2, 2], width: 16}
@@ -50,7 +40,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny bundle of both stages, by the ordinary commands."""
     folder = tmp_path_factory.mktemp("start")
     tree = write_tree(folder)
-    for name, text in (("first", TINY), ("second", SECOND)):
+    for name, text in (("first", EMBEDDER), ("second", SECOND)):
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     of = ("--data", tree, "--out")
     lka_reid("train", "embedder", "--config", folder / "first.yaml", *of, folder / "embedder")
