@@ -10,13 +10,9 @@ from typing import Any, Final, Literal
 
 from index.milvus.connection import MilvusError, failures
 from index.milvus.indexes import FLOAT16_SINCE, MilvusIndex, release
-from index.milvus.row import SCALARS
+from index.milvus.row import SCALARS, TAGS, TEXT_BYTES
 from index.record import GalleryHeader
 
-TEXT_BYTES: Final = 4_096
-"""Of a text of a record in UTF-8, with its sign."""
-TAGS: Final = 256
-"""Of a record at most."""
 SCHEMA_VERSION: Final = 2
 """Of a collection that is made; one of version 1 says nothing of its objects (`index.milvus.place`)."""
 READ: Final = (1, SCHEMA_VERSION)

@@ -13,8 +13,8 @@ from index.frames import Frame
 from index.milvus.companions import Companions
 from index.milvus.engine import Engine
 from index.milvus.expression import one_of
-from index.milvus.row import digest, frame_name
-from index.milvus.writing import Writer, check_id
+from index.milvus.row import check_id, digest, frame_name
+from index.milvus.writing import Writer
 from index.objects import Objects, UnknownObjectError
 
 

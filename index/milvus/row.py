@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.database.rows import to_datetime, to_microseconds
-from index.errors import DamagedImageError
-from index.milvus.expression import NO_TIME, read_text, stored_text
+from index.errors import DamagedImageError, InvalidEnrollmentError, UnknownImageError
+from index.milvus.expression import NO_TIME, SIGN, read_text, stored_text
 from index.record import Enrollment, GalleryHeader, Record
+from index.validation import TEXTS, storable
 
 SCALARS: Final = (
     "record_id",
@@ -38,6 +39,11 @@ SCALARS: Final = (
     "frame_digest",
     "frame_media_type",
 )
+
+TEXT_BYTES: Final = 4_096
+"""Of a text of a record in UTF-8, with its sign."""
+TAGS: Final = 256
+"""Of a record at most."""
 
 FOLDERS: Final = ("image", "strips", "frame")
 """Of the object store: what comes before the number in the names below."""
@@ -122,6 +128,40 @@ def read_strips(row: Mapping[str, Any], data: bytes, header: GalleryHeader) -> N
 def digest(data: bytes) -> str:
     """SHA-256, in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def check_fits(of: Enrollment | Record) -> None:
+    """Raises InvalidEnrollmentError for text that the engine has no room for."""
+    for field in ("image_id", "media_type", *TEXTS):
+        value = getattr(of, field)
+        if value is not None and not _fits(value):
+            raise InvalidEnrollmentError(
+                field, f"text of {len(value.encode()):,} bytes", f"at most {TEXT_BYTES - len(SIGN):,} of them"
+            )
+    if len(of.tags) > TAGS:
+        raise InvalidEnrollmentError("tags", f"{len(of.tags):,} tags", f"at most {TAGS} of them")
+    for tag in of.tags:
+        if not _fits(tag):
+            raise InvalidEnrollmentError(
+                "tags",
+                f"one of {len(tag.encode()):,} bytes",
+                f"each at most {TEXT_BYTES - len(SIGN):,} bytes",
+            )
+
+
+def check_id(image_id: str) -> None:
+    """Raises UnknownImageError for text that no image can have as its id."""
+    if not is_id(image_id):
+        raise UnknownImageError(image_id)
+
+
+def is_id(image_id: str) -> bool:
+    """Whether an image can have this text as its id."""
+    return storable(image_id) and _fits(image_id)
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode()) <= TEXT_BYTES - len(SIGN)
 
 
 def _known(of: Enrollment | Record) -> dict[str, Any]:

@@ -30,15 +30,17 @@ import numpy as np
 
 from index.amendment import Amendment
 from index.database.descriptors import as_stored
-from index.errors import ChangedImageError, DuplicateImageError, InvalidEnrollmentError, UnknownImageError
-from index.milvus.collection import TAGS, TEXT_BYTES
+from index.errors import ChangedImageError, DuplicateImageError, UnknownImageError
 from index.milvus.companions import Claim, Companions, KeptWatches
 from index.milvus.connection import MilvusError
 from index.milvus.engine import Engine
-from index.milvus.expression import SIGN, literal, numbers, one_of
+from index.milvus.expression import literal, numbers, one_of
 from index.milvus.row import (
     amended,
+    check_fits,
+    check_id,
     image_name,
+    is_id,
     objects_of,
     strips_bytes,
     strips_name,
@@ -47,7 +49,6 @@ from index.milvus.row import (
 )
 from index.objects import Objects
 from index.record import Enrollment, GalleryHeader, Record
-from index.validation import TEXTS, storable
 
 PATIENCE_S: Final = 10.0
 """s that a change waits for another one of the same image, by whichever replica."""
@@ -275,34 +276,9 @@ class Writer:
             log.exception("could not %s after a change of the gallery, which stays made", what)
 
 
-def check_fits(of: Enrollment | Record) -> None:
-    """Raises InvalidEnrollmentError for text that the engine has no room for."""
-    for field in ("image_id", "media_type", *TEXTS):
-        value = getattr(of, field)
-        if value is not None and not _fits(value):
-            raise InvalidEnrollmentError(
-                field, f"text of {len(value.encode()):,} bytes", f"at most {TEXT_BYTES - len(SIGN):,} of them"
-            )
-    if len(of.tags) > TAGS:
-        raise InvalidEnrollmentError("tags", f"{len(of.tags):,} tags", f"at most {TAGS} of them")
-    for tag in of.tags:
-        if not _fits(tag):
-            raise InvalidEnrollmentError(
-                "tags",
-                f"one of {len(tag.encode()):,} bytes",
-                f"each at most {TEXT_BYTES - len(SIGN):,} bytes",
-            )
-
-
-def check_id(image_id: str) -> None:
-    """Raises UnknownImageError for text that no image can have as its id."""
-    if not _is_id(image_id):
-        raise UnknownImageError(image_id)
-
-
 def row_of(engine: Engine, image_id: str, *, descriptors: bool = False) -> dict[str, Any] | None:
     """The row of an image; None where it is not enrolled."""
-    if not _is_id(image_id):
+    if not is_id(image_id):
         return None
     found = list(engine.rows(f"image_id == {literal(image_id)}", descriptors=descriptors))
     return found[-1] if found else None
@@ -324,14 +300,6 @@ def _entered(claiming: Any) -> Iterator[None]:
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for row in rows for name in objects_of(row)]
-
-
-def _is_id(image_id: str) -> bool:
-    return storable(image_id) and _fits(image_id)
-
-
-def _fits(text: str) -> bool:
-    return len(text.encode()) <= TEXT_BYTES - len(SIGN)
 
 
 def _lost() -> MilvusError:
