@@ -280,9 +280,9 @@ class QueueClient:
             more = await _client(self._reading).execute_command("LPOP", self._answers, ANSWERS_AT_ONCE)
         return [first[1], *(more or [])]
 
-    def _resolve(self, blob: bytes) -> None:
+    def _resolve(self, message: bytes) -> None:
         try:
-            answer = codec.decode(blob)
+            answer = codec.decode(message)
         except codec.CodecError as error:
             log.error("answer_unreadable", error=str(error))
             return

@@ -80,12 +80,12 @@ def exchange_reranker(
             model = StripReranker(shape.build((old.manifest.strips or (0, 0))[1], places)).eval()
         if fusion is not None:
             model = with_fusion(model, fusion)
-        origin = RerankerTraining(
+        provenance = RerankerTraining(
             configuration={"shape": model.config.to_dict()}, trained=reranker is not None
         )
         with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=err) as progress:
             progress.add_task("exporting and measuring")
-            made = exchange(old, folder, model, tasks, origin, command(sys.argv[1:]))
+            made = exchange(old, folder, model, tasks, provenance, command(sys.argv[1:]))
     if as_json:
         answer = {"bundle": str(folder), "fingerprint": made.fingerprint}
         out.print_json(data={**answer, "accuracy": accuracy_values(made.manifest)})

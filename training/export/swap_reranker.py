@@ -56,7 +56,7 @@ def exchange_reranker(
     folder: Path,
     reranker: StripReranker,
     tasks: list[Task],
-    origin: RerankerTraining,
+    provenance: RerankerTraining,
     command: str = "",
 ) -> Bundle:
     """Write a copy of a bundle with this re-ranker, proven to agree with torch, and measured.
@@ -69,7 +69,7 @@ def exchange_reranker(
         folder: of the copy; what was there is replaced once the copy is whole. May be the bundle's own.
         reranker: the new second stage.
         tasks: of held-out vehicles, see `held_out_tasks`.
-        origin: of the re-ranker, for the manifest.
+        provenance: of the re-ranker, for the manifest.
         command: that exchanges it, for the manifest.
 
     Raises:
@@ -98,7 +98,7 @@ def exchange_reranker(
         training = manifest.training
         if training is not None:
             commands = (*training.commands, *([command] if command else []))
-            training = training.model_copy(update={"reranker": origin, "commands": commands})
+            training = training.model_copy(update={"reranker": provenance, "commands": commands})
         changed = manifest.model_copy(
             update={
                 "reranker": reranker_entry(rounded),

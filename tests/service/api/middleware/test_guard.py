@@ -299,15 +299,19 @@ def test_without_keys_another_server_beyond_this_machine_is_refused(service: Run
 
 def test_no_other_sites_page_may_read_answers_unless_it_is_named(tmp_path: Path) -> None:
     origin = {"Origin": "https://console.example"}
-    wish = {**origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
+    preflight = {
+        **origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "X-API-Key",
+    }
     with guarded(tmp_path / "off") as off:
         for response in (
-            off.service.client.options("/query", headers=wish),
+            off.service.client.options("/query", headers=preflight),
             off.service.client.get("/gallery", headers={**origin, **off.headers("admin")}),
         ):
             assert not [name for name in response.headers if name.startswith("access-control")]
     with guarded(tmp_path / "on", cors_origins="https://other.example, https://console.example") as on:
-        asked = on.service.client.options("/query", headers=wish)
+        asked = on.service.client.options("/query", headers=preflight)
         assert asked.status_code == 200
         assert asked.headers["Access-Control-Allow-Origin"] == origin["Origin"]
         assert "X-API-Key" in asked.headers["Access-Control-Allow-Headers"]
@@ -315,7 +319,9 @@ def test_no_other_sites_page_may_read_answers_unless_it_is_named(tmp_path: Path)
         refused = on.service.client.get("/gallery", headers=origin)
         assert refused.status_code == 401
         assert refused.headers["Access-Control-Allow-Origin"] == origin["Origin"]
-        stranger = on.service.client.options("/query", headers={**wish, "Origin": "https://evil.example"})
+        stranger = on.service.client.options(
+            "/query", headers={**preflight, "Origin": "https://evil.example"}
+        )
         assert "Access-Control-Allow-Origin" not in stranger.headers
 
 
