@@ -167,7 +167,10 @@ def matches_table(answer: Mapping[str, Any], title: str, vehicle_id: str | None 
     judged = any(match.get("is_match") is not None for match in answer["matches"])
     # Where no match names its vehicle, the room is the image ids'.
     named = vehicle_id is not None or any(match["vehicle_id"] for match in answer["matches"])
-    without = {column for column, is_shown in (("match!", judged), ("vehicle", named)) if not is_shown}
+    # The second stage moves few, and often none: both stages' places are the same then.
+    moved = any(match["rank"] != match["first_stage_rank"] for match in answer["matches"])
+    wanted = {"match!": judged, "vehicle": named, "first\nstage#": moved, "!": moved}
+    without = {column for column, is_shown in wanted.items() if not is_shown}
     widths = {name: room for name, room in MATCH_COLUMNS.items() if name not in without}
     right = [vehicle_id is not None and match["vehicle_id"] == vehicle_id for match in answer["matches"]]
     rows = map(_match_cells, answer["matches"], right)

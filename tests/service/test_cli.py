@@ -105,7 +105,7 @@ def test_the_most_similar_are_shown(service: Running, command: Command) -> None:
     shown = command("query", folder / "green.png", "--url", service.url, "--top-k", 2)
     assert shown.code == 0
     lines = [line.split() for line in shown.out.splitlines()]
-    assert any(line[:2] == ["1", "1"] and line[-1] == "green.png" for line in lines)
+    assert any(line[:2] == ["1", "1.0000"] and line[-1] == "green.png" for line in lines)
     assert "both stages, 3 images enrolled" in shown.out
 
     raw = command("query", folder / "green.png", "--url", service.url, "--no-rerank", "--json")

@@ -73,6 +73,17 @@ def test_a_table_is_filled_by_the_names_of_the_columns_that_have_room(
         assert [row.style for row in made.rows] == ["red", None]
 
 
+def test_the_first_stage_s_places_are_shown_where_the_second_moved_a_match(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(out, "width", 100)
+    moved = answer(True, False)
+    moved["matches"][1]["first_stage_rank"] = 3
+    for one, shown in ((answer(True, False), False), (moved, True)):
+        headers = [str(column.header) for column in matches_table(one, "").columns]
+        assert ("first\nstage" in headers, "" in headers) == (shown, shown)
+
+
 def test_ids_get_the_room_of_a_column_of_vehicles_that_no_match_names() -> None:
     named, unnamed = answer(True, False), answer(True, False)
     named["matches"][1]["vehicle_id"] = "bus_1"
