@@ -60,16 +60,21 @@ class Rows:
 
     def number(self, image_id: str) -> int | None:
         """The number of an image's enrollment."""
-        return next((number for number, (one, _) in self.kept.items() if one.image_id == image_id), None)
+        kept = list(self.kept.items())  # others change it meanwhile
+        return next((number for number, (one, _) in kept if one.image_id == image_id), None)
 
     def records(self, numbers: Sequence[int]) -> dict[int, Record]:
         """Records by their numbers."""
-        return {number: self.kept[number][1] for number in numbers if number in self.kept}
+        return {number: kept[1] for number in numbers if (kept := self.kept.get(number)) is not None}
 
     def descriptors(self, numbers: Sequence[int]) -> dict[int, tuple[str | None, NDArray[np.float32]]]:
         """Camera and descriptor by their numbers."""
-        there = [(number, *self.kept[number]) for number in numbers if number in self.kept]
-        return {number: (record.camera_id, one.descriptor) for number, one, record in there}
+        there = {number: self.kept.get(number) for number in numbers}
+        return {
+            number: (kept[1].camera_id, kept[0].descriptor)
+            for number, kept in there.items()
+            if kept is not None
+        }
 
     def image(self, image_id: str) -> tuple[bytes, str]:
         """An image's file and its media type."""

@@ -30,6 +30,7 @@ from service.settings import SHARED_NAME, load_settings
 from tests.service.command_line import Command, Process, command_runner, free_port, serving_process
 from tests.service.fakes import BLUE, DIM, GREEN, RED, STRIPS, image_file, write_bundle
 from tests.service.redis_server import DURABLE, RedisServer, redis_server
+from tests.service.watching.receiver import wait_for
 
 pytestmark = pytest.mark.milvus
 
@@ -72,6 +73,17 @@ def enroll(client: httpx.Client, image_id: str, colour: tuple[int, int, int] = R
     files = {"image": ("x", image_file(colour))}
     sent = client.post("/gallery", files=files, data={"image_id": image_id}, params=more)
     return sent.status_code
+
+
+def alerts(client: httpx.Client) -> list[str]:
+    return [alert["image_id"] for alert in client.get("/alerts").json()["alerts"]]
+
+
+def events(client: httpx.Client, after: int, count: int) -> list[str]:
+    """Ids of the next alerts that a listener is told after one."""
+    with client.stream("GET", "/alerts/events", headers={"Last-Event-ID": str(after)}) as response:
+        ids = (line for line in response.iter_lines() if line.startswith("id: "))
+        return [next(ids) for _ in range(count)]
 
 
 def matches(client: httpx.Client, colour: tuple[int, int, int]) -> list[str]:
@@ -121,6 +133,20 @@ def test_two_replicas_agree_and_one_answers_when_the_other_is_killed(shared: Sha
         decided = one.post("/verdicts", files=probe, data={"image_id": "red", "verdict": "same"})
         assert decided.status_code in (200, 201), decided.text
         assert len(other.get("/verdicts").json()["verdicts"]) == 1
+
+        # A watch that one keeps looks at what the other enrolls; both tell of it, and it goes with its image.
+        watched = {"image": ("x", image_file(RED, kind="TIFF"))}
+        made = one.post("/watches", files=watched, data={"threshold": "0.99", "name": "red"})
+        assert made.status_code == 201, made.text
+        assert other.get("/watches").json()["watches"] == [made.json()]
+        for number, client in enumerate((one, other)):
+            assert enroll(client, f"seen-{number}", RED) == 201
+            wait_for(lambda number=number: len(alerts(other)) == number + 1)  # type: ignore[misc]
+        assert alerts(one) == alerts(other) == ["seen-1", "seen-0"]
+        assert events(one, 0, 2) == events(other, 0, 2) == ["id: 1", "id: 2"]
+        assert one.delete("/gallery/seen-0").status_code == 204
+        assert alerts(other) == ["seen-1"]
+        assert other.delete("/gallery/seen-1").status_code == 204
 
         first.process.send_signal(signal.SIGKILL)
         first.process.wait(20)
