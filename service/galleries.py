@@ -1,12 +1,23 @@
-"""The gallery on Milvus, and its collections, as the settings have them."""
+"""The gallery in the data directory or on Milvus, and its collections, as the settings have them."""
 
 from __future__ import annotations
 
-from index import DEFAULT, Gallery
+from pathlib import Path
+
+from index import (
+    DEFAULT,
+    FingerprintMismatchError,
+    Gallery,
+    GalleryError,
+    IndexSetup,
+    LocalCollections,
+    LocalGallery,
+)
 from index.milvus import MilvusIndex, MilvusSetup, open_milvus_gallery, remove_milvus_gallery
 from index.shared import SharedCollections, SharedNumbers, SharedStore
 from index.shared.companions import shared_companions
 from models.bundle import Bundle
+from service.advice import command
 from service.settings import PREFIX, SHARED_NAME, Settings
 
 
@@ -25,6 +36,38 @@ def milvus_setup(settings: Settings) -> MilvusSetup:
         index=MilvusIndex(kind=settings.milvus_index),
         timeout_s=settings.milvus_timeout_s,
     )
+
+
+def open_local_gallery(settings: Settings, bundle: Bundle, folder: Path) -> Gallery:
+    """The gallery in a folder, for this bundle.
+
+    Raises:
+        GalleryError: locked, damaged, embedded by another bundle, to be searched on a GPU that cannot be
+            used, or of an earlier version and not to be brought to the present one.
+    """
+    try:
+        return LocalGallery.open(
+            folder,
+            fingerprint=bundle.fingerprint,
+            supersedes=bundle.supersedes,
+            descriptor_dim=bundle.manifest.descriptor_dim,
+            strips_shape=bundle.manifest.strips,
+            normalisation=settings.camera_normalisation,
+            index=IndexSetup(kind=settings.index_kind, device=settings.index_device),
+        )
+    except FingerprintMismatchError as error:
+        remedy = command(
+            "gallery",
+            "re-embed",
+            settings=settings.model_copy(update={"data_dir": folder}),
+            options=("data_dir", "bundle"),
+        )
+        raise GalleryError(
+            f"the gallery in {error.path} was embedded by the model with fingerprint "
+            f"{error.gallery_fingerprint}, the bundle in {settings.bundle} has fingerprint "
+            f"{error.bundle_fingerprint}; re-embed it with `{remedy}`, or start with another --data-dir "
+            "or the gallery's own --bundle"
+        ) from None
 
 
 def open_shared_gallery(
@@ -50,6 +93,20 @@ def open_shared_gallery(
     )
 
 
+def open_collections(
+    settings: Settings, bundle: Bundle, gallery: Gallery, store: SharedStore | None
+) -> LocalCollections | SharedCollections:
+    """All collections, with this gallery as the default one: those of the store, else of the data directory.
+
+    Raises GalleryError where one cannot be opened.
+    """
+    if store is not None:
+        return _shared_collections(settings, bundle, store, gallery)
+    return LocalCollections(
+        settings.data_dir, gallery, lambda folder: open_local_gallery(settings, bundle, folder)
+    )
+
+
 def _elsewhere(settings: Settings) -> str | None:
     """Why a gallery of before is not opened, of which the shared store has nothing under its present name."""
     if settings.store_name == SHARED_NAME:
@@ -62,7 +119,7 @@ def _elsewhere(settings: Settings) -> str | None:
     )
 
 
-def shared_collections(
+def _shared_collections(
     settings: Settings, bundle: Bundle, store: SharedStore, default: Gallery
 ) -> SharedCollections:
     """All collections on Milvus. Raises SharedStoreError where the store does not answer."""

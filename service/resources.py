@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import structlog
@@ -14,20 +13,14 @@ from anyio import CapacityLimiter
 from index import (
     CameraUse,
     Collections,
-    FingerprintMismatchError,
     Gallery,
-    GalleryError,
-    IndexSetup,
-    LocalCollections,
-    LocalGallery,
 )
-from index.shared import SharedCollections, SharedStore
+from index.shared import SharedStore
 from models.bundle import Bundle
 from models.decoding.pool import DecodePool
 from models.detection.bundle import DetectorBundle
 from models.protocols import Reranker
-from service.advice import command
-from service.galleries import open_shared_gallery, shared_collections
+from service.galleries import open_collections, open_local_gallery, open_shared_gallery
 from service.inference.batcher import Batcher
 from service.inference.embedder import ImageEmbedder, LocalEmbedder
 from service.inference.forward import ForwardPass, bucket_sizes, is_on_cpu, steps_for
@@ -103,7 +96,7 @@ class Resources:
             if gallery is None:
                 on_step("opening the gallery")
                 gallery = (
-                    open_gallery(settings, bundle, settings.data_dir)
+                    open_local_gallery(settings, bundle, settings.data_dir)
                     if shared is None
                     else open_shared_gallery(settings, bundle, shared)
                 )
@@ -193,50 +186,6 @@ class Resources:
 def open_decode_pool(settings: Settings) -> DecodePool:
     """What decodes images; its processes are started when they are needed, or by its `start`."""
     return DecodePool(settings.decode_processes, lambda reason: log.warning("decoder_ended", reason=reason))
-
-
-def open_gallery(settings: Settings, bundle: Bundle, folder: Path) -> Gallery:
-    """The gallery in a folder, for this bundle.
-
-    Raises:
-        GalleryError: locked, damaged, embedded by another bundle, to be searched on a GPU that cannot be
-            used, or of an earlier version and not to be brought to the present one.
-    """
-    try:
-        return LocalGallery.open(
-            folder,
-            fingerprint=bundle.fingerprint,
-            supersedes=bundle.supersedes,
-            descriptor_dim=bundle.manifest.descriptor_dim,
-            strips_shape=bundle.manifest.strips,
-            normalisation=settings.camera_normalisation,
-            index=IndexSetup(kind=settings.index_kind, device=settings.index_device),
-        )
-    except FingerprintMismatchError as error:
-        remedy = command(
-            "gallery",
-            "re-embed",
-            settings=settings.model_copy(update={"data_dir": folder}),
-            options=("data_dir", "bundle"),
-        )
-        raise GalleryError(
-            f"the gallery in {error.path} was embedded by the model with fingerprint "
-            f"{error.gallery_fingerprint}, the bundle in {settings.bundle} has fingerprint "
-            f"{error.bundle_fingerprint}; re-embed it with `{remedy}`, or start with another --data-dir "
-            "or the gallery's own --bundle"
-        ) from None
-
-
-def open_collections(
-    settings: Settings, bundle: Bundle, gallery: Gallery, store: SharedStore | None
-) -> LocalCollections | SharedCollections:
-    """All collections, with this gallery as the default one: those of the store, else of the data directory.
-
-    Raises GalleryError where one cannot be opened.
-    """
-    if store is not None:
-        return shared_collections(settings, bundle, store, gallery)
-    return LocalCollections(settings.data_dir, gallery, lambda folder: open_gallery(settings, bundle, folder))
 
 
 def open_watching(

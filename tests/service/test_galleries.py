@@ -11,7 +11,7 @@ import pytest
 from index import Enrollment, GalleryError
 from index.vectors.faisslib import faiss
 from models.bundle import Bundle
-from service.resources import open_gallery
+from service.galleries import open_local_gallery
 from service.settings import Settings
 from service.startup import CommandError, clear_errors
 from tests.index.gpu import stand_in
@@ -43,7 +43,7 @@ def _enroll_under(fingerprint: str, folder: Path) -> None:
 
 def test_a_gallery_of_a_bundle_that_this_one_supersedes_is_taken_over(tmp_path: Path, bundle: Bundle) -> None:
     _enroll_under(FORMER, tmp_path)
-    gallery = open_gallery(Settings(data_dir=tmp_path), bundle, tmp_path)
+    gallery = open_local_gallery(Settings(data_dir=tmp_path), bundle, tmp_path)
     try:
         assert gallery.get("a").fingerprint == FINGERPRINT
     finally:
@@ -53,14 +53,14 @@ def test_a_gallery_of_a_bundle_that_this_one_supersedes_is_taken_over(tmp_path: 
 def test_a_gallery_of_any_other_bundle_is_refused(tmp_path: Path, bundle: Bundle) -> None:
     _enroll_under("d" * 64, tmp_path)
     with pytest.raises(GalleryError, match=f"embedded by the model with fingerprint {'d' * 64}.* re-embed "):
-        open_gallery(Settings(data_dir=tmp_path), bundle, tmp_path)
+        open_local_gallery(Settings(data_dir=tmp_path), bundle, tmp_path)
 
 
 def test_the_kind_of_index_and_what_searches_it_are_those_that_are_set(
     tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = stand_in(monkeypatch)
-    gallery = open_gallery(
+    gallery = open_local_gallery(
         Settings(data_dir=tmp_path, index_kind="flat16", index_device="gpu"), bundle, tmp_path
     )
     try:
@@ -80,8 +80,8 @@ def test_a_gpu_that_is_set_and_cannot_be_used_ends_the_start_with_the_remedy(
         pytest.raises(CommandError, match=r"FAISS finds no GPU.*lka-reid\[gpu\].*INDEX_DEVICE"),
         clear_errors(),
     ):
-        open_gallery(Settings(data_dir=tmp_path, index_device="gpu"), bundle, tmp_path)
-    gallery = open_gallery(Settings(data_dir=tmp_path), bundle, tmp_path)
+        open_local_gallery(Settings(data_dir=tmp_path, index_device="gpu"), bundle, tmp_path)
+    gallery = open_local_gallery(Settings(data_dir=tmp_path), bundle, tmp_path)
     try:
         assert gallery.index_state().gpu_left_out == "FAISS finds no GPU"
     finally:
