@@ -187,8 +187,8 @@ class Gallery(Protocol):
         """What people decided of probes and enrolled images."""
 
     @property
-    def watches(self) -> GalleryWatches | None:
-        """Vehicles that new images are compared with; None where this kind of gallery has no watches."""
+    def watches(self) -> GalleryWatches:
+        """Vehicles that new images are compared with."""
 
     @property
     def frames(self) -> GalleryFrames:

@@ -202,8 +202,7 @@ def open_watching(
         threshold_for,
         metrics,
         private=settings.allow_private_webhooks,
-        enabled=gallery.watches is not None,
-        is_shared=gallery.watches is not None and gallery.watches.alerts.others_every_s is not None,
+        is_shared=gallery.watches.alerts.others_every_s is not None,
     )
 
 

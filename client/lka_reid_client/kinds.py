@@ -47,7 +47,6 @@ class Kind(StrEnum):
     DETECTION_FAILED = "detection-failed"
     NO_DETECTOR = "no-detector"
     NOT_EXPLAINABLE = "not-explainable"
-    NO_WATCHES = "no-watches"
     OVERLOADED = "overloaded"
     NOT_READY = "not-ready"
     QUEUE_UNAVAILABLE = "queue-unavailable"

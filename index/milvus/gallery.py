@@ -19,6 +19,7 @@ from index.cameras.sums import NO_CAMERA, Sums
 from index.errors import (
     DamagedImageError,
     GalleryClosedError,
+    GalleryError,
     UnknownImageError,
 )
 from index.filter import ALL, Filter
@@ -82,7 +83,6 @@ class MilvusGallery:
         self._writer = Writer(engine, objects, companions, header, self._watches)
         self.cameras = MilvusCameras(companions.sums, header)
         self.verdicts: GalleryVerdicts = companions.verdicts
-        self.watches: GalleryWatches | None = self._watches
         self.quotas = companions.room
         self.frames = MilvusFrames(engine, objects, companions, self._writer)
         self.retention = Retention(MilvusRetention(engine, companions.settings, self._delete))
@@ -99,6 +99,13 @@ class MilvusGallery:
     def header(self) -> GalleryHeader:
         """Fingerprint and shapes that the gallery was opened with."""
         return self._header
+
+    @property
+    def watches(self) -> GalleryWatches:
+        """Vehicles that new images are compared with. Raises GalleryError where nothing keeps them."""
+        if self._watches is None:
+            raise GalleryError("a gallery on Milvus keeps watches in a shared store, and this one has none")
+        return self._watches
 
     def record_of(self, image_id: str) -> int | None:
         """The number of an image's enrollment; None where it is not enrolled."""

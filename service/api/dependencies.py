@@ -11,8 +11,6 @@ from index import DEFAULT, GalleryWatches
 from service.access.audit import AuditEntry
 from service.access.key import ApiKey
 from service.api.context import RequestContext, context_of
-from service.api.error_kinds import NO_WATCHES
-from service.api.errors import ServiceError
 from service.api.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.resources import Resources
@@ -53,10 +51,7 @@ async def _resources(
 
 
 async def _watches(resources: Annotated[Resources, Depends(_resources)]) -> GalleryWatches:
-    watches = resources.gallery.watches
-    if watches is None:
-        raise ServiceError(NO_WATCHES, NO_WATCHES.meaning)
-    return watches
+    return resources.gallery.watches
 
 
 async def _context(request: Request) -> RequestContext:

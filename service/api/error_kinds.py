@@ -280,12 +280,6 @@ NOT_EXPLAINABLE = ErrorKind(
     "It has no re-ranker, or was exported without the parts that explain one; the detail says which. Queries "
     "are not concerned.",
 )
-NO_WATCHES = ErrorKind(
-    "no-watches",
-    501,
-    "The gallery has no watches",
-    "A gallery on Milvus keeps none; one in a data directory does (`LKA_REID_GALLERY=local`).",
-)
 OVERLOADED = ErrorKind(
     "overloaded",
     503,
@@ -406,7 +400,6 @@ KINDS = (
     DETECTION_FAILED,
     NO_DETECTOR,
     NOT_EXPLAINABLE,
-    NO_WATCHES,
     OVERLOADED,
     NOT_READY,
     QUEUE_UNAVAILABLE,

@@ -22,8 +22,6 @@ def carry_watches(old: Gallery, new: Gallery, forward: ForwardPass, spec: InputS
     Those of images that were left out go with them; one whose file cannot be embedded is left out. What an
     interrupted run has kept is not kept twice.
     """
-    if old.watches is None or new.watches is None:
-        return
     kept = {(watch.name, watch.created_at) for watch in new.watches.all()}
     for watch in old.watches.all():
         if (watch.name, watch.created_at) in kept:

@@ -55,7 +55,7 @@ class WatchMetrics(Collector):
         yield from (GaugeMetricFamily(f"lka_reid_{name}", text) for name, text in _READINGS.items())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """What they are now; without samples where the galleries have no watches."""
+        """What they are now; without samples where a gallery does not answer."""
         states = _states(self._collections)
         lags = [
             (datetime.now(UTC) - state.behind_since).total_seconds()
@@ -78,8 +78,7 @@ def _states(collections: Collections | None) -> list[WatchState]:
     states = []
     try:
         for _, gallery in [] if collections is None else collections.items():
-            if gallery.watches is not None:
-                states.append(gallery.watches.state())
+            states.append(gallery.watches.state())
     except GalleryError:  # closed, or does not answer, which other gauges say
         return []
     return states

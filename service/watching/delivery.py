@@ -97,8 +97,6 @@ class Deliverer:
             log.error("delivering_failed", error=type(error).__name__, reason=str(error))
             return OTHERS_S
         for name, gallery in collections:
-            if gallery.watches is None:
-                continue
             try:
                 alerts = gallery.watches.alerts
                 self._ended.clear()
@@ -134,8 +132,6 @@ class Deliverer:
 
     async def _deliver(self, name: str, gallery: Gallery, alert: Alert) -> None:
         watches = gallery.watches
-        if watches is None:
-            return
         outcome: Outcome = "delivered"
         try:
             webhook = await to_thread.run_sync(watches.webhook, alert.watch_id)

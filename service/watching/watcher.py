@@ -79,8 +79,6 @@ class Watcher:
             await self._waking.sleep(None if pause == math.inf else max(pause, 0.0))
 
     async def _look_at(self, name: str, gallery: Gallery) -> None:
-        if gallery.watches is None:
-            return
         # Before it is looked at: what comes meanwhile calls `look`.
         gallery.watches.on_enrolled(partial(self.look, name))
         try:
@@ -97,8 +95,8 @@ class Watcher:
     def _compare(self, gallery: Gallery) -> int | None:
         """Compare the next images; how many alerts they raised, None where none are left."""
         watches = gallery.watches
-        found = None if watches is None else watches.unchecked(AT_ONCE)
-        if watches is None or found is None:
+        found = watches.unchecked(AT_ONCE)
+        if found is None:
             return None
         normalisation = gallery.cameras.normalisation()
         raised = compare(watches.watched(), found, normalisation, self._threshold_for)

@@ -25,7 +25,6 @@ class Watching:
         threshold_for: the bundle's thresholds.
         metrics: count alerts and deliveries.
         private: whether webhooks may lead to private addresses.
-        enabled: whether the galleries have watches.
         is_shared: whether other replicas have the same galleries.
 
     Attributes:
@@ -40,12 +39,10 @@ class Watching:
         metrics: Metrics,
         *,
         private: bool,
-        enabled: bool,
         is_shared: bool = False,
     ) -> None:
         self.listeners = Listeners()
         self.sender = WebhookSender(private=private)
-        self._enabled = enabled
         self._metrics = metrics.watches
         self._deliverer = Deliverer(collections, self.sender, metrics.watches.delivery, is_shared=is_shared)
         self._watcher = Watcher(collections, threshold_for, self._raised, is_shared=is_shared)
@@ -53,8 +50,7 @@ class Watching:
 
     async def start(self) -> None:
         """Begin; on the service's event loop."""
-        if self._enabled:
-            self._tasks = [asyncio.create_task(each.run()) for each in (self._watcher, self._deliverer)]
+        self._tasks = [asyncio.create_task(each.run()) for each in (self._watcher, self._deliverer)]
         for task in self._tasks:
             task.add_done_callback(_tell)
 

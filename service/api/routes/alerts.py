@@ -17,7 +17,6 @@ from service.api.error_kinds import (
     DISK_FULL,
     GALLERY_DAMAGED,
     INVALID_FIELDS,
-    NO_WATCHES,
     NOT_READY,
     OVERLOADED,
     UNKNOWN_DEAD_LETTER,
@@ -37,8 +36,8 @@ Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="alerts on a page", 
 WatchId = Annotated[
     int | None, Query(ge=1, le=LAST_NUMBER, description="only those of this watch", examples=[3])
 ]
-of_a_list = responses(NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
-of_one = responses(UNKNOWN_DEAD_LETTER, NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, DISK_FULL)
+of_a_list = responses(INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
+of_one = responses(UNKNOWN_DEAD_LETTER, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, DISK_FULL)
 
 
 @router.get("", summary="List alerts", response_description="A page, the newest first", responses=of_a_list)
@@ -70,7 +69,7 @@ async def page(
     summary="Stream alerts as they are raised",
     response_class=StreamingResponse,
     responses={
-        **responses(NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, OVERLOADED),
+        **responses(INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED, OVERLOADED),
         200: {
             "description": "Server-sent events, without an end",
             "content": {EVENTS: {"schema": {"type": "string"}, "examples": EVENT_EXAMPLES}},

@@ -26,7 +26,6 @@ from service.api.error_kinds import (
     DISK_FULL,
     GALLERY_DAMAGED,
     INVALID_FIELDS,
-    NO_WATCHES,
     NO_WEBHOOK,
     NOT_READY,
     OF_A_CHOICE,
@@ -52,7 +51,7 @@ from service.watching.webhook import DeliveryError
 router = APIRouter(prefix="/watches", tags=["watches"])
 
 WatchIdInPath = Annotated[int, Path(ge=1, le=LAST_NUMBER, description="as answers have it", examples=[3])]
-of_one = responses(UNKNOWN_WATCH, NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
+of_one = responses(UNKNOWN_WATCH, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED)
 
 
 @router.post(
@@ -61,7 +60,7 @@ of_one = responses(UNKNOWN_WATCH, NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY
     summary="Watch for a vehicle",
     response_description="Kept, durably; `Location` is the watch's path",
     responses=responses(
-        *OF_AN_UPLOAD, *OF_A_CHOICE, UNKNOWN_IMAGE, TOO_MANY_WATCHES, NO_WATCHES, DISK_FULL, QUOTA_REACHED
+        *OF_AN_UPLOAD, *OF_A_CHOICE, UNKNOWN_IMAGE, TOO_MANY_WATCHES, DISK_FULL, QUOTA_REACHED
     ),
     dependencies=[Depends(only_fields_of(WatchForm))],
 )
@@ -110,7 +109,7 @@ async def add(
     "",
     summary="List watches",
     response_description="All of the collection, the first made first",
-    responses=responses(NO_WATCHES, INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED),
+    responses=responses(INVALID_FIELDS, NOT_READY, GALLERY_DAMAGED),
 )
 async def page(resources: OpenResources, watches: WatchesInUse) -> WatchesAnswer:
     """What is looked for. There are a thousand at most."""

@@ -141,12 +141,3 @@ def test_behind_a_prefix_the_paths_of_answers_begin_with_it(tmp_path: Path) -> N
         assert service.client.get("/reid/alerts/dead-letters").json() == {"alerts": [], "next": None}
         problem = check(service.client.get("/reid/watches/9"), 404, "unknown-watch")
         assert problem["instance"] == "/reid/watches/9"
-
-
-def test_a_gallery_without_watches_says_so(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one on Milvus is."""
-    monkeypatch.setattr(service.gallery, "watches", None)
-    for method, path in (("GET", "/watches"), ("GET", "/alerts"), ("HEAD", "/alerts/events")):
-        assert service.client.request(method, path).status_code == 501
-    check(watch(service), 501, "no-watches")
-    assert "\nlka_reid_watches " not in service.client.get("/metrics").text
