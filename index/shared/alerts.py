@@ -149,23 +149,29 @@ class SharedAlerts:
 
     def _alerts(self, rows: Sequence[Any]) -> list[Alert]:
         with self._scripts.store.understood("an alert"):
-            numbers = sorted({int(row[1].split()[1]) for row in rows})
-        records = self._enrolled.records(numbers)
+            kept = [
+                (int(row[0]), row[1].decode().split(), row[2].decode(), json.loads(row[3])) for row in rows
+            ]
+            numbers = {int(values[1]) for _, values, _, _ in kept}
+            numbers |= {int(watch["record"]) for _, _, _, watch in kept if "record" in watch}
+        records = self._enrolled.records(sorted(numbers))
         with self._scripts.store.understood("an alert"):
-            return [alert for row in rows if (alert := _alert(row, records)) is not None]
+            return [alert for one in kept if (alert := _alert(*one, records)) is not None]
 
 
-def _alert(row: Sequence[bytes], records: Mapping[int, Record]) -> Alert | None:
-    number, data, delivery, watch = row
-    watch_id, record_id, similarity, threshold, raised_at = data.split()
+def _alert(
+    number: int, values: list[str], delivery: str, watch: dict[str, Any], records: Mapping[int, Record]
+) -> Alert | None:
+    """An alert; None where its image, or the one that its watch is made of, is gone."""
+    watch_id, record_id, similarity, threshold, raised_at = values
     record = records.get(int(record_id))
-    if record is None:
+    if record is None or ("record" in watch and int(watch["record"]) not in records):
         return None
-    state, attempts, due_at, problem = delivery.decode().split(" ", 3) if delivery else (None, "0", "-", "")
+    state, attempts, due_at, problem = delivery.split(" ", 3) if delivery else (None, "0", "-", "")
     return Alert(
-        id=int(number),
+        id=number,
         watch_id=int(watch_id),
-        watch_name=json.loads(watch)["name"],
+        watch_name=watch["name"],
         record=record,
         similarity=float(similarity),
         threshold=float(threshold),
