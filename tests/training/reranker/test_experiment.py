@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from models.bundle import Bundle
-from models.explainer import Explainer
 from models.runtime import Models
 from tests.training.conftest import write_tree
-from tests.training.small import Diary, experiment, merged
+from tests.training.reranker.runs import config, embedder, made
+from tests.training.small import Diary, merged
 from training.checkpoints.resume import ResumeError
 from training.checkpoints.weights import load_reranker
 from training.config.embedder import ExperimentConfig
@@ -30,46 +30,6 @@ from training.progress import Reporter
 from training.reranker.experiment import RerankerExperiment
 from training.reranker.lists import LearningLists, make_lists
 from training.signals import StoppedError
-
-SMALL: dict[str, Any] = {
-    "lists": {"candidates": 2},
-    "training": {"steps": 12, "check_every": 4, "batch": 4, "learning_rate": 1e-3, "scale": 20},
-    "shape": {"heads": 4},
-    "checkpoint": {"vehicles": 2},
-    "run": {"device": "cpu"},
-    "bundle": {"export": False},
-}
-
-
-def config(**changes: Any) -> RerankerExperimentConfig:
-    return RerankerExperimentConfig.model_validate(merged(SMALL, changes))
-
-
-def embedder(**changes: Any) -> ExperimentConfig:
-    fixed: dict[str, Any] = {
-        "data": {"validation_vehicles": 2},
-        "network": {"strips": 2, "strip_width": 16},
-        "losses": {"strips": 1.0},
-        "schedule": {"epochs": 2, "freeze": 0},
-        "evaluation": {"every": 0, "hardest": 0},
-    }
-    return experiment(**merged(fixed, changes))
-
-
-def made(
-    data: Path, folder: Path, chosen: RerankerExperimentConfig | None = None, **options: Any
-) -> RerankerExperiment:
-    first = options.pop("first", embedder())
-    reporter = options.pop("reporter", Diary())
-    return RerankerExperiment(
-        chosen or config(),
-        first,
-        Sources(data, None, "the command"),
-        folder,
-        reporter,
-        stop=reporter.stop,
-        **options,
-    )
 
 
 def lists_of(found: RerankerExperiment) -> LearningLists:
@@ -411,79 +371,3 @@ def test_the_measured_vehicles_choose_only_where_that_is_said(tree: Path, tmp_pa
     metrics = made(tree, tmp_path / "run", chosen).run()
     assert "optimistic" in metrics["checkpoint"]["note"]
     assert metrics["lists"]["validation"]["vehicles"] == 2
-
-
-HEAD = {"steps": 3, "vehicles": 2, "views": 1}
-
-
-@pytest.mark.slow
-def test_a_new_head_changes_strips_alone_and_learns_from_its_embedders_own_vehicles(
-    tree: Path, tmp_path: Path
-) -> None:
-    plain = made(tree, tmp_path / "run", config()).parts
-    renewed = made(tree, tmp_path / "run", config(head=HEAD), parts=tmp_path / "run").parts
-    before, after = plain.embedder, renewed.embedder
-    for name, value in before.network.state_dict().items():
-        if not name.startswith("strip_head."):
-            torch.testing.assert_close(after.network.state_dict()[name], value)
-    old, new = (frozen.network.state_dict()["strip_head.projections.0.weight"] for frozen in (before, after))
-    assert not torch.equal(old, new)
-    assert after.provenance["embedder"] == before.provenance["embedder"]
-    assert after.provenance != before.provenance, "features of the two heads must not be taken for each other"
-
-
-@pytest.mark.slow
-def test_a_head_is_trained_once_and_refused_where_its_settings_have_changed(
-    tree: Path, tmp_path: Path
-) -> None:
-    diary = Diary()
-    first = made(tree, tmp_path / "run", config(head=HEAD), reporter=diary).parts.embedder
-    again = made(tree, tmp_path / "run", config(head=HEAD), reporter=diary).parts.embedder
-    assert diary.parts.count("head of embedder") == 1
-    for name, value in first.network.state_dict().items():
-        assert torch.equal(again.network.state_dict()[name], value)
-    with pytest.raises(
-        ResumeError,
-        match=r"embedder\.safetensors: was made with other settings \(head\.steps: now 4, then 3\)",
-    ):
-        made(tree, tmp_path / "run", config(head={**HEAD, "steps": 4})).parts.embedder  # noqa: B018
-
-
-def test_interrupted_while_a_head_is_made_it_says_so_and_leaves_none(tree: Path, tmp_path: Path) -> None:
-    diary = Diary()
-    made(tree, tmp_path / "run", config()).parts.embedder  # noqa: B018
-    diary.stop.made = True
-    with pytest.raises(StoppedError, match="stopped after embedding"):
-        made(tree, tmp_path / "run", config(head={**HEAD, "views": 70}), reporter=diary).parts.embedder  # noqa: B018
-    assert not list((tmp_path / "run" / "heads").glob("*.safetensors"))
-
-
-PARTS: dict[str, Any] = {
-    "head": {"parts": [2, 3], "width": 8, "steps": 4, "vehicles": 4, "views": 1, "images": 16},
-    "lists": {"mining": "augmented", "views": 1},
-    "shape": {"heads": 1, "distance": "attention", "weighted": True},
-    "checkpoint": {"vehicles": 2, "fusions": [0.5, 2]},
-    "bundle": {"export": True},
-}
-
-
-@pytest.mark.slow
-def test_a_re_ranker_of_parts_is_trained_exported_and_explained(tree: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    metrics = made(tree, folder, config(**PARTS)).run()
-    ranks = metrics["checkpoint"]["reciprocal_rank_by_fusion"]
-    assert set(ranks) == {"0.5", "2"}
-    assert metrics["checkpoint"]["fusion"] == float(max(ranks, key=ranks.get))
-    bundle = Bundle.load(folder / "bundle")
-    assert bundle.manifest.strips == (6, 8)
-    assert bundle.manifest.network["parts"] == [2, 3]
-    with Image.open(next(tree.parent.glob("*.png"))) as image:
-        found = Explainer(bundle).explain(image.convert("RGB"), image.convert("RGB"))
-    assert found.columns == ("C1", "C2", "C3")
-    assert found.strip_distances.shape == (3, 2)
-    assert len(found.branches) == 4
-
-
-def test_parts_need_a_head_of_their_own() -> None:
-    with pytest.raises(ValueError, match=r"set head\.steps"):
-        config(head={"parts": [2, 2], "steps": 0})
