@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.inprocess import serving
+from benchmarks.pipeline import open_gallery
 from benchmarks.provenance import provenance
 from benchmarks.query import MANIFEST
 from benchmarks.query_client import QueryClient
@@ -77,7 +78,7 @@ def report(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rerankers, left_out = open_rerankers(bundle, folder, threads)
-        gallery = stack.enter_context(_open_gallery(folder, bundle))
+        gallery = stack.enter_context(open_gallery(bundle, folder / "gallery"))
         with console.status("embedding the demo's images"):
             probes = fill(gallery, models, images)
             lists = first_stage(gallery, models, probes)
@@ -232,15 +233,6 @@ def _print_rest(
     )
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
-
-
-def _open_gallery(folder: Path, bundle: Bundle) -> LocalGallery:
-    return LocalGallery.open(
-        folder / "gallery",
-        fingerprint=bundle.fingerprint,
-        descriptor_dim=bundle.manifest.descriptor_dim,
-        strips_shape=bundle.manifest.strips,
-    )
 
 
 def _embed(models: Models, image: bytes) -> Embeddings:
