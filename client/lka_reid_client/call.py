@@ -23,6 +23,8 @@ MAX_ANSWER = 16 * 1024 * 1024
 """Bytes of an answer at most; an image file may be larger."""
 MAX_CODING = 100
 """Characters of the name of a compression that are shown."""
+LONGEST_SHOWN_S = 1_000_000
+"""s that are told in full; a header may have any number of digits."""
 MAX_FILE = 256 * 1024 * 1024
 """Bytes of a file that is fetched at most."""
 
@@ -247,7 +249,10 @@ def not_ours(url: str, status: int) -> str:
 
 def _given_up(failure: ClientError, headers: Mapping[str, str]) -> ClientError:
     asked = asked_wait_s(headers)
-    more = f"; it asks to come back in {asked:,.0f} s" if asked and asked > PATIENCE_S else ""
+    more = ""
+    if asked and asked > PATIENCE_S:
+        when = f"in {asked:,.0f} s" if asked <= LONGEST_SHOWN_S else f"in more than {LONGEST_SHOWN_S:,} s"
+        more = f"; it asks to come back {when}"
     message = f"{failure} (given up after {PATIENCE_S:g} s{more})"
     if isinstance(failure, RefusedError):
         return failure.saying(message)
