@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 POLL_S = 0.5
 """s between two looks at the queue, and that one read of the answers waits at most."""
 ANSWERS_AT_ONCE = 64
+RESTART_S = 30.0
+"""s after the last living worker was seen in which images are still taken in: another may be starting."""
 GUILTY = 2
 """Workers that end over an image until its deadline, for it to be a dead letter: the second had it alone."""
 Outcome = EmbeddedImage | list[EmbeddedImage | Exception]
@@ -76,6 +78,7 @@ class QueueClient:
         self._numbers = count()
         self._waiting: dict[bytes, asyncio.Future[Outcome]] = {}
         self._overview: Overview | QueueUnavailableError = UNWATCHED
+        self._awaited_until = 0.0
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._tidying: set[asyncio.Task[None]] = set()
@@ -158,7 +161,7 @@ class QueueClient:
         return seen.state(None if fault is None else str(fault))
 
     def _check(self) -> None:
-        """Refuse at once where nobody would answer.
+        """Refuse at once where nobody would answer; not where a worker may just be starting anew.
 
         Raises:
             QueueUnavailableError, ForeignBundleError, WorkerStoppedError: why nobody would.
@@ -166,8 +169,13 @@ class QueueClient:
         if isinstance(self._overview, QueueUnavailableError):
             raise QueueUnavailableError(str(self._overview))
         fault = self._fault(self._overview)
-        if fault is not None:
+        if fault is not None and not (isinstance(fault, WorkerStoppedError) and self._is_awaited()):
             raise fault
+
+    def _is_awaited(self) -> bool:
+        """Whether a worker that was there is likely to be followed by another of the same bundle."""
+        refused = isinstance(self._overview, Overview) and self._overview.refused
+        return not refused and time.monotonic() < self._awaited_until
 
     def _fault(self, seen: Overview) -> Exception | None:
         if seen.fingerprint != self._fingerprint:
@@ -255,6 +263,8 @@ class QueueClient:
         was_up = isinstance(self._overview, Overview)
         try:
             self._overview = await self._watch.look()
+            if self._overview.workers:
+                self._awaited_until = time.monotonic() + RESTART_S
             if not was_up:
                 log.info("queue_up")
         except QueueUnavailableError as error:

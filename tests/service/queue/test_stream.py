@@ -392,6 +392,46 @@ def test_without_a_worker_nothing_is_put_on_the_queue(redis: RedisServer) -> Non
     asyncio.run(scene())
 
 
+async def _leave(redis: RedisServer, client: QueueClient) -> None:
+    """Let the only worker be gone, as if it were killed, and the service have seen it."""
+    redis.client.delete("{q}:worker:w")
+
+    async def seen() -> bool:
+        return client.state().workers == 0
+
+    await until(seen)
+
+
+def test_a_request_waits_for_the_worker_that_comes_after_one_that_was_killed(redis: RedisServer) -> None:
+    async def scene() -> None:
+        async with fellow(redis), service(redis) as client:
+            await _leave(redis, client)
+            assert client.state().fault is not None
+            asking = asyncio.create_task(client.embed(b"x", soon(), ""))
+            await until(lambda: _depth(redis, 1))
+            async with fellow(redis, "next") as worker:
+                [delivery] = await worker.stream.read(8, PATIENCE_S)
+                await worker.stream.answer(delivery, refusal(delivery.request))
+                with pytest.raises(EmbeddingError, match="no"):
+                    await asking
+
+    asyncio.run(scene())
+
+
+def test_no_worker_is_waited_for_that_has_been_gone_for_long(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.queue.client.RESTART_S", 0.0)
+
+    async def scene() -> None:
+        async with fellow(redis), service(redis) as client:
+            await _leave(redis, client)
+            with pytest.raises(WorkerStoppedError, match=OURS):
+                await client.embed(b"x", soon(), "")
+
+    asyncio.run(scene())
+
+
 def test_the_first_comer_makes_the_queue_its_bundle_s(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis):
