@@ -125,7 +125,7 @@ class Enrolled(Protocol):
 
 
 class KeptWatches(GalleryWatches, Protocol):
-    """Watches that are told what is written and deleted."""
+    """Watches that are notified of what is written and deleted."""
 
     def owe(self, record_ids: Sequence[int]) -> None:
         """Rows of these numbers are about to be written; where it raises, write none."""

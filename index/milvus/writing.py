@@ -2,7 +2,7 @@
 
 Enrolling: the ids are claimed; none of them is found; numbers are drawn; room is reserved; image and strips
 are written to the object store; the numbers are owed to the watches; the claim is held for the whole time
-again; **the rows are inserted, which is the acknowledgement**; then the watches are told and the room is
+again; **the rows are inserted, which is the acknowledgement**; then the watches look and the room is
 counted. A process that dies before the insert leaves objects that no row names, which the sweep removes, and
 numbers of no row, which whoever looks for the watches forgets; one that dies after it leaves an enrolled
 image, which is found by the number that is owed, and a reservation that ends by itself.
@@ -67,7 +67,7 @@ class Writer:
         objects: of this gallery alone.
         companions: what is kept beside them.
         header: of the gallery.
-        watches: that are told of its images; None where it has none.
+        watches: notified of its images; None where it has none.
     """
 
     def __init__(
