@@ -134,11 +134,18 @@ class SharedAlerts:
         with self._scripts.store.understood("what waits for its delivery"):
             return int(soonest) if soonest else None, int(waiting), int(dead)
 
-    def forget(self, which: str, number: int) -> int:
-        """Forget the alerts of a `record` or a `watch`; how many there were."""
+    def forget_watch(self, watch_id: int) -> None:
+        """Forget the alerts of a watch."""
+        self._forget("watch", watch_id)
+
+    def forget_records(self, numbers: Sequence[int]) -> int:
+        """Forget the alerts of images; how many there were."""
+        return sum(self._forget(*numbers[first : first + PIECE]) for first in range(0, len(numbers), PIECE))
+
+    def _forget(self, *which: str | int) -> int:
         gone = 0
         while True:
-            count = int(self._scripts.run(alertscripts.FORGET, which, number, PIECE))
+            count = int(self._scripts.run(alertscripts.FORGET, PIECE, *which))
             gone += count
             if count < PIECE:
                 return gone

@@ -133,21 +133,25 @@ return 1
 """
 
 FORGET: Final = """
--- ARGV record or watch, its number, most
-local found = 0
-if ARGV[1] == 'watch' then
-  for _, id in ipairs(redis.call('ZRANGE', key('of:' .. ARGV[2]), 0, ARGV[3] - 1)) do
+-- ARGV most; then numbers of records, or of one watch after 'watch'
+local most, found = tonumber(ARGV[1]), 0
+if ARGV[2] == 'watch' then
+  for _, id in ipairs(redis.call('ZRANGE', key('of:' .. ARGV[3]), 0, most - 1)) do
     forget_alert(id)
     found = found + 1
   end
   return found
 end
-local first, last = '[' .. ARGV[2] .. ':', '(' .. ARGV[2] .. ';'
-for _, member in ipairs(redis.call('ZRANGEBYLEX', key('by-record'), first, last, 'LIMIT', 0, ARGV[3])) do
-  local record, watch = string.match(member, '^(.*):(.*)$')
-  local id = redis.call('HGET', key('pairs'), watch .. ':' .. record)
-  if id then forget_alert(id) else redis.call('ZREM', key('by-record'), member) end
-  found = found + 1
+for place = 2, #ARGV do
+  local first, last = '[' .. ARGV[place] .. ':', '(' .. ARGV[place] .. ';'
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', key('by-record'), first, last)) do
+    if found >= most then return found end
+    local record, watch = string.match(member, '^(.*):(.*)$')
+    local id = redis.call('HGET', key('pairs'), watch .. ':' .. record)
+    if id then forget_alert(id) else redis.call('ZREM', key('by-record'), member) end
+    found = found + 1
+  end
 end
 return found
 """
+"""Forget alerts, so many at most; how many there were."""

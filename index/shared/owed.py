@@ -12,14 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from index.shared.watchscripts import WatchScripts
+from index.shared.watchscripts import PIECE, WatchScripts
 
 LOOKED_AT_S: Final = 30.0
 """s that a replica has images for itself which it compares."""
 SETTLED_S: Final = 60.0
 """s after which a number without a place is looked up, and again where it has no row yet."""
-PIECE: Final = 1000
-"""Values of one script."""
 
 OWE: Final = """
 -- ARGV us until it is looked up, numbers

@@ -27,7 +27,7 @@ from index.verdicts import digest_of
 from index.watches import ROOM, NewWatch, Raised, Sightings, Watch, Watched, WatchState
 
 FORGOTTEN_S: Final = 3600.0
-"""s after which a number has no row, and will have none: as `index.milvus.sweep.GRACE_S`."""
+"""s after which a number that has no row will have none: as `index.milvus.sweep.GRACE_S`."""
 SWEPT: Final = 1000
 """Numbers that a sweep looks up at a time."""
 
@@ -148,10 +148,10 @@ class SharedWatches:
             found = self._enrolled.descriptors([one.number for one in taken])
             unplaced = [one.number for one in taken if one.place is None and one.number in found]
             self._owed.acknowledge(unplaced)
+            # Also of one that has a place: a row that is being replaced may be away for a moment.
             absent = [one for one in taken if one.number not in found]
-            gone = [one.number for one in absent if one.place is not None or one.age_s > FORGOTTEN_S]
-            self._owed.settle(gone)
-            self._owed.defer([one.number for one in absent if one.place is None and one.age_s <= FORGOTTEN_S])
+            self._owed.settle([one.number for one in absent if one.age_s > FORGOTTEN_S])
+            self._owed.defer([one.number for one in absent if one.age_s <= FORGOTTEN_S])
             ready = sorted(
                 (one.number, one.place) for one in taken if one.number in found and one.place is not None
             )
@@ -200,8 +200,7 @@ class SharedWatches:
         """Forget what is kept of images that were just deleted: watches made of them, and their alerts."""
         self._owed.settle(record_ids)
         self._forget("made-of", [str(number) for number in record_ids])
-        gone = sum(self.alerts.forget("record", number) for number in record_ids)
-        if gone:
+        if self.alerts.forget_records(record_ids):
             self._forgotten()
 
     def sweep(self) -> int:
@@ -237,7 +236,7 @@ class SharedWatches:
         return True
 
     def _finish(self, watch_id: int) -> None:
-        self.alerts.forget("watch", watch_id)
+        self.alerts.forget_watch(watch_id)
         self._rows.finished(watch_id)
 
     def _records(self, rows: Sequence[WatchRow]) -> dict[int, Record]:

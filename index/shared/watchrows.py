@@ -15,7 +15,7 @@ from index import watches
 from index.database.rows import to_datetime, to_microseconds
 from index.errors import TooManyWatchesError
 from index.record import Record
-from index.shared.watchscripts import WatchScripts
+from index.shared.watchscripts import PIECE, WatchScripts
 from index.verdicts import digest_of
 from index.watches import NewWatch, Watch
 
@@ -73,11 +73,13 @@ return found
 """
 
 NAMED: Final = """
--- ARGV made-of or copies, record or digest
+-- ARGV made-of or copies; then records or digests
 local found = {}
-local first, last = '[' .. ARGV[2] .. ':', '(' .. ARGV[2] .. ';'
-for _, member in ipairs(redis.call('ZRANGEBYLEX', key(ARGV[1]), first, last)) do
-  table.insert(found, string.match(member, ':(.*)$'))
+for place = 2, #ARGV do
+  local first, last = '[' .. ARGV[place] .. ':', '(' .. ARGV[place] .. ';'
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', key(ARGV[1]), first, last)) do
+    table.insert(found, string.match(member, ':(.*)$'))
+  end
 end
 return found
 """
@@ -197,7 +199,11 @@ class WatchRows:
 
     def of(self, which: str, names: Sequence[str]) -> list[int]:
         """Watches that are `made-of` enrollments, or `copies` of images by their digests."""
-        return [int(watch_id) for name in names for watch_id in self._scripts.run(NAMED, which, name)]
+        return [
+            int(watch_id)
+            for first in range(0, len(names), PIECE)
+            for watch_id in self._scripts.run(NAMED, which, *names[first : first + PIECE])
+        ]
 
     def descriptors(self, watch_ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         """Descriptors `[d]` of those that there are."""

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from index.shared.store import SharedStore
 
+PIECE: Final = 1000
+"""Values of one script."""
 PRELUDE: Final = """
 local function key(name) return KEYS[1] .. name end
 local function text(number) return string.format('%.0f', number) end

@@ -15,11 +15,12 @@ from index import (
     Raised,
     Sightings,
     UnknownImageError,
+    digest_of,
 )
-from index.shared import SharedStore, alerts, owed, watchrows
+from index.shared import SharedStore, SharedWatches, alerts, owed, watchrows
 from index.shared import watches as shared_watches
 from tests.index.samples import enrollment
-from tests.index.watch_samples import HEADER, Replica, Rows, of_file, raise_all, seen
+from tests.index.watch_samples import FILE, HEADER, Replica, Rows, of_file, raise_all, seen
 
 
 @pytest.fixture
@@ -157,6 +158,24 @@ def test_a_number_of_no_row_is_forgotten_when_none_can_come(
         assert client.keys("*owed") == client.keys("*since") == []
 
 
+def test_an_image_whose_row_is_away_for_a_moment_is_looked_at_when_it_is_back(
+    replicas: tuple[Replica, Replica], rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = replicas
+    watch = one.watches.add(of_file())
+    one.enroll(enrollment("a"))
+    away = dict(rows.kept)
+    rows.kept.clear()
+    with monkeypatch.context() as soon:
+        soon.setattr(owed, "LOOKED_AT_S", 0.0)
+        taken = other.watches._owed.take(1)
+        soon.setattr(other.watches._owed, "take", lambda _: [taken.pop()] if taken else [])
+        soon.setattr(owed, "SETTLED_S", 0.0)
+        assert other.watches.unchecked(1) is None
+    rows.kept.update(away)
+    assert raise_all(one.watches, watch.id) == [1]
+
+
 def test_an_image_on_its_way_when_a_watch_is_made_is_looked_at(replicas: tuple[Replica, Replica]) -> None:
     one, other = replicas
     numbers = one.begin(1)
@@ -217,6 +236,48 @@ def test_what_replicas_ended_in_between_left_is_not_shown_and_swept(
     assert other.watches.sweep() == 0
     with store.client() as client:
         assert client.keys("*watch:data") == client.keys("*watch:gone") == client.keys("*watch:watches") == []
+
+
+def test_what_is_forgotten_is_to_be_erased_from_the_file_of_the_store(store: SharedStore, rows: Rows) -> None:
+    replica = Replica(store, rows)
+    calls: list[bool] = []
+    its = SharedWatches(store, "c1", HEADER, rows, replica.quotas, lambda: calls.append(True))
+    replica.enroll_many([enrollment("a"), enrollment("b")])
+    its.forget([7])
+    its.forget_copies(["0" * 64])
+    assert calls == []
+    its.remove(its.add(of_file()).id)
+    assert len(calls) == 1
+    its.add(of_file())
+    its.forget_copies([digest_of(FILE)])
+    assert len(calls) == 2
+    made = its.add(NewWatch(image_id="a")).id
+    replica.enroll(enrollment("c"))
+    assert raise_all(its, made) == [1]
+    del rows.kept[3]
+    its.forget([3])
+    assert len(calls) == 3
+    del rows.kept[1]
+    its.forget([1])
+    assert len(calls) == 4
+
+
+def test_alerts_of_many_images_and_of_a_watch_are_forgotten_piece_by_piece(
+    store: SharedStore, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "PIECE", 2)
+    replica = Replica(store, rows)
+    first, second = replica.watches.add(of_file()), replica.watches.add(of_file(name="second"))
+    replica.enroll_many([enrollment(f"{number}") for number in range(7)])
+    assert len(raise_all(replica.watches, first.id, second.id)) == 14
+    replica.watches.forget([1, 2, 3])
+    assert len(seen(replica.watches)) == 8
+    replica.watches.remove(first.id)
+    assert len(seen(replica.watches)) == 4
+    replica.watches.forget([4, 5, 6, 7])
+    assert seen(replica.watches) == []
+    with store.client() as client:
+        assert client.keys("*by-record") == client.keys("*pairs") == client.keys("*of:*") == []
 
 
 def test_nothing_stays_of_a_watch_whose_image_goes_at_that_moment(
