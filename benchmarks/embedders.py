@@ -1,6 +1,6 @@
-"""The forward pass of several embedders in turn, image by image: a bundle, and networks of configurations.
+"""The forward pass of embedders in turn, image by image: the default bundle, others, and untrained networks.
 
-python -m benchmarks.embedders --config configs/lkca-edge.yaml [--config ...] [--runtime cpu]
+python -m benchmarks.embedders [--config configs/lkca-edge.yaml ...] [--bundle runs/embedder/bundle ...]
 
 A configuration's network is made with random weights and exported as its bundle would be: its speed and its
 size do not depend on what it has learned.
@@ -44,7 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="what the ratios stand beside")
+    parser.add_argument(
+        "--bundle", type=Path, action="append", default=[], help="beside the default one; may be repeated"
+    )
     parser.add_argument("--config", type=Path, action="append", default=[], help="may be repeated")
     parser.add_argument("--runtime", default="cpu", help="as `lka-reid serve` takes it")
     parser.add_argument("--rounds", type=int, default=30, help="images each")
@@ -52,12 +54,14 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
-        bundles = {arguments.bundle.name: Bundle.load(arguments.bundle)}
+        base = DEFAULT_BUNDLE.name
+        bundles = {base: Bundle.load(DEFAULT_BUNDLE)}
+        bundles |= {str(path): Bundle.load(path) for path in arguments.bundle}
         for config in arguments.config:
             bundles[config.stem] = untrained(config, Path(folder) / config.stem)
         models = {name: Models.load(bundle, arguments.runtime) for name, bundle in bundles.items()}
         sizes = {name: bundle.embedder.stat().st_size for name, bundle in bundles.items()}
-        raw = Timing(arguments.bundle.name, 1)
+        raw = Timing(base, 1)
         timings = {name: raw if name == raw.name else Timing(name, 1, raw=raw) for name in models}
         source = np.random.default_rng(0)
         for turn in range(arguments.rounds + 1):
