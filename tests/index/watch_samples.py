@@ -58,6 +58,10 @@ class Rows:
     def __init__(self) -> None:
         self.kept: dict[int, tuple[Enrollment, Record]] = {}
 
+    def put(self, number: int, one: Enrollment) -> None:
+        """Write a row, which acknowledges."""
+        self.kept[number] = (one, record_of(one))
+
     def number(self, image_id: str) -> int | None:
         """The number of an image's enrollment."""
         kept = list(self.kept.items())  # others change it meanwhile
@@ -119,7 +123,7 @@ class Replica:
     def insert(self, numbers: Sequence[int], enrollments: Sequence[Enrollment]) -> None:
         """Write rows, which acknowledges."""
         for number, one in zip(numbers, enrollments, strict=True):
-            self._rows.kept[number] = (one, _record(one))
+            self._rows.put(number, one)
 
     def delete(self, image_id: str) -> None:
         """Remove an image."""
@@ -146,7 +150,8 @@ class Replica:
         return self._rows.kept[number][1]
 
 
-def _record(one: Enrollment) -> Record:
+def record_of(one: Enrollment) -> Record:
+    """The record of an image that is enrolled now."""
     return Record(
         one.image_id,
         one.vehicle_id,
