@@ -85,8 +85,9 @@ def _each(
     """
     outcome = Outcome()
     waiting = iter(groups)
-    taking = threading.Lock()
+    taking = threading.Condition()
     done: list[list[NotEnrolled]] = []
+    under_way: list[Sequence[Upload]] = []
 
     def stop(reason: str) -> None:
         outcome.stopped = outcome.stopped or reason
@@ -96,13 +97,18 @@ def _each(
         while outcome.stopped is None:
             with taking:
                 group = next(waiting, None)
-            if group is None:
-                return
+                if group is None:
+                    return
+                under_way.append(group)
             try:
                 done.append(work(group))
             except StopError as error:
                 done.append(error.done)
                 stop(str(error))
+            finally:
+                with taking:
+                    under_way.remove(group)
+                    taking.notify()
 
     reported = 0
     with ThreadPoolExecutor(workers) as pool:
@@ -124,6 +130,9 @@ def _each(
                 outcome.stopped = INTERRUPTED
     for future in serving:
         future.result()
+    # An interruption while a thread starts leaves one that neither the pool nor this list knows.
+    with taking:
+        taking.wait_for(lambda: not under_way)
     for entries in done:
         outcome.extend(entries)
     for group in waiting:
