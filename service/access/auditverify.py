@@ -21,7 +21,7 @@ class Verification:
 
     Attributes:
         entries: that are whole and chained to the one before.
-        first: number of the first one; those before it were rotated out. 0 where there is none.
+        first: number of the first one; those before it were rotated out or removed. 0 where there is none.
         unchained: lines before it that earlier versions wrote, which nothing vouches for.
         torn: what a crash or a power cut left of a line, and the next entry vouches for.
         unfinished: a last line without its end, as a crash leaves it.
@@ -61,7 +61,14 @@ def verify(path: Path, chain: Chain, noted: str | None = None) -> Verification:
             for (file, stream), size in zip(files, sizes, strict=True)
             for number, line in enumerate(_lines(stream, size), 1)
         )
-        return _read(head, lines, chain, noted)
+        found = _read(head, lines, chain, noted)
+    if found.first > START.number + 1 and len(files) == 1:
+        # Whatever was rotated out has left older files.
+        found.fault = found.fault or (
+            f"{_entries(START.number + 1, found.first - 1)} before {path}, line 1, which is entry "
+            f"{found.first:,}; no older file is there, so that none was rotated out"
+        )
+    return found
 
 
 def verify_lines(log: AuditLines, chain: Chain, noted: str | None = None) -> Verification:

@@ -117,7 +117,7 @@ def verify(
             f"{'is' if found.unchained == 1 else 'are'} of no chain: nothing vouches for them."
         )
     if found.first > START.number + 1:
-        err.print(f"Entries 1 to {found.first - 1:,} are not there: they were rotated out.")
+        err.print(f"Entries 1 to {found.first - 1:,} are not there: rotated out, or removed.")
     if found.fault is not None:
         raise CommandError(f"the audit log is broken: {found.fault}", code=1, kind="audit-log-broken")
     if noted is not None and not found.noted:

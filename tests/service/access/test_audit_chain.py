@@ -103,6 +103,14 @@ def test_files_that_were_rotated_out_are_no_fault(path: Path) -> None:
     assert (found.fault, found.first, found.entries) == (None, 4, 6)
 
 
+def test_entries_gone_from_the_beginning_are_a_fault_where_nothing_was_rotated(path: Path) -> None:
+    for older in (1, 2):
+        path.with_name(f"audit.jsonl.{older}").unlink()
+    assert f"entries 1 to 6 are missing before {path}, line 1" in str(verified(path).fault)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    assert f"entries 1 to 7 are missing before {path}, line 1" in str(verified(path).fault)
+
+
 def test_entries_gone_from_the_end_are_known_until_and_after_the_next_one(path: Path) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     assert "entry 9 is missing at the end" in str(verified(path).fault)
