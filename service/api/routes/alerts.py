@@ -95,7 +95,7 @@ async def events(
     """Each alert from now on, or after the one in `Last-Event-ID`, as an event `alert` whose `id` is the
     alert's and whose data is the alert in JSON, without its delivery. A comment comes every 15 seconds where
     nothing else does. The stream ends after ten minutes, so that a key that was revoked counts no more, and
-    when the service shuts down: connect again with the last id.
+    when the service shuts down: connect again with the last id, to any replica.
     """
     if request.scope["state"].get("head"):
         return StreamingResponse(iter(()), media_type=EVENTS)
