@@ -8,6 +8,7 @@ import re
 from PIL import AvifImagePlugin
 from PIL.AvifImagePlugin import AvifImageFile
 
+from models.decoding.avifframes import check_frames
 from models.decoding.opened import Opened
 from models.decoding.orientation import read_orientation
 
@@ -29,7 +30,12 @@ def open_heic(data: bytes) -> Opened:
 
 
 def open_avif(data: bytes) -> Opened:
-    """Open an AVIF file; Pillow passes on as EXIF, of its own making, how the boxes turn it."""
+    """Open an AVIF file; Pillow passes on as EXIF, of its own making, how the boxes turn it.
+
+    Raises:
+        ImageError: an image has too many frames.
+    """
+    check_frames(data)
     image = AvifImageFile(_without_exif(data))
     return Opened(image, read_orientation(image.info.get("exif", b"")))
 

@@ -121,6 +121,45 @@ def test_a_jpeg_with_a_large_profile_in_many_segments_is_decoded() -> None:
     assert far_apart(decode(data), scene()) < 6
 
 
+def repeated_avif(times: int, *, sequence: bool = False) -> bytes:
+    """An AVIF whose frame is there so many times more."""
+    more = {"save_all": True, "append_images": [scene().rotate(180)]} if sequence else {}
+    data = encoded(scene(), "AVIF", speed=10, **more)
+    start = data.index(b"mdat") + 4
+    assert data[start : start + 2] == b"\x12\0"
+    first = data.index(b"\x32", start + 4)
+    size = data[first + 1] & 127
+    length = 2 + size if size == data[first + 1] else 3 + (size | data[first + 2] << 7)
+    whole = first + length - start
+    grown = data[start : first + length] + data[first : first + length] * times
+    head = data[: start - 8].replace(struct.pack(">I", whole), struct.pack(">I", len(grown)))
+    assert head != data[: start - 8] or not times
+    body = grown + data[first + length :]
+    return head + struct.pack(">I", len(body) + 8) + b"mdat" + body
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_an_avif_that_repeats_its_frame_is_refused(sequence: bool) -> None:
+    with pytest.raises(ImageError, match="more than 16 frames"):
+        decode(repeated_avif(20, sequence=sequence))
+    assert far_apart(decode(repeated_avif(0, sequence=sequence)), scene()) < 6
+    assert far_apart(decode(repeated_avif(3, sequence=sequence)), scene()) < 6
+
+
+def test_an_avif_whose_list_of_images_is_all_but_endless_is_refused() -> None:
+    data = encoded(scene(), "AVIF")
+    at = data.index(b"iloc") + 4
+    # Of 65,535 images behind the file's end, each in 65,535 extents that need no bytes to say where they are.
+    images = struct.pack(">HHIH", 1, 0, 0xFFFFFFFF, 65_535) * 65_535
+    listed = b"iloc" + b"\0" * 4 + b"\0\x40" + struct.pack(">H", 65_535) + images
+    size = int.from_bytes(data[at - 8 : at - 4], "big")
+    meta = data.index(b"meta")
+    grown = int.from_bytes(data[meta - 4 : meta], "big") + len(listed) + 4 - size
+    head = data[: meta - 4] + struct.pack(">I", grown) + data[meta : at - 8]
+    with pytest.raises(ImageError, match="more than 100,000 parts"):
+        decode(head + struct.pack(">I", len(listed) + 4) + listed + data[at - 8 + size :])
+
+
 def test_a_tiff_in_tiles_of_a_pixel_is_refused() -> None:
     data = encoded(Image.new("RGB", (400, 400)), "TIFF")
     start = struct.unpack_from("<I", data, 4)[0]
