@@ -239,18 +239,20 @@ def test_a_body_that_lies_unread_while_the_loop_is_held_up_is_not_slow(
     monkeypatch.setattr(bounds, "GRACE_S", 0.5)
     body = OPENING + image_file() + CLOSING
     state = service.app.state.uploads
-    begin = state.begin
+    begin, has_begun = state.begin, threading.Event()
 
     def begin_slowly(caller: str) -> object:
         upload = begin(caller)
         # The rest comes while nothing else can happen in the loop.
-        threading.Thread(target=lambda: upload_of_client.send(body[10:])).start()
+        assert has_begun.wait(20)
+        upload_of_client.send(body[10:])
         time.sleep(1.5)
         return upload
 
     monkeypatch.setattr(state, "begin", begin_slowly)
     with Upload(service.url, len(body)) as upload_of_client:
         upload_of_client.send(body[:10])
+        has_begun.set()
         assert upload_of_client.answer()[0] == 200
 
 
