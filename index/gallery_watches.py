@@ -57,10 +57,12 @@ class GalleryAlerts(Protocol):
     def next_due(self) -> datetime | None:
         """When the next delivery is due; None where none waits."""
 
-    def take(self, alert_id: int) -> bool:
-        """Have a delivery for this process alone for a while; False where it is not due or another has it.
+    def take(self, alert_id: int) -> int | None:
+        """Have a delivery for this process alone for a while; how many were tried before.
 
-        Where the process ends before it notes what became of it, another one may take it after that while.
+        None where it is not due any more, as where the alert was read before its delivery was noted, or where
+        another process has it. Where the process ends before it notes what became of it, another one may take
+        it after that while.
         """
 
     def delivered(self, alert_id: int) -> None:

@@ -80,12 +80,13 @@ class LocalAlerts:
             [found] = connection.execute(query).fetchone()
         return None if found is None else to_datetime(found)
 
-    def take(self, alert_id: int) -> bool:
-        """Whether a delivery is due; there is no other process that could take it."""
+    def take(self, alert_id: int) -> int | None:
+        """How many deliveries were tried, where one is due; there is no other process that could take it."""
         now = to_microseconds(datetime.now(UTC))
         with self._mirror.store.reading() as connection:
-            query = "SELECT 1 FROM alert WHERE id = ? AND delivery = 'waiting' AND due_at <= ?"
-            return connection.execute(query, (alert_id, now)).fetchone() is not None
+            query = "SELECT attempts FROM alert WHERE id = ? AND delivery = 'waiting' AND due_at <= ?"
+            found = connection.execute(query, (alert_id, now)).fetchone()
+        return None if found is None else int(found[0])
 
     def delivered(self, alert_id: int) -> None:
         """A delivery was accepted; of an alert that is gone nothing is noted."""

@@ -89,9 +89,10 @@ class SharedAlerts:
         soonest = self.waiting()[0]
         return None if soonest is None else to_datetime(soonest)
 
-    def take(self, alert_id: int) -> bool:
+    def take(self, alert_id: int) -> int | None:
         """Have a delivery for this replica alone for a while; see `GalleryAlerts.take`."""
-        return bool(self._scripts.run(alertscripts.TAKE, alert_id, self._replica, int(TAKEN_S * 1e6)))
+        tried: int | None = self._scripts.run(alertscripts.TAKE, alert_id, self._replica, int(TAKEN_S * 1e6))
+        return tried
 
     def delivered(self, alert_id: int) -> None:
         """A delivery was accepted; of an alert that is gone nothing is noted."""

@@ -102,13 +102,14 @@ return {soonest == '' and '' or text(soonest), count, redis.call('ZCARD', key('d
 TAKE: Final = """
 -- ARGV id, replica, us that it is taken for
 local it = alert_state(ARGV[1])
-if not it or it.state ~= 'waiting' then return 0 end
+if not it or it.state ~= 'waiting' then return nil end
 local waiting, time = key('waiting:' .. it.watch), now()
-if tonumber(redis.call('ZSCORE', waiting, ARGV[1])) > time then return 0 end
+if tonumber(redis.call('ZSCORE', waiting, ARGV[1])) > time then return nil end
 redis.call('ZADD', waiting, text(time + tonumber(ARGV[3])), ARGV[1])
 redis.call('HSET', key('leases'), ARGV[1], ARGV[2])
-return 1
+return it.attempts
 """
+"""How many deliveries were tried; nothing where none is due."""
 
 NOTE: Final = """
 -- ARGV id, replica, delivered, waiting or dead, us when it is due or -, problem

@@ -67,7 +67,6 @@ class Deliverer:
         self._on_outcome = on_outcome
         self._waking: Waking | None = None
         self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._ended: set[tuple[str, int]] = set()  # since it was last asked what is due
 
     def look(self) -> None:
         """A delivery may be due; from any thread."""
@@ -99,7 +98,6 @@ class Deliverer:
         for name, gallery in collections:
             try:
                 alerts = gallery.watches.alerts
-                self._ended.clear()
                 due = await to_thread.run_sync(alerts.due, datetime.now(UTC), AT_ONCE)
                 for alert in due:
                     self._begin(name, gallery, alert)
@@ -119,15 +117,12 @@ class Deliverer:
         key = (name, alert.id)
         if key in self._sending or len(self._sending) >= AT_ONCE:
             return
-        if key in self._ended:
-            return  # the alert was read before its delivery was noted; `_end` has it looked at again
         task = asyncio.create_task(self._deliver(name, gallery, alert))
         self._sending[key] = task
         task.add_done_callback(lambda _task: self._end(key))
 
     def _end(self, key: tuple[str, int]) -> None:
         del self._sending[key]
-        self._ended.add(key)
         self.look()
 
     async def _deliver(self, name: str, gallery: Gallery, alert: Alert) -> None:
@@ -135,14 +130,15 @@ class Deliverer:
         outcome: Outcome = "delivered"
         try:
             webhook = await to_thread.run_sync(watches.webhook, alert.watch_id)
-            if webhook is None or not await to_thread.run_sync(watches.alerts.take, alert.id):
+            tried = None if webhook is None else await to_thread.run_sync(watches.alerts.take, alert.id)
+            if webhook is None or tried is None:
                 return
             body = message_of("alert", AlertEvent.of(alert, name).model_dump(mode="json"))
             try:
                 await self._sender.send(*webhook, f"alert-{name}-{alert.id}", body)
                 await to_thread.run_sync(watches.alerts.delivered, alert.id)
             except DeliveryError as error:
-                again = _again_at(alert.attempts)
+                again = _again_at(tried)
                 outcome = "dead" if again is None else "failed"
                 await to_thread.run_sync(watches.alerts.failed, alert.id, str(error), again)
         except GalleryClosedError:

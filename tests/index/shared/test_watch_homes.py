@@ -175,10 +175,10 @@ def test_a_delivery_waits_fails_dies_and_is_delivered_again(
     [alert_id] = raise_all(kept, watch.id)
     now = datetime.now(UTC)
     assert [alert.id for alert in kept.alerts.due(datetime.now(UTC), 10)] == [alert_id]
-    assert kept.alerts.take(alert_id)
+    assert kept.alerts.take(alert_id) is not None
     kept.alerts.failed(alert_id, "answered 500", now + timedelta(hours=1))
     assert kept.alerts.due(now, 10) == []
-    assert not kept.alerts.take(alert_id)
+    assert kept.alerts.take(alert_id) is None
     assert kept.alerts.next_due() == now + timedelta(hours=1)
     for change in (kept.alerts.retry, kept.alerts.drop):
         with pytest.raises(UnknownAlertError):
@@ -193,9 +193,9 @@ def test_a_delivery_waits_fails_dies_and_is_delivered_again(
     assert (again.delivery, again.attempts) == ("waiting", 0)
     assert (kept.state().dead, kept.state().waiting) == (0, 1)
     assert kept.alerts.page(delivery="waiting").alerts == (again,)
-    assert kept.alerts.take(alert_id)
+    assert kept.alerts.take(alert_id) is not None
     kept.alerts.delivered(alert_id)
-    assert not kept.alerts.take(alert_id)
+    assert kept.alerts.take(alert_id) is None
     assert kept.alerts.page().alerts[0].delivery == "delivered"
     assert kept.alerts.next_due() is None
     for note in (kept.alerts.delivered, kept.alerts.drop):

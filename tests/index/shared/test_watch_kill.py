@@ -54,7 +54,7 @@ def look_and_deliver(replica: Replica, watch_id: int) -> None:
     raise_all(replica.watches, watch_id)
     its = replica.watches.alerts
     for alert in its.due(datetime.now(UTC), 16):
-        if its.take(alert.id):
+        if its.take(alert.id) is not None:
             its.delivered(alert.id)
 
 

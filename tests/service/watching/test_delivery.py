@@ -36,8 +36,8 @@ class SlowAlerts:
     def next_due(self) -> datetime | None:
         return self.alert.due_at
 
-    def take(self, _: int) -> bool:
-        return True
+    def take(self, _: int) -> int | None:
+        return self.alert.attempts if self.alert.delivery == "waiting" else None
 
     def delivered(self, _: int) -> None:
         self.alert = replace(self.alert, delivery="delivered", due_at=None)
