@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import inspect
 import typing
-from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
+
+from service.settings.paths import holds_path
 
 EMPTY = "the path is empty (is a variable of the shell not set?); say . for the current folder"
 
@@ -39,7 +40,7 @@ class PathCommand(TyperCommand):
 def paths_of(command: Any) -> set[str]:
     """Names of a command's parameters that are paths, by the types of its function."""
     types = typing.get_type_hints(inspect.unwrap(command.callback))
-    return {name for name, annotation in types.items() if _holds_path(annotation)}
+    return {name for name, annotation in types.items() if holds_path(annotation)}
 
 
 def refuse_empty_paths(app: typer.Typer) -> None:
@@ -49,7 +50,3 @@ def refuse_empty_paths(app: typer.Typer) -> None:
     for group in app.registered_groups:
         if isinstance(group.typer_instance, typer.Typer):
             refuse_empty_paths(group.typer_instance)
-
-
-def _holds_path(annotation: Any) -> bool:
-    return annotation is Path or any(map(_holds_path, typing.get_args(annotation)))

@@ -14,6 +14,11 @@ def not_empty(value: object, annotation: object) -> object:
     Raises:
         ValueError: it is an empty text, and the setting a path.
     """
-    if value == "" and Path in (annotation, *typing.get_args(annotation)):
+    if value == "" and holds_path(annotation):
         raise ValueError(EMPTY)
     return value
+
+
+def holds_path(annotation: object) -> bool:
+    """Whether a type is a path, or has one in it, as `Path | None` and `list[Path]` do."""
+    return annotation is Path or any(map(holds_path, typing.get_args(annotation)))

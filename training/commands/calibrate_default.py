@@ -12,6 +12,7 @@ from training.commands.measuring import (
     BUNDLE,
     BundleFolder,
     Features,
+    MeasuredBy,
     Runtime,
     Synthetic,
     TwoCameras,
@@ -29,10 +30,7 @@ def calibrate_default(
     data: TwoCameras = None,
     synthetic: Synthetic = None,
     bundle: BundleFolder = BUNDLE,
-    config: Annotated[
-        Path,
-        typer.Option(help="Says which vehicles of --data are measured.", show_default=EMBEDDER_CONFIG.name),
-    ] = (EMBEDDER_CONFIG),
+    config: MeasuredBy = EMBEDDER_CONFIG,
     write: Annotated[
         bool, typer.Option("--write/--no-write", help="Whether to put the thresholds into the bundle.")
     ] = True,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.bundle import DEFAULT_BUNDLE
+from training.commands.running import EMBEDDER_CONFIG
 from training.datasets.layouts import LAYOUT_NAMES
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ Features = Annotated[
     ),
 ]
 Runtime = Annotated[str, typer.Option(help="auto, cuda or cpu.")]
+MeasuredBy = Annotated[
+    Path,
+    typer.Option(
+        "--config", help="Says which vehicles of --data are measured.", show_default=EMBEDDER_CONFIG.name
+    ),
+]
 BUNDLE = DEFAULT_BUNDLE
 
 
