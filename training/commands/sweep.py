@@ -11,6 +11,7 @@ from training.commands.measuring import kinds_of
 from training.commands.running import (
     Changes,
     DataSet,
+    Further,
     Json,
     Weights,
     ending,
@@ -35,6 +36,15 @@ def sweep(
     ],
     weights: Weights = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of the trainings: 0, 1, ...")] = 3,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Measure on one of so many folds of the vehicles to learn from, and learn from the rest: by "
+            "that table you may choose; 0: on the vehicles set aside.",
+        ),
+    ] = 0,
+    further: Further = None,
     only: Annotated[
         str, typer.Option(help="The conditions of `lka-reid evaluate-shift` to measure, joined by commas.")
     ] = "seen,occluded",
@@ -46,11 +56,15 @@ def sweep(
 ) -> None:
     """Train one configuration in several settings and seeds, and measure each under the same conditions.
 
-    The vehicles measured are those that the configuration sets aside, before two cameras; the first stage
-    alone ranks. Finished trainings are kept, so the same command goes on where it was stopped; started again
-    beside itself, it takes those that nobody has. Nothing is chosen: the table has every setting.
+    The vehicles measured are those that the configuration sets aside, or with --folds some of the others,
+    before two cameras; the first stage alone ranks. Finished trainings are kept, so the same command goes on
+    where it was stopped; started again beside itself, it takes those that nobody has. Nothing is chosen: the
+    table has every setting.
     """
+    from dataclasses import replace
+
     from training.config.files import load_config
+    from training.datasets.folds import identity_folds
     from training.datasets.layouts import open_dataset
     from training.evaluation.shift.conditions import OF_TWO_CAMERAS
     from training.reporting.provenance import sources_of
@@ -71,8 +85,13 @@ def sweep(
                 )
         dataset = open_dataset(data, chosen.data.layout)
         (part,) = chosen.data.parts(dataset, 1)
+        if folds:
+            part = next(identity_folds(part.train, folds))
+        if further is not None:
+            more = chosen.data.further_images(open_dataset(further))
+            part = replace(part, train=[*part.train, *more])
         with session(chosen.run.device, chosen.run.precision) as here:
-            begun = sources_of(data, part.train, weights)
+            begun = sources_of(data, part.train, weights, further)
             study = Sweep(configs, weights, folder, begun, here.reporter, here.stop)
             outcomes = study.run(part, kinds, range(seeds))
             device = here.process.device
@@ -80,8 +99,10 @@ def sweep(
     notes = [
         f"{chosen.name}, {side[0]}x{side[1]} px, {chosen.schedule.epochs} epochs, "
         f"{'from ' + weights.name if weights else 'from nothing'}; seeds 0 to {seeds - 1}; first stage",
-        f"{data.stem}: {len({i.vehicle_id for i in part.train})} vehicles learned from, "
-        f"{len({i.vehicle_id for i in part.task.queries})} others measured; "
+        f"{data.stem}{f' and {further.stem}' if further else ''}: "
+        f"{len({i.vehicle_id for i in part.train})} vehicles learned from, "
+        f"{len({i.vehicle_id for i in part.task.queries})} others measured"
+        f"{f' (one of {folds} folds of those to learn from)' if folds else ''}; "
         f"{max(outcome.queries for outcome in outcomes)} queries a seed",
         *notes_of(device),
     ]

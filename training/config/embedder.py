@@ -105,6 +105,11 @@ class AugmentationConfig(Section):
     surroundings: Probability = Field(
         default=0.0, description="style: probability of another road about the vehicle"
     )
+    mix_style: Probability = Field(
+        default=0.0,
+        description="probability that the images of a batch mix their maps' means and deviations behind "
+        "stages 1 and 2 (MixStyle)",
+    )
 
 
 class InputConfig(Section):
@@ -160,6 +165,11 @@ class TrainingConfig(Section):
     input: InputConfig = InputConfig()
     average: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="decay of the exponential average of the weights, per step; 0 for none"
+    )
+    start_share: Probability = Field(
+        default=0.0,
+        description="share of the start in the trunk's weights, mixed in when the training has ended; the "
+        "norms are estimated anew (WiSE-FT); 0: none",
     )
     selection: SelectionConfig = SelectionConfig()
     run: RunConfig = RunConfig()
@@ -222,6 +232,14 @@ class ExperimentConfig(TrainingConfig):
             raise ValueError(
                 "a bundle's norms are folded into its convolutions and cannot be estimated anew; "
                 "set schedule.freeze_norms to true"
+            )
+        if self.start_share and self.schedule.freeze_norms:
+            raise ValueError(
+                "start_share has norms estimated anew, and schedule.freeze_norms keeps them; leave one out"
+            )
+        if self.network.vit is not None and self.augmentation.mix_style:
+            raise ValueError(
+                "a ViT has no residual stages behind which styles are mixed; leave mix_style out"
             )
         if self.network.vit is not None and (self.schedule.frozen_stages or self.weights.layout == "bundle"):
             raise ValueError(

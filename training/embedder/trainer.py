@@ -18,8 +18,10 @@ from training.config.embedder import TrainingConfig
 from training.datasets.image import VehicleImage
 from training.distributed import Process
 from training.embedder.branch_losses import branch_statistics, embedder_loss
+from training.embedder.interpolation import estimate_norms, interpolate, weights_of
 from training.embedder.losses import distillation
 from training.embedder.memory import ClusterMemory
+from training.embedder.mix_style import mix_styles
 from training.embedder.optimiser import make_optimiser, make_schedule
 from training.loading.loader import Batch, Batches
 from training.loop import Loop
@@ -98,6 +100,10 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             average = get_ema_multi_avg_fn(config.average)
             self.averaged = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
             modules["average"] = self.averaged
+        self._mixed = []
+        if config.augmentation.mix_style and isinstance(network.trunk, Trunk):
+            self._mixed = mix_styles(network.trunk, config.augmentation.mix_style)
+        self._begun = weights_of(network.trunk) if config.start_share else None
         selection = config.selection
         self._selections = Selections(self.network, selection.start, selection.end, process)
         self._scaler = torch.amp.GradScaler(process.device.type, enabled=config.run.precision == "fp16")
@@ -127,6 +133,20 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             raise TypeError("the averaged module is no LKAReID")
         return module
 
+    def run(self) -> LKAReID:
+        """Train to the end, then move the trunk back towards its start where wanted; see `Loop.run`."""
+        network = super().run()
+        for each in self._mixed:
+            each.remove()
+        if self._begun is not None:
+            interpolate(network.trunk, self._begun, self.config.start_share)
+            estimate_norms(network, (self._moved(batch).images for batch in self.batches(1)))
+        return network
+
+    def _moved(self, batch: Batch) -> Batch:
+        last = self.config.run.channels_last
+        return batch.to(self.process.device, torch.channels_last if last else torch.contiguous_format)
+
     def batches(self, period: int, done: int = 0) -> Iterator[Batch]:
         """The batches of an epoch after the first `done`."""
         return self.loader.epoch(period, done)
@@ -148,7 +168,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         """See `embedder_loss`."""
         run, device = self.config.run, self.process.device
         self._selections.anneal(self.step, self.steps)
-        moved = batch.to(device, torch.channels_last if run.channels_last else torch.contiguous_format)
+        moved = self._moved(batch)
         dtype = torch.float16 if run.precision == "fp16" else torch.bfloat16
         with torch.autocast(device.type, dtype, enabled=run.precision != "fp32"):
             output = self._learn(moved.images, moved.viewpoints)

@@ -56,6 +56,20 @@ def test_every_setting_stands_in_the_table_and_a_second_call_trains_nothing(
     assert json.loads(again.stdout)["outcomes"] == outcomes
 
 
+@pytest.mark.slow
+def test_a_fold_of_the_vehicles_to_learn_from_is_measured_beside_further_data(
+    config: Path, tree: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words: tuple[str, ...] = ("--setting", "losses.triplet=1", "--seeds", "1", "--only", "seen")
+    words += ("--set", "schedule.epochs=1", "--set", "schedule.warm_up=0", "--folds", "4")
+    found = run(config, tree, out, *words, "--further", str(tree))
+    assert found.exit_code == 0, found.output
+    text = (out / "table.md").read_text(encoding="utf-8")
+    said = "18 vehicles learned from, 2 others measured (one of 4 folds of those to learn from); 4 queries"
+    assert said in text
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

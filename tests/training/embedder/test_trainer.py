@@ -207,3 +207,39 @@ def test_frozen_norms_and_stages_keep_what_they_have_and_the_rest_learns(tree: P
         key for key in old if key.startswith(("trunk.layer2", "branches")) and key.endswith("conv1.weight")
     ]
     assert all(not torch.equal(old[key], new[key]) for key in learned)
+
+
+def test_mixed_styles_are_drawn_by_the_seed_and_go_on_where_they_were(tree: Path, tmp_path: Path) -> None:
+    images = read_manifest(tree)
+    config = training(schedule={"epochs": 2}, augmentation={"mix_style": 1.0})
+    plain, straight = Diary(), Diary()
+    torch.manual_seed(7)
+    trainer(images, training(schedule={"epochs": 2}), plain).run()
+    torch.manual_seed(7)
+    expected = trainer(images, config, straight).run()
+    assert straight.losses() != plain.losses()
+
+    torch.manual_seed(7)
+    interrupted(images, config, tmp_path / "run", 3)
+    assert_same_weights(trainer(images, config, Diary(), tmp_path / "run").run(), expected)
+
+
+def test_a_share_of_the_start_is_in_the_trunk_alone_and_norms_fit_it(tree: Path) -> None:
+    images = read_manifest(tree)
+
+    def trained(share: float) -> Any:
+        torch.manual_seed(7)
+        return trainer(images, training(schedule={"epochs": 2}, start_share=share), Diary()).run()
+
+    torch.manual_seed(7)
+    start = trainer(images, training(), Diary()).network
+    learned, half, whole = trained(0.0), trained(0.5), trained(1.0)
+    for name, value in start.trunk.named_parameters():
+        torch.testing.assert_close(whole.trunk.get_parameter(name), value)
+        torch.testing.assert_close(
+            half.trunk.get_parameter(name), (value + learned.trunk.get_parameter(name)) / 2
+        )
+    for name, value in learned.branches.named_parameters():
+        torch.testing.assert_close(half.branches.get_parameter(name), value)
+    assert not torch.equal(half.trunk.bn1.running_mean, learned.trunk.bn1.running_mean)
+    assert not half.training
