@@ -15,7 +15,7 @@ def test_a_share_of_the_start_is_mixed_into_what_was_learned(share: float) -> No
     start = weights_of(module)
     with torch.no_grad():
         for value in module.parameters():
-            value += 1
+            value.add_(1)
     interpolate(module, start, share)
     for name, value in module.named_parameters():
         torch.testing.assert_close(value.detach(), start[name] + (1 - share))
