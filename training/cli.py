@@ -15,6 +15,7 @@ from training.commands import train as train_command
 from training.commands import weights as weights_command
 from training.commands.ablation import ablation
 from training.commands.adapt import adapt, label
+from training.commands.attention import study_attention
 from training.commands.calibrate import calibrate
 from training.commands.calibrate_default import calibrate_default
 from training.commands.comparison import compare_embedders, compare_rerankers
@@ -56,6 +57,7 @@ app.command()(calibrate_default)
 app.command()(ablation)
 app.command()(study)
 app.command()(study_second_look)
+app.command()(study_attention)
 app.command()(sweep)
 app.command()(compare_rerankers)
 app.command()(compare_embedders)

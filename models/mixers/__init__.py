@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.registry import Registry
 
@@ -27,6 +27,14 @@ class Mixer:
     make: Callable[[int, tuple[int, int]], nn.Module]
     shortcut_bias: bool = False
     pretrained: bool = False
+
+
+class Attending(nn.Module):
+    """A mixer whose attention differs from image to image."""
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """How much is looked at each place of the maps `[B, C, H, W]`, 0 or more: `[B, H, W]`."""
+        raise NotImplementedError
 
 
 MIXERS: Registry[Mixer] = Registry("mixer")

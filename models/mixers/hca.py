@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from models.mixers import MIXERS, Mixer
+from models.mixers import MIXERS, Attending, Mixer
 from models.pooling import pooling_matrix
 
 
@@ -16,7 +16,7 @@ def channel_kernel(channels: int, gamma: float = 2, b: float = 2) -> int:
     return k + 1 if k % 2 == 0 else k
 
 
-class HCA(nn.Module):
+class HCA(Attending):
     """Hybrid channel attention (LKA-ReID, section II.C, figure 3, eq. 4).
 
     The map is pooled to `local_size` x `local_size`. A global branch (its mean, a 1-d convolution over
@@ -46,6 +46,15 @@ class HCA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` -> `[B, C, H, W]`; a map of another size than `map_size` is a RuntimeError."""
+        out: Tensor = x * self._weights(x)
+        return out
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Mean over the channels of what each place is multiplied with: `[B, C, H, W]` -> `[B, H, W]`."""
+        return self._weights(x).mean(dim=1)
+
+    def _weights(self, x: Tensor) -> Tensor:
+        """What the map `[B, C, H, W]` is multiplied with, of its shape, from 0 to 1."""
         channels, k = x.shape[1], self.local_size
         pooled = self.pool_rows @ x @ self.pool_columns.T
         across = self.across(pooled.mean(dim=(2, 3)).unsqueeze(1)).sigmoid()
@@ -53,8 +62,8 @@ class HCA(nn.Module):
         local = self.local(by_position).sigmoid().view(-1, k * k, channels).transpose(1, 2)
         weights = 0.5 * (across.transpose(1, 2) + local)
         weights = weights.reshape(-1, channels, k, k)
-        out: Tensor = x * (self.unpool_rows @ weights @ self.unpool_columns.T)
-        return out
+        unpooled: Tensor = self.unpool_rows @ weights @ self.unpool_columns.T
+        return unpooled
 
 
 MIXERS.register("hca", Mixer(HCA))

@@ -7,10 +7,10 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.mixers import MIXERS, Mixer
+from models.mixers import MIXERS, Attending, Mixer
 
 
-class LKA(nn.Module):
+class LKA(Attending):
     """Large kernel attention (LKA-ReID, section II.B, eq. 1-3).
 
     A `kernel`x`kernel` convolution is split into a depth-wise (2d-1)x(2d-1) convolution, a depth-wise
@@ -39,9 +39,19 @@ class LKA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` -> `[B, C, H, W]`."""
         expanded = self.expand(F.gelu(x))
-        attention = self.attend(self.distant(self.local(expanded)))
-        out: Tensor = self.contract(attention * expanded) + x
+        out: Tensor = self.contract(self._attention(expanded) * expanded) + x
         return out
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Mean over the channels of the attention's size: `[B, C, H, W]` -> `[B, H, W]`.
+
+        The attention has both signs: a place that is taken out counts as much as one that is added.
+        """
+        return self._attention(self.expand(F.gelu(x))).abs().mean(dim=1)
+
+    def _attention(self, expanded: Tensor) -> Tensor:
+        attention: Tensor = self.attend(self.distant(self.local(expanded)))
+        return attention
 
 
 MIXERS.register("lka", Mixer(lambda channels, _: LKA(channels), shortcut_bias=True))

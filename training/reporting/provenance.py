@@ -65,7 +65,14 @@ def sources_of(
 
 def command(words: Sequence[str]) -> str:
     """The command line as it is kept with figures, without the folders of this machine."""
-    return shlex.join(["lka-reid", *(Path(word).name if word.startswith("/") else word for word in words)])
+
+    def shown(word: str) -> str:
+        name, equals, value = word.partition("=")
+        if value.startswith("/"):
+            return f"{name}{equals}{Path(value).name}"
+        return Path(word).name if word.startswith("/") else word
+
+    return shlex.join(["lka-reid", *map(shown, words)])
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -23,6 +23,10 @@ def test_dcs_scores_the_selected_channels_alone() -> None:
     heads = [values.reshape(2, 4, 6)[h] @ reference.softmax(chosen[h].T @ chosen[h] / 2).T for h in range(2)]
     expected = np.concatenate(heads).reshape(8, 3, 2)
     np.testing.assert_allclose(mixer(x)[0].detach().numpy(), expected, rtol=1e-9)
+    looked_at = np.mean(
+        [reference.softmax(chosen[h].T @ chosen[h] / 2).mean(axis=0) for h in range(2)], axis=0
+    )
+    np.testing.assert_allclose(mixer.attention_map(x)[0].detach().numpy(), looked_at.reshape(3, 2), rtol=1e-9)
 
 
 def test_dcs_learns_which_channels_to_select() -> None:

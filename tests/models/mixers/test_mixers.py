@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.mixers import MIXERS, Mixer
+from models.mixers import MIXERS, Attending, Mixer
 from models.network import LKAReID
 from models.shape import Branch, NetworkConfig
 
@@ -13,6 +13,20 @@ from models.shape import Branch, NetworkConfig
 def test_every_mixer_keeps_the_shape_of_the_map(name: str) -> None:
     mixer = MIXERS.named(name).make(16, (6, 10))
     assert mixer(torch.randn(2, 16, 6, 10)).shape == (2, 16, 6, 10)
+
+
+@pytest.mark.parametrize("name", ["dcs", "mhsa", "hca", "lka"])
+def test_an_attention_map_says_how_much_each_place_of_an_image_is_looked_at(name: str) -> None:
+    torch.manual_seed(0)
+    mixer = MIXERS.named(name).make(16, (6, 10)).eval()
+    assert isinstance(mixer, Attending)
+    images = torch.randn(2, 16, 6, 10)
+    maps = mixer.attention_map(images)
+    assert maps.shape == (2, 6, 10)
+    assert (maps >= 0).all()
+    torch.testing.assert_close(mixer.attention_map(images[1:])[0], maps[1])
+    if name in ("dcs", "mhsa"):
+        torch.testing.assert_close(maps.sum(dim=(1, 2)), torch.ones(2))
 
 
 def test_the_papers_mixers_are_there() -> None:

@@ -131,6 +131,8 @@ def test_side_information_is_measured_with_it_and_as_served(tree: Path, tmp_path
 def test_a_command_is_kept_without_this_machines_folders() -> None:
     words = ["train", "embedder", "--data", "/home/me/my data", "--out", "runs/x", "--set", "seed=1"]
     assert command(words) == "lka-reid train embedder --data 'my data' --out runs/x --set seed=1"
+    named = ["study-attention", "--embedders", "plain=/home/me/runs/a*.safetensors", "--set", "a=b"]
+    assert command(named) == "lka-reid study-attention --embedders 'plain=a*.safetensors' --set a=b"
 
 
 def test_nobody_is_asked_to_stop_by_default() -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 Colours = tuple[float, float, float]
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part of an image, as shares of its width and height."""
 GAMMA = 2.2
 SMALLEST_SIDE = 8
 """px; no change makes an image smaller."""
@@ -106,20 +108,21 @@ def occluded(
         place: where it is, 0..1 from left to right and from top to bottom.
         grey: its tone, 0-255.
     """
+    width, height = image.size
+    left, top, right, bottom = occluded_box(share, aspect, place)
+    out = image.copy()
+    box = (round(width * left), round(height * top), round(width * right), round(height * bottom))
+    out.paste((grey, grey, grey), box)
+    return out
+
+
+def occluded_box(share: float, aspect: float, place: tuple[float, float]) -> Box:
+    """What `occluded` hides."""
     tall, wide = math.sqrt(share * aspect), math.sqrt(share / aspect)
     # What would be higher or wider than the image hides as much of it another way.
     tall, wide = min(1, max(tall, share)), min(1, max(wide, share))
     left, top = place[0] * (1 - wide), place[1] * (1 - tall)
-    width, height = image.size
-    box = (
-        round(width * left),
-        round(height * top),
-        round(width * (left + wide)),
-        round(height * (top + tall)),
-    )
-    out = image.copy()
-    out.paste((grey, grey, grey), box)
-    return out
+    return left, top, left + wide, top + tall
 
 
 def _as_image(tones: NDArray[np.floating]) -> Image.Image:

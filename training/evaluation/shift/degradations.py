@@ -38,15 +38,15 @@ def _bad_crop(image: Image.Image, source: random.Random) -> Image.Image:
 
 def _occlusion(share: float) -> Degradation:
     def change(image: Image.Image, source: random.Random) -> Image.Image:
-        return changes.occluded(
-            image,
-            share,
-            aspect=source.uniform(0.5, 2),
-            place=(source.random(), source.random()),
-            grey=source.randint(40, 160),
-        )
+        aspect, place = _drawn(source)
+        return changes.occluded(image, share, aspect=aspect, place=place, grey=source.randint(40, 160))
 
     return change
+
+
+def _drawn(source: random.Random) -> tuple[float, tuple[float, float]]:
+    """Height over width of what hides a vehicle, and its place."""
+    return source.uniform(0.5, 2), (source.random(), source.random())
 
 
 DEGRADATIONS: dict[str, Degradation] = {
@@ -58,9 +58,8 @@ DEGRADATIONS: dict[str, Degradation] = {
     "bad crop": _bad_crop,
 }
 
-OCCLUSIONS: dict[str, Degradation] = {
-    f"occlusion {share} %": _occlusion(share / 100) for share in (20, 40, 60, 80)
-}
+OCCLUDED_SHARES = {f"occlusion {share} %": share / 100 for share in (20, 40, 60, 80)}
+OCCLUSIONS: dict[str, Degradation] = {kind: _occlusion(share) for kind, share in OCCLUDED_SHARES.items()}
 """How much of a probe may be hidden before it is not found any more."""
 
 
@@ -72,4 +71,18 @@ def degraded(image: Image.Image, kind: str, name: str) -> Image.Image:
         kind: a key of `DEGRADATIONS` or of `OCCLUSIONS`.
         name: of its file, which decides what is drawn.
     """
-    return (DEGRADATIONS | OCCLUSIONS)[kind](image, random.Random(f"{kind}/{name}"))  # noqa: S311
+    return (DEGRADATIONS | OCCLUSIONS)[kind](image, _source(kind, name))
+
+
+def hidden_box(kind: str, name: str) -> changes.Box:
+    """What `degraded` hides of an image.
+
+    Args:
+        kind: a key of `OCCLUSIONS`.
+        name: of its file.
+    """
+    return changes.occluded_box(OCCLUDED_SHARES[kind], *_drawn(_source(kind, name)))
+
+
+def _source(kind: str, name: str) -> random.Random:
+    return random.Random(f"{kind}/{name}")  # noqa: S311

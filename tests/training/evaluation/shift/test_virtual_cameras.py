@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from training.evaluation.shift import changes
-from training.evaluation.shift.degradations import DEGRADATIONS, OCCLUSIONS, degraded
+from training.evaluation.shift.degradations import DEGRADATIONS, OCCLUSIONS, degraded, hidden_box
 from training.evaluation.shift.virtual_cameras import VIRTUAL_CAMERAS, VirtualCamera
 
 
@@ -70,6 +70,16 @@ def test_degradations_are_seeded_by_the_file(kind: str) -> None:
     first = degraded(scene(), kind, "a.jpg")
     assert first.tobytes() == degraded(scene(), kind, "a.jpg").tobytes()
     assert first.tobytes() != scene().tobytes()
+
+
+@pytest.mark.parametrize("kind", list(OCCLUSIONS))
+def test_what_is_hidden_of_a_degraded_image_is_known(kind: str) -> None:
+    red = Image.new("RGB", (200, 160), (255, 0, 0))
+    changed = (np.asarray(degraded(red, kind, "a.jpg")) != np.asarray(red)).any(axis=2)
+    left, top, right, bottom = hidden_box(kind, "a.jpg")
+    expected = np.zeros((160, 200), dtype=bool)
+    expected[round(160 * top) : round(160 * bottom), round(200 * left) : round(200 * right)] = True
+    assert (changed == expected).all()
 
 
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
