@@ -27,6 +27,7 @@ class Group(StrEnum):
 
     strips = "strips"
     reranker = "re-ranker"
+    selection = "selection"
     mining = "mining"
 
 

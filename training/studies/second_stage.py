@@ -27,6 +27,7 @@ SHOWN = ("mAP", "R1", "R5")
 GROUPS = {
     "strips": "Which strips",
     "re-ranker": "Which re-ranker",
+    "selection": "Selection of channels (DCS-Attention)",
     "mining": "Where the training lists come from",
 }
 

@@ -33,6 +33,7 @@ CUT = StripChoice()
 ATTENTION = RerankerConfig(heads=1, fusion=1.0, distance="attention", sharpness=20.0)
 PLACE = RerankerConfig(fusion=1.0)
 UNTRAINED = RerankerTraining(steps=0)
+LONGER = RerankerTraining(steps=300, check_every=60)
 HEAD = HeadTraining()
 PAPER = RerankerTraining(
     candidates=30,
@@ -102,6 +103,18 @@ VARIANTS = (
         group="re-ranker",
     ),
     Variant("CarGait's setting, 200 steps", CUT, RerankerConfig(), PAPER, (0.0,), group="re-ranker"),
+    Variant("queries and keys trained, 300 steps", CUT, training=LONGER, group="selection"),
+    Variant(
+        "the same, channels selected", CUT, replace(ATTENTION, selection=True), LONGER, group="selection"
+    ),
+    Variant("CarGait's distance, trained, 300 steps", CUT, PLACE, LONGER, group="selection"),
+    Variant(
+        "CarGait's distance, the same, channels selected",
+        CUT,
+        replace(PLACE, selection=True),
+        LONGER,
+        group="selection",
+    ),
     Variant(
         "CarGait's distance, lists of unseen images (out-of-fold)",
         CUT,

@@ -209,7 +209,7 @@ def test_embedders_that_share_their_queries_are_tested_each_for_itself() -> None
 
 
 def test_variants_are_chosen_by_group_and_by_part_of_their_name() -> None:
-    assert select(["strips", "re-ranker", "mining"], []) == list(VARIANTS)
+    assert select(["strips", "re-ranker", "selection", "mining"], []) == list(VARIANTS)
     assert select([], []) == [OURS]
     found = [variant.name for variant in select(["strips"], ["6 hori", "beside"])]
     assert found == [OURS.name, "head trained beside the embedder", "6 horizontal"]
