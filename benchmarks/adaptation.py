@@ -5,6 +5,8 @@ python -m benchmarks.adaptation --synthetic synthetic-vehicles --two-cameras veh
 Of *synthetic-vehicles* these are its test bodies before its test cameras, of *vehicle-2cam* the vehicles that
 the bundle was not trained on: no weights of the bundle have seen either. Crops to adapt on lose their names,
 which answer `lka-reid label` alone. Commands run as a user's; what is finished in --out is not run again.
+
+With --ways tracks a tracker is known as well: the images that one camera took of a vehicle are one track.
 """
 
 from __future__ import annotations
@@ -40,7 +42,10 @@ from training.evaluation.significance import Interval, bootstrap
 
 METRICS = ("R1", "mAP")
 KNOWN = ("vehicle_id", "camera_id", "vehicle_type", "model", "group")
-BEFORE, NORMALISED, LEARNED, TUNED = "before", "level 1", "level 2", "tune"
+SETS = {"syn": "rendered vehicles", "v2": "real ones"}
+WAYS = {"level-2": "level 2", "tracks": "level 2 with tracks", "tune": "tune"}
+"""Ways of training, and what their rows are called."""
+LEFT_IN, TAKEN_OUT = "cameras left in", "cameras taken out"
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,17 @@ def write_crops(folder: Path, images: Sequence[VehicleImage]) -> dict[Path, str]
     return truth
 
 
+def write_tracks(file: Path, truth: Mapping[Path, str]) -> None:
+    """A CSV with the track of each crop, as a tracker knows it: one for each vehicle before a camera."""
+    tracks: dict[tuple[str, str], int] = {}
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(("path", "track"))
+        for path, vehicle in sorted(truth.items()):
+            number = tracks.setdefault((path.parent.name, vehicle), len(tracks))
+            rows.writerow((path.relative_to(file.parent.resolve()), number))
+
+
 def answer(pairs: Path, truth: Mapping[Path, str]) -> None:
     """Label pairs as a person would who makes no mistake."""
     with pairs.open(newline="", encoding="utf-8") as file:
@@ -107,10 +123,11 @@ def answer(pairs: Path, truth: Mapping[Path, str]) -> None:
 
 
 def run(words: Sequence[str | Path], log: Path) -> None:
-    """A command of `lka-reid`, output and seconds in a log; nothing where that is whole."""
-    if log.exists() and log.read_text(encoding="utf-8").endswith(" seconds\n"):
-        return
+    """A command of `lka-reid`, output and seconds in a log; nothing where a whole one is of the same."""
     shown = shlex.join(map(str, words))
+    known = log.read_text(encoding="utf-8") if log.exists() else ""
+    if known.startswith(f"$ lka-reid {shown}\n") and known.endswith(" seconds\n"):
+        return
     out.print(f"$ lka-reid {shown}", markup=False, soft_wrap=True)
     begun = time.monotonic()
     with log.open("w", encoding="utf-8") as file:
@@ -121,18 +138,16 @@ def run(words: Sequence[str | Path], log: Path) -> None:
         file.write(f"{time.monotonic() - begun:.0f} seconds\n")
 
 
-def measured(bundle: Path, task: Task, *, normalised: bool, runtime: str) -> RetrievalResult:
-    """A task searched by a bundle's first stage, cameras taken out as a gallery does, or left in."""
+def measured(bundle: Path, task: Task, runtime: str) -> dict[str, RetrievalResult]:
+    """A task searched by a bundle's first stage, cameras left in, and taken out as a gallery does."""
     models = Models.load(Bundle.load(bundle), runtime)
     images = task.images()
     with bars() as progress:
         found = describe(models.embedder, images, report=progress.start(f"Embedding, {bundle}", len(images)))
-    queries, gallery = found.side(task.queries), found.side(task.gallery or [])
-    if normalised:
-        cameras = [image.camera_id for image in found.images]
-        change = normalisation_of(found.descriptors, cameras, always=True)
-        queries, gallery = (without_cameras(side, found.images, change) for side in (queries, gallery))
-    return retrieve(queries, gallery)
+    sides = found.side(task.queries), found.side(task.gallery or [])
+    change = normalisation_of(found.descriptors, [image.camera_id for image in found.images], always=True)
+    without = (without_cameras(side, found.images, change) for side in sides)
+    return {LEFT_IN: retrieve(*sides), TAKEN_OUT: retrieve(*without)}
 
 
 def row(name: str, found: RetrievalResult, before: RetrievalResult) -> Row:
@@ -145,8 +160,24 @@ def row(name: str, found: RetrievalResult, before: RetrievalResult) -> Row:
     return Row(name, {metric: over_vehicles(found, metric) for metric in METRICS}, gains)
 
 
-def compared(name: str, images: Sequence[VehicleImage], folder: Path, runtime: str) -> list[Row]:
-    """Adapt on half of a set's vehicles in each way, and measure on the others."""
+def compared(
+    name: str,
+    images: Sequence[VehicleImage],
+    folder: Path,
+    runtime: str,
+    ways: Sequence[str],
+    changes: Sequence[str],
+) -> list[Row]:
+    """Adapt on half of a set's vehicles in each way, and measure on the others.
+
+    Args:
+        name: of the set.
+        images: of it that the bundle was not trained on.
+        folder: gets the runs.
+        runtime: see `Models.load`.
+        ways: of `WAYS`.
+        changes: `key=value` each, of every training's configuration.
+    """
     learned, others = halves(images)
     manifest = write_half(folder / f"{name}-a", learned)
     crops, pairs = folder / f"crops-{name}-a", folder / f"{name}-a-pairs.csv"
@@ -154,17 +185,26 @@ def compared(name: str, images: Sequence[VehicleImage], folder: Path, runtime: s
     if not pairs.exists():
         run(("label", crops, "--out", pairs), folder / f"{name}-label.log")
         answer(pairs, truth)
-    adapted, tuned = folder / f"out-{name}-l2", folder / f"out-{name}-tune"
-    run(("adapt", crops, "--level", "2", "--pairs", pairs, "--out", adapted), folder / f"{name}-l2.log")
-    run(("tune", manifest.parent, "--out", tuned), folder / f"{name}-tune.log")
-    task = Task(name, others, others)
-    results = {
-        BEFORE: measured(DEFAULT_BUNDLE, task, normalised=False, runtime=runtime),
-        NORMALISED: measured(DEFAULT_BUNDLE, task, normalised=True, runtime=runtime),
-        LEARNED: measured(adapted / "trained", task, normalised=True, runtime=runtime),
-        TUNED: measured(tuned / "bundle", task, normalised=True, runtime=runtime),
+    tracks = folder / f"{name}-a-tracks.csv"
+    write_tracks(tracks, truth)
+    level_2 = ("adapt", crops, "--level", "2", "--pairs", pairs)
+    made = {
+        "level-2": (level_2, "trained"),
+        "tracks": ((*level_2, "--tracks", tracks), "trained"),
+        "tune": (("tune", manifest.parent), "bundle"),
     }
-    return [row(way, found, results[BEFORE]) for way, found in results.items()]
+    task = Task(name, others, others)
+    shipped = measured(DEFAULT_BUNDLE, task, runtime)
+    before = shipped[LEFT_IN]
+    rows = [row("before", before, before), row(f"level 1: {TAKEN_OUT}", shipped[TAKEN_OUT], before)]
+    for way in ways:
+        words, bundle = made[way]
+        of_way = folder / f"out-{name}-{way}"
+        options = [word for change in changes for word in ("--set", change)]
+        run((*words, "--out", of_way, *options), folder / f"{name}-{way}.log")
+        after = measured(of_way / bundle, task, runtime)
+        rows += [row(f"{WAYS[way]}, {cameras}", found, before) for cameras, found in after.items()]
+    return rows
 
 
 def main() -> None:
@@ -176,14 +216,25 @@ def main() -> None:
     parser.add_argument("--two-cameras", type=Path, required=True, help="the data set vehicle-2cam")
     parser.add_argument("--out", type=Path, required=True, help="gets the runs and figures.json")
     parser.add_argument("--runtime", default="auto", help="as `lka-reid evaluate` takes it")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="default: both")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="default: all")
+    parser.add_argument(
+        "--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="of every training"
+    )
     arguments = parser.parse_args()
     training = Bundle.load(DEFAULT_BUNDLE).manifest.training
     held_out = set(training.held_out_vehicles) if training is not None else set()
     real = [i for i in read_manifest(arguments.two_cameras / "manifest.csv") if i.vehicle_id in held_out]
     rendered = split_synthetic(read_manifest(arguments.synthetic / "manifest.csv")).task.gallery or []
+    of_set = {"syn": rendered, "v2": real}
     figures = {
-        name: [asdict(each) for each in compared(name, images, arguments.out, arguments.runtime)]
-        for name, images in (("syn", rendered), ("v2", real))
+        name: [
+            asdict(each)
+            for each in compared(
+                name, of_set[name], arguments.out, arguments.runtime, arguments.ways, arguments.changes
+            )
+        ]
+        for name in arguments.sets
     }
     origin = provenance(["torch", "openvino", "onnxruntime", "scikit-learn"])
     write_json(arguments.out / "figures.json", {**figures, **origin})

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.adaptation import answer, halves, write_crops, write_half
+from benchmarks.adaptation import answer, halves, write_crops, write_half, write_tracks
 from benchmarks.own_cameras import Transcript, chosen, write_vehicles
 from training.datasets.image import VehicleImage
 from training.datasets.layouts import open_dataset
+from training.tuning.crops import CameraFrom, read_crops
+from training.tuning.tracks import track_of, with_tracks
 
 
 @pytest.fixture
@@ -42,6 +44,19 @@ def test_the_three_layouts_hold_the_same_images(images: list[VehicleImage], tmp_
     answer(pairs, truth)
     said = "yes" if truth[one] == truth[other] else "no"
     assert [line.rsplit(",", 1)[1] for line in pairs.read_text().splitlines()[1:]] == ["yes", said]
+
+
+def test_a_tracker_knows_the_images_of_a_vehicle_before_one_camera(
+    images: list[VehicleImage], tmp_path: Path
+) -> None:
+    truth = write_crops(tmp_path / "crops", [*images, images[0]])
+    write_tracks(tmp_path / "tracks.csv", truth)
+    crops = read_crops(tmp_path / "crops", CameraFrom.folder)
+    found = [(track_of(crop), crop) for crop in with_tracks(crops, tmp_path / "tracks.csv")]
+    by_track = {track: (truth[crop.path.resolve()], crop.camera_id) for track, crop in found}
+    assert len(found) == 10
+    assert len(by_track) == len(set(by_track.values())) == 9, "two images of v0 before c1 are one track"
+    assert all(by_track[track] == (truth[crop.path.resolve()], crop.camera_id) for track, crop in found)
 
 
 def test_halves_share_no_vehicle_and_keep_groups_together(images: list[VehicleImage]) -> None:
