@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from training.datasets.image import VehicleImage
 from training.evaluation.hardest import HardQuery
@@ -21,6 +21,8 @@ STYLES = ("-", "--", ":")
 DPI = 130
 NAME = 14
 """Letters of a vehicle's or a camera's name."""
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+"""Every tick by itself: no factor or offset stands elsewhere."""
 LONGEST = 50
 """Ranks of a CMC curve."""
 WATCHED = {"bottleneck": "information bottleneck,\nnats", "channels": "share of channels\nselected"}
@@ -55,7 +57,7 @@ def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path,
     axes[0].set_ylim(bottom=None if any(min(values) < 0 for values in lines.values()) else 0)
     axes[1].plot(epochs, [row.learning_rate for row in history], color="#444444", marker=_marker(epochs))
     axes[1].set_ylabel("learning rate")
-    axes[1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useOffset=False)
+    axes[1].yaxis.set_major_formatter(PLAIN)
     axes[1].set_ylim(bottom=0)
     if measured:
         names = list(next(iter(measured.values())))
@@ -68,8 +70,7 @@ def draw_curves(history: Sequence[EpochRow], final: dict[str, float], out: Path,
         _plain(panel)
         if panel.get_legend_handles_labels()[1]:
             panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
-    axes[-1].set_xlabel("epoch")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count(axes[-1], "epoch", epochs)
     _save(figure, out, title)
 
 
@@ -105,8 +106,7 @@ def draw_watched(history: Sequence[EpochRow], out: Path, title: str = "") -> Non
         panel.set_ylabel(WATCHED.get(kind, kind))
         _plain(panel)
         panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
-    panels[-1].set_xlabel("epoch")
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count(panels[-1], "epoch", [row.epoch for row in history])
     _save(figure, out, title)
 
 
@@ -159,14 +159,21 @@ def draw_ranking_curves(
     for panel, (name, points), colour in zip(panels, shown.items(), COLOURS, strict=False):
         panel.plot(list(points), list(points.values()), color=colour, marker=_marker(list(points)))
         panel.set_ylabel(name)
-        panel.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+        panel.yaxis.set_major_formatter(PLAIN)
     for panel in panels:
         panel.axvline(kept, color="#444444", linewidth=1, linestyle=":", label=f"kept: step {kept:,}")
         _plain(panel)
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1.0), frameon=False, fontsize=9)
-    panels[-1].set_xlabel("step")
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count(panels[-1], "step", [*steps, *validation, kept])
     _save(figure, out, title)
+
+
+def _count(axes: Axes, name: str, values: Sequence[int]) -> None:
+    """An axis of whole numbers, also where there is a single one."""
+    axes.set_xlabel(name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(set(values)) == 1:
+        axes.set_xlim(values[0] - 1, values[0] + 1)
 
 
 def _marker(epochs: Sequence[int]) -> str:
@@ -194,6 +201,8 @@ def draw_cmc(found: Mapping[str, Sequence[Measurement]], out: Path, title: str =
             [curve[rank] for rank in ranks],
             color=COLOURS[number % len(COLOURS)],
             linestyle=STYLES[number // len(COLOURS) % len(STYLES)],
+            # Thinner from one to the next: where two are equal, both are seen.
+            linewidth=max(1.5, 5 - 2 * number),
             drawstyle="steps-post",
             marker="o" if len(ranks) < 20 else "",
             ms=4,
@@ -223,9 +232,9 @@ def draw_hardest(queries: Sequence[HardQuery], out: Path, title: str = "") -> No
     """
     shown = max(len(query.matches) for query in queries)
     columns = shown + 3
-    figure = Figure(figsize=(1.5 * columns, 2.15 * len(queries) + 0.6), dpi=110)
+    figure = Figure(figsize=(1.5 * columns, 2.3 * len(queries) + 0.6), dpi=110)
     grid = figure.add_gridspec(
-        len(queries), columns, width_ratios=[1.15, 0.2, *[1] * shown, 1.15], wspace=0.08, hspace=0.5
+        len(queries), columns, width_ratios=[1.15, 0.2, *[1] * shown, 1.15], wspace=0.08, hspace=0.6
     )
     for line, hard in enumerate(queries):
         top = line == 0
@@ -254,11 +263,11 @@ def draw_hardest(queries: Sequence[HardQuery], out: Path, title: str = "") -> No
 
 
 def _below(image: VehicleImage, figures: str) -> str:
-    """What stands below an image: its vehicle, its camera, and figures; long names are cut."""
+    """Lines below an image: its vehicle, its camera, and figures; long names are cut to its width."""
     names = [
         name if len(name) <= NAME else f"{name[: NAME - 1]}…" for name in (image.vehicle_id, image.camera_id)
     ]
-    return "\n".join([" · ".join(name for name in names if name), figures])
+    return "\n".join([*(name for name in names if name), figures])
 
 
 def _save(figure: Figure, out: Path, title: str) -> None:
