@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +23,6 @@ from training.reporting.provenance import title_of
 
 SHOWN = 5
 CORRECT, WRONG, PROBE = "#1a9850", "#b0b0b0", "#2166ac"
-
-Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,63 +54,41 @@ def rank_all(
 
     Args:
         models: with a re-ranker.
-        manifest: CSV with path, vehicle_id and role (gallery or probe). Without roles, and for a folder or
-            another layout of a data set, each image is searched for among those of other cameras.
+        manifest: CSV with path, vehicle_id and role (gallery, and probe or query). Without roles, and for a
+            folder or another layout of a data set, each image is searched for among those of other cameras.
         among: a data set whose vehicles join the gallery. Then every image of `manifest` is a probe, and is
             searched for among the images of other cameras (`camera_id`).
 
     Returns:
         The rankings, and the gallery's files by position.
-    """
-    if _has_roles(manifest):
-        gallery, probes = (_rows(manifest, role) for role in ("gallery", "probe"))
-    else:
-        gallery = probes = _images(manifest)
-    across = among is not None or not _has_roles(manifest)
-    if among is not None:
-        gallery = probes = [*gallery, *probes]
-        known = {row["vehicle_id"] for row in probes}
-        gallery = [*gallery, *(row for row in _images(among) if row["vehicle_id"] not in known)]
-    vehicles = np.array([row["vehicle_id"] for row in gallery])
-    cameras = np.array([row.get("camera_id", "") for row in gallery])
-    embedded = _embed(models, [Path(row["path"]) for row in gallery])
-    rankings = []
-    for row in probes:
-        probe = _embed(models, [Path(row["path"])])
-        similarities = embedded.descriptors @ probe.descriptors[0]
-        allowed = np.flatnonzero(cameras != row["camera_id"]) if across else np.arange(len(gallery))
-        first = allowed[np.argsort(-similarities[allowed], kind="stable")]
-        correct = np.intersect1d(allowed, np.flatnonzero(vehicles == row["vehicle_id"]))
-        both = _rerank(models, probe, embedded, first, similarities)
-        rankings.append(RankedProbe(Path(row["path"]), first, both, correct))
-    return rankings, [Path(row["path"]) for row in gallery]
-
-
-def _has_roles(manifest: Path) -> bool:
-    """Whether this is a CSV with a column `role`."""
-    if not manifest.is_file():
-        return False
-    with manifest.open(newline="", encoding="utf-8") as file:
-        return "role" in (csv.DictReader(file).fieldnames or ())
-
-
-def _images(data: Path) -> list[Row]:
-    """A data set's images, whatever its layout.
 
     Raises:
         DatasetError: see `open_dataset`.
     """
-    return [
-        {"path": str(image.path), "vehicle_id": image.vehicle_id, "camera_id": image.camera_or_own}
-        for image in open_dataset(data).images()
-    ]
-
-
-def _rows(manifest: Path, role: str) -> list[Row]:
-    """A manifest's rows of a role, with paths that do not depend on where it lies."""
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"path": str(manifest.parent / row["path"])} for row in csv.DictReader(file)]
-    return [row for row in rows if row["role"] == role]
+    dataset = open_dataset(manifest)
+    gallery = probes = dataset.images()
+    across = not (manifest.is_file() and dataset.has_split and dataset.tasks)
+    if not across:
+        gallery, probes = dataset.tasks[0].gallery or [], dataset.tasks[0].queries
+    if among is not None:
+        across = True
+        gallery = probes = [*gallery, *probes] if gallery is not probes else gallery
+        known = {image.vehicle_id for image in probes}
+        others = open_dataset(among).images()
+        gallery = [*gallery, *(image for image in others if image.vehicle_id not in known)]
+    vehicles = np.array([image.vehicle_id for image in gallery])
+    cameras = np.array([image.camera_or_own for image in gallery])
+    embedded = _embed(models, [image.path for image in gallery])
+    rankings = []
+    for image in probes:
+        probe = _embed(models, [image.path])
+        similarities = embedded.descriptors @ probe.descriptors[0]
+        allowed = np.flatnonzero(cameras != image.camera_or_own) if across else np.arange(len(gallery))
+        first = allowed[np.argsort(-similarities[allowed], kind="stable")]
+        correct = np.intersect1d(allowed, np.flatnonzero(vehicles == image.vehicle_id))
+        both = _rerank(models, probe, embedded, first, similarities)
+        rankings.append(RankedProbe(image.path, first, both, correct))
+    return rankings, [image.path for image in gallery]
 
 
 def _embed(models: Models, paths: Sequence[Path]) -> Embeddings:

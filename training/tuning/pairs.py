@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import write_file
+from models.intake.columns import Columns
+from models.intake.names import slash_hint
+from models.intake.table import TableError, read_table
 from models.runtime import Models
 from training.datasets.image import DatasetError, VehicleImage
 from training.evaluation.descriptors import describe
@@ -75,30 +78,29 @@ def write_pairs(path: Path, pairs: Sequence[LabelledPair]) -> None:
 
 
 def read_pairs(path: Path) -> list[LabelledPair]:
-    """The pairs that somebody has labelled.
+    """The pairs that somebody has labelled, in a CSV as spreadsheets save it.
 
     Raises:
         DatasetError: no such file, a column or an image is missing, a label is neither yes nor no, or none
             is labelled.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: cannot be read as CSV ({error})") from None
+        table = read_table(path, Columns(COLUMNS), lenient=True)
+    except TableError as error:
+        raise DatasetError(str(error)) from None
+    if table.faults:
+        raise DatasetError(f"{path}, line {table.faults[0].line}: {table.faults[0].reason}")
     found = []
-    for line, row in enumerate(rows, start=2):
-        if any(row.get(name) is None for name in COLUMNS):
-            raise DatasetError(f"{path}, line {line}: has not the columns {', '.join(COLUMNS)}")
-        said = row["same"].strip().lower()
+    for row in table.rows:
+        said = row.values["same"].lower()
         if not said:
             continue
         if said not in (*YES, *NO):
-            raise DatasetError(f"{path}, line {line}: same is {row['same']!r}; write yes or no")
-        images = [path.parent / row[name] for name in COLUMNS[:2]]
+            raise DatasetError(f"{path}, line {row.line}: same is {row.values['same']!r}; write yes or no")
+        images = [path.parent / row.values[name] for name in COLUMNS[:2]]
         for image in images:
             if not image.is_file():
-                raise DatasetError(f"{path}, line {line}: {image} does not exist")
+                raise DatasetError(f"{path}, line {row.line}: {image} does not exist{slash_hint(image)}")
         found.append(LabelledPair(images[0], images[1], said in YES))
     if not found:
         raise DatasetError(f"{path}: no pair is labelled; write yes or no in the column same")

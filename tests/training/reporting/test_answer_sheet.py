@@ -82,6 +82,19 @@ def test_among_more_vehicles_every_image_searches_the_other_cameras(manifest: Pa
     }
 
 
+def test_a_manifest_of_a_spreadsheet_with_the_roles_of_a_data_set_is_searched_alike(manifest: Path) -> None:
+    wanted = rank_all(MODELS, manifest)
+    rows = [line.split(",") for line in manifest.read_text(encoding="utf-8").splitlines()]
+    table = manifest.with_name("Tabelle.csv")
+    lines = [f"{path};{vehicle};{role.replace('probe', 'query')}\r\n" for path, vehicle, _, role in rows]
+    table.write_bytes("".join(lines).encode("utf-8-sig"))
+    rankings, gallery = rank_all(MODELS, table)
+    assert gallery == wanted[1]
+    assert [names(ranking.both, gallery) for ranking in rankings] == [
+        names(ranking.both, gallery) for ranking in wanted[0]
+    ]
+
+
 def test_queries_that_the_stages_rank_differently_are_shown_first() -> None:
     def ranking(name: str, before: int, after: int) -> RankedProbe:
         order = np.arange(3)

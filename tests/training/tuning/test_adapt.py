@@ -99,8 +99,12 @@ def test_pairs_survive_their_file_and_what_is_wrong_there_is_named(tmp_path: Pat
     path = tmp_path / "pairs.csv"
     write_pairs(path, said)
     assert read_pairs(path) == said[:2]
+    path.write_bytes("first;second;same\r\na.jpg;b.jpg;Yes\r\nb.jpg;a.jpg;no\r\n".encode("utf-8-sig"))
+    assert read_pairs(path) == said[:2], "as a spreadsheet saves it"
     for wrong, message in (
-        ("first,second\na.jpg,b.jpg\n", "has not the columns"),
+        ("first,second\na.jpg,b.jpg\n", "column same is missing"),
+        ("first,second,same\na.jpg,b.jpg,yes,no\n", "line 2: has 4 values for 3 columns"),
+        ("first,second,same\nx\\a.jpg,b.jpg,yes\n", "does not exist; write / and not"),
         ("first,second,same\na.jpg,b.jpg,maybe\n", "line 2: same is 'maybe'; write yes or no"),
         ("first,second,same\na.jpg,c.jpg,yes\n", "c.jpg does not exist"),
         ("first,second,same\na.jpg,b.jpg,\n", "no pair is labelled"),
