@@ -100,7 +100,7 @@ class FingerprintMismatchError(GalleryError):
         super().__init__(
             f"the gallery in {path} was embedded by the model with fingerprint {gallery_fingerprint}, "
             f"the bundle in use has fingerprint {bundle_fingerprint}; re-embed it with "
-            f"`lka-reid gallery re-embed --data-dir {path}`, or start with another --data-dir"
+            f"`lka-reid gallery re-embed --data-dir {quote(str(path))}`, or start with another --data-dir"
         )
         self.path = path
         self.gallery_fingerprint = gallery_fingerprint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,7 +139,8 @@ def require_format(path: Path, written: object) -> None:
     if found == 1:
         raise BundleError(
             f"{path}: is of format 1, this version reads {FORMAT}; bring it over with "
-            f"`lka-reid bundle migrate {path.parent}`: its models stay as they are, galleries stay valid"
+            f"`lka-reid bundle migrate {shlex.quote(str(path.parent))}`: its models stay as they are, "
+            "galleries stay valid"
         )
     if found != FORMAT:
         raise BundleError(f"{path}: is of format {found}, this version reads {FORMAT}; update lka-reid")

@@ -10,6 +10,14 @@ def shown(path: str | os.PathLike[str]) -> str:
     return "".join(map(_shown, os.fspath(path)))
 
 
+def slash_hint(path: str | os.PathLike[str]) -> str:
+    """What a message adds of a path in a list that leads nowhere, where it is spelled as on Windows; or "".
+
+    On other systems a backslash is a letter of a name.
+    """
+    return "; write / and not \\ between folders" if os.sep == "/" and "\\" in os.fspath(path) else ""
+
+
 def printable(text: str) -> str:
     """A text of any origin as a terminal may get it, in its lines."""
     return "\n".join(map(shown, text.split("\n")))

@@ -11,7 +11,7 @@ from pathlib import Path
 from models.intake.columns import Columns
 from models.intake.files import RealPaths, reason_of, why_unreadable
 from models.intake.folder import find_images
-from models.intake.names import shown
+from models.intake.names import shown, slash_hint
 from models.intake.table import TableError, read_table
 from service.remote.fields import why_not_fields
 from service.remote.outcome import Fate, NotEnrolled
@@ -198,8 +198,8 @@ class _Reader:
         where = None if self._options.outside else self._real_paths.why_outside(path, table.parent)
         if where:
             self._fail(place, f"{where}, outside the manifest's folder; add --outside to take it from there")
-        elif "\\" in text and not path.exists():
-            self._fail(place, "does not exist; write / and not \\ between folders")
+        elif slash_hint(text) and not path.exists():
+            self._fail(place, f"does not exist{slash_hint(text)}")
         else:
             own_id = os.path.normpath(text)
             if own_id.startswith((os.sep, os.pardir)):

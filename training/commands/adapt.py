@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from models.wording import counted
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
 from training.commands.measuring import BUNDLE, Runtime
 from training.commands.progress import bars, refuse
-from training.commands.running import OWN_CONFIG, Changes, Json, ending, session
+from training.commands.running import OWN_CONFIG, Changes, Json, ending, session, show_bundle
 from training.tuning.crops import CameraFrom
 
 if TYPE_CHECKING:
@@ -159,11 +160,12 @@ def adapt(
         out.print(
             "[bold]Rolled back:[/] the new threshold calls fewer labelled pairs rightly; the old ones stay"
         )
-    out.print(f"bundle   {folder / 'bundle'}   lka-reid serve --bundle {folder / 'bundle'}", soft_wrap=True)
+    show_bundle(folder / "bundle")
     if camera_from is CameraFrom.folder:
         out.print("Teach a running service its cameras, which takes their style out of descriptors:")
         for camera in sorted({image.camera_id for image in everything})[:10]:
-            out.print(f"  lka-reid cameras calibrate {camera} {crops / camera}", soft_wrap=True, markup=False)
+            words = shlex.join(["lka-reid", "cameras", "calibrate", camera, str(crops / camera)])
+            out.print(f"  {words}", soft_wrap=True, markup=False)
 
 
 def _trained(

@@ -69,7 +69,11 @@ def check(
     if not as_json:
         out.print(statistics_table(dataset))
     with bars() as progress:
-        findings = check_dataset(dataset, progress.start("Reading images", len(dataset.images())))
+        findings = check_dataset(
+            dataset,
+            progress.start("Reading images", len(dataset.images())),
+            measured=experiment is None or experiment.data.measured,
+        )
     if experiment and split:
         findings += check_training(*split, experiment.batch.vehicles)
     findings = list(dict.fromkeys(findings))

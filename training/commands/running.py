@@ -207,11 +207,20 @@ def show(metrics: dict[str, Any], folder: Path, *, as_json: bool) -> None:
     for row in metrics.get("second_stage", ()):
         if "won" in row:
             out.print(f"second stage, {row['task']}: {row['won']} first matches won, {row['lost']} lost")
-    out.print(f"report   {folder / 'report'}", soft_wrap=True)
+    out.print(f"report   {folder / 'report'}", soft_wrap=True, markup=False)
     if (folder / "bundle").is_dir():
-        out.print(
-            f"bundle   {folder / 'bundle'}   lka-reid serve --bundle {folder / 'bundle'}", soft_wrap=True
-        )
+        show_bundle(folder / "bundle")
+
+
+def show_bundle(bundle: Path, *, width: int = 9) -> None:
+    """Print where a bundle lies, and the command that serves it, as it can be pasted.
+
+    Args:
+        bundle: its folder.
+        width: of the first column, as in the lines above.
+    """
+    served = shlex.join(["lka-reid", "serve", "--bundle", str(bundle)])
+    out.print(f"{'bundle':<{width}}{bundle}   {served}", soft_wrap=True, markup=False)
 
 
 def publish(

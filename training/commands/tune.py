@@ -17,7 +17,7 @@ from models.wording import counted
 from training.commands.calibrate import FALSE_ALARMS, GALLERY, Question
 from training.commands.measuring import BUNDLE, DataLayout, Runtime
 from training.commands.progress import bars
-from training.commands.running import OWN_CONFIG, RERANKER_CONFIG, Changes, Json, ending, session
+from training.commands.running import OWN_CONFIG, RERANKER_CONFIG, Changes, Json, ending, session, show_bundle
 from training.datasets.layouts import AUTO
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def tune(
     out.print(_comparison_table(outcome.comparison))
     out.print(f"[bold]{escape(outcome.comparison.verdict)}[/]", soft_wrap=True)
     out.print(f"threshold  {outcome.threshold}", soft_wrap=True, markup=False)
-    out.print(f"bundle     {outcome.bundle}   lka-reid serve --bundle {outcome.bundle}", soft_wrap=True)
+    show_bundle(outcome.bundle, width=11)
 
 
 def _comparison_table(comparison: Comparison) -> Table:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 from models.decoding import ImageError, decode
+from models.intake.names import slash_hint
 from models.wording import counted
 from training.datasets.dataset import Dataset, Task
 from training.datasets.findings import Finding, Severity
@@ -20,16 +21,20 @@ CHUNK = 64
 Digest = bytes
 
 
-def check(dataset: Dataset, report: Callable[[int], None] = lambda _: None) -> list[Finding]:
+def check(
+    dataset: Dataset, report: Callable[[int], None] = lambda _: None, *, measured: bool = True
+) -> list[Finding]:
     """Everything that is found wrong with a data set.
 
     Args:
         dataset: read without looking for its images.
         report: called with the number of image files read.
+        measured: whether anything is to be measured on its tasks.
 
     Errors are: images that are missing or do not decode, copies under two vehicles or from two cameras,
-    vehicles on both sides of training and test, a task without a single answerable query, vehicles that are
-    called unknown, and folders camera/vehicle/. Warnings are:
+    vehicles on both sides of training and test, a task without a single answerable query or with one vehicle
+    alone, vehicles that are called unknown, and folders camera/vehicle/. Warnings are: few folders of many
+    images without cameras, which may be cameras themselves,
     copies and repeated rows, query vehicles without a gallery match, cameras that only one vehicle uses.
     """
     digests: dict[VehicleImage, Digest] = {}
@@ -37,7 +42,7 @@ def check(dataset: Dataset, report: Callable[[int], None] = lambda _: None) -> l
     findings += check_labels(dataset.images())
     findings += _twice_on_a_list(dataset)
     findings += _same_bytes(dataset, digests)
-    findings += check_split(dataset.train if dataset.has_split else [], dataset.tasks)
+    findings += check_split(dataset.train if dataset.has_split else [], dataset.tasks if measured else [])
     findings += _cameras_of_one_vehicle(dataset.images())
     return findings
 
@@ -82,7 +87,8 @@ def _read(image: VehicleImage) -> Digest | Finding:
     try:
         data = image.path.read_bytes()
     except FileNotFoundError:
-        return Finding.of(Severity.error, "missing image", "is listed but does not exist", image)
+        message = f"is listed but does not exist{slash_hint(image.path)}"
+        return Finding.of(Severity.error, "missing image", message, image)
     except OSError as error:
         return Finding.of(Severity.error, "unreadable image", str(error.strerror), image)
     try:
@@ -148,6 +154,14 @@ def _without_match(task: Task) -> Iterator[Finding]:
     if task.queries and count == len(task.queries):
         message = f"nothing can be measured on {task.name}: {_why_unanswered(task)}"
         yield Finding.of(Severity.error, "no query has a match", message, task.queries[0])
+        return
+    searched = task.queries if task.gallery is None else task.gallery
+    if len({image.vehicle_id for image in searched}) == 1:
+        message = (
+            f"nothing can be measured on {task.name}: all {counted(len(searched), 'image')} of it "
+            f"are of vehicle {searched[0].vehicle_id}, so that every match is correct"
+        )
+        yield Finding.of(Severity.error, "one vehicle", message, searched[0])
         return
     for vehicle, images in unanswered.items():
         message = (

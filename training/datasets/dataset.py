@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.intake.names import slash_hint
 from training.datasets.image import DatasetError, VehicleImage
 
 SHOWN = 10
@@ -92,8 +93,9 @@ class Dataset:
         missing = [image for image in self.images() if not image.path.is_file()]
         if missing:
             named = "\n".join(f"  {image.place()}" for image in missing[:SHOWN])
+            hint = slash_hint(missing[0].path)
             more = f"\n  and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
             raise DatasetError(
                 f"{self.root}: {len(missing):,} listed images do not exist; restore them or take them off "
-                f"the lists:\n{named}{more}"
+                f"the lists{hint}:\n{named}{more}"
             )

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from models.wording import counted
 from training.datasets.findings import Finding, Severity
 from training.datasets.image import VehicleImage
 
@@ -17,11 +18,13 @@ NOBODY = re.compile(
 CAMERA = re.compile(r"(cam|camera|kamera|gate|channel|ch|kanal)[-_ .]?\d*", re.IGNORECASE)
 MANY = 10
 """Cameras, from which on more of them than vehicles are odd."""
+FEW, FULL = 20, 30
+"""Vehicles with so many images each, of no known camera, that may be cameras' folders."""
 
 
 def check_labels(images: Sequence[VehicleImage]) -> list[Finding]:
     """What is wrong with the names of vehicles and cameras."""
-    return [*_nobody(images), *_wrong_way_round(images)]
+    return [*_nobody(images), *_wrong_way_round(images), *_folders_of_cameras(images)]
 
 
 def _nobody(images: Sequence[VehicleImage]) -> Iterator[Finding]:
@@ -59,3 +62,16 @@ def _wrong_way_round(images: Sequence[VehicleImage]) -> Iterator[Finding]:
             "where vehicle/camera/ is wanted, or is what stands before the first _ of a name no camera?"
         )
         yield Finding.of(Severity.warning, "more cameras than vehicles", message, images[0])
+
+
+def _folders_of_cameras(images: Sequence[VehicleImage]) -> Iterator[Finding]:
+    """Few vehicles of many images each, no camera known: what crops that nobody has named look like."""
+    vehicles = {image.vehicle_id for image in images}
+    if 0 < len(vehicles) <= FEW and len(images) >= FULL * len(vehicles):
+        if any(image.camera_id for image in images):
+            return
+        message = (
+            f"{counted(len(vehicles), 'vehicle')} with {len(images) // len(vehicles):,} images each, and no "
+            "camera is known: are the folders cameras, and the vehicles unnamed? `lka-reid adapt` takes those"
+        )
+        yield Finding.of(Severity.warning, "few vehicles", message, images[0])

@@ -100,6 +100,8 @@ class Experiment:
             self.train, self.tasks = config.data.split(open_dataset(sources.data, config.data.layout))
         if sources.further is not None:
             self.train = [*self.train, *config.data.further_images(open_dataset(sources.further))]
+        # What no image need be read for is said at once; then of what is left of them.
+        require_trainable(sources.data, self.train, self.tasks, config.batch.vehicles)
         self.train, self.tasks = self._readable()
         require_trainable(sources.data, self.train, self.tasks, config.batch.vehicles)
         self.viewpoints = Viewpoints.of(self.train, config.network.side_information)

@@ -15,8 +15,6 @@ from training.config.embedder import ExperimentConfig
 from training.config.files import write_config
 from training.config.reranker import RerankerExperimentConfig
 from training.datasets.image import DatasetError, VehicleImage
-from training.datasets.requirements import require_lists
-from training.datasets.split import whole_vehicles
 from training.distributed import Process, ProcessError
 from training.embedder.experiment import Sources, run_record
 from training.evaluation.assessment import assess
@@ -99,11 +97,7 @@ class RerankerExperiment:
             raise DatasetError(
                 f"{sources.data}: has nothing to measure on, so that checkpoint.by cannot be measured"
             )
-        learned = whole_vehicles(self.parts.train, config.lists.images, config.lists.seed)
-        self.roles = Roles.of(learned, self.tasks, config.lists, config.checkpoint)
-        require_lists(
-            sources.data, self.roles.folds, self.tasks, config.lists.candidates, config.training.batch
-        )
+        self.roles = Roles.required(sources.data, self.parts.train, self.tasks, config)
 
     @cached_property
     def settings(self) -> dict[str, Any]:

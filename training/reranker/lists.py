@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from training.config.reranker import CheckpointConfig, ListsConfig
+from training.config.reranker import CheckpointConfig, ListsConfig, RerankerExperimentConfig
 from training.datasets.dataset import Task
 from training.datasets.folds import vehicle_folds
 from training.datasets.image import DatasetError, VehicleImage
-from training.datasets.split import split_by_identity
+from training.datasets.requirements import require_lists
+from training.datasets.split import split_by_identity, whole_vehicles
 from training.features.extract import Features
 from training.reranker.embedders import Frozen, Parts
 from training.reranker.mining import Fold, Lists, mine
@@ -62,6 +64,24 @@ class Roles:
             return cls(train, checked, [train])
         folds = vehicle_folds(train, lists.folds, lists.seed)
         return cls(train, checked, [[i for i in train if i.vehicle_id in fold] for fold in folds])
+
+    @classmethod
+    def required(
+        cls,
+        data: Path,
+        train: list[VehicleImage],
+        tasks: Sequence[Task],
+        config: RerankerExperimentConfig,
+    ) -> Roles:
+        """The roles of what a re-ranker's configuration takes of the training images, seen to be enough.
+
+        Raises:
+            DatasetError: see `of` and `require_lists`.
+        """
+        learned = whole_vehicles(train, config.lists.images, config.lists.seed)
+        roles = cls.of(learned, tasks, config.lists, config.checkpoint)
+        require_lists(data, roles.folds, tasks, config.lists.candidates, config.training.batch)
+        return roles
 
     def without(self, number: int) -> list[VehicleImage]:
         """The images that a fold's embedder is trained on: those of the other folds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,7 +94,9 @@ def with_warm_up(chosen: Sequence[Choice], changes: Sequence[str]) -> list[str]:
 
 def name_after(folder: Path) -> str:
     """What a bundle that was made from a folder of images is called."""
-    slug = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    letters = unicodedata.normalize("NFKD", folder.resolve().name.casefold())
+    without_marks = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    slug = re.sub(r"[^a-z0-9]+", "-", without_marks).strip("-")
     return f"own-{slug}" if slug else "own"
 
 

@@ -13,6 +13,9 @@ from training.config.files import load_as, load_config
 from training.config.reranker import RerankerExperimentConfig
 from training.datasets.dataset import Dataset
 from training.datasets.image import DatasetError
+from training.datasets.labels import check_labels
+from training.datasets.requirements import require_trainable
+from training.reranker.lists import Roles
 from training.tuning.choices import (
     FEWEST,
     OF_SECOND,
@@ -64,7 +67,7 @@ def make_plan(
         reranker_changes: the same for the re-ranker.
 
     Raises:
-        DatasetError: too few vehicles.
+        DatasetError: the data cannot be tuned on, as far as no image need be read.
         ConfigError: a change that does not fit.
     """
     chosen = data_choices(dataset)
@@ -72,17 +75,27 @@ def make_plan(
     facts = Facts.of(dataset.train)
     learned = facts.vehicles - held_back
     if learned < 2 or facts.vehicles < FEWEST + 2:
+        odd = [f"\n{finding.kind}: {finding.message}" for finding in check_labels(dataset.train)]
         raise DatasetError(
             f"{dataset.root}: has {counted(facts.vehicles, 'vehicle')}; tuning takes {FEWEST + 2} or more, "
-            f"of which {FEWEST} are held back to measure on, and 200 are a good number"
+            f"of which {FEWEST} are held back to measure on, and 200 are a good number{''.join(odd)}"
         )
     chosen += bundle_choices(bundle, device)
     chosen += training_choices(facts, learned, device)
     embedder = load_config(files[0], [*map(spelled, chosen), *with_warm_up(chosen, changes)])
+    if not embedder.data.measured:
+        raise DatasetError(
+            f"{dataset.root}: tuning measures what it has made, and data.measured is false; "
+            "`lka-reid train embedder --config configs/own.yaml --weights BUNDLE/embedder.onnx "
+            "--set data.measured=false` trains from a bundle without figures"
+        )
+    train, tasks = embedder.data.split(dataset)
+    require_trainable(dataset.root, train, tasks, embedder.batch.vehicles)
     second = None
     if bundle.manifest.reranker is not None and bundle.manifest.strips is not None:
         of_reranker = reranker_choices(bundle, facts, learned, embedder)
         second = load_as(RerankerExperimentConfig, files[1], [*map(spelled, of_reranker), *reranker_changes])
+        Roles.required(dataset.root, train, tasks, second)
         chosen += [Choice(f"{OF_SECOND}{c.key}", c.value, c.why) for c in of_reranker if c.why]
     shown = tuple(as_used(choice, embedder, second) for choice in chosen if choice.why)
     seen = embedder.schedule.epochs * learned * embedder.batch.images

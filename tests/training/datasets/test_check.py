@@ -11,6 +11,7 @@ from tests.service.command_line import Command, command_runner
 from tests.training.datasets import trees
 from training.datasets.check import check
 from training.datasets.findings import Finding, Severity, findings_table, has_errors
+from training.datasets.image import DatasetError
 from training.datasets.layouts import open_dataset
 
 
@@ -114,6 +115,26 @@ def test_a_task_that_nothing_can_be_measured_on_is_an_error(tmp_path: Path) -> N
     assert kinds(found(tmp_path)) == [("error", "no query has a match")]
 
 
+def test_one_vehicle_alone_measures_nothing(tmp_path: Path) -> None:
+    for number, (first, second) in enumerate(trees.demo_images(2)):
+        trees.copy(first, tmp_path / "Bilder" / f"{number}.jpg")
+        trees.copy(second, tmp_path / "Bilder" / f"{number}b.jpg")
+    [finding] = found(tmp_path)
+    assert (finding.severity, finding.kind) == (Severity.error, "one vehicle")
+    assert "all 4 images of it are of vehicle Bilder" in finding.message
+
+
+def test_a_path_as_windows_writes_it_is_named_as_such(tmp_path: Path) -> None:
+    path = trees.manifest(tmp_path)
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([header, *(f".\\{row}" for row in rows)]), encoding="utf-8")
+    findings = found(path)
+    assert {finding.kind for finding in findings} == {"missing image"}
+    assert all(finding.message.endswith("write / and not \\ between folders") for finding in findings)
+    with pytest.raises(DatasetError, match="write / and not"):
+        open_dataset(path)
+
+
 def test_a_camera_that_one_vehicle_uses_is_a_warning(tmp_path: Path) -> None:
     trees.folder(tmp_path)
     (tmp_path / "v0" / "east_1.jpg").rename(tmp_path / "v0" / "north_1.jpg")
@@ -167,6 +188,9 @@ def test_the_command_tells_what_a_training_would_refuse(tmp_path: Path, command:
     outcome = command("data", "check", path, *fitting[:3], "batch.vehicles=4", "--json")
     [finding] = json.loads(outcome.out)["findings"]
     assert (outcome.code, finding["kind"]) == (1, "too few vehicles")
+    path.write_text(path.read_text(encoding="utf-8").replace("cam2,", "cam1,"), encoding="utf-8")
+    assert command("data", "check", path, *fitting).code == 1, "one camera, and something is measured"
+    assert command("data", "check", path, *fitting, "--set", "data.measured=false").code == 0
     for change, message in (
         ("data.validation_vehicles=5", "set data.validation_vehicles to 3 or fewer"),
         ("batch.vehicels=3", "batch.vehicels"),

@@ -36,6 +36,16 @@ def test_folders_of_cameras_that_hold_vehicles_are_an_error(tmp_path: Path) -> N
     assert "vehicle/camera/ is wanted" in kinds["wrong way round"].message
 
 
+def test_folders_of_cameras_full_of_unnamed_crops_are_odd() -> None:
+    crops = [image(gate, "", number) for gate in ("Einfahrt", "Hof") for number in range(30)]
+    (found,) = check_labels(crops)
+    assert (found.kind, found.severity) == ("few vehicles", Severity.warning)
+    assert "2 vehicles with 30 images each" in found.message
+    assert "lka-reid adapt" in found.message
+    assert check_labels(crops[:-1]) == [], "fewer may be one vehicle's"
+    assert check_labels([*crops, image("Hof", "north")]) == [], "cameras are known"
+
+
 def test_many_cameras_and_few_vehicles_are_odd_whatever_their_names() -> None:
     (found,) = check_labels(
         [image(side, f"{number:04}") for side in ("north", "south") for number in range(12)]

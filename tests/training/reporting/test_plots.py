@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -21,9 +21,10 @@ from training.reporting.plots import draw_curves, draw_hardest, draw_ranking_cur
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were drawn, which no file is made of."""
     figures: list[Figure] = []
+    save = Figure.savefig
 
     def keep(figure: Figure, *_: Any, **__: Any) -> None:
-        FigureCanvasAgg(figure).draw()
+        save(figure, BytesIO())  # which draws it
         figures.append(figure)
 
     monkeypatch.setattr(Figure, "savefig", keep)

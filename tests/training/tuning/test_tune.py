@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,13 @@ from tests.terminal import widen
 from tests.training.conftest import pretend
 from tests.training.tuning.conftest import lka_reid, outcome_of
 from training.config.embedder import ExperimentConfig
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import Dataset, Task
+from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.layouts import open_dataset
 from training.distributed import Process
 from training.embedder.run import new_embedder, start_descriptors
 from training.evaluation.significance import Interval
+from training.tuning.choices import name_after
 from training.tuning.comparison import Compared, Comparison
 from training.tuning.plan import make_plan
 
@@ -111,6 +115,41 @@ def test_the_configuration_follows_from_data_bundle_and_machine(tree: Path) -> N
     short = make_plan(dataset, bundle, "cpu", FILES, ["schedule.epochs=3"])
     (epochs,) = (choice for choice in short.choices if choice.key == "schedule.epochs")
     assert (epochs.value, epochs.why) == (3, "as you have set it")
+
+
+@pytest.mark.parametrize(
+    ("images", "changes", "said"),
+    [
+        (pretend(12, cameras=1), (), "no vehicle has two images"),
+        ([replace(i, camera_id="c0") for i in pretend(12)], (), "all images are from camera c0"),
+        (
+            [replace(i, vehicle_id="unknown") if i.vehicle_id < "v003" else i for i in pretend(30)],
+            (),
+            "'unknown'",
+        ),
+        (
+            [replace(i, vehicle_id=i.camera_id, camera_id=i.vehicle_id) for i in pretend(24, 3)],
+            (),
+            "camera/vehicle/",
+        ),
+        (pretend(12), ("data.measured=false",), "train embedder"),
+        (pretend(12), ("data.validation_vehicles=11",), "too few vehicles: 1 to learn from"),
+    ],
+)
+def test_what_would_end_a_tuning_is_said_with_its_plan(
+    images: list[VehicleImage], changes: tuple[str, ...], said: str
+) -> None:
+    from models.bundle import DEFAULT_BUNDLE
+
+    task = Task("all against all", images, images)
+    dataset = Dataset("manifest", Path("own"), images, [task], has_split=False)
+    with pytest.raises(DatasetError, match=re.escape(said)):
+        make_plan(dataset, Bundle.load(DEFAULT_BUNDLE), "cpu", FILES, changes)
+
+
+def test_a_bundle_is_named_after_its_data_in_plain_letters() -> None:
+    names = [name_after(Path("/", name)) for name in ("Kfz Größe (Süd)", "gate_3", "车辆")]
+    assert names == ["own-kfz-grosse-sud", "own-gate-3", "own"]
 
 
 def row(low: float, high: float) -> Comparison:
