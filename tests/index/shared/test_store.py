@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pytest
 
 from index import Quota
 from index.shared import SharedQuotas, SharedStore, SharedStoreError
-from index.shared.companions import Rewriting
+from index.shared.rewriting import Rewriting
 from tests.service.redis_server import DURABLE, RedisServer, redis_server
 
 
@@ -93,21 +94,52 @@ def test_a_deleted_value_is_in_no_file_after_a_rewrite(tmp_path: Path) -> None:
         assert not any(b"to be forgotten" in file.read_bytes() for file in files)
 
 
+def forget_a_word(store: SharedStore) -> None:
+    with store.client() as client:
+        client.set(store.key("x"), "a word to be forgotten")
+        client.delete(store.key("x"))
+
+
+def wait_until_forgotten(folder: Path) -> None:
+    until = time.monotonic() + 60
+    while any(b"to be forgotten" in file.read_bytes() for file in folder.rglob("*.aof")):
+        assert time.monotonic() < until, "the file was not written anew"
+        time.sleep(0.01)
+
+
 def test_what_was_forgotten_leaves_the_file_by_itself_after_a_while(tmp_path: Path) -> None:
-    with opened(tmp_path, **DURABLE) as (server, store):
-        with store.client() as client:
-            client.set(store.key("x"), "a word to be forgotten")
-            client.delete(store.key("x"))
-        rewriting = Rewriting(store, after_s=0.01)
+    with opened(tmp_path, **DURABLE) as (_, store):
+        forget_a_word(store)
+        rewriting = Rewriting(store.rewrite, after_s=0.01)
         for _ in range(3):
             rewriting.wanted()
-        until = time.monotonic() + 20
-        while any(b"to be forgotten" in file.read_bytes() for file in tmp_path.rglob("*.aof")):
-            assert time.monotonic() < until, "the file was not written anew"
-            time.sleep(0.01)
+        wait_until_forgotten(tmp_path)
+        rewriting.close()
+
+
+def test_a_store_that_is_closed_asks_for_what_was_to_be_asked_and_no_thread_stays(tmp_path: Path) -> None:
+    with opened(tmp_path, **DURABLE) as (_, store):
+        forget_a_word(store)
+        before = set(threading.enumerate())
+        store.rewriting.wanted()
+        assert len(set(threading.enumerate()) - before) == 1
+        store.close()
+        assert set(threading.enumerate()) <= before
+        wait_until_forgotten(tmp_path)
+        store.rewriting.wanted()
+        assert set(threading.enumerate()) <= before
+
+
+def test_a_store_that_is_gone_is_asked_once_and_the_log_says_what_is_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path, **DURABLE) as (server, store):
+        store.rewriting.wanted()
         server.kill()
-        rewriting.wanted()  # by a thread, which says so in the log alone
-        time.sleep(0.05)
+        for _ in range(2):
+            store.close()
+    [said] = [record.getMessage() for record in caplog.records]
+    assert "what was deleted is still in the shared store's file: the shared store does not answer" in said
 
 
 @pytest.mark.parametrize("url", ["http://user:secret@x", "redis://x:secret/0", "redis://x/0?token=secret"])
