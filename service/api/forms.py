@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import get_origin
 
 from fastapi import UploadFile
@@ -23,8 +23,11 @@ IN_THE_URL = {"collection": "; send it as a parameter of the URL"}
 FILES = ("image", "candidate_image", "images")
 
 
-def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
+def only_fields_of(form: type[BaseModel], filled: Iterable[str] = ()) -> Callable[[Request], Awaitable[None]]:
     """A dependency that refuses fields the form does not have, and a second value for one that takes one.
+
+    An empty text reads as if the field were not there. `filled` names the fields where that would take away
+    a condition or a limit, or change less than was asked for: they are refused, too.
 
     Where the form has no file whose absence would tell of it, a body that is no multipart form is refused:
     it reads as an empty one, and an empty quota takes the limits away.
@@ -34,6 +37,8 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
     """
     has_files = any(name in form.model_fields for name in FILES)
     repeatable = {name for name, field in form.model_fields.items() if get_origin(field.annotation) is list}
+    # Lists hold their empty values, and are refused for them by their own rules.
+    never_empty = [name for name in filled if name not in repeatable]
 
     async def check(request: Request) -> None:
         if not has_files and _has_body(request) and not is_form(request.headers):
@@ -54,6 +59,11 @@ def only_fields_of(form: type[BaseModel]) -> Callable[[Request], Awaitable[None]
             FieldFault(name, f"comes {count} times; send it once")
             for name, count in counts.items()
             if count > 1 and name in form.model_fields and name not in repeatable
+        ]
+        faults += [
+            FieldFault(name, "is empty; give it a value, or leave it out")
+            for name in never_empty
+            if "" in (await request.form()).getlist(name)
         ]
         faults += [
             FieldFault(name, f"is text; send it as a file part, as in curl -F {name}=@car.jpg")

@@ -189,7 +189,7 @@ async def delete_where(
         DISK_FULL,
         QUOTA_REACHED,
     ),
-    dependencies=[Depends(only_fields_of(PatchForm))],
+    dependencies=[Depends(only_fields_of(PatchForm, PatchForm.model_fields))],
 )
 async def patch(
     image_id: ImageIdInPath,

@@ -26,6 +26,7 @@ from service.api.image_answers import EnrolledImage
 from service.api.problems import responses
 from service.api.routes.gallery import described
 from service.api.routes.query import answered
+from service.filtering import FilterFields
 from service.identifiers import new_image_id
 from service.retrieval.batch_enrollment import Enrolled
 from service.retrieval.filtering import filter_of
@@ -84,7 +85,7 @@ async def enroll_batch(
     summary="Find the enrolled images most similar to many probes",
     response_description="The matches of each probe; also where none could be answered",
     responses=responses(*OF_AN_UPLOAD),
-    dependencies=[Depends(only_fields_of(QueryBatchForm))],
+    dependencies=[Depends(only_fields_of(QueryBatchForm, FilterFields.model_fields))],
 )
 async def query_batch(
     request: Request,

@@ -152,7 +152,7 @@ async def collection(name: NameInPath, resources: SharedResources, key: CallersK
     summary="Set a collection's quota",
     response_description="Set, durably",
     responses=responses(*of_a_form, UNKNOWN_COLLECTION),
-    dependencies=[Depends(only_fields_of(QuotaForm))],
+    dependencies=[Depends(only_fields_of(QuotaForm, QuotaForm.model_fields))],
     openapi_extra={"requestBody": {"required": False}},  # none takes both limits away
 )
 async def set_quota(

@@ -18,6 +18,7 @@ from service.api.image_answers import FrameAnswer
 from service.api.image_forms import QueryForm
 from service.api.problems import responses
 from service.api.query_answers import Match, NormalisationUsed, QueryAnswer, Timings, VerdictAnswer
+from service.filtering import FilterFields
 from service.observability.metrics import Metrics
 from service.resources import Resources
 from service.retrieval.concurrently import each
@@ -33,7 +34,7 @@ router = APIRouter(tags=["query"])
     summary="Find the enrolled images most similar to a probe",
     response_description="The matches, best first; none where there is nothing to search",
     responses=responses(*OF_AN_UPLOAD, *OF_A_CHOICE),
-    dependencies=[Depends(only_fields_of(QueryForm))],
+    dependencies=[Depends(only_fields_of(QueryForm, FilterFields.model_fields))],
 )
 async def query(
     request: Request,

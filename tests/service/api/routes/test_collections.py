@@ -59,6 +59,17 @@ def test_a_quota_that_comes_as_no_multipart_form_takes_no_limit_away(
     assert service.client.put("/collections/north/quota").json()["max_images"] is None
 
 
+def test_a_quota_with_an_empty_limit_takes_none_away(service: Running) -> None:
+    service.client.post("/collections", files=form(name="north", max_images=2))
+    for limits, empty in (
+        ({"max_images": ""}, "max_images"),
+        ({"max_images": 3, "max_bytes": ""}, "max_bytes"),
+    ):
+        refused = service.client.put("/collections/north/quota", files=form(**limits))
+        assert "is empty" in check(refused, 422, "invalid-fields", empty)["errors"][0]["message"]
+    assert service.client.get("/collections/north").json()["max_images"] == 2
+
+
 def test_what_is_enrolled_in_one_is_in_no_other(service: Running) -> None:
     service.client.post("/collections", files=form(name="north"))
     assert enroll(service, "a", params=NORTH).headers["Location"] == "/gallery/a?collection=north"
@@ -91,7 +102,7 @@ def test_a_quota_is_answered_by_507_and_can_be_raised(service: Running) -> None:
     assert enroll(service, "a", params=NORTH).status_code == 201
     problem = check(enroll(service, "b", params=NORTH), 507, "quota-reached")
     assert "may hold 1 image" in problem["detail"]
-    raised = service.client.put("/collections/north/quota", files=form(max_images="", max_bytes=10**9))
+    raised = service.client.put("/collections/north/quota", files=form(max_bytes=10**9))
     assert (raised.json()["max_images"], raised.json()["max_bytes"]) == (None, 10**9)
     assert enroll(service, "b", params=NORTH).status_code == 201
 

@@ -82,6 +82,7 @@ def test_without_a_filter_nothing_is_said_of_one(filled: Running) -> None:
         ({"any_tag": ""}, "any_tag.0", "is '', which nothing can be called; it takes 1 .. 256 printable"),
         ({"all_tag": "x" * 300}, "all_tag.0", r"is 'x{61}\.\.\.', which nothing"),
         ({"only_view": ["x"] * 257}, "only_view", "at most 256"),
+        ({"captured_from": ""}, "captured_from", "is empty|is '': it is not a time"),
         ({"captured_from": "yesterday"}, "captured_from", "is 'yesterday': it is not a time; it takes ISO"),
         ({"captured_to": "2024-05-17T08:00"}, "captured_to", "is '2024-05-17T08:00': it has no offset"),
         (
