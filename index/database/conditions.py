@@ -19,7 +19,11 @@ _SETS = {
     "vehicle_types": "record.vehicle_type IN (SELECT value FROM json_each(?))",
     "any_tags": "record.id IN (SELECT record_id FROM tag WHERE tag IN (SELECT value FROM json_each(?)))",
 }
-_EACH_TAG = "record.id IN (SELECT record_id FROM tag WHERE tag = ?)"
+# One condition however many there are: SQLite refuses a chain of a thousand.
+_EACH_TAG = (
+    "record.id IN (SELECT record_id FROM tag WHERE tag IN (SELECT value FROM json_each(?)) "
+    "GROUP BY record_id HAVING count(*) = ?)"
+)
 
 
 def conditions(where: Filter) -> tuple[str, list[str | int]]:
@@ -34,9 +38,9 @@ def conditions(where: Filter) -> tuple[str, list[str | int]]:
         if wanted is not None:
             parts.append(condition)
             values.append(_array(wanted))
-    for tag in sorted(where.all_tags or ()):
+    if where.all_tags:
         parts.append(_EACH_TAG)
-        values.append(tag)
+        values += [_array(where.all_tags), len(where.all_tags)]
     for field, sign in (("captured_from", ">="), ("captured_to", "<")):
         moment = getattr(where, field)
         if moment is not None:
