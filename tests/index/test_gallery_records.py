@@ -232,11 +232,12 @@ def test_an_enrollment_that_does_not_fit_is_refused_by_field_and_changes_nothing
 
 
 def test_a_gallery_without_strips_refuses_them_and_takes_none(open_any: OpenAny) -> None:
-    gallery = open_any(strips_shape=None)
+    gallery = open_any(descriptor_dim=257, strips_shape=None)
+    descriptor = np.eye(1, 257, dtype=np.float32)
     with pytest.raises(InvalidEnrollmentError, match="stores no strips"):
-        gallery.enroll(enrollment("a"))
-    gallery.enroll(enrollment("a", strips=None))
-    [[match]] = gallery.search(enrollment("a").descriptor[np.newaxis], k=1, strips=1)
+        gallery.enroll(enrollment("a", descriptor=descriptor[0]))
+    gallery.enroll(enrollment("a", descriptor=descriptor[0], strips=None))
+    [[match]] = gallery.search(descriptor, k=1, strips=1)
     assert match.strips is None
 
 

@@ -140,13 +140,9 @@ def test_search_equals_brute_force_over_random_histories() -> None:
     )
 
 
-def test_an_empty_gallery_answers_with_empty_lists(open_any: OpenAny) -> None:
-    probe = enrollment("a").descriptor
-    assert open_any().search(np.stack([probe, probe]), k=10) == [[], []]
-
-
-def test_no_probes_make_no_answers(open_any: OpenAny) -> None:
-    gallery = open_any()
+def test_an_empty_gallery_answers_with_empty_lists_and_no_probes_with_no_answers(open_any: OpenAny) -> None:
+    gallery, probe = open_any(), enrollment("a").descriptor
+    assert gallery.search(np.stack([probe, probe]), k=10) == [[], []]
     gallery.enroll(enrollment("a"))
     assert gallery.search(np.empty((0, 8), np.float32), k=10) == []
 
@@ -262,35 +258,33 @@ class _Unknown(Filter):
     colours: frozenset[str] | None = None
 
 
-@pytest.mark.parametrize("where", [None, "camera-7", _Unknown(colours=frozenset({"red"}))])
-def test_a_filter_whose_conditions_would_be_ignored_is_refused(open_any: OpenAny, where: Any) -> None:
-    with pytest.raises(InvalidFilterError, match="expected a Filter"):
-        open_any().search(enrollment("a").descriptor[np.newaxis], k=1, where=where)
+def test_a_filter_whose_conditions_would_be_ignored_is_refused(open_any: OpenAny) -> None:
+    gallery = open_any()
+    wrong: list[Any] = [None, "camera-7", _Unknown(colours=frozenset({"red"}))]
+    for where in wrong:
+        with pytest.raises(InvalidFilterError, match="expected a Filter"):
+            gallery.search(enrollment("a").descriptor[np.newaxis], k=1, where=where)
 
 
 def test_equal_filters_are_one_key() -> None:
     assert len({ALL, Filter()}) == 1
 
 
-@pytest.mark.parametrize(
-    "probes",
-    [
+def test_probes_that_are_no_descriptors_and_a_k_below_one_are_refused(open_any: OpenAny) -> None:
+    gallery = open_any()
+    wrong: list[Any] = [
         np.ones(8, np.float32),
         np.ones((1, 7), np.float32),
         np.ones((1, 8)),
         np.ones((1, 8), np.float32),
         np.full((1, 8), np.nan, np.float32),
         [[1.0] + [0.0] * 7],
-    ],
-)
-def test_probes_that_are_no_descriptors_are_refused(open_any: OpenAny, probes: Any) -> None:
-    with pytest.raises(InvalidProbeError, match=r"expected float32 \[B, 8\]"):
-        open_any().search(probes, k=1)
-
-
-def test_a_k_below_one_is_refused(open_any: OpenAny) -> None:
+    ]
+    for probes in wrong:
+        with pytest.raises(InvalidProbeError, match=r"expected float32 \[B, 8\]"):
+            gallery.search(probes, k=1)
     with pytest.raises(ValueError, match="k is 0"):
-        open_any().search(enrollment("a").descriptor[np.newaxis], k=0)
+        gallery.search(enrollment("a").descriptor[np.newaxis], k=0)
 
 
 def test_a_record_deleted_during_a_search_is_left_out_and_k_are_still_found(

@@ -24,7 +24,7 @@ from pathlib import Path
 import milvus
 
 FASTER = {
-    "proxy.timeTickInterval": 20,  # ms; a Strong read waits for the next one, and they are 200 ms elsewhere
+    "proxy.timeTickInterval": 10,  # ms; a Strong read waits for the next one, and they are 200 ms elsewhere
     "queryCoord.checkInterval": 100,  # ms; a collection that is loaded is waited for so long
     "common.session.ttl": 600,  # s; a server that gets no processor for longer than this ends itself
     "log.level": "error",

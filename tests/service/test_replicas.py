@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import numpy as np
@@ -27,6 +26,7 @@ from service.access.homes import open_store
 from service.access.sharedaudit import SharedAudit, SharedIdHasher
 from service.galleries import open_shared_gallery
 from service.settings import SHARED_NAME, load_settings
+from tests.index.milvus.kept import PREFIX, emptied
 from tests.service.command_line import Command, Process, command_runner, free_port, serving_process
 from tests.service.fakes import BLUE, DIM, GREEN, RED, STRIPS, image_file, write_bundle
 from tests.service.redis_server import DURABLE, RedisServer, redis_server
@@ -47,10 +47,11 @@ class Shared:
 
 @pytest.fixture
 def shared(milvus_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
-    with redis_server(tmp_path, None, **DURABLE) as redis:
+    prefixes = [f"{PREFIX}_service{which}" for which in ("", "_too", "_before")]
+    with redis_server(tmp_path, None, **DURABLE) as redis, emptied(milvus_url, *prefixes):
         monkeypatch.setenv("LKA_REID_GALLERY", "milvus")
         monkeypatch.setenv("LKA_REID_MILVUS_URL", milvus_url)
-        monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", f"t{uuid4().hex[:12]}")
+        monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", prefixes[0])
         monkeypatch.setenv("LKA_REID_OBJECTS_URL", str(tmp_path / "objects"))
         monkeypatch.setenv("LKA_REID_SHARED_URL", redis.url)
         monkeypatch.setenv("LKA_REID_SHARED_TIMEOUT_S", "5")
@@ -194,7 +195,7 @@ def test_services_of_two_prefixes_share_nothing(shared: Shared, monkeypatch: pyt
         one.enroll(image)
         one.quotas.set(Quota(images=1))
         one.verdicts.decide(Decision(b"probe", "image/png", "red", "same"))
-        monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", f"t{uuid4().hex[:12]}")
+        monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", f"{PREFIX}_service_too")
         with shared_gallery(bundle) as other:
             assert (other.quotas.quota(), other.quotas.usage().images) == (Quota(), 0)
             assert other.verdicts.page().verdicts == ()
@@ -210,6 +211,7 @@ def test_a_gallery_of_before_is_not_opened_without_what_belongs_to_it(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = Bundle.load(shared.bundle)
+    monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", f"{PREFIX}_service_before")
     with monkeypatch.context() as before:
         before.setattr(collection, "SCHEMA_VERSION", 1)
         before.setattr(opening, "description", lambda _prefix, _collection: {})

@@ -18,11 +18,10 @@ from index.milvus import (
     MilvusIndex,
     MilvusSetup,
     open_milvus_gallery,
-    remove_milvus_gallery,
 )
 from index.milvus.connection import connect
 from index.milvus.opening import collection_name
-from tests.index.milvus.kept import OnMilvus
+from tests.index.milvus.kept import HNSW, OnMilvus
 from tests.index.samples import DIM, STRIPS, enrollment
 
 OPENING: dict[str, Any] = {"fingerprint": "model-a", "descriptor_dim": DIM, "strips_shape": STRIPS}
@@ -31,14 +30,12 @@ OPENING: dict[str, Any] = {"fingerprint": "model-a", "descriptor_dim": DIM, "str
 @pytest.mark.milvus
 def test_another_model_is_refused_and_one_that_gives_the_same_is_not(on_milvus: OnMilvus) -> None:
     on_milvus().enroll(enrollment("a"))
-    name = {"collection": "d8-2x3", "open_companions": on_milvus.kept}
     with pytest.raises(GalleryError, match="fingerprint model-a, the bundle in use has fingerprint model-b"):
-        open_milvus_gallery(on_milvus.setup, **(OPENING | name | {"fingerprint": "model-b"}))
+        on_milvus(fingerprint="model-b")
+    name = {"collection": "d8-2x3", "open_companions": on_milvus.kept}
     with pytest.raises(GalleryError, match=r"stores descriptors float32 \[8\] and strips float16 \[2, 3\]"):
         open_milvus_gallery(on_milvus.setup, **(OPENING | name | {"strips_shape": None}))
-    changed = OPENING | name | {"fingerprint": "model-b", "supersedes": ["model-a"]}
-    with open_milvus_gallery(on_milvus.setup, **changed) as gallery:
-        assert gallery.get("a").fingerprint == "model-b"
+    assert on_milvus(fingerprint="model-b", supersedes=["model-a"]).get("a").fingerprint == "model-b"
 
 
 def test_normalising_cameras_is_refused_before_anything_is_asked() -> None:
@@ -90,34 +87,28 @@ def test_an_index_that_a_release_does_not_know_is_refused_by_name(kind: str, ver
 
 
 @pytest.mark.milvus
-@pytest.mark.parametrize(
-    "index", [MilvusIndex("HNSW", {"M": 8}, {"ef": 64}), MilvusIndex("IVF_SQ8", {"nlist": 4})]
-)
+@pytest.mark.parametrize("index", [HNSW, MilvusIndex("IVF_SQ8", {"nlist": 4})])
 def test_an_approximate_index_finds_and_its_parameters_reach_the_engine(
     on_milvus: OnMilvus, index: MilvusIndex
 ) -> None:
-    setup = replace(on_milvus.setup, prefix=f"{on_milvus.setup.prefix}_{index.kind.lower()}", index=index)
-    try:
-        with open_milvus_gallery(setup, **OPENING) as gallery:
-            gallery.enroll_many([enrollment(f"{n}") for n in range(40)])
-            [[match]] = gallery.search(enrollment("7").descriptor[np.newaxis], k=1, strips=1)
-            assert match.record.image_id == "7"
-            assert match.similarity == pytest.approx(1.0)
-            assert index.kind in str(gallery.index_state().engine)
-            described = gallery._engine._client.describe_index(gallery._engine._name, "descriptor")
-            assert {name: str(value) for name, value in index.build.items()}.items() <= described.items()
-        with pytest.raises(GalleryError, match=f"index of kind {index.kind}, and FLAT was asked for"):
-            open_milvus_gallery(replace(setup, index=MilvusIndex()), **OPENING)
-    finally:
-        remove_milvus_gallery(setup, "default")
+    beside = index.kind.lower()
+    gallery = on_milvus(beside, setup={"index": index})
+    gallery.enroll_many([enrollment(f"{n}") for n in range(40)])
+    [[match]] = gallery.search(enrollment("7").descriptor[np.newaxis], k=1, strips=1)
+    assert match.record.image_id == "7"
+    assert match.similarity == pytest.approx(1.0)
+    assert index.kind in str(gallery.index_state().engine)
+    described = gallery._engine._client.describe_index(gallery._engine._name, "descriptor")
+    assert {name: str(value) for name, value in index.build.items()}.items() <= described.items()
+    with pytest.raises(GalleryError, match=f"index of kind {index.kind}, and FLAT was asked for"):
+        on_milvus(beside)
 
 
 @pytest.mark.milvus
 def test_what_the_server_does_not_know_is_refused_by_the_open_gallery(on_milvus: OnMilvus) -> None:
     for kind in ("GPU_CAGRA", "IVF_RABITQ"):
-        setup = replace(on_milvus.setup, index=MilvusIndex(kind))
         with pytest.raises(GalleryError, match=f"{kind} needs Milvus"):
-            open_milvus_gallery(setup, **OPENING, collection="never-made")
+            on_milvus("never_made", setup={"index": MilvusIndex(kind)})
     assert on_milvus().index_state().engine == "Milvus v2.3.5-lite, FLAT, float32"
 
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from index import GalleryError
-from index.milvus import (
-    MilvusGallery,
-    MilvusSetup,
-    collection,
-    open_milvus_gallery,
-    opening,
-    remove_milvus_gallery,
-)
+from index.milvus import collection, opening
 from index.milvus.connection import MilvusError
 from index.milvus.engine import Engine
 from index.milvus.local_companions import local_companions
@@ -26,7 +18,7 @@ from index.milvus.memory_verdicts import MemoryVerdicts
 from index.milvus.place import OWNER, ForeignObjectsError, Place, clear_removed, description
 from index.milvus.sweep import sweep
 from index.objects import FsspecObjects, open_objects
-from tests.index.milvus.kept import PREFIX
+from tests.index.milvus.kept import HNSW, OnMilvus
 from tests.index.samples import DIM, STRIPS, enrollment
 
 OPENING: dict[str, Any] = {"fingerprint": "model-a", "descriptor_dim": DIM, "strips_shape": STRIPS}
@@ -146,66 +138,49 @@ def test_removing_a_gallery_removes_its_objects_and_no_others(store: FsspecObjec
     assert (len(names(store, "b")), len(names(store, collection))) == (4, 3 if is_default else 0)
 
 
-@pytest.fixture
-def opened(milvus_url: str, tmp_path: Path) -> Iterator[Callable[..., MilvusGallery]]:
-    """Opens the default gallery of a prefix; all of them have one object store."""
-    setup = MilvusSetup(milvus_url, str(tmp_path / "objects"))
-    galleries: list[tuple[MilvusSetup, MilvusGallery]] = []
-
-    def open_it(prefix: str, **more: Any) -> MilvusGallery:
-        own = replace(setup, prefix=f"{PREFIX}_{prefix}")
-        galleries.append((own, open_milvus_gallery(own, **OPENING, **more)))
-        return galleries[-1][1]
-
-    yield open_it
-    for own, gallery in galleries:
-        gallery.close()
-        remove_milvus_gallery(own, "default")
-
-
 @pytest.mark.milvus
-def test_galleries_under_two_prefixes_keep_their_images(opened: Callable[..., MilvusGallery]) -> None:
-    one, other = opened("one"), opened("other")
+def test_galleries_under_two_prefixes_keep_their_images(on_milvus: OnMilvus) -> None:
+    one, other = on_milvus(), on_milvus("hnsw", setup={"index": HNSW})
     for gallery, name in ((one, "a"), (other, "b")):
         gallery.enroll(enrollment(name))
     assert [gallery.sweep(grace_s=-1).objects for gallery in (one, other)] == [0, 0]
     for gallery, name in ((one, "a"), (other, "b")):
         assert gallery.image(name)[0] == enrollment(name).image
-    again = opened("one")
+    again = on_milvus()
     assert again.image("a")[0] == enrollment("a").image
 
 
 @pytest.mark.milvus
 def test_galleries_of_before_keep_opening_and_keep_their_images(
-    opened: Callable[..., MilvusGallery], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_milvus: OnMilvus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
         before.setattr(collection, "SCHEMA_VERSION", 1)
         before.setattr(opening, "description", lambda _prefix, _collection: {})
-        one, other = opened("one"), opened("other")
+        one, other = on_milvus("before"), on_milvus("before_too")
     for gallery, name in ((one, "a"), (other, "b")):
         gallery.enroll(enrollment(name))
-    assert len(list((tmp_path / "objects" / "default" / "image").iterdir())) == 2
-    one, other = opened("one"), opened("other")
+    assert len(list((tmp_path / "objects" / "d8-2x3" / "image").iterdir())) == 2
+    one, other = on_milvus("before"), on_milvus("before_too")
     assert [gallery.sweep(grace_s=-1).objects for gallery in (one, other)] == [0, 0]
     for gallery, name in ((one, "a"), (other, "b")):
         assert gallery.image(name)[0] == enrollment(name).image
     with pytest.raises(GalleryError, match="look elsewhere"):
-        opened("one", refuse_old="look elsewhere")
+        on_milvus("before", refuse_old="look elsewhere")
     other.delete("b")
     assert one.sweep(grace_s=-1).objects == 0
     one.enroll(enrollment("c"))
     one._objects.write({"image/1": b"of a process that died"})
     assert one.sweep(grace_s=-1).objects == 1
     with pytest.raises(ForeignObjectsError):
-        opened("other")
+        on_milvus("before_too")
 
 
 @pytest.mark.milvus
 def test_a_version_of_before_does_not_take_a_new_gallery_for_its_own(
-    opened: Callable[..., MilvusGallery], monkeypatch: pytest.MonkeyPatch
+    on_milvus: OnMilvus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened("one").enroll(enrollment("a"))
+    on_milvus().enroll(enrollment("a"))
     monkeypatch.setattr(collection, "READ", (1,))
     with pytest.raises(MilvusError, match="was not made by this version"):
-        opened("one")
+        on_milvus()
