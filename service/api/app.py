@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from index import Gallery
 from models.decoding.pool import DecodePool
@@ -71,6 +74,30 @@ that breaks them would come as `/v2` beside it.
 Every error is `application/problem+json` (RFC 9457): `type` names its kind, `detail` says what to do, and
 `request_id` (also the `X-Request-ID` header, which you may send yourself) finds it in the log.
 """
+
+# As they are: `include_router` would make each of them anew for every application.
+ROUTES: list[BaseRoute] = [
+    route
+    for router in (
+        query.router,
+        detect.router,
+        batches.router,
+        explain.router,
+        gallery_routes.router,
+        alterations.router,
+        verdicts.router,
+        watches.router,
+        alerts.router,
+        cameras.router,
+        collections.router,
+        access.router,
+        status.router,
+        health.router,
+        docs_page.router,
+        console.router,
+    )
+    for route in router.routes
+]
 
 
 def create_app(
@@ -141,16 +168,8 @@ def create_app(
             if store is not None:
                 store.close()
 
-    app = FastAPI(
-        title="LKA-ReID",
-        version=VERSION,
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        openapi_tags=openapi.TAGS,
-        docs_url=None,
-        openapi_url=None,
-        redoc_url=None,
-    )
+    app = FastAPI(lifespan=lifespan, routes=ROUTES, docs_url=None, openapi_url=None, redoc_url=None)
+    app.openapi = description  # type: ignore[method-assign]
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.errors = AnsweredErrors()
@@ -166,7 +185,7 @@ def create_app(
         max_bytes=(settings.max_body_bytes, min(settings.max_batch_bytes, held)),
         max_seconds=(settings.request_deadline_s, settings.batch_deadline_s),
     )
-    app.add_middleware(ParametersMiddleware, describe=lambda: app.openapi())
+    app.add_middleware(ParametersMiddleware, describe=description)
     app.add_middleware(Guard, settings=settings, keyring=keyring, limits=Limits.of(settings), audit=audit)
     if settings.origins:
         # Outside the guard: a browser asks whether it may ask before it shows a key.
@@ -182,27 +201,13 @@ def create_app(
     app.add_middleware(HeadersMiddleware)
     app.add_middleware(PrefixMiddleware, prefix=settings.root_path)
     problems.install(app)
-    for router in (
-        query.router,
-        detect.router,
-        batches.router,
-        explain.router,
-        gallery_routes.router,
-        alterations.router,
-        verdicts.router,
-        watches.router,
-        alerts.router,
-        cameras.router,
-        collections.router,
-        access.router,
-        status.router,
-        health.router,
-        docs_page.router,
-        console.router,
-    ):
-        app.include_router(router)
-    openapi.install(app)
     return app
+
+
+@cache
+def description() -> dict[str, Any]:
+    """The OpenAPI document, made once in a process: every application has the same routes."""
+    return openapi.document("LKA-ReID", VERSION, DESCRIPTION, ROUTES)
 
 
 async def _summarise(audit: AuditLog) -> None:

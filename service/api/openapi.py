@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from service.access.key import KeyScope
 from service.access.rules import RULES, Open, Reach, Rule
@@ -54,36 +55,27 @@ _FOR_A_KEY = (KEY_REQUIRED, FOREIGN_SITE, HEAD_TOO_LARGE, RATE_LIMITED, KEYS_UNR
 _FOR_A_SCOPE = (*_FOR_A_KEY, SCOPE_MISSING, AUDIT_FAILED, GALLERY_UNREACHABLE)
 
 
-def install(app: FastAPI) -> None:
-    """Let the schema say that errors come as problem+json, and what each route needs."""
-    generate: Callable[[], dict[str, Any]] = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = generate()
-            schema["components"] |= {"securitySchemes": SCHEMES, "examples": problem_examples()}
-            for name in ("HTTPValidationError", "ValidationError"):  # the framework's; ours is Problem
-                schema["components"]["schemas"].pop(name, None)
-            for answer in ANSWERS:
-                schema["components"]["schemas"][type(answer).__name__]["examples"] = [
-                    answer.model_dump(mode="json")
-                ]
-            for rule in RULES:
-                operation = schema["paths"].get(_format(rule.path), {}).get(rule.method.lower())
-                if operation is not None:
-                    _describe_access(operation, rule)
-                    if has_tag(rule):
-                        operation["responses"]["304"] = {"description": NOT_MODIFIED}
-            for path in schema["paths"].values():
-                for operation in path.values():
-                    for status, response in operation["responses"].items():
-                        if int(status) >= 400:
-                            response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
-            _leave_out_null(schema)
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+def document(title: str, version: str, description: str, routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """The OpenAPI document of routes: errors come as problem+json, and each says what it needs."""
+    schema = get_openapi(title=title, version=version, description=description, routes=routes, tags=TAGS)
+    schema["components"] |= {"securitySchemes": SCHEMES, "examples": problem_examples()}
+    for name in ("HTTPValidationError", "ValidationError"):  # the framework's; ours is Problem
+        schema["components"]["schemas"].pop(name, None)
+    for answer in ANSWERS:
+        schema["components"]["schemas"][type(answer).__name__]["examples"] = [answer.model_dump(mode="json")]
+    for rule in RULES:
+        operation = schema["paths"].get(_format(rule.path), {}).get(rule.method.lower())
+        if operation is not None:
+            _describe_access(operation, rule)
+            if has_tag(rule):
+                operation["responses"]["304"] = {"description": NOT_MODIFIED}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+    _leave_out_null(schema)
+    return schema
 
 
 def _leave_out_null(document: dict[str, Any]) -> None:
