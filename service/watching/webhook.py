@@ -32,14 +32,7 @@ class WebhookSender:
     def __init__(self, *, private: bool, clock: Callable[[], float] = time.time) -> None:
         self._private = private
         self._clock = clock
-        # No connection is used again: it was made to prove another name than the next message's host, which
-        # may be at the same address. No proxy either, which would ask for the address itself.
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(TOTAL_S, connect=CONNECT_S),
-            limits=httpx.Limits(max_keepalive_connections=0),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._made: httpx.AsyncClient | None = None
 
     async def send(self, url: str, secret: str, message_id: str, body: bytes) -> None:
         """Deliver a message; it is accepted where this returns.
@@ -70,7 +63,22 @@ class WebhookSender:
 
     async def close(self) -> None:
         """Close what is open."""
-        await self._client.aclose()
+        if self._made is not None:
+            await self._made.aclose()
+
+    @property
+    def _client(self) -> httpx.AsyncClient:
+        # Made for the first message: it reads the whole web's authorities, and most services have no webhook.
+        if self._made is None:
+            # No connection is used again: it was made to prove another name than the next message's host,
+            # which may be at the same address. No proxy either, which would ask for the address itself.
+            self._made = httpx.AsyncClient(
+                timeout=httpx.Timeout(TOTAL_S, connect=CONNECT_S),
+                limits=httpx.Limits(max_keepalive_connections=0),
+                follow_redirects=False,
+                trust_env=False,
+            )
+        return self._made
 
     async def _post(self, url: str, secret: str, message_id: str, body: bytes) -> int:
         target = await resolve(url, private=self._private)
