@@ -114,7 +114,7 @@ class Sweep:
 
 
 def tables(outcomes: Sequence[Outcome]) -> list[FigureTable]:
-    """Each figure by setting and condition, and each setting less the first one, seed by seed."""
+    """The settings by number; each figure by condition and setting; and less that of the first, by seed."""
     settings = list(dict.fromkeys(outcome.setting for outcome in outcomes))
     conditions = list(dict.fromkeys(outcome.condition for outcome in outcomes))
     values: dict[tuple[str, str, str], dict[int, float]] = {}
@@ -126,15 +126,16 @@ def tables(outcomes: Sequence[Outcome]) -> list[FigureTable]:
         own, first = values[figure, setting, condition], values[figure, settings[0], condition]
         return [own[seed] - first[seed] for seed in own]
 
-    head = ("setting", *conditions)
-    found = []
+    numbers = [str(number + 1) for number in range(len(settings))]
+    found = [FigureTable("Settings", ("number", "setting"), tuple(zip(numbers, settings, strict=True)))]
     for figure in FIGURES:
-        lines = [(s, *(_spread(list(values[figure, s, c].values())) for c in conditions)) for s in settings]
-        found.append(FigureTable(f"{figure}, percent: mean ± standard deviation", head, tuple(lines)))
+        lines = [(c, *(_spread(list(values[figure, s, c].values())) for s in settings)) for c in conditions]
+        title = f"{figure}, percent, by number of the setting: mean ± standard deviation"
+        found.append(FigureTable(title, ("condition", *numbers), tuple(lines)))
         if len(settings) > 1:
-            lines = [(s, *(_spread(less(figure, s, c), "+") for c in conditions)) for s in settings[1:]]
-            title = f"{figure} less that of {settings[0]} with the same seed, in points"
-            found.append(FigureTable(title, head, tuple(lines)))
+            lines = [(c, *(_spread(less(figure, s, c), "+") for s in settings[1:])) for c in conditions]
+            title = f"{figure} less that of setting 1 with the same seed, in points"
+            found.append(FigureTable(title, ("condition", *numbers[1:]), tuple(lines)))
     return found
 
 

@@ -46,8 +46,9 @@ def test_every_setting_stands_in_the_table_and_a_second_call_trains_nothing(
         ("losses.triplet=1", 1, 8),
     ]
     text = (out / "table.md").read_text(encoding="utf-8")
-    assert "| setting | seen cameras |" in text
-    assert "R1 less that of losses.triplet=0;losses.margin=null with the same seed" in text
+    assert "| 1 | losses.triplet=0;losses.margin=null |" in text
+    assert "| condition | 1 | 2 |" in text
+    assert "R1 less that of setting 1 with the same seed" in text
     assert "8 vehicles learned from, 4 others measured; 8 queries a seed" in text
 
     again = run(config, tree, out, *words, "--json")

@@ -63,14 +63,16 @@ def test_the_differences_are_those_of_the_same_seed() -> None:
         outcome("eta=0", 1, "seen", 60.0),
         outcome("eta=1", 1, "seen", 62.0),
     ]
-    r1, r1_less, mean_ap, _ = tables(outcomes)
-    assert r1.head == ("setting", "seen")
-    assert r1.lines == (("eta=0", "55.0 ± 7.1"), ("eta=1", "57.0 ± 7.1"))
-    assert r1_less.lines == (("eta=1", "+2.0 ± 0.0"),)
-    assert mean_ap.lines[0] == ("eta=0", "27.5 ± 3.5")
+    settings, r1, r1_less, mean_ap, _ = tables(outcomes)
+    assert settings.lines == (("1", "eta=0"), ("2", "eta=1"))
+    assert r1.head == ("condition", "1", "2")
+    assert r1.lines == (("seen", "55.0 ± 7.1", "57.0 ± 7.1"),)
+    assert r1_less.head == ("condition", "2")
+    assert r1_less.lines == (("seen", "+2.0 ± 0.0"),)
+    assert mean_ap.lines == (("seen", "27.5 ± 3.5", "28.5 ± 3.5"),)
 
 
 def test_one_seed_has_no_spread_and_one_setting_no_difference() -> None:
-    (r1, mean_ap) = tables([outcome("eta=0", 0, "seen", 50.0)])
-    assert r1.lines == (("eta=0", "50.0"),)
-    assert mean_ap.lines == (("eta=0", "25.0"),)
+    _, r1, mean_ap = tables([outcome("eta=0", 0, "seen", 50.0)])
+    assert r1.lines == (("seen", "50.0"),)
+    assert mean_ap.lines == (("seen", "25.0"),)
