@@ -91,7 +91,8 @@ def answer_sheet(
     manifest: Annotated[
         Path,
         typer.Option(
-            help="CSV: path, vehicle_id, role (gallery or probe); or a data set, whose images all query.",
+            help="CSV: path, vehicle_id, role (gallery, and probe or query); or a data set, whose images all "
+            "query.",
             show_default="the demo's",
         ),
     ] = DEMO,
@@ -107,7 +108,7 @@ def answer_sheet(
     """Draw the matches of probes, by the first stage and by both; correct ones are marked."""
     from training.reporting.answer_sheet import make_answer_sheet
 
-    with ending():
+    with ending(writes=[out]):
         counts = make_answer_sheet(bundle, manifest, out, among=among)
     if as_json:
         terminal.out.print_json(data={"out": str(out), "counts": counts})

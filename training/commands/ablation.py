@@ -74,7 +74,7 @@ def ablation(
         "network.width": width,
         "network.depth": None if depth is None else f"[{depth}]",
     }
-    with ending():
+    with ending(writes=[folder]):
         chosen = load_config(
             config, [*(f"{k}={v}" for k, v in sizes.items() if v is not None), *(changes or [])]
         )

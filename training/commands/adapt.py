@@ -104,7 +104,7 @@ def adapt(
     from training.tuning.pairs import read_pairs
 
     question = Question(false_alarms, gallery, None)
-    with ending():
+    with ending(writes=[folder]):
         labelled = read_pairs(pairs) if pairs is not None else []
         everything = read_crops(crops, camera_from)
         models = Models.load(Bundle.load(bundle), runtime)
@@ -264,7 +264,7 @@ def label(
     from training.tuning.label_page import write_page
     from training.tuning.pairs import pairs_to_ask, write_pairs
 
-    with ending():
+    with ending(writes=[file]):
         if file.exists():
             raise typer.BadParameter(f"{file} is there already; choose another --out")
         chosen = evenly(read_crops(crops, camera_from), most)

@@ -75,6 +75,7 @@ def calibrate(
 
     from models.bundle import BundleError, write_thresholds
     from models.runtimes.forward import RuntimeNotAvailableError
+    from training.atomic import require_writable
     from training.datasets.image import DatasetError
     from training.evaluation.calibration import CalibrationError
     from training.evaluation.calibration_plot import plot_calibration
@@ -86,6 +87,7 @@ def calibrate(
     question = Question(false_alarms, gallery, false_match_rate)
     writes = bundle != BUNDLE if write is None else write
     try:
+        require_writable(plot, *([bundle] if writes else []))
         models, dataset = open_both(bundle, data, layout, runtime)
         chosen = choose_task(dataset, task)
         images = chosen.images()

@@ -58,7 +58,7 @@ def calibrate_default(
     from training.studies.default_threshold import find_threshold, measured_on, vehicle_sets
     from training.studies.shift_material import Paths
 
-    with ending():
+    with ending(writes=[folder]):
         checked = Bundle.load(bundle)
         material = Paths(data, synthetic).read(checked, load_config(config).data)
         models = Models.load(checked, runtime)

@@ -45,7 +45,7 @@ def classifier(
     from training.config.files import load_as
     from training.reporting.provenance import command
 
-    with ending(*([] if resume else ["--resume"])):
+    with ending(*([] if resume else ["--resume"]), writes=[folder]):
         chosen = load_as(ClassifierConfig, config, changes or [])
         with session(chosen.run.device, chosen.run.precision) as here:
             metrics = ClassifierExperiment(

@@ -50,7 +50,7 @@ def compare_rerankers(
     """
     import torch
 
-    from training.atomic import write_json
+    from training.atomic import OutputError, require_writable, write_json
     from training.checkpoints.weights import WeightsError
     from training.features.store import FeatureStoreError
     from training.studies.comparison import Cell, ComparisonError, measure
@@ -58,6 +58,7 @@ def compare_rerankers(
     from training.studies.latency import time_alone
 
     try:
+        require_writable(folder)
         found = [Cell.at(path) for path in cells]
         names = [cell.name for cell in found]
         if len(set(names)) < len(names):
@@ -76,7 +77,7 @@ def compare_rerankers(
             write_json(folder / f"{cell.name}.json", measured[-1])
         if len({one["protocol"] for one in measured}) > 1:
             raise ComparisonError("some cells know cameras and some do not: they make no common table")
-    except (WeightsError, FeatureStoreError, ValueError) as error:
+    except (OutputError, WeightsError, FeatureStoreError, ValueError) as error:
         raise refuse(error) from None
     lines, tests = summary(measured), all_paired(measured)
     device = torch.device("cpu")
@@ -111,7 +112,7 @@ def compare_embedders(
     from training.reporting.terminal import accuracy_table
     from training.studies.plain import compare_embedders as compare
 
-    with ending():
+    with ending(writes=[folder]):
         chosen = load_config(config, changes or [])
         models = Models.load(Bundle.load(bundle), "cpu")
         with session(chosen.run.device, chosen.run.precision) as here:

@@ -56,6 +56,7 @@ def evaluate(
 
     from models.bundle import BundleError
     from models.runtimes.forward import RuntimeNotAvailableError
+    from training.atomic import require_writable
     from training.datasets.image import DatasetError
     from training.evaluation.breakdown import breakdown, sentence
     from training.evaluation.protocol import describe_tasks, inapplicable, measure, measure_tasks
@@ -63,6 +64,7 @@ def evaluate(
 
     ways = way or list(Way)
     try:
+        require_writable(*([sheet] if sheet is not None else []))
         models, dataset = open_both(bundle, data, layout, runtime)
         left_out = {NAMES[w]: reason for w, reason in inapplicable(dataset, models).items() if w in ways}
         served = Way.reranked if Way.reranked in ways and models.reranker is not None else Way.plain
@@ -73,10 +75,11 @@ def evaluate(
             shares = breakdown(task, described, served, models.reranker, progress)
             if sheet is not None:
                 title = title_of(models.bundle.manifest.name, f"{dataset.folder.resolve().name}, {task.name}")
-                wrong = _draw_sheet(task, described, sheet, title)
+                shown, wrong = _draw_sheet(task, described, sheet, title)
             rows = list(measure_tasks(dataset, models, described, ways, progress))
     except (DatasetError, BundleError, RuntimeNotAvailableError, ValueError, OSError) as error:
         raise refuse(error) from None
+    summary = sentence(whole, alone=served is Way.plain and models.reranker is not None)
     fingerprint = models.bundle.fingerprint
     if as_json:
         out.print_json(
@@ -87,13 +90,13 @@ def evaluate(
                 "layout": dataset.layout,
                 "notes": list(dataset.notes),
                 "left_out": left_out,
-                "summary": sentence(whole),
+                "summary": summary,
                 "shares": [asdict(share) for share in shares],
                 "rows": [_plain(row) for row in rows],
             }
         )
         return
-    out.print(f"[bold]{sentence(whole)}[/]", soft_wrap=True)
+    out.print(f"[bold]{summary}[/]", soft_wrap=True)
     out.print(_table(rows, f"{models.bundle.manifest.name} ({fingerprint[:12]}) on {data}"))
     for table in _share_tables(shares, NAMES[served]):
         out.print(table)
@@ -101,15 +104,15 @@ def evaluate(
         err.print(f"no row '{name}': {reason}")
     if sheet is not None:
         said = (
-            f"{counted(wrong, 'query', 'queries')} whose first match is wrong"
+            f"{shown} of {counted(wrong, 'query', 'queries')} whose first match is wrong"
             if wrong
             else "not written: no first match is wrong"
         )
         out.print(f"sheet    {sheet}: {said}", soft_wrap=True, markup=False)
 
 
-def _draw_sheet(task: Task, described: Described, sheet: Path, title: str) -> int:
-    """Draw the hardest queries of the first stage; how many are on the sheet."""
+def _draw_sheet(task: Task, described: Described, sheet: Path, title: str) -> tuple[int, int]:
+    """Draw the hardest queries of the first stage, one a vehicle; how many are drawn, and of how many."""
     import numpy as np
 
     from training.evaluation.assessment import assess
@@ -118,10 +121,11 @@ def _draw_sheet(task: Task, described: Described, sheet: Path, title: str) -> in
     from training.reporting.plots import draw_hardest
 
     features = Features(described.images, described.descriptors.astype(np.float32, copy=False), None)
-    worst = hardest(task, assess(task, features).result, features, ON_SHEET)
+    result = assess(task, features).result
+    worst = hardest(task, result, features, ON_SHEET)
     if worst:
         draw_hardest(worst, sheet, f"Worst of the queries whose first match is wrong: {title}, first stage")
-    return len(worst)
+    return len(worst), int((result.first > 1).sum())
 
 
 def _share_tables(shares: Sequence[Share], way: str) -> Iterator[Table]:

@@ -60,7 +60,7 @@ def evaluate_cameras(
     from training.studies.camera_statistics import DRAWS, measure
     from training.studies.shift_material import Paths
 
-    with ending():
+    with ending(writes=[folder]):
         checked = Bundle.load(bundle)
         chosen = load_config(config, changes or [])
         paths = Paths(data, synthetic).read(checked, chosen.data)

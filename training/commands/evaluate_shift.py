@@ -98,7 +98,7 @@ def evaluate_shift(
     from training.config.files import load_config
     from training.studies.shift_material import Paths
 
-    with ending():
+    with ending(writes=[folder]):
         asked = _Asked(
             Paths(data, synthetic, classes),
             kinds_of(only),

@@ -62,7 +62,7 @@ def exchange_reranker(
     from training.reporting.terminal import accuracy_table
     from training.reranker.selection import with_fusion
 
-    with ending():
+    with ending(writes=[folder]):
         if (config is None) == (reranker is None):
             raise ConfigError("give the second stage, either by --config or by --reranker")
         old = Bundle.load(bundle)

@@ -50,7 +50,7 @@ def export(
     from training.export.run import export_run, finished_run
     from training.reporting.terminal import accuracy_table
 
-    with ending():
+    with ending(writes=[bundle or run]):
         parity = export_run(
             run,
             bundle,

@@ -90,7 +90,7 @@ def reranker(
     from training.config.reranker import RerankerExperimentConfig
     from training.reranker.experiment import RerankerExperiment
 
-    with ending(*([] if resume else ["--resume"])):
+    with ending(*([] if resume else ["--resume"]), writes=[folder]):
         chosen = load_as(RerankerExperimentConfig, config, changes or [])
         first = _embedder(embedder_config, embedder_run, embedder_changes or [])
         with session(chosen.run.device) as here:

@@ -80,14 +80,16 @@ Changes = Annotated[
 
 
 @contextmanager
-def ending(*more: str) -> Iterator[None]:
+def ending(*more: str, writes: Sequence[Path] = ()) -> Iterator[None]:
     """End a command that cannot go on: after a stop print how to resume it, after an error print the error.
 
     Args:
         more: words that the command needs in addition when it is resumed.
+        writes: files and folders that the command writes; it ends at once where it cannot.
     """
     from models.bundle import BundleError
     from models.runtimes.forward import RuntimeNotAvailableError
+    from training.atomic import OutputError, require_writable
     from training.checkpoints.resume import ResumeError
     from training.checkpoints.weights import WeightsError
     from training.config.files import ConfigError
@@ -98,6 +100,7 @@ def ending(*more: str) -> Iterator[None]:
     from training.signals import StoppedError
 
     try:
+        require_writable(*writes)
         yield
     except StoppedError as error:
         # Once, where several processes were stopped.
@@ -112,6 +115,7 @@ def ending(*more: str) -> Iterator[None]:
         ExportError,
         FeatureStoreError,
         FloatingPointError,
+        OutputError,
         ProcessError,
         ResumeError,
         RuntimeNotAvailableError,

@@ -84,7 +84,7 @@ def study_second_look(
     from training.studies.second_look_material import LearningSets
     from training.studies.shift_material import Paths
 
-    with ending():
+    with ending(writes=[folder]):
         if side % 128:
             raise typer.BadParameter(f"--side {side}: a multiple of 128")
         checked = Bundle.load(bundle)

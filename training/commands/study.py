@@ -72,7 +72,7 @@ def study(
     from training.studies.second_stage import SecondStageStudy, markdown
     from training.studies.variants import select
 
-    with ending():
+    with ending(writes=[folder]):
         chosen = load_config(config, changes or [])
         dataset = open_dataset(data, chosen.data.layout)
         variants = select([] if only_ours else [str(group) for group in groups or Group], names or [])

@@ -60,7 +60,7 @@ def embedder(
     from training.config.files import load_config
     from training.embedder.experiment import Experiment
 
-    with ending(*([] if resume else ["--resume"])):
+    with ending(*([] if resume else ["--resume"]), writes=[folder]):
         chosen = load_config(config, changes or [])
         with session(chosen.run.device, chosen.run.precision) as here:
             metrics = Experiment(
@@ -119,7 +119,7 @@ def default_bundle(
     from training.embedder.experiment import Experiment
     from training.reranker.experiment import RerankerExperiment
 
-    with ending():
+    with ending(writes=[folder]):
         first = load_config(config)
         second = load_as(RerankerExperimentConfig, reranker_config)
         with session(first.run.device, first.run.precision) as here:

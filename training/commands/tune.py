@@ -85,7 +85,7 @@ def tune(
     from training.tuning.plan import make_plan
 
     question = Question(false_alarms, gallery, None)
-    with ending():
+    with ending(writes=[] if plan_only else [folder]):
         start = Bundle.load(bundle)
         dataset = open_dataset(data, layout)
         device = choose_device("auto").type

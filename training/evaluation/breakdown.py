@@ -66,8 +66,13 @@ def over_vehicles(result: RetrievalResult, metric: str) -> Interval:
     return Interval(100 * found.mean, 100 * low, 100 * high)
 
 
-def sentence(measured: Measurement) -> str:
-    """What the figures mean for somebody who searches."""
+def sentence(measured: Measurement, *, alone: bool = False) -> str:
+    """What the figures mean for somebody who searches.
+
+    Args:
+        measured: all against all.
+        alone: whether this is the first stage of a bundle of two.
+    """
     found = over_vehicles(measured.result, "R1")
     low, high = int(np.floor(found.low + 1e-9)), int(np.ceil(found.high - 1e-9))
     often = f"{low}" if low == high else f"{low} to {high}"
@@ -75,7 +80,7 @@ def sentence(measured: Measurement) -> str:
     vehicles = len(set(queries.vehicles.tolist()))
     return (
         f"Of 100 searches the first match is correct in {often} "
-        f"(95 % over vehicles; measured: {found.mean:.1f} % of "
+        f"(95 % over vehicles{'; first stage alone' if alone else ''}; measured: {found.mean:.1f} % of "
         f"{counted(len(queries.queries), 'search', 'searches')} for {counted(vehicles, 'vehicle')} among "
         f"{counted(measured.result.gallery, 'image')})."
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,8 @@ def test_the_sentence_says_what_a_searcher_gets() -> None:
     said = sentence(assess(task, features))
     assert said.startswith("Of 100 searches the first match is correct in ")
     assert said.endswith("% of 12 searches for 4 vehicles among 12 images).")
+    assert "first stage alone" not in said
+    assert "95 % over vehicles; first stage alone; measured" in sentence(assess(task, features), alone=True)
 
 
 def test_only_wrong_queries_are_on_the_sheet_with_camera_and_similarity(tmp_path: Path) -> None:
@@ -109,8 +113,18 @@ def test_the_command_begins_with_the_answer_and_writes_the_sheet(
     outcome = command("evaluate", *words)
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith("Of 100 searches the first match is correct in ")
-    for wanted in ("By camera pair", "cam1 → cam2", "cam2 → cam1", "By vehicle type", "truck", "sheet"):
+    for wanted in ("By camera pair", "cam1 → cam2", "cam2 → cam1", "By vehicle type", "truck"):
         assert wanted in outcome.out
+    assert "not written: no first match is wrong" in outcome.out
+    with tree.open(newline="", encoding="utf-8") as file:
+        first, *others = csv.DictReader(file)
+    other = next(row for row in others if row["vehicle_id"] != first["vehicle_id"])
+    (tree.parent / first["path"]).write_bytes((tree.parent / other["path"]).read_bytes())
+    shown = re.search(
+        r"(\d+) of (\d+) quer(y|ies) whose first match is wrong", command("evaluate", *words).out
+    )
+    assert shown is not None
+    assert 1 <= int(shown[1]) <= int(shown[2])
     answer = json.loads(command("evaluate", *words[:6], "--json").out)
     assert answer["summary"].startswith("Of 100 searches")
     assert {share["name"] for share in answer["shares"]} == {"cam1 → cam2", "cam2 → cam1", "car", "truck"}
