@@ -6,24 +6,19 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.childprocess import command_line
 from models.decoding.child import LINE_BYTES
 from models.decoding.sharedmemory import SharedMemory
 
 CHILD = "models.decoding.child"
 """The module whose `main` a process runs."""
 
-_START = (
-    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "importlib.import_module(sys.argv[2]).main(*map(int, sys.argv[3:]))"
-)
 _PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 """Of the environment; what else is in it, passwords for instance, is none of a decoder's business."""
 
@@ -51,8 +46,7 @@ class DecoderProcess:
             raise
         self._control.setblocking(False)
         self._said = b""
-        command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(_path()), CHILD]
-        command += [str(theirs.fileno()), str(self._memory.descriptor)]
+        command = command_line(CHILD, [theirs.fileno(), self._memory.descriptor])
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 command,
@@ -155,9 +149,3 @@ class DecoderProcess:
         if self._process.stderr is None:
             return ""
         return self._process.stderr.read().decode(errors="replace").strip()
-
-
-def _path() -> list[str]:
-    """Where the process finds modules: where this one does."""
-    root = str(Path(__file__).parents[2])
-    return [root, *(folder for folder in sys.path if folder not in ("", root))]
