@@ -50,6 +50,7 @@ class FreeModels:
     embedder: FreeEmbedder
     reranker: Reranker | None
     runtime: str = "cpu-free"
+    streams: int = 1
 
 
 def load_free(_settings: Settings, bundle: Bundle) -> FreeModels:

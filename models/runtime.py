@@ -99,6 +99,8 @@ class Models:
         reranker: second stage, or None for a bundle without one.
         nodes: how many nodes of the embedder's graph run where.
         left_out: runtimes that `auto` would rather have taken, each with the reason.
+        streams: batches that the embedder takes at the same time, each from a thread of its own.
+        gpu_left_out: what the runtime does without on its GPU, each with the reason.
     """
 
     bundle: Bundle
@@ -107,6 +109,8 @@ class Models:
     reranker: Reranker | None
     nodes: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    streams: int = 1
+    gpu_left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, bundle: Bundle, runtime: str = "auto", options: RuntimeOptions | None = None) -> Models:
@@ -133,6 +137,8 @@ class Models:
             load_reranker(bundle),
             loaded.nodes,
             chosen.left_out,
+            loaded.streams,
+            loaded.left_out,
         )
 
 

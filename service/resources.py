@@ -273,6 +273,7 @@ def start_batcher(
             steps_for(models.runtime),
             warms_all=not is_on_cpu(models.runtime),
         ),
+        streams=models.streams,
         max_batch=settings.max_batch,
         max_wait_s=settings.max_wait_ms / 1000,
         max_queue=max_queue,

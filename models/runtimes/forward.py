@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -31,11 +31,15 @@ class Loaded:
         forward: its forward pass.
         nodes: how many nodes of the graph run where, as the runtime says: by ONNX Runtime's provider, or by
             device and precision.
+        streams: batches that `forward` takes at the same time, each from a thread of its own.
+        left_out: what the runtime does without on its device, each with the reason.
     """
 
     runtime: str
     forward: Forward
     nodes: Mapping[str, int]
+    streams: int = 1
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,13 @@ class RuntimeOptions:
         precision: what is computed in; `auto` is the runtime's choice. See `models.runtimes.precision`.
         device: which GPU, from 0.
         batch_sizes: the batch sizes that will be run, ascending; CUDA graphs are made for them.
+        graphs: whether CUDA graphs are made, on a GPU.
+        streams: batches that go through a GPU at the same time, at most.
     """
 
     threads: int | None = None
     precision: Precision = "auto"
     device: int = 0
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8)
+    graphs: bool = True
+    streams: int = 1

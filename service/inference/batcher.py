@@ -1,14 +1,16 @@
 """The batcher: images in, batches through the forward pass, answers out.
 
 A caller holds a `Place` from before its images are decoded until it has their answers; room is counted in
-images and bounded, so overload is answered at once and memory with it. One worker thread takes what waits:
+images and bounded, so overload is answered at once and memory with it. Worker threads take what waits, one
+for each batch that the forward pass takes at the same time:
 
 - a batch closes when it is full, when nobody else is on the way (every other place is waiting already), or
   when its oldest image has waited `max_wait_s`: a lone request never waits;
+- while another batch is under way, only a full one begins beside it: what is not full goes on filling;
 - whoever has gone away or is past the deadline is dropped before any compute is spent;
 - when a batch of several fails, each is tried alone, so that one bad image harms only itself.
 
-Whatever ends the worker thread, a lost device among it, everyone waiting gets an error, `health()` says so,
+Whatever ends a worker thread, a lost device among it, everyone waiting gets an error, `health()` says so,
 and `on_lost` is called.
 """
 
@@ -36,16 +38,24 @@ class WorkerHealth:
     """What is known of the worker without asking it anything.
 
     Attributes:
-        alive: the thread runs and takes images.
+        alive: the threads run and take images.
         last_failed: the newest forward pass failed.
         success_age_s: s since a forward pass last succeeded; None before the first.
-        batch_age_s: s that the batch under way has taken; None between batches.
+        batch_age_s: s that the oldest batch under way has taken; None between batches.
     """
 
     alive: bool
     last_failed: bool
     success_age_s: float | None
     batch_age_s: float | None
+
+
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """Images on their way through the forward pass, and when they set out, by `time.monotonic()`."""
+
+    images: list[WaitingImage]
+    since: float
 
 
 class Place:
@@ -83,10 +93,11 @@ class Place:
 
 
 class Batcher:
-    """Collects images into batches for one forward pass, in one worker thread.
+    """Collects images into batches for one forward pass, in worker threads.
 
     Args:
         forward: what embeds a batch.
+        streams: batches that `forward` takes at the same time, a worker thread each.
         max_batch: images in a batch at most; no more than `forward` takes.
         max_wait_s: s a batch waits at most for images known to be on the way.
         max_queue: places, that is images being decoded or waiting.
@@ -98,6 +109,7 @@ class Batcher:
         self,
         forward: ForwardPass,
         *,
+        streams: int = 1,
         max_batch: int = 8,
         max_wait_s: float = 0.002,
         max_queue: int = 256,
@@ -106,22 +118,25 @@ class Batcher:
     ) -> None:
         self.max_batch = max_batch
         self.max_queue = max_queue
+        self.streams = streams
         self._forward = forward
         self._max_wait_s = max_wait_s
         self._on_batch = on_batch
         self._on_lost = on_lost
 
-        # Guards everything below but the thread.
+        # Guards everything below but the threads.
         self._changed = threading.Condition()
         self._waiting: deque[WaitingImage] = deque()
-        self._running: list[WaitingImage] = []
-        self._running_since: float | None = None
+        self._running: list[_Batch] = []
         self._expected = 0
         self._closing = False
         self._alive = False
 
         self._warm: Future[None] = Future()
-        self._thread = threading.Thread(target=self._work, name="embedder", daemon=True)
+        self._threads = [
+            threading.Thread(target=work, name="embedder", daemon=True)
+            for work in (self._begin, *[self._work] * (streams - 1))
+        ]
 
     @property
     def depth(self) -> int:
@@ -135,13 +150,15 @@ class Batcher:
             return time.monotonic() - self._waiting[0].group.queued_at if self._waiting else 0.0
 
     def start(self) -> None:
-        """Start the worker and warm the forward pass up; returns when that is done.
+        """Start the workers and warm the forward pass up; returns when that is done.
 
         Raises:
             EmbeddingError: the embedder failed on a blank image.
         """
-        self._thread.start()
+        self._threads[0].start()
         self._warm.result()
+        for thread in self._threads[1:]:
+            thread.start()
 
     def place(self, deadline: float, count: int = 1) -> Place:
         """Take a place for so many images until `deadline` (of `time.monotonic()`, in s).
@@ -159,23 +176,26 @@ class Batcher:
         return Place(self, deadline, count)
 
     def health(self) -> WorkerHealth:
-        """The worker's state as known now."""
-        alive = self._alive and self._thread.is_alive()
-        since = self._running_since
+        """The workers' state as known now."""
+        alive = self._alive and all(thread.is_alive() for thread in self._threads)
+        with self._changed:
+            since = min((batch.since for batch in self._running), default=None)
         batch_age_s = None if since is None else time.monotonic() - since
         return WorkerHealth(alive, self._forward.last_failed, self._forward.success_age_s, batch_age_s)
 
     def close(self, timeout_s: float = 30.0) -> None:
-        """Take no more places, answer everyone who has one, end the worker.
+        """Take no more places, answer everyone who has one, end the workers.
 
         Whoever is still without an answer after `timeout_s` gets a `WorkerStoppedError`.
         """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        if self._thread.ident is not None:
-            # A thread that was given up may never come back.
-            self._thread.join(timeout_s if self._alive else 0)
+        end = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.ident is not None:
+                # A thread that was given up may never come back.
+                thread.join(max(0.0, end - time.monotonic()) if self._alive else 0)
         self._abandon(WorkerStoppedError("the service is shutting down"))
 
     def give_up(self, reason: str) -> None:
@@ -212,47 +232,67 @@ class Batcher:
             for item in [item for item in self._waiting if item.group.future is future]:
                 self._waiting.remove(item)
 
-    def _work(self) -> None:
+    def _begin(self) -> None:
+        """The first worker's thread: it warms the forward pass up before it takes images."""
         try:
             self._forward.warm_up()
-            with self._changed:
-                self._alive = True
-            self._warm.set_result(None)
+        except BaseException as error:
+            self._warm.set_exception(error)
+            return
+        with self._changed:
+            self._alive = True
+        self._warm.set_result(None)
+        self._work()
+
+    def _work(self) -> None:
+        try:
             while batch := self._next_batch():
-                self._running_since = time.monotonic()
-                self._answer(batch)
-                self._running_since = None
+                self._answer(batch.images)
+                self._finish(batch)
         except BaseException as error:
             # Also SystemExit and the like: a thread that ends in silence leaves its callers waiting.
-            if self._warm.done():
-                log.exception("worker_died")
-                self.give_up(str(error) or type(error).__name__)
-            else:
-                self._warm.set_exception(error)
-        finally:
-            self._abandon(WorkerStoppedError("the embedding worker has ended"))
+            log.exception("worker_died")
+            self.give_up(str(error) or type(error).__name__)
 
-    def _next_batch(self) -> list[WaitingImage]:
-        """Wait for images and take up to `max_batch` of them; empty when the batcher has closed."""
+    def _next_batch(self) -> _Batch | None:
+        """Wait for images and take up to `max_batch` of them; None when the batcher has closed."""
         while True:
             with self._changed:
                 while self._alive and not self._waiting and not (self._closing and self._expected == 0):
                     self._changed.wait()
                 while self._waiting and not self._is_due():
-                    self._changed.wait(self._waiting[0].group.queued_at + self._max_wait_s - time.monotonic())
+                    self._changed.wait(self._patience_s())
                 taken = [self._waiting.popleft() for _ in range(min(self.max_batch, len(self._waiting)))]
-                ended = not self._alive or (self._closing and self._expected == 0 and not taken)
-            batch = [item for item in taken if item.is_wanted and not item.drop_if_expired()]
-            if batch or ended:
-                self._running = batch
+                # Images are running from the moment that they wait no more: whatever ends answers them.
+                batch = _Batch(taken, time.monotonic())
+                if taken:
+                    self._running.append(batch)
+                elif not self._alive or (self._closing and self._expected == 0):
+                    return None
+            batch.images = [item for item in taken if item.is_wanted and not item.drop_if_expired()]
+            if batch.images:
                 return batch
+            self._finish(batch)
+
+    def _finish(self, batch: _Batch) -> None:
+        with self._changed:
+            # It is not there any more where everyone was given up meanwhile.
+            if batch in self._running:
+                self._running.remove(batch)
+                self._changed.notify_all()
 
     def _is_due(self) -> bool:
-        return (
-            len(self._waiting) >= self.max_batch
-            or self._expected == 0
-            or time.monotonic() >= self._waiting[0].group.queued_at + self._max_wait_s
+        if len(self._waiting) >= self.max_batch:
+            return True
+        return not self._running and (
+            self._expected == 0 or time.monotonic() >= self._waiting[0].group.queued_at + self._max_wait_s
         )
+
+    def _patience_s(self) -> float | None:
+        """s after which waiting images are due though nothing changes; None while a batch is under way."""
+        if self._running:
+            return None
+        return self._waiting[0].group.queued_at + self._max_wait_s - time.monotonic()
 
     def _answer(self, batch: list[WaitingImage]) -> None:
         started = time.monotonic()
@@ -280,9 +320,9 @@ class Batcher:
         """Fail everyone who is still without an answer, and let no one else in; False where that was so."""
         with self._changed:
             was_alive, self._alive = self._alive, False
-            left = [*self._running, *self._waiting]
+            left = [*(item for batch in self._running for item in batch.images), *self._waiting]
             self._waiting.clear()
-            self._running = []
+            self._running.clear()
             self._changed.notify_all()
         for item in left:
             item.answer(error)

@@ -125,8 +125,8 @@ class LocalEmbedder:
         self._spec = spec
         self._pool = pool
         self._runtime = runtime
-        # A batch in the embedder and one being decoded.
-        self._batches = asyncio.Semaphore(2 * batcher.max_batch)
+        # The batches in the embedder and one being decoded.
+        self._batches = asyncio.Semaphore((batcher.streams + 1) * batcher.max_batch)
         # Whoever takes several of its places takes them all before the next one begins to.
         self._taking = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None

@@ -20,6 +20,10 @@ class Models(Protocol):
         """The name of the runtime in use."""
 
     @property
+    def streams(self) -> int:
+        """Batches that the embedder takes at the same time, each from a thread of its own."""
+
+    @property
     def embedder(self) -> Embedder:
         """The first stage."""
 

@@ -52,7 +52,7 @@ class Consumer:
         embedder: of images, in this process.
         batcher: the one behind it, for its health.
         metrics: of this worker.
-        capacity: requests in hand at most: a batch in the embedder and one being decoded.
+        capacity: requests in hand at most: the batches in the embedder and one being decoded.
         claim_after_s: s without a sign of life after which a request is taken over.
         max_deliveries: workers that may end over a request.
     """

@@ -105,7 +105,7 @@ async def _serve(
             # After the bundle is known to fit, and before the worker is listed: loading takes a while.
             pool.start()
             models = await asyncio.to_thread(resources.load_models, settings, bundle)
-            capacity = 2 * settings.max_batch
+            capacity = (models.streams + 1) * settings.max_batch
             batcher = await asyncio.to_thread(
                 resources.start_batcher, settings, models, capacity, metrics.batch
             )

@@ -93,6 +93,7 @@ class FakeModels:
     embedder: FakeEmbedder
     reranker: FakeReranker | None
     runtime: str = "fake"
+    streams: int = 1
 
 
 def make_models(*, rerank: bool = True) -> FakeModels:

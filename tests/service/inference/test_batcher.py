@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -95,6 +96,92 @@ def hold_worker(batcher: Batcher, embed: Recorder) -> Group:
     future = submit(batcher, HELD)
     assert embed.entered.wait(PATIENCE)
     return future
+
+
+class Gate:
+    """Answers each image's first pixel; every batch waits in it until it is let out."""
+
+    def __init__(self) -> None:
+        self.entered: queue.SimpleQueue[tuple[list[float], threading.Event]] = queue.SimpleQueue()
+        self.open = False
+
+    def __call__(self, images: Pixels) -> Embeddings:
+        values = images[:, 0, 0, 0].astype(np.float32)
+        if self.open:
+            leave = threading.Event()
+            self.entered.put((values.tolist(), leave))
+            assert leave.wait(PATIENCE)
+        return Embeddings(values[:, np.newaxis], None)
+
+
+@contextmanager
+def gated(**options: Any) -> Iterator[tuple[Batcher, Gate]]:
+    """A batcher with two streams, in front of a gate that is shut once it is warm."""
+    gate = Gate()
+    with started(gate, streams=2, **options) as batcher:
+        gate.open = True
+        yield batcher, gate
+
+
+def test_two_streams_have_a_full_batch_each_at_the_same_time() -> None:
+    with gated(max_batch=2, max_wait_s=LONG) as (batcher, gate):
+        groups = [batcher.place(soon(), 2).submit([image(value), image(value + 1)]) for value in (1, 3)]
+        inside = [gate.entered.get(timeout=PATIENCE) for _ in groups]
+        assert sorted(values for values, _ in inside) == [[1, 2], [3, 4]]
+        for _, leave in inside:
+            leave.set()
+        answers = [group.future.result(PATIENCE) for group in groups]
+        assert [len(outcomes) for outcomes in answers] == [2, 2]
+
+
+def test_what_is_not_full_goes_on_filling_while_another_batch_is_under_way() -> None:
+    with gated(max_batch=3, max_wait_s=0.0) as (batcher, gate):
+        first = submit(batcher, 1)
+        values, leave = gate.entered.get(timeout=PATIENCE)
+        assert values == [1]
+        second, third = submit(batcher, 2), submit(batcher, 3)
+        fourth = submit(batcher, 4)
+        # Full now, and the first is still there.
+        values, other = gate.entered.get(timeout=PATIENCE)
+        assert values == [2, 3, 4]
+        fifth = submit(batcher, 5)
+        leave.set()
+        other.set()
+        # Not full: it goes when nothing is under way any more.
+        values, last = gate.entered.get(timeout=PATIENCE)
+        assert values == [5]
+        last.set()
+        assert [value_of(group) for group in (first, second, third, fourth, fifth)] == [1, 2, 3, 4, 5]
+
+
+def test_whoever_is_in_either_stream_is_answered_when_the_device_is_lost() -> None:
+    lost: list[str] = []
+    with gated(max_batch=1, on_lost=lost.append) as (batcher, gate):
+        groups = [submit(batcher, value) for value in (1, 2)]
+        inside = [gate.entered.get(timeout=PATIENCE) for _ in groups]
+        assert batcher.health().batch_age_s is not None
+        batcher.give_up("the device is gone")
+        for group in groups:
+            with pytest.raises(WorkerStoppedError):
+                answer_of(group)
+        assert lost == ["the device is gone"]
+        assert not batcher.health().alive
+        for _, leave in inside:
+            leave.set()
+
+
+def test_closing_answers_what_both_streams_hold() -> None:
+    with gated(max_batch=1) as (batcher, gate):
+        groups = [submit(batcher, value) for value in (1, 2, 3)]
+        inside = [gate.entered.get(timeout=PATIENCE) for _ in range(2)]
+        closing = threading.Thread(target=batcher.close, args=(PATIENCE,))
+        closing.start()
+        gate.open = False
+        for _, leave in inside:
+            leave.set()
+        assert [value_of(group) for group in groups] == [1, 2, 3]
+        closing.join(PATIENCE)
+        assert not closing.is_alive()
 
 
 def test_a_lone_image_does_not_wait_for_company() -> None:
