@@ -148,7 +148,7 @@ def load_embedder(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Load
     Raises:
         RuntimeNotAvailableError, BundleError, OSError: see `Models.load`.
     """
-    # Imported where they are chosen: neither has to be installed for another to run.
+    # Imported where they are chosen: none has to be installed for another to run.
     if runtime == "openvino":
         from models.runtimes import openvino
 
@@ -157,7 +157,11 @@ def load_embedder(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Load
         from models.runtimes import torch_cuda
 
         return torch_cuda.load(bundle, options)
-    return load_onnxruntime(bundle, runtime, options)
+    if runtime == "cuda":
+        from models.runtimes import cuda
+
+        return cuda.load(bundle, options)
+    return load_onnxruntime(bundle, options)
 
 
 def load_reranker(bundle: Bundle) -> Reranker | None:

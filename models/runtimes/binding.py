@@ -1,5 +1,5 @@
 """ONNX Runtime with its inputs and outputs in memory that is kept: on a GPU nothing is allocated for a batch,
-and images get there as bytes.
+images get there as bytes, and a CUDA graph starts all of the network's kernels at once.
 
 On CUDA this was not run where it was written, for want of a GPU; a test runs it on the CPU.
 """
@@ -28,13 +28,22 @@ as it is; what is between them stays on the device. A test makes it anew by the 
 does without."""
 
 
+RUNS_TO_RECORD = 4
+"""Runs of a batch size after which its CUDA graph is there and has run: ONNX Runtime (1.31) allocates in the
+first two and records in the third."""
+_GRAPH_ID = "gpu_graph_id"
+"""ONNX Runtime's name, among a run's options, of the CUDA graph that the run is or becomes; -1 for none."""
+
+
 class _Way(NamedTuple):
-    """Through both graphs at one batch size: their bindings, where images go, where answers are found."""
+    """Through both graphs at one batch size: their bindings, where images go, where answers are found, and
+    the options of the second run."""
 
     normalising: Any
     embedding: Any
     images: Any
     found: list[Any]
+    options: onnxruntime.RunOptions | None
 
 
 class Bound:
@@ -49,6 +58,8 @@ class Bound:
         spec: of the images.
         batch_sizes: that are run.
         device: ONNX Runtime's name of a kind of device, `cuda` or `cpu`, and its number.
+        records: make a CUDA graph of each batch size, in the thread that this is made in; it must then be
+            the one that calls. `session` has been opened with `enable_cuda_graph`.
     """
 
     def __init__(
@@ -59,8 +70,10 @@ class Bound:
         spec: Spec,
         batch_sizes: Sequence[int],
         device: tuple[str, int],
+        *,
+        records: bool = False,
     ) -> None:
-        self._session = session
+        self.session = session
         self._normalising = normalising
         self._outputs = list(outputs)
         self._spec = spec
@@ -68,7 +81,10 @@ class Bound:
             onnxruntime.OrtValue.ortvalue_from_numpy(each, *device) for each in scale_and_offset(spec)
         )
         self._ways: dict[int, _Way] = {}
-        for size in batch_sizes:
+        self._without_graph = _options(-1) if records else None
+        # The largest first, and one after the other: what a run has allocated and given back serves the
+        # next, so that all graphs have one memory. They never run at the same time.
+        for number, size in enumerate(sorted(batch_sizes, reverse=True), start=1):
             shape = (size, 3, spec.height, spec.width)
             images, normalised = _memory(shape, np.uint8, device), _memory(shape, np.float32, device)
             found = {name: _memory((size, *rest), np.float32, device) for name, rest in outputs.items()}
@@ -76,22 +92,32 @@ class Bound:
                 normalising, {"images": images, "scale": scale, "offset": offset}, {"normalised": normalised}
             )
             second = _binding(session, {"images": normalised}, found)
-            self._ways[size] = _Way(first, second, images, list(found.values()))
+            options = _options(number) if records else None
+            self._ways[size] = _Way(first, second, images, list(found.values()), options)
+            for _ in range(RUNS_TO_RECORD if records else 0):
+                self(np.zeros(shape, np.uint8))
 
     def __call__(self, images: Pixels) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Descriptors and strips of images; a batch of another size goes through without kept memory."""
         way = self._ways.get(len(images))
         if way is None:
-            results = self._session.run(self._outputs, {"images": normalise(images, self._spec)})
+            given = {"images": normalise(images, self._spec)}
+            results = self.session.run(self._outputs, given, self._without_graph)
         else:
             way.images.update_inplace(np.ascontiguousarray(images))
             # Either run ends when its device is done.
             self._normalising.run_with_iobinding(way.normalising)
-            self._session.run_with_iobinding(way.embedding)
+            self.session.run_with_iobinding(way.embedding, way.options)
             way.embedding.synchronize_outputs()
             # On a CPU `numpy` shows the memory itself, which the next batch writes to.
             results = [memory.numpy().copy() for memory in way.found]
         return results[0], results[1] if len(results) > 1 else None
+
+
+def _options(graph: int) -> onnxruntime.RunOptions:
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry(_GRAPH_ID, str(graph))
+    return options
 
 
 def _memory(shape: tuple[int, ...], kind: type[np.generic], device: tuple[str, int]) -> Any:

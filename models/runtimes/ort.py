@@ -1,8 +1,4 @@
-"""ONNX Runtime: on the CPU, and on CUDA.
-
-CUDA follows ONNX Runtime's documented provider options; it was not run where this was written, for want of a
-GPU.
-"""
+"""ONNX Runtime: its sessions, and a bundle's embedder on the CPU."""
 
 from __future__ import annotations
 
@@ -18,15 +14,9 @@ import onnxruntime
 
 from models.bundle import Bundle, BundleError
 from models.preprocessing import Pixels, normalise
-from models.runtimes.binding import NORMALISATION, Bound
-from models.runtimes.forward import (
-    Floats,
-    Loaded,
-    RuntimeNotAvailableError,
-    RuntimeOptions,
-)
+from models.runtimes.forward import Floats, Loaded, RuntimeNotAvailableError, RuntimeOptions
 from models.runtimes.libraries import preload
-from models.runtimes.trial import PROVIDERS, cuda_options
+from models.runtimes.trial import PROVIDERS
 
 
 def open_session(
@@ -77,8 +67,8 @@ def nodes_of(session: onnxruntime.InferenceSession) -> Mapping[str, int]:
     return dict(counts.most_common())
 
 
-def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Loaded:
-    """The bundle's embedder on ONNX Runtime.
+def load(bundle: Bundle, options: RuntimeOptions) -> Loaded:
+    """The bundle's embedder on ONNX Runtime, on the CPU.
 
     On a CPU's several threads there are two ways through it. One image has all threads at work on each
     operator, and they wait for each other after it. A batch that divides evenly among them goes through in
@@ -90,14 +80,12 @@ def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Loaded:
     """
     spec = bundle.manifest.input
     outputs = ["descriptor"] + (["strips"] if bundle.manifest.strips else [])
-    if runtime == "cuda":
-        return _on_cuda(bundle, options, outputs)
-    session = open_session(bundle.embedder, runtime, options.threads)
+    session = open_session(bundle.embedder, "cpu", options.threads)
     together = _run(session, outputs)
     threads = options.threads or os.cpu_count() or 1
     if threads == 1 or max(options.batch_sizes) < threads:
-        return Loaded(runtime, lambda images: together(normalise(images, spec)), nodes_of(session))
-    alone = _run(open_session(bundle.embedder, runtime, 1), outputs)
+        return Loaded("cpu", lambda images: together(normalise(images, spec)), nodes_of(session))
+    alone = _run(open_session(bundle.embedder, "cpu", 1), outputs)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="embedder-part")
 
     def forward(images: Pixels) -> tuple[Any, Any]:
@@ -107,25 +95,7 @@ def load(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Loaded:
         descriptors, strips = zip(*pool.map(alone, np.split(given, threads)), strict=True)
         return np.concatenate(descriptors), None if strips[0] is None else np.concatenate(strips)
 
-    return Loaded(runtime, forward, nodes_of(session))
-
-
-def _on_cuda(bundle: Bundle, options: RuntimeOptions, outputs: list[str]) -> Loaded:
-    manifest = bundle.manifest
-    precision = "f32" if options.precision == "f32" else "tf32"
-    provider_options = cuda_options(options.device, options.precision)
-    session = open_session(bundle.embedder, "cuda", options.threads, provider_options)
-    normalising = open_session(NORMALISATION, "cuda", options.threads, provider_options)
-    shapes = {"descriptor": (manifest.descriptor_dim,), "strips": manifest.strips or ()}
-    bound = Bound(
-        session,
-        normalising,
-        {name: shapes[name] for name in outputs},
-        manifest.input,
-        options.batch_sizes,
-        ("cuda", options.device),
-    )
-    return Loaded(f"cuda-{precision}", bound, nodes_of(session))
+    return Loaded("cpu", forward, nodes_of(session))
 
 
 def _run(session: onnxruntime.InferenceSession, outputs: list[str]) -> Callable[[Floats], tuple[Any, Any]]:

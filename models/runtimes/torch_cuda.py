@@ -1,77 +1,124 @@
-"""torch on a GPU: bf16, channels last, one CUDA graph for each batch size.
+"""torch on a GPU: weights and products in bf16, channels last, CUDA graphs, several batches at the same time.
 
 A bundle holds its networks as ONNX, which torch does not run: this runtime needs one more file in it,
 `embedder.safetensors`, the state of `models.network.LKAReID` for the manifest's `network`, listed in the
 manifest like every other file; `lka-reid export --torch-weights` writes it. The only module of serving that
-imports torch, and only where asked for.
+imports torch (with `torch_graphs`), and only where asked for.
 
-The graphs were not run where this was written, for want of a GPU; on a CPU a test runs the same forward
-pass without them.
+Graphs and streams are tried before they serve, and left out with the reason where they fail. On a CPU tests
+run the same forward pass without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.bundle import Bundle, BundleError
 from models.network import LKAReID
-from models.preprocessing import Pixels, scale_and_offset
-from models.runtimes.forward import Loaded, RuntimeNotAvailableError, RuntimeOptions
+from models.preprocessing import scale_and_offset
+from models.runtimes.forward import Forward, Loaded, RuntimeNotAvailableError, RuntimeOptions
+from models.runtimes.streams import (
+    GRAPHS,
+    SWITCHED_OFF,
+    Stream,
+    open_streams,
+    trial_batches,
+    why_not_alike,
+)
+from models.runtimes.torch_graphs import Eager, Graphs, Run
+from models.runtimes.trial import words_of
 from models.shape import NetworkConfig
 
 WEIGHTS = "embedder.safetensors"
+Recording = Callable[[Run, Sequence[int], int, int, torch.device], Forward]
 
 
-def load(bundle: Bundle, options: RuntimeOptions, device: str = "cuda") -> Loaded:
-    """The bundle's embedder on torch. One caller at a time.
+def load(
+    bundle: Bundle, options: RuntimeOptions, device: str = "cuda", recording: Recording | None = None
+) -> Loaded:
+    """The bundle's embedder on torch, for as many threads at the same time as the answer's `streams`.
 
     Args:
         bundle: one with `embedder.safetensors`.
-        options: its precision (`auto` is bf16), and the batch sizes to make graphs for.
-        device: a torch device; graphs are made on CUDA alone.
+        options: its precision (`auto` is bf16), the batch sizes, whether graphs are made, how many streams.
+        device: a kind of torch device; graphs and streams are made on CUDA alone.
+        recording: what stands in for `Graphs`, and for a GPU, in tests.
 
     Raises:
         RuntimeNotAvailableError: the bundle has no weights for torch.
         BundleError: its weights do not fit its network.
     """
-    if device == "cuda":
-        torch.cuda.set_device(options.device)
-    network = read_network(bundle).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    dtype = torch.float32 if options.precision == "f32" else torch.bfloat16
+    where = torch.device(device, options.device) if device == "cuda" else torch.device(device)
+    network = prepared(bundle, options, where)
+    run = forward_pass(network, bundle, options, where)
+    if recording is None and device == "cuda":
+        recording = Graphs
+    first, spec = Stream(), bundle.manifest.input
+    plain: Forward = first.run(lambda: Eager(run, where))
+    layers = {device: sum(1 for module in network.modules() if not list(module.children()))}
+    name = "torch-cuda-" + ("f32" if options.precision == "f32" else "bf16")
+    if recording is None:
+        return Loaded(name, plain, layers)
 
+    def recorded() -> Forward:
+        return recording(run, options.batch_sizes, spec.height, spec.width, where)
+
+    batches = trial_batches(options.batch_sizes, spec.height, spec.width)
+
+    def tried() -> tuple[Forward, str | None]:
+        if not options.graphs:
+            return plain, SWITCHED_OFF
+        try:
+            made = recorded()
+            why = why_not_alike([plain(batch) for batch in batches], [made(batch) for batch in batches])
+        except Exception as error:  # torch and CUDA raise families of their own
+            return plain, words_of(error)
+        return (made, None) if why is None else (plain, f"with them, {why}")
+
+    forward, why = first.run(tried)
+    more = recorded if why is None else (lambda: Eager(run, where))
+    opened = open_streams((first, forward), more, options.streams, batches)
+    left_out = {} if why is None else {GRAPHS: why}
+    return Loaded(name, opened.forward, layers, opened.count, {**left_out, **opened.left_out})
+
+
+def prepared(bundle: Bundle, options: RuntimeOptions, device: torch.device) -> LKAReID:
+    """The bundle's network on a device, its weights as `options.precision` has them.
+
+    For bf16 the weights of convolutions and linear layers are stored as what autocast would round them to for
+    every batch; norms, and what is added or multiplied outside of layers, stay float32.
+
+    Raises:
+        RuntimeNotAvailableError, BundleError: see `read_network`.
+    """
+    network = read_network(bundle)
+    if options.precision != "f32":
+        for module in network.modules():
+            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+                module.to(torch.bfloat16)
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def forward_pass(network: LKAReID, bundle: Bundle, options: RuntimeOptions, device: torch.device) -> Run:
+    """From images as bytes on the device to descriptors and strips there."""
+    dtype = torch.float32 if options.precision == "f32" else torch.bfloat16
     scale, offset = (torch.from_numpy(each).to(device) for each in scale_and_offset(bundle.manifest.input))
 
     def run(images: Tensor) -> tuple[Tensor, Tensor | None]:
         normalised = images * scale + offset
-        with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
+        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
             descriptors, strips = network(normalised.contiguous(memory_format=torch.channels_last))
         # bf16 leaves a length that is off by a few thousandths.
         return F.normalize(descriptors.float()), None if strips is None else strips.half()
 
-    graphs: dict[int, Graph] = {}
-    if device == "cuda":
-        spec = bundle.manifest.input
-        # The largest first: the smaller ones then share its memory.
-        for size in reversed(options.batch_sizes):
-            graphs[size] = Graph(run, (size, 3, spec.height, spec.width))
-
-    def forward(images: Pixels) -> tuple[Any, Any]:
-        with torch.inference_mode():
-            given = torch.from_numpy(images)
-            graph = graphs.get(len(images))
-            descriptors, strips = run(given.to(device)) if graph is None else graph.replay(given)
-            return descriptors.cpu().numpy(), None if strips is None else strips.cpu().numpy()
-
-    layers = sum(1 for module in network.modules() if not list(module.children()))
-    name = "f32" if options.precision == "f32" else "bf16"
-    return Loaded(f"torch-cuda-{name}", forward, {device: layers})
+    return run
 
 
 def read_network(bundle: Bundle) -> LKAReID:
@@ -93,30 +140,3 @@ def read_network(bundle: Bundle) -> LKAReID:
     except RuntimeError as error:
         raise BundleError(f"{bundle.path / WEIGHTS}: does not fit the manifest's network: {error}") from error
     return network
-
-
-class Graph:
-    """A forward pass of one batch size, recorded once and replayed: no launch costs for its many kernels."""
-
-    def __init__(
-        self, run: Callable[[Tensor], tuple[Tensor, Tensor | None]], shape: tuple[int, int, int, int]
-    ) -> None:
-        self._images = torch.zeros(shape, dtype=torch.uint8, device="cuda")
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode():
-            # Outside the recording and on a stream of its own, as torch asks: libraries choose their
-            # algorithms on their first runs.
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(3):
-                    run(self._images)
-            torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(self._graph):
-                self._answer = run(self._images)
-
-    def replay(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The answer to images of the graph's shape; it is overwritten by the next one's."""
-        self._images.copy_(images)
-        self._graph.replay()
-        return self._answer

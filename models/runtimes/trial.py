@@ -155,6 +155,10 @@ def _judged(found: float) -> Lack | None:
 
 def _said(error: Exception, install: str) -> Lack:
     """A library's error in one line; a shared library that it lacks by name, with what brings it."""
-    words = " ".join(str(error).split())
-    found = _MISSING.search(words)
-    return Lack(f"{found[1]} is missing", install) if found else Lack(words[:MESSAGE])
+    found = _MISSING.search(str(error))
+    return Lack(f"{found[1]} is missing", install) if found else Lack(words_of(error))
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, in one line of `MESSAGE` characters at most."""
+    return " ".join(str(error).split())[:MESSAGE] or type(error).__name__

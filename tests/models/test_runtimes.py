@@ -14,11 +14,10 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from safetensors.torch import save_file
 
-from models.bundle import Bundle, BundleError, write_manifest
+from models.bundle import Bundle, BundleError
 from models.inputspec import InputSpec
-from models.manifest import EMBEDDER, FileEntry, hash_file
+from models.manifest import EMBEDDER
 from models.network import LKAReID
 from models.preprocessing import Pixels, normalise, scale_and_offset
 from models.runtime import Models
@@ -29,6 +28,7 @@ from models.runtimes.forward import Floats, Precision, RuntimeNotAvailableError,
 from models.runtimes.ort import open_session
 from models.runtimes.trial import Lack
 from tests.models.explainable import SmallBundle, lively
+from tests.models.torch_weights import with_torch_weights
 from tests.training.conftest import SMALL
 from training.export.bundle import export_bundle, for_inference
 
@@ -260,19 +260,6 @@ def test_torch_gives_the_numbers_of_onnx_from_exported_weights(
     assert strips is not None
     assert wanted.strips is not None
     np.testing.assert_allclose(strips.astype(np.float32), wanted.strips.astype(np.float32), atol=2e-3)
-
-
-def with_torch_weights(bundle: Bundle, folder: Path, network: LKAReID) -> Bundle:
-    """The bundle again, with `embedder.safetensors` in it."""
-    folder.mkdir()
-    for path in bundle.path.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    weights = folder / torch_cuda.WEIGHTS
-    save_file(network.state_dict(), weights)
-    entry = FileEntry(sha256=hash_file(weights), bytes=weights.stat().st_size)
-    files = bundle.manifest.files | {weights.name: entry}
-    write_manifest(folder, bundle.manifest.model_copy(update={"files": files}))
-    return Bundle.load(folder)
 
 
 @pytest.mark.parametrize(("precision", "cosine"), [("f32", 0.9999), ("bf16", 0.999)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.runtimes.torch_cuda import Graph
+from models.runtimes.torch_graphs import Eager, Graphs
 from models.shape import NetworkConfig
 from tests.training.small import Diary, small_network, trainer, training
 from training.checkpoints.resume import Checkpoints
@@ -87,21 +87,21 @@ def test_steps_on_the_gpu_are_not_waited_for(tree: Path) -> None:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_cuda_graph_replays_the_network() -> None:
+def test_cuda_graphs_with_one_memory_replay_the_network() -> None:
     network = small_network(shape=NetworkConfig(width=8, depth=(1, 1, 1, 1), image_size=(64, 64), strips=2))
     network = network.eval().cuda()
 
-    def run(inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        answer: tuple[torch.Tensor, torch.Tensor | None] = network(inputs)
+    def run(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        answer: tuple[torch.Tensor, torch.Tensor | None] = network(images / 64 - 2)
         return answer
 
-    graph = Graph(run, (4, 3, 64, 64))
-    for seed in range(3):
-        inputs = torch.from_numpy(np.random.default_rng(seed).normal(size=(4, 3, 64, 64)).astype(np.float32))
-        with torch.inference_mode():
-            expected, strips = run(inputs.cuda())
-            replayed, again = graph.replay(inputs)
-        torch.testing.assert_close(replayed, expected, rtol=1e-4, atol=1e-5)
-        assert strips is not None
-        assert again is not None
-        torch.testing.assert_close(again, strips, rtol=1e-4, atol=1e-5)
+    device = torch.device("cuda", 0)
+    graphs, eager = Graphs(run, (1, 2, 4), 64, 64, device), Eager(run, device)
+    draw = np.random.default_rng(0)
+    # Each after each of the others, and one size that has no graph.
+    for count in (4, 1, 2, 3, 4, 2, 1, 4):
+        images = draw.integers(0, 256, (count, 3, 64, 64), np.uint8)
+        for found, wanted in zip(graphs(images), eager(images), strict=True):
+            assert found is not None
+            assert wanted is not None
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,236 @@
+"""ONNX Runtime on CUDA, with the CPU in the place of a GPU: graphs and streams serve, or are left out."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from models.bundle import Bundle
+from models.preprocessing import Pixels
+from models.runtime import Models
+from models.runtimes import binding, cuda
+from models.runtimes.binding import Bound
+from models.runtimes.forward import RuntimeOptions
+from models.runtimes.trial import why_not_onnxruntime
+from tests.models.explainable import SmallBundle
+
+SIZES = (1, 2, 4)
+NO_GPU = why_not_onnxruntime("cuda")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, small_bundle: SmallBundle) -> Bundle:
+    return small_bundle(tmp_path_factory.mktemp("cuda") / "bundle", "fp32", rerank=False)
+
+
+@pytest.fixture
+def processes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started; `test_a_process_of_its_own_tries_graphs_first` starts one."""
+    monkeypatch.setattr(cuda, "why_no_process_records", lambda *_: None)
+
+
+def options(**changes: Any) -> RuntimeOptions:
+    return RuntimeOptions(**{"threads": 1, "batch_sizes": SIZES, **changes})
+
+
+def images(count: int, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (count, 3, 64, 64), np.uint8)
+
+
+class Sessions:
+    """Notes what is opened and run; `on_run` is told of the graph's number and of the run's, from 1."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.graphs: list[int] = []
+        self.on_run: Callable[[int, int], None] = lambda _graph, _run: None
+        self.spoils = False
+        real = onnxruntime.InferenceSession.run_with_iobinding
+
+        def run(session: Any, bound: Any, run_options: Any = None) -> None:
+            graph = 0
+            if run_options is not None:
+                graph = int(run_options.get_run_config_entry(binding._GRAPH_ID))
+                self.graphs.append(graph)
+                self.on_run(graph, self.graphs.count(graph))
+            real(session, bound, run_options)
+            if graph and self.spoils:
+                for value in bound.get_outputs():
+                    value.update_inplace(np.ascontiguousarray(value.numpy()[..., ::-1]))
+
+        monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", run)
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Sessions:
+    request.getfixturevalue("processes_agree")
+    return Sessions(monkeypatch)
+
+
+def assert_right(bundle: Bundle, forward: Any, count: int, seed: int = 0) -> None:
+    wanted = Models.load(bundle, "cpu", RuntimeOptions(threads=1)).embedder.embed(images(count, seed))
+    descriptors, strips = forward(images(count, seed))
+    np.testing.assert_allclose(descriptors, wanted.descriptors, atol=1e-6)
+    assert strips is not None
+    assert wanted.strips is not None
+    np.testing.assert_allclose(strips.astype(np.float16), wanted.strips, atol=1e-3)
+
+
+def test_every_batch_size_has_a_graph_of_its_own_recorded_before_it_serves(
+    bundle: Bundle, sessions: Sessions
+) -> None:
+    loaded = cuda.load(bundle, options(), "cpu")
+    assert (loaded.runtime, loaded.streams, loaded.left_out) == ("cuda-tf32", 1, {})
+    assert loaded.nodes["CPUExecutionProvider"] > 20
+    # The largest first, each until its graph is there, and once more for the comparison.
+    runs = binding.RUNS_TO_RECORD
+    assert sessions.graphs[: 3 * runs] == [*[1] * runs, *[2] * runs, *[3] * runs]
+    sessions.graphs.clear()
+    for number, count in ((1, 4), (2, 2), (3, 1)):
+        assert_right(bundle, loaded.forward, count)
+        assert sessions.graphs.pop() == number
+    # One of another size goes through the same session without a graph.
+    assert_right(bundle, loaded.forward, 3)
+    assert sessions.graphs == []
+
+
+def test_without_graphs_none_is_recorded_and_it_says_so(bundle: Bundle, sessions: Sessions) -> None:
+    loaded = cuda.load(bundle, options(graphs=False), "cpu")
+    assert loaded.left_out == {"CUDA graphs": "LKA_REID_CUDA_GRAPHS is false"}
+    assert_right(bundle, loaded.forward, 4)
+    assert sessions.graphs == []
+
+
+def test_what_fails_while_a_graph_is_recorded_leaves_graphs_out_and_the_plain_session_serves(
+    bundle: Bundle, sessions: Sessions
+) -> None:
+    def fails(graph: int, run: int) -> None:
+        if (graph, run) == (2, 3):
+            raise RuntimeError("CUDA failure 900: operation not permitted\n when stream is capturing")
+
+    sessions.on_run = fails
+    loaded = cuda.load(bundle, options(streams=2), "cpu")
+    assert loaded.left_out == {
+        "CUDA graphs": "CUDA failure 900: operation not permitted when stream is capturing"
+    }
+    # Neither does the second stream record any.
+    assert loaded.streams == 2
+    sessions.graphs.clear()
+    assert_right(bundle, loaded.forward, 4)
+    assert sessions.graphs == []
+
+
+def test_graphs_that_answer_something_else_are_left_out(bundle: Bundle, sessions: Sessions) -> None:
+    sessions.spoils = True
+    loaded = cuda.load(bundle, options(), "cpu")
+    assert loaded.left_out["CUDA graphs"].startswith("with them, 1 images have descriptors with a cosine of ")
+    assert_right(bundle, loaded.forward, 4)
+
+
+@pytest.mark.usefixtures("processes_agree")
+def test_a_session_that_takes_no_graphs_says_why_they_are_left_out(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cuda._opened
+
+    def opened(*given: Any, records: bool = False) -> Bound:
+        if records:
+            raise RuntimeError("all compute graph nodes have not been partitioned to the CUDA EP")
+        return real(*given)
+
+    monkeypatch.setattr(cuda, "_opened", opened)
+    loaded = cuda.load(bundle, options(), "cpu")
+    assert "have not been partitioned" in loaded.left_out["CUDA graphs"]
+    assert_right(bundle, loaded.forward, 1)
+
+
+@pytest.mark.usefixtures("processes_agree")
+def test_streams_answer_as_many_threads_at_the_same_time(bundle: Bundle) -> None:
+    loaded = cuda.load(bundle, options(streams=2), "cpu")
+    assert (loaded.streams, loaded.left_out) == (2, {})
+    with ThreadPoolExecutor(4) as clients:
+        asked = [
+            clients.submit(assert_right, bundle, loaded.forward, 1 + seed % 4, seed) for seed in range(8)
+        ]
+        for each in asked:
+            each.result()
+
+
+@pytest.mark.usefixtures("processes_agree")
+def test_a_stream_that_cannot_be_opened_is_left_out(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cuda._opened
+    calls: list[bool] = []
+
+    def opened(*given: Any, records: bool = False) -> Bound:
+        calls.append(records)
+        if len(calls) == 3:
+            raise RuntimeError("CUDA failure 2: out of memory")
+        return real(*given, records=records)
+
+    monkeypatch.setattr(cuda, "_opened", opened)
+    loaded = cuda.load(bundle, options(streams=3), "cpu")
+    assert calls == [False, True, True]
+    assert (loaded.streams, loaded.left_out) == (1, {"stream 2": "CUDA failure 2: out of memory"})
+    assert_right(bundle, loaded.forward, 2)
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_tries_graphs_first(bundle: Bundle) -> None:
+    assert cuda.why_no_process_records(bundle.path, options(), "cpu") is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "why"),
+    [
+        ((0, b'noise\n"with them, nothing agrees"\n', b""), "with them, nothing agrees"),
+        ((0, b"noise\nnull\n", b"warning"), None),
+        (
+            (-6, b"null\n", b"x\nterminate called\n"),
+            "a process that tried them ended by SIGABRT: terminate called",
+        ),
+        (
+            (1, b"", b"Traceback\nOSError: no space"),
+            "a process that tried them ended with 1: OSError: no space",
+        ),
+        ((0, b"", b""), "a process that tried them ended with 0: "),
+    ],
+)
+def test_what_became_of_the_process_decides(
+    ends: tuple[int, bytes, bytes], why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def run(command: list[str], **given: Any) -> subprocess.CompletedProcess[bytes]:
+        seen.update(given)
+        return subprocess.CompletedProcess(command, *ends)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setenv("LKA_REID_API_KEY", "secret")
+    assert cuda.why_no_process_records(Path("bundle"), options(), "cuda") == why
+    assert "LKA_REID_API_KEY" not in seen["env"]
+    assert "PATH" in seen["env"]
+
+
+def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **given: Any) -> None:
+        raise subprocess.TimeoutExpired(command, given["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", run)
+    why = cuda.why_no_process_records(Path("bundle"), options(), "cuda")
+    assert why == "a process that tried them took more than 300 s"
+
+
+@pytest.mark.skipif(NO_GPU is not None, reason="ONNX Runtime has no GPU here")
+def test_on_a_gpu_graphs_and_streams_give_what_the_cpu_gives(bundle: Bundle) -> None:
+    loaded = cuda.load(bundle, options(streams=2, precision="f32"))
+    assert (loaded.streams, loaded.left_out) == (2, {})
+    for count in (1, 2, 3, 4):
+        wanted = Models.load(bundle, "cpu", RuntimeOptions(threads=1)).embedder.embed(images(count))
+        descriptors, _ = loaded.forward(images(count))
+        assert (descriptors * wanted.descriptors).sum(axis=1).min() > 0.999
