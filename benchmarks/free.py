@@ -9,7 +9,8 @@ bundle's own.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,6 +52,7 @@ class FreeModels:
     reranker: Reranker | None
     runtime: str = "cpu-free"
     streams: int = 1
+    gpu_left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_free(_settings: Settings, bundle: Bundle) -> FreeModels:

@@ -119,7 +119,7 @@ class Resources:
                 undo.callback(batcher.close, settings.drain_s)
                 runtime = models.runtime
                 pool.wait_until_ready()
-                embedder = LocalEmbedder(batcher, bundle.manifest.input, pool, runtime)
+                embedder = LocalEmbedder(batcher, bundle.manifest.input, pool, runtime, models.gpu_left_out)
 
             metrics.bundle(bundle.manifest.name, bundle.fingerprint, runtime)
             metrics.watch_embedder(embedder.state, settings.max_queue)
@@ -222,11 +222,15 @@ def load_models(settings: Settings, bundle: Bundle) -> Models:
         precision=settings.precision,
         device=settings.device_id,
         batch_sizes=bucket_sizes(settings.max_batch),
+        graphs=settings.cuda_graphs,
+        streams=settings.gpu_streams,
     )
     loaded = LoadedModels.load(bundle, settings.runtime, options)
     for name, why in loaded.left_out.items():
         log.info("runtime_left_out", runtime=name, reason=why)
-    log.info("runtime", runtime=loaded.runtime, nodes=dict(loaded.nodes))
+    for name, why in loaded.gpu_left_out.items():
+        log.warning("gpu_left_out", what=name, reason=why)
+    log.info("runtime", runtime=loaded.runtime, nodes=dict(loaded.nodes), streams=loaded.streams)
     return loaded
 
 

@@ -62,6 +62,7 @@ _CUT_OUT: dict[str, Any] = {"vehicle": _FRAME.vehicles[0], "crop": (294, 0, 178,
 _USED = NormalisationUsed(mode="auto", version=3, camera="known")
 _READY = Ready(
     runtime="cpu",
+    gpu_left_out=None,
     bundle="lka-reid",
     fingerprint=_FINGERPRINT,
     reranker=True,

@@ -18,6 +18,9 @@ class Ready(BaseModel):
 
     status: Literal["ready"] = "ready"
     runtime: str = Field(description="what runs the embedder; several where workers differ")
+    gpu_left_out: str | None = Field(
+        description="what the runtime does without on its GPU, and why: CUDA graphs, or a stream; null else"
+    )
     bundle: str = Field(description="the model bundle's name")
     fingerprint: str = Field(description="the model bundle's fingerprint")
     reranker: bool = Field(description="whether the bundle has a second stage")

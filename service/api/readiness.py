@@ -69,6 +69,7 @@ class Readiness:
             gallery_size=size,
             index_kind=index.kind,
             index_device=index.device,
+            gpu_left_out=None if state.gpu_left_out is None else without_paths(state.gpu_left_out),
             index_gpu_left_out=None if index.gpu_left_out is None else without_paths(index.gpu_left_out),
             queue_depth=state.depth,
             forward_age_s=round(forward_age_s, 3),

@@ -18,7 +18,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield machine.cudnn(settings.runtime)
     yield from inference.runtimes(settings)
     yield inference.bundle(settings)
-    yield inference.forward(settings)
+    yield from inference.forward(settings)
     yield inference.search()
     yield inference.detector(settings)
     yield inference.videos()

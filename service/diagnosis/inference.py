@@ -16,6 +16,12 @@ from service.diagnosis.finding import Finding, absent, ok, wrong
 from service.resources import load_models
 from service.settings import Settings
 
+WITHOUT = (
+    "nothing, if it is fast enough: the runtime serves without; LKA_REID_CUDA_GRAPHS=false and "
+    "LKA_REID_GPU_STREAMS=1 keep it from trying"
+)
+"""What to do about what a runtime leaves out on its GPU."""
+
 
 def providers() -> Finding:
     """ONNX Runtime and what it was built with."""
@@ -39,8 +45,8 @@ def runtimes(settings: Settings) -> Iterator[Finding]:
             yield absent(what, lack.what, lack.remedy, needed=settings.runtime == name)
 
 
-def forward(settings: Settings) -> Finding:
-    """The bundle's embedder in the runtime that is set, on one blank image."""
+def forward(settings: Settings) -> Iterator[Finding]:
+    """The bundle's embedder in the runtime that is set, on one blank image; what is left out on its GPU."""
     what = f"forward pass ({settings.runtime})"
     try:
         models = load_models(settings, Bundle.load(settings.bundle))
@@ -52,16 +58,18 @@ def forward(settings: Settings) -> Finding:
         milliseconds = 1000 * (time.perf_counter() - started)
     except Exception as error:  # whatever a runtime raises is what is to be reported
         reason, _, remedy = str(error).partition("; ")
-        return wrong(what, reason or type(error).__name__, remedy)
+        yield wrong(what, reason or type(error).__name__, remedy)
+        return
     if not np.isfinite(found.descriptors).all():
-        return wrong(
+        yield wrong(
             what, f"{models.runtime} gives numbers that are not finite", "set another LKA_REID_RUNTIME"
         )
+        return
     nodes = getattr(models, "nodes", {})
     where = ", ".join(f"{count} nodes on {place}" for place, count in nodes.items())
-    return ok(
-        what, f"{models.runtime}, {milliseconds:.0f} ms for one image" + (f"; {where}" if where else "")
-    )
+    yield ok(what, f"{models.runtime}, {milliseconds:.0f} ms for one image" + (f"; {where}" if where else ""))
+    for part, why in models.gpu_left_out.items():
+        yield absent(part, why, WITHOUT, needed=False)
 
 
 def search() -> Finding:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -48,6 +48,7 @@ class EmbedderState:
     Attributes:
         fault: why it embeds nothing now; None where it does.
         runtime: the names of the runtimes in use, with commas between.
+        gpu_left_out: what they do without on their GPU, and why; None where nothing.
         workers: living ones; 1 for a batcher in this process.
         depth: images that have a place.
         oldest_s: s that the oldest image without an answer has waited; 0 where there is none.
@@ -66,6 +67,7 @@ class EmbedderState:
     last_failed: bool
     queue_up: bool = True
     dead_letters: int = 0
+    gpu_left_out: str | None = None
 
 
 class ImageEmbedder(Protocol):
@@ -118,13 +120,22 @@ class LocalEmbedder:
         spec: what the embedder wants to see.
         pool: what decodes; whoever made it closes it.
         runtime: the name of what runs the models.
+        gpu_left_out: what it does without on its GPU, each with the reason.
     """
 
-    def __init__(self, batcher: Batcher, spec: InputSpec, pool: DecodePool, runtime: str) -> None:
+    def __init__(
+        self,
+        batcher: Batcher,
+        spec: InputSpec,
+        pool: DecodePool,
+        runtime: str,
+        gpu_left_out: Mapping[str, str] | None = None,
+    ) -> None:
         self._batcher = batcher
         self._spec = spec
         self._pool = pool
         self._runtime = runtime
+        self._gpu_left_out = in_words(gpu_left_out or {})
         # The batches in the embedder and one being decoded.
         self._batches = asyncio.Semaphore((batcher.streams + 1) * batcher.max_batch)
         # Whoever takes several of its places takes them all before the next one begins to.
@@ -224,6 +235,7 @@ class LocalEmbedder:
             oldest_s=self._batcher.oldest_s,
             forward_age_s=health.success_age_s,
             last_failed=health.last_failed,
+            gpu_left_out=self._gpu_left_out,
         )
 
     async def _watch(self) -> None:
@@ -232,6 +244,11 @@ class LocalEmbedder:
             age_s = self._batcher.health().batch_age_s
             if age_s is not None and age_s > STALL_S:
                 self._batcher.give_up(f"a batch has not come back for {STALL_S:g} s")
+
+
+def in_words(left_out: Mapping[str, str]) -> str | None:
+    """What is left out, and why, as one text; None where nothing is."""
+    return "; ".join(f"{what}: {why}" for what, why in left_out.items()) or None
 
 
 async def _answers(group: Group, deadline: float) -> list[Outcome]:

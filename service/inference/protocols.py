@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from models.bundle import Bundle
@@ -22,6 +23,10 @@ class Models(Protocol):
     @property
     def streams(self) -> int:
         """Batches that the embedder takes at the same time, each from a thread of its own."""
+
+    @property
+    def gpu_left_out(self) -> Mapping[str, str]:
+        """What the runtime does without on its GPU, each with the reason."""
 
     @property
     def embedder(self) -> Embedder:

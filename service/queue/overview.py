@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -26,23 +26,25 @@ class WorkerEntry:
         fingerprint: of its bundle.
         runtime: what runs its models.
         forward_ms: when a forward pass of it last succeeded, ms since 1970 by Redis' clock.
+        gpu_left_out: what its runtime does without on its GPU, and why; None where nothing.
     """
 
     fingerprint: str
     runtime: str
     forward_ms: float | None
+    gpu_left_out: str | None = None
 
     def to_json(self) -> str:
         """For Redis."""
-        return json.dumps(
-            {"fingerprint": self.fingerprint, "runtime": self.runtime, "forward_ms": self.forward_ms}
-        )
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: bytes) -> WorkerEntry:
         """The inverse of `to_json`."""
         values: dict[str, Any] = json.loads(text)
-        return cls(values["fingerprint"], values["runtime"], values["forward_ms"])
+        # A worker of an earlier version says nothing of it.
+        left_out = values.get("gpu_left_out")
+        return cls(values["fingerprint"], values["runtime"], values["forward_ms"], left_out)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Overview:
             forward_age_s=self.forward_age_s,
             last_failed=False,
             dead_letters=self.dead_letters,
+            gpu_left_out="; ".join(sorted({worker.gpu_left_out or "" for worker in self.workers} - {""}))
+            or None,
         )
 
 

@@ -102,6 +102,18 @@ class Settings(SharingSettings):
         le=64,
         description="GPUs that the processes of lka-reid worker are spread over, from LKA_REID_DEVICE_ID on",
     )
+    gpu_streams: int = Field(
+        default=2,
+        ge=1,
+        le=8,
+        description="batches that go through the GPU at the same time, so that one is copied while another "
+        "computes; each has the models in its memory",
+    )
+    cuda_graphs: bool = Field(
+        default=True,
+        description="whether a GPU starts all kernels of a batch at once, by CUDA graphs; they are tried at "
+        "the start, and left out where they fail",
+    )
 
     redis_url: SecretStr | None = Field(
         default=None,

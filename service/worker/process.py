@@ -16,7 +16,7 @@ from prometheus_client import start_http_server
 
 from models.bundle import Bundle
 from service import resources
-from service.inference.embedder import LocalEmbedder
+from service.inference.embedder import LocalEmbedder, in_words
 from service.inference.fatal_errors import LOST
 from service.queue.connection import connect_as_set
 from service.queue.errors import ForeignBundleError, MissingGroupError, QueueUnavailableError
@@ -110,7 +110,9 @@ async def _serve(
                 resources.start_batcher, settings, models, capacity, metrics.batch
             )
             await asyncio.to_thread(pool.wait_until_ready)
-            embedder = LocalEmbedder(batcher, bundle.manifest.input, pool, models.runtime)
+            embedder = LocalEmbedder(
+                batcher, bundle.manifest.input, pool, models.runtime, models.gpu_left_out
+            )
             consumer = Consumer(
                 stream,
                 registration,
@@ -124,7 +126,7 @@ async def _serve(
             metrics.bundle(bundle.manifest.name, bundle.fingerprint, models.runtime)
             metrics.watch(lambda: consumer.held, lambda: batcher.health().success_age_s)
             metrics.up(True)
-            registration.open(models.runtime)
+            registration.open(models.runtime, in_words(models.gpu_left_out))
             log.info(
                 "worker_ready",
                 worker=name,

@@ -31,6 +31,7 @@ class Registration:
         self._lasts_ms = int(1000 * lasts_s)
         self._script = redis.register_script(scripts.BEAT)
         self._runtime: str | None = None
+        self._gpu_left_out: str | None = None
         self._ahead_ms = 0.0
 
     def now_ms(self) -> float:
@@ -46,9 +47,15 @@ class Registration:
         """
         await self._send("")
 
-    def open(self, runtime: str) -> None:
-        """List the worker from the next `beat` on; `runtime` runs its models."""
+    def open(self, runtime: str, gpu_left_out: str | None = None) -> None:
+        """List the worker from the next `beat` on.
+
+        Args:
+            runtime: what runs its models.
+            gpu_left_out: what that does without on its GPU, and why.
+        """
         self._runtime = runtime
+        self._gpu_left_out = gpu_left_out
 
     async def beat(self, forward_age_s: float | None) -> None:
         """A sign of life; a forward pass last succeeded `forward_age_s` ago.
@@ -61,7 +68,8 @@ class Registration:
             await self._send("")
             return
         forward_ms = None if forward_age_s is None else self.now_ms() - 1000 * forward_age_s
-        await self._send(WorkerEntry(self.fingerprint, self._runtime, forward_ms).to_json())
+        entry = WorkerEntry(self.fingerprint, self._runtime, forward_ms, self._gpu_left_out)
+        await self._send(entry.to_json())
 
     async def _send(self, entry: str) -> None:
         keys = self._keys

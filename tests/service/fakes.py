@@ -6,9 +6,9 @@ import atexit
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,6 +94,7 @@ class FakeModels:
     reranker: FakeReranker | None
     runtime: str = "fake"
     streams: int = 1
+    gpu_left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_models(*, rerank: bool = True) -> FakeModels:

@@ -18,6 +18,7 @@ class Ready(Answer):
 
     Attributes:
         runtime: what runs the embedder; several where workers differ.
+        gpu_left_out: what that does without on its GPU, and why; null else.
         bundle: the model bundle's name.
         fingerprint: the model bundle's fingerprint.
         reranker: whether the bundle has a second stage.
@@ -33,6 +34,7 @@ class Ready(Answer):
 
     status: str = "ready"
     runtime: str
+    gpu_left_out: str | None
     bundle: str
     fingerprint: str
     reranker: bool

@@ -13,8 +13,9 @@ from models.bundle import Bundle
 from models.runtimes import choice
 from models.runtimes.trial import Lack
 from service.diagnosis import inference
+from service.settings import Settings
 from tests.service.command_line import Command, command_runner, free_port
-from tests.service.fakes import load_fakes, open_gallery, write_bundle
+from tests.service.fakes import FakeModels, load_fakes, open_gallery, write_bundle
 from tests.service.redis_server import redis_server
 
 CHECKS = {
@@ -60,6 +61,25 @@ def test_a_machine_without_a_gpu_is_well_and_says_what_is_left_out(command: Comm
     }
     assert found["gallery"]["state"] == found["Redis"]["state"] == "left out"
     assert found["forward pass (auto)"]["found"].startswith("fake, ")
+
+
+def test_what_is_left_out_on_the_gpu_has_a_line_of_its_own(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(settings: Settings, bundle: Bundle) -> FakeModels:
+        models = load_fakes(settings, bundle)
+        models.gpu_left_out = {"CUDA graphs": "operation not permitted when stream is capturing"}
+        return models
+
+    monkeypatch.setattr(inference, "load_models", load)
+    outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--json")
+    assert outcome.code == 0
+    found = findings(outcome.out)["CUDA graphs"]
+    assert (found["state"], found["found"]) == (
+        "left out",
+        "operation not permitted when stream is capturing",
+    )
+    assert "LKA_REID_CUDA_GRAPHS=false" in found["remedy"]
 
 
 def test_the_table_has_a_line_for_each(command: Command) -> None:

@@ -37,6 +37,7 @@ def test_ready_says_what_is_served(service: Running) -> None:
         "index_kind": "flat",
         "index_device": "cpu",
         "index_gpu_left_out": None,
+        "gpu_left_out": None,
         "queue_depth": 0,
     }
 
@@ -62,6 +63,17 @@ def test_ready_tells_the_threshold_of_a_calibrated_bundle(tmp_path: Path) -> Non
     models.bundle = dataclasses.replace(models.bundle, manifest=manifest)
     with running(tmp_path, models) as service:
         assert service.client.get("/health/ready").json()["match_threshold"] == 0.42
+
+
+def test_ready_tells_what_is_left_out_on_the_gpu(tmp_path: Path) -> None:
+    models = make_models()
+    models.gpu_left_out = {"CUDA graphs": "no /opt/secret/lib.so", "stream 2": "out of memory"}
+    with running(tmp_path, models) as service:
+        answer = service.client.get("/health/ready").json()
+    assert answer["status"] == "ready"
+    assert answer["gpu_left_out"].startswith("CUDA graphs: no ")
+    assert answer["gpu_left_out"].endswith("; stream 2: out of memory")
+    assert "/opt/secret" not in answer["gpu_left_out"]
 
 
 def test_a_fresh_forward_pass_is_proof_enough(service: Running) -> None:
