@@ -1,107 +1,29 @@
-"""The protocol, step by step, on a real Redis: who answers, who takes over, which answer arrives."""
+"""The protocol, step by step, on a real Redis: who answers, who takes over, what becomes a dead letter."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from service.inference.embedder import EmbeddedImage
 from service.inference.forward import EmbeddingError
-from service.inference.request import Expired, Overloaded, WorkerStoppedError
 from service.queue import codec
-from service.queue.client import QueueClient
-from service.queue.connection import connect
 from service.queue.errors import (
-    DeadLetterError,
-    ForeignBundleError,
     MissingGroupError,
-    QueueUnavailableError,
-    RedisUrlError,
-    SplitBatchError,
 )
-from service.queue.keys import Keys
-from service.queue.stream import DEAD_LETTERS_MS, RequestStream
-from service.settings import Settings
-from service.worker.registration import Registration
-from tests.service.redis_server import RedisServer, redis_server
-
-OURS, THEIRS = "a" * 64, "b" * 64
-PATIENCE_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as it:
-        yield it
-
-
-@pytest.fixture
-def redis(server: RedisServer) -> RedisServer:
-    server.client.flushall()
-    return server
-
-
-class Fellow:
-    """A worker without an embedder."""
-
-    def __init__(self, url: str, name: str, fingerprint: str) -> None:
-        redis, blocking = self.clients = (connect(url, 5), connect(url, 60))
-        keys = Keys("q")
-        self.stream = RequestStream(redis, blocking, keys, name)
-        self.registration = Registration(redis, keys, name, fingerprint, 30)
-
-
-@asynccontextmanager
-async def fellow(redis: RedisServer, name: str = "w", fingerprint: str = OURS) -> AsyncIterator[Fellow]:
-    it = Fellow(redis.url, name, fingerprint)
-    try:
-        await it.registration.introduce()
-        await it.stream.prepare()
-        it.registration.open("fake")
-        await it.registration.beat(0.0)
-        yield it
-    finally:
-        for client in it.clients:
-            await client.aclose()
-
-
-@asynccontextmanager
-async def service(
-    redis: RedisServer, fingerprint: str = OURS, max_queue: int = 4, timeout_s: float = 5
-) -> AsyncIterator[QueueClient]:
-    settings = Settings(
-        redis_url=SecretStr(redis.url),
-        queue_name="q",
-        max_queue=max_queue,
-        max_batch=1,
-        redis_timeout_s=timeout_s,
-    )
-    client = QueueClient(settings, fingerprint)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.stop()
-
-
-def soon() -> float:
-    return time.monotonic() + PATIENCE_S
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await condition():
-            await asyncio.sleep(0.01)
-
-
-def refusal(request: bytes) -> bytes:
-    return codec.encode_error(request, EmbeddingError("no"))
+from service.queue.stream import DEAD_LETTERS_MS
+from tests.service.queue.fellows import (
+    OURS,
+    PATIENCE_S,
+    dead_letters,
+    fellow,
+    refusal,
+    service,
+    soon,
+    until,
+    workers,
+)
+from tests.service.redis_server import RedisServer
 
 
 def test_an_answer_comes_back_to_who_asked(redis: RedisServer) -> None:
@@ -162,61 +84,6 @@ def test_a_worker_that_gives_signs_of_life_is_not_robbed(redis: RedisServer) -> 
     asyncio.run(scene())
 
 
-def test_a_batch_is_one_entry_and_one_answer(redis: RedisServer) -> None:
-    async def scene() -> None:
-        async with fellow(redis) as worker, service(redis) as client:
-            asking = asyncio.create_task(client.embed_many([b"1", b"22"], soon(), "t"))
-            [delivery] = await worker.stream.read(8, PATIENCE_S)
-            assert redis.client.xlen("{q}:requests") == 1
-            assert delivery.is_batch
-            assert codec.unpack(delivery.image) == [b"1", b"22"]
-            errors: list[EmbeddedImage | Exception] = [EmbeddingError("one"), EmbeddingError("two")]
-            await worker.stream.answer(delivery, codec.encode_batch(delivery.request, errors))
-            assert [str(outcome) for outcome in await asking] == ["one", "two"]
-            single = asyncio.create_task(client.embed(b"x", soon(), ""))
-            [alone] = await worker.stream.read(8, PATIENCE_S)
-            assert not alone.is_batch
-            single.cancel()
-            assert await client.embed_many([], soon(), "") == []
-
-    asyncio.run(scene())
-
-
-def test_a_batch_that_a_worker_ended_with_is_sent_one_by_one(redis: RedisServer) -> None:
-    async def scene() -> None:
-        async with fellow(redis) as worker, service(redis) as client:
-            asking = asyncio.create_task(client.embed_many([b"1", b"2"], soon(), "t"))
-            [delivery] = await worker.stream.read(8, PATIENCE_S)
-            error = SplitBatchError("a worker ended with it")
-            await worker.stream.answer(delivery, codec.encode_error(delivery.request, error))
-            singles = [one for _ in range(2) for one in await worker.stream.read(1, PATIENCE_S)]
-            assert sorted((one.image, one.is_batch, one.trace) for one in singles) == [
-                (b"1", False, "t"),
-                (b"2", False, "t"),
-            ]
-            for one in singles:
-                await worker.stream.answer(
-                    one, codec.encode_error(one.request, EmbeddingError(one.image.decode()))
-                )
-            assert [str(outcome) for outcome in await asking] == ["1", "2"]
-
-    asyncio.run(scene())
-
-
-def test_an_answer_for_another_number_of_images_is_an_error(redis: RedisServer) -> None:
-    async def scene() -> None:
-        async with fellow(redis) as worker, service(redis) as client:
-            asking = asyncio.create_task(client.embed_many([b"1", b"2"], soon(), "t"))
-            [delivery] = await worker.stream.read(8, PATIENCE_S)
-            await worker.stream.answer(
-                delivery, codec.encode_batch(delivery.request, [EmbeddingError("alone")])
-            )
-            with pytest.raises(EmbeddingError, match="each of a batch of 2"):
-                await asking
-
-    asyncio.run(scene())
-
-
 def test_after_its_last_delivery_a_request_is_buried_and_not_taken_over(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis, "w") as worker, service(redis) as client:
@@ -233,7 +100,7 @@ def test_after_its_last_delivery_a_request_is_buried_and_not_taken_over(redis: R
                 await asking
             [(_, letter)] = redis.client.xrange("{q}:dead")
             assert letter[b"image"] == b"poison"
-            await until(lambda: _dead_letters(client, 1))
+            await until(lambda: dead_letters(client, 1))
             # It goes by itself, also where no service looks.
             assert 0 < redis.client.pttl("{q}:dead") <= DEAD_LETTERS_MS
 
@@ -247,15 +114,11 @@ def test_a_dead_letter_goes_when_its_time_is_over_though_younger_ones_stay(redis
         redis.client.xadd("{q}:dead", {"image": "old"}, id=f"{now - DEAD_LETTERS_MS - 60_000}-0")
         redis.client.xadd("{q}:dead", {"image": "young"}, id=f"{now - DEAD_LETTERS_MS + 60_000}-0")
         async with service(redis) as client:
-            await until(lambda: _dead_letters(client, 1))
+            await until(lambda: dead_letters(client, 1))
         [(_, letter)] = redis.client.xrange("{q}:dead")
         assert letter[b"image"] == b"young"
 
     asyncio.run(scene())
-
-
-async def _dead_letters(client: QueueClient, count: int) -> bool:
-    return client.state().dead_letters == count
 
 
 def test_what_a_worker_left_behind_is_taken_over_at_once(redis: RedisServer) -> None:
@@ -311,141 +174,6 @@ def test_one_that_ends_its_workers_keeps_no_other_waiting(redis: RedisServer) ->
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize(
-    ("deliveries", "last_ended", "ended"), [(1, True, 1), (2, False, 1), (2, True, 2), (3, False, 2)]
-)
-def test_at_its_deadline_an_image_that_two_workers_ended_with_is_a_dead_letter(
-    redis: RedisServer, deliveries: int, last_ended: bool, ended: int
-) -> None:
-    async def scene() -> None:
-        async with fellow(redis) as worker, service(redis) as client:
-            asking = asyncio.create_task(client.embed(b"poison", time.monotonic() + 0.5, "t"))
-            [delivery] = await worker.stream.read(1, PATIENCE_S)
-            for _ in range(deliveries - 1):
-                assert await worker.stream.take_over(0, 3) is not None
-            if last_ended:
-                await worker.stream.leave_behind()
-            if ended < 2:
-                with pytest.raises(Expired):
-                    await asking
-                assert not redis.client.xrange("{q}:dead")
-            else:
-                with pytest.raises(DeadLetterError, match=f"^2 workers ended .* {delivery.entry}$"):
-                    await asking
-                [(_, letter)] = redis.client.xrange("{q}:dead")
-                assert (letter[b"image"], letter[b"trace"]) == (b"poison", b"t")
-                assert int(letter[b"deliveries"]) == deliveries
-            await until(lambda: _is_empty(redis))
-            assert not await worker.stream.has_leftovers(0)
-
-    asyncio.run(scene())
-
-
-def test_who_goes_away_or_waits_too_long_takes_his_request_with_him(redis: RedisServer) -> None:
-    async def scene() -> None:
-        async with fellow(redis) as worker, service(redis) as client:
-            leaving = asyncio.create_task(client.embed(b"x", soon(), ""))
-            [delivery] = await worker.stream.read(8, PATIENCE_S)
-            leaving.cancel()
-            with pytest.raises(Expired):
-                await client.embed(b"y", time.monotonic() + 0.2, "")
-            await until(lambda: _is_empty(redis))
-            assert await worker.stream.touch([delivery.entry]) == set()
-            assert not await worker.stream.answer(delivery, refusal(delivery.request))
-            assert not redis.client.keys("{q}:answers*")
-
-    asyncio.run(scene())
-
-
-async def _is_empty(redis: RedisServer) -> bool:
-    return not redis.client.xlen("{q}:requests")
-
-
-def test_all_services_share_the_places_and_one_more_is_refused(redis: RedisServer) -> None:
-    async def scene() -> None:
-        async with fellow(redis), service(redis) as one, service(redis) as two:
-            waiting = [asyncio.create_task(client.embed(b"x", soon(), "")) for client in (one, two, one, two)]
-            await until(lambda: _depth(redis, 4))
-            for client in (one, two):
-                with pytest.raises(Overloaded, match="all 4 places"):
-                    await client.embed(b"x", soon(), "")
-            waiting[0].cancel()
-            await until(lambda: _depth(redis, 3))
-            for task in waiting:
-                task.cancel()
-
-    asyncio.run(scene())
-
-
-async def _depth(redis: RedisServer, depth: int) -> bool:
-    return bool(redis.client.xlen("{q}:requests") == depth)
-
-
-def test_without_a_worker_nothing_is_put_on_the_queue(redis: RedisServer) -> None:
-    async def scene() -> None:
-        async with service(redis) as client:
-            with pytest.raises(WorkerStoppedError, match=OURS):
-                await client.embed(b"x", soon(), "")
-            assert client.state().queue_up
-            assert client.state().workers == 0
-
-    asyncio.run(scene())
-
-
-async def _leave(redis: RedisServer, client: QueueClient) -> None:
-    """Let the only worker be gone, as if it were killed, and the service have seen it."""
-    redis.client.delete("{q}:worker:w")
-
-    async def seen() -> bool:
-        return client.state().workers == 0
-
-    await until(seen)
-
-
-def test_a_request_waits_for_the_worker_that_comes_after_one_that_was_killed(redis: RedisServer) -> None:
-    async def scene() -> None:
-        async with fellow(redis), service(redis) as client:
-            await _leave(redis, client)
-            assert client.state().fault is not None
-            asking = asyncio.create_task(client.embed(b"x", soon(), ""))
-            await until(lambda: _depth(redis, 1))
-            async with fellow(redis, "next") as worker:
-                [delivery] = await worker.stream.read(8, PATIENCE_S)
-                await worker.stream.answer(delivery, refusal(delivery.request))
-                with pytest.raises(EmbeddingError, match="no"):
-                    await asking
-
-    asyncio.run(scene())
-
-
-def test_no_worker_is_waited_for_that_has_been_gone_for_long(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.queue.client.RESTART_S", 0.0)
-
-    async def scene() -> None:
-        async with fellow(redis), service(redis) as client:
-            await _leave(redis, client)
-            with pytest.raises(WorkerStoppedError, match=OURS):
-                await client.embed(b"x", soon(), "")
-
-    asyncio.run(scene())
-
-
-def test_the_first_comer_makes_the_queue_its_bundle_s(redis: RedisServer) -> None:
-    async def scene() -> None:
-        async with fellow(redis):
-            with pytest.raises(ForeignBundleError, match=rf"{OURS}.*{THEIRS}"):
-                async with fellow(redis, "other", THEIRS):
-                    pass
-            async with service(redis, THEIRS) as client:
-                with pytest.raises(ForeignBundleError, match=rf"{OURS}.*{THEIRS}"):
-                    await client.embed(b"x", soon(), "")
-                assert OURS in str(client.state().fault)
-
-    asyncio.run(scene())
-
-
 def test_a_lost_stream_is_reported_and_made_anew(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis) as worker:
@@ -473,13 +201,9 @@ def test_a_worker_that_left_is_not_listed_any_more(redis: RedisServer) -> None:
             assert len(redis.client.xinfo_consumers("{q}:requests", "workers")) == 1
             await gone.stream.leave()
             assert not redis.client.xinfo_consumers("{q}:requests", "workers")
-            await until(lambda: _workers(client, 1))
+            await until(lambda: workers(client, 1))
 
     asyncio.run(scene())
-
-
-async def _workers(client: QueueClient, count: int) -> bool:
-    return client.state().workers == count
 
 
 def test_a_dead_worker_is_forgotten_once_nothing_hangs_on_it(redis: RedisServer) -> None:
@@ -497,29 +221,3 @@ def test_a_dead_worker_is_forgotten_once_nothing_hangs_on_it(redis: RedisServer)
             asking.cancel()
 
     asyncio.run(scene())
-
-
-def test_nobody_there_is_reported_within_the_patience(tmp_path: Path) -> None:
-    async def scene(redis: RedisServer) -> None:
-        async with service(redis, timeout_s=0.3) as client:
-            for _ in range(2):
-                with pytest.raises(QueueUnavailableError, match="Redis does not answer"):
-                    await client.embed(b"x", soon(), "")
-            assert not client.state().queue_up
-            redis.start()
-            async with fellow(redis):
-                await until(lambda: _workers(client, 1))
-                assert client.state().fault is None
-
-    redis = RedisServer(tmp_path)
-    try:
-        asyncio.run(scene(redis))
-    finally:
-        redis.client.close()
-        redis.kill()
-
-
-def test_a_url_that_does_not_read_is_reported_without_its_password() -> None:
-    with pytest.raises(RedisUrlError, match="LKA_REID_REDIS_URL") as caught:
-        connect("rdis://me:secret@host", 1)
-    assert "secret" not in str(caught.value)
