@@ -15,9 +15,15 @@ import httpx
 from service.api.app import create_app
 from service.settings import Settings
 from service.transport.bounds import Bounds
-from tests.service.fakes import make_models, open_gallery, serving, wait_until_ready
+from tests.service.fakes import decode_pool, make_models, open_gallery, serving, wait_until_ready
 
+HOST = b"Host: localhost"
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def head(*lines: bytes, first: bytes = b"GET /health/live HTTP/1.1") -> bytes:
+    """The head of a request."""
+    return b"\r\n".join([first, *lines, b"", b""])
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,9 @@ class Wire:
 def bounded(folder: Any, bounds: Bounds | None = None, **settings: Any) -> Iterator[str]:
     """The URL of a service whose connections have these bounds."""
     with open_gallery(folder / "gallery") as gallery:
-        app = create_app(Settings(data_dir=folder, **settings), models=make_models(), gallery=gallery)
+        app = create_app(
+            Settings(data_dir=folder, **settings), models=make_models(), gallery=gallery, pool=decode_pool()
+        )
         with serving(app, bounds) as url:
             with httpx.Client(base_url=url, timeout=20) as client:
                 wait_until_ready(client)
