@@ -8,6 +8,8 @@ SEED ?= 0
 # Also seen by the build environments that pip makes.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Compiled modules are kept, whatever the environment says: hundreds of processes of the tests import the same ones.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
