@@ -38,7 +38,7 @@ def expression(where: Filter) -> str:
     if where.any_tags is not None:
         # Of each alone: some engines refuse, or take for all, what is asked of none.
         each = [f"array_contains(tags, {literal(tag)})" for tag in sorted(where.any_tags)]
-        parts.append(f"({' or '.join(each)})" if each else NOTHING)
+        parts.append(_joined(each, "or") if each else NOTHING)
     parts += [f"array_contains(tags, {literal(tag)})" for tag in sorted(where.all_tags or ())]
     if where.captured_from is not None or where.captured_to is not None:
         parts.append(f"captured_at > {NO_TIME}")
@@ -46,11 +46,19 @@ def expression(where: Filter) -> str:
         moment = getattr(where, field)
         if moment is not None:
             parts.append(f"captured_at {sign} {to_microseconds(moment)}")
-    return " and ".join(parts) or EVERYTHING
+    return _joined(parts, "and") if parts else EVERYTHING
 
 
 NOTHING: Final = "record_id < 0"
 """What no record meets."""
+
+
+def _joined(parts: list[str], word: str) -> str:
+    """All parts, one or more, in halves of halves: an engine takes no more than a hundred in a row."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({_joined(parts[:middle], word)} {word} {_joined(parts[middle:], word)})"
 
 
 def one_of(name: str, values: Iterable[str]) -> str:
