@@ -38,6 +38,8 @@ _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, Memor
 """What NumPy and Python raise for the header of an array that is none."""
 _IMAGE = re.compile(r"images/\d{1,12}")
 _PIECE = 1 << 20
+_MEMBER_HEADER = 30
+"""Bytes before a member's name and data, at least."""
 
 Rows = Generator[NDArray[np.float16], None, None]
 """Of an array, one after the other."""
@@ -78,6 +80,7 @@ class ArchiveReader:
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise self._refused(f"is no archive of a gallery ({error})") from None
         try:
+            self._check_places()
             self._manifest |= self._read_manifest()
             for name in self._files:
                 self._check(name)
@@ -225,6 +228,14 @@ class ArchiveReader:
     def _files(self) -> dict[str, dict[str, Any]]:
         files: dict[str, dict[str, Any]] = self._manifest["files"]
         return files
+
+    def _check_places(self) -> None:
+        """See that no member lies within another one: of a few bytes, images without end could be made."""
+        end = 0
+        for member in sorted(self._archive.infolist(), key=lambda one: one.header_offset):
+            if member.header_offset < end:
+                raise self._refused(f"has members that overlap, {member.filename[:100]!r} and the one before")
+            end = member.header_offset + _MEMBER_HEADER + member.compress_size
 
     def _check(self, name: str) -> None:
         """See that a member is what the manifest says: its size before it is read, then its SHA-256."""

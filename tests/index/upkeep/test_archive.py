@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -249,6 +250,31 @@ def test_what_is_compressed_or_no_archive_is_refused_before_it_is_read(archive: 
     (tmp_path / "none.zip").write_bytes(b"no archive")
     with pytest.raises(GalleryBackupError, match="is no archive of a gallery"):
         _import(tmp_path / "none.zip", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_images_that_lie_within_each_other_are_refused_before_one_is_read(
+    archive: Path, tmp_path: Path
+) -> None:
+    """A member whose data hold the next member whole, as in a small archive that would fill any disk."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as file:
+        file.writestr("images/00000001", enrollment("a").image)
+    header_and_data = inner.getvalue()[: inner.getvalue().index(b"PK\1\2")]
+    bad = tmp_path / "bad.zip"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(bad, "w") as file:
+        for name in (MANIFEST, RECORDS, DESCRIPTORS, STRIPS):
+            file.writestr(name, source.read(name))
+        file.writestr("images/00000000", header_and_data)
+        [outer] = [one for one in file.infolist() if one.filename == "images/00000000"]
+        within = zipfile.ZipInfo("images/00000001")
+        within.header_offset = outer.header_offset + 30 + len(outer.filename)
+        within.file_size = within.compress_size = len(enrollment("a").image)
+        within.CRC = zlib.crc32(enrollment("a").image)
+        file.filelist.append(within)
+        file.NameToInfo[within.filename] = within
+    with pytest.raises(GalleryBackupError, match="members that overlap, 'images/00000001'"):
+        _import(bad, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
