@@ -125,7 +125,6 @@ class Models:
             RuntimeNotAvailableError: the runtime is unknown, does not start, or does not compute in the
                 precision; for `auto`, none does. Nothing takes the place of one that is named.
             BundleError: a file of the bundle is no model that the runtime can load.
-            OSError: the engine cache cannot be made.
         """
         options = options or RuntimeOptions()
         chosen = choose_runtime(runtime, options.precision, trials(options.device))
@@ -146,7 +145,7 @@ def load_embedder(bundle: Bundle, runtime: str, options: RuntimeOptions) -> Load
     """The bundle's embedder on a runtime that starts here.
 
     Raises:
-        RuntimeNotAvailableError, BundleError, OSError: see `Models.load`.
+        RuntimeNotAvailableError, BundleError: see `Models.load`.
     """
     # Imported where they are chosen: none has to be installed for another to run.
     if runtime == "openvino":

@@ -29,8 +29,8 @@ does without."""
 
 
 RUNS_TO_RECORD = 4
-"""Runs of a batch size after which its CUDA graph is there and has run: ONNX Runtime (1.31) allocates in the
-first two and records in the third."""
+"""Runs of a batch size after which its CUDA graph is there and has run: ONNX Runtime allocates in two of its
+runs and records in the next, in one call or in three."""
 _GRAPH_ID = "gpu_graph_id"
 """ONNX Runtime's name, among a run's options, of the CUDA graph that the run is or becomes; -1 for none."""
 

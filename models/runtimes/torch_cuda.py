@@ -54,6 +54,9 @@ def load(
         BundleError: its weights do not fit its network.
     """
     where = torch.device(device, options.device) if device == "cuda" else torch.device(device)
+    if options.precision == "f32":
+        # Else convolutions are computed in TF32, with 10 bits of a factor's 23.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     network = prepared(bundle, options, where)
     run = forward_pass(network, bundle, options, where)
     if recording is None and device == "cuda":

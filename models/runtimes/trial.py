@@ -30,6 +30,7 @@ EXPECTED = 27.0
 
 INSTALL_OPENVINO = "pip install 'lka-reid[cpu,openvino]'"
 INSTALL_CPU = "pip install 'lka-reid[cpu]'"
+INSTALL_TORCH = "pip install 'lka-reid[gpu,train]'"
 INSTALL = {"cpu": INSTALL_CPU, "cuda": INSTALL_GPU}
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -129,13 +130,14 @@ def why_not_torch(device: int = 0) -> Lack | None:
     from importlib.util import find_spec
 
     if find_spec("torch") is None:
-        return Lack("torch is not installed", "pip install 'lka-reid[gpu,train]'")
+        return Lack("torch is not installed", INSTALL_TORCH)
     import torch
 
     if not torch.cuda.is_available():
         if torch.version.cuda is None:
             return Lack(
-                f"torch {torch.__version__} sees no GPU: it was built without CUDA", "install its CUDA build"
+                f"torch {torch.__version__} sees no GPU: it was built without CUDA",
+                f"in a new environment, {INSTALL_TORCH}",
             )
         return Lack(f"torch {torch.__version__} sees no GPU", INSTALL_DRIVER)
     try:

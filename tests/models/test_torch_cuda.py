@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -54,6 +54,23 @@ def test_torch_stores_in_bf16_what_it_would_round_for_every_batch(
         assert found is not None
         assert wanted is not None
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.fixture
+def tf32() -> Iterator[Callable[[], list[bool]]]:
+    """TF32 is allowed, for convolutions and for products; whether it still is."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = (convolutions.allow_tf32, products.allow_tf32)
+    convolutions.allow_tf32 = products.allow_tf32 = True
+    yield lambda: [convolutions.allow_tf32, products.allow_tf32]
+    convolutions.allow_tf32, products.allow_tf32 = before
+
+
+def test_float32_is_no_tf32(whole: Bundle, tf32: Callable[[], list[bool]]) -> None:
+    torch_cuda.load(whole, RuntimeOptions(precision="bf16"), "cpu")
+    assert tf32() == [True, True]
+    torch_cuda.load(whole, RuntimeOptions(precision="f32"), "cpu")
+    assert tf32() == [False, False]
 
 
 class Recorded:

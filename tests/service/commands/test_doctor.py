@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.service.command_line import Command, command_runner, free_port
 from tests.service.fakes import FakeModels, load_fakes, open_gallery, write_bundle
 from tests.service.redis_server import redis_server
 
+ROOT = Path(__file__).parents[3]
 CHECKS = {
     *("python", "driver", "ONNX Runtime", "CUDA", "cuDNN", "bundle", "FAISS", "Redis", "disk", "gallery"),
     *("runtime cuda", "runtime torch-cuda", "runtime openvino", "runtime cpu"),
@@ -61,6 +63,14 @@ def test_a_machine_without_a_gpu_is_well_and_says_what_is_left_out(command: Comm
     }
     assert found["gallery"]["state"] == found["Redis"]["state"] == "left out"
     assert found["forward pass (auto)"]["found"].startswith("fake, ")
+
+
+def test_the_page_shows_every_line_in_the_order_in_which_they_are_printed(command: Command) -> None:
+    outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--json")
+    page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    shown = page.partition("lka-reid doctor\n    Findings")[2].partition("nothing is wrong")[0]
+    lines = re.findall(r"^     (\S.*?)  +(?:ok|left out|wrong)  ", shown, re.MULTILINE)
+    assert lines == list(findings(outcome.out))
 
 
 def test_what_is_left_out_on_the_gpu_has_a_line_of_its_own(
