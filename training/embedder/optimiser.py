@@ -61,8 +61,10 @@ def make_schedule(optimiser: torch.optim.Optimizer, config: ScheduleConfig, an_e
     if config.name == "one-cycle" and config.epochs:
         peaks = [group["lr"] for group in optimiser.param_groups]
         steps = an_epoch * config.epochs
-        # It rises over at least two steps; with one, OneCycleLR divides by 0.
-        rising = config.warm_up / config.epochs if config.warm_up * an_epoch != 1 else min(1.0, 2 / steps)
+        rising = config.warm_up / config.epochs
+        if config.warm_up * an_epoch == 1:
+            # It rises over two steps and falls over the rest; without either OneCycleLR divides by 0.
+            rising = (2 if steps > 2 else 1.5) / steps
         return OneCycleLR(optimiser, peaks, total_steps=steps, pct_start=rising)
     return LambdaLR(optimiser, factor(config, an_epoch))
 

@@ -46,6 +46,17 @@ def test_one_cycle_peaks_after_the_warm_up() -> None:
     assert rates[-1] < 1e-6
 
 
+@pytest.mark.parametrize(("epochs", "warm_up"), [(2, 1.0), (3, 1.0), (2, 0.5), (1, 0.5)])
+def test_one_cycle_of_a_few_steps_is_gone_through(epochs: int, warm_up: float) -> None:
+    optimiser = make_optimiser(small_network(), OptimiserConfig(name="adamw", learning_rate=1e-3))
+    config = ScheduleConfig(name="one-cycle", epochs=epochs, warm_up=warm_up)
+    schedule = make_schedule(optimiser, config, an_epoch=1)
+    for _ in range(epochs):
+        assert 0 < optimiser.param_groups[0]["lr"] <= 1e-3
+        optimiser.step()
+        schedule.step()
+
+
 def test_new_parts_have_their_own_rate_and_norms_are_spared_if_wanted() -> None:
     shape = NetworkConfig(branches("conv", "lka"), width=4, depth=(1, 1, 1, 1), image_size=(32, 32), strips=2)
     network = small_network(shape=shape, viewpoints=3)
