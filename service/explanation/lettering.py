@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import lru_cache
+from unicodedata import combining, normalize
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -35,7 +36,7 @@ def write(
     Args:
         draw: on what.
         at: x and y of the anchor, px.
-        text: characters that the font lacks become question marks.
+        text: of letters that the font lacks the accents are left out; other characters become question marks.
         size: px.
         colour: of the ink.
         anchor: Pillow's two letters: left, middle, right; and s for the baseline, m for the middle.
@@ -93,8 +94,17 @@ def paragraph(
 
 
 def printable(text: str) -> str:
-    """The text with question marks for what the font cannot draw."""
-    return "".join(character if _has(character) else "?" for character in text)
+    """The text as the font can draw it: letters without their accents, and question marks for the rest."""
+    return "".join(character if _has(character) else _plain(character) for character in text)
+
+
+def _plain(character: str) -> str:
+    for spelled in (character, character.casefold()):
+        letters = [each for each in normalize("NFKD", spelled) if not combining(each)]
+        if letters and all(" " <= each <= "~" for each in letters):
+            return "".join(letters)
+    # An accent by itself, of a letter before it.
+    return "" if combining(character) else "?"
 
 
 @lru_cache(maxsize=4096)

@@ -150,6 +150,8 @@ def test_beyond_a_scale_s_ends_its_ends_count() -> None:
 
 def test_text_is_cut_in_its_middle_and_shows_what_the_font_has() -> None:
     assert lettering.printable("car 漢\n1.jpg") == "car ??1.jpg"
+    assert lettering.printable("Hof-Größe, Süd, Ełk e\u0301") == "Hof-Grosse, Sud, E?k e"
+    assert lettering.fit("\u0301" * 3000, 13, 60) == "..."
     short = lettering.fit("a" * 100 + "end.jpg", 13, 120)
     assert short.startswith("aaa")
     assert short.endswith("end.jpg")
