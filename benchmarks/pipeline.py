@@ -1,6 +1,7 @@
-"""Each stage of the data path alone and all of them together, with an embedder that costs nothing.
+"""Each stage of the data path alone and all together, with an embedder that costs nothing or a real one.
 
-python -m benchmarks.pipeline [--seconds 3] [--gallery 2000] [--runtime none] [--json FILE]
+python -m benchmarks.pipeline [--seconds 3] [--gallery 2000] [--json FILE]
+python -m benchmarks.pipeline --runtime cuda [--streams 2] [--config configs/veri776.yaml ...]
 
 Images are made of the demo's, 2,000 different JPEG files of 120 px. The parts run in this process; the whole
 path is a service in a process of its own, without and with Redis and a worker (`benchmarks.free`), and its
@@ -8,7 +9,11 @@ clients are threads of this one: all share the machine's cores. Everything is du
 
 A rate stands beside that of the slowest part. The milliseconds of a processor that an image took, in all
 processes together and in each, say where they went; other programs on the machine change them little.
-`--runtime auto` measures the bundle's network as well.
+
+With `--runtime` the bundle's network is measured as well, by as many threads as it has streams, and the whole
+path is gone through once more with it behind Redis, `lka-reid` as it is: minutes on a CPU. `--config`
+measures the networks of configurations, too, with random weights and at the size at which they are served;
+that takes torch.
 """
 
 from __future__ import annotations
@@ -34,9 +39,10 @@ from benchmarks.stack import Stack, post
 from index import Enrollment, LocalGallery, Record
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.decoding import decode
-from models.preprocessing import normalise, prepare
+from models.preprocessing import Pixels, normalise, prepare
 from models.protocols import Reranker
 from models.runtime import Models, load_reranker
+from models.runtimes.forward import RuntimeOptions
 from service.inference.coalescing import Coalescer
 from service.retrieval.enrollment import GROUP
 
@@ -111,18 +117,32 @@ def measure(
     return Stage(name, batch, images / spent, cpu_ms)
 
 
-def of_images(bundle: Bundle, runtime: str, seconds: float) -> Iterator[Stage]:
-    """From a file to the network."""
+def of_images(bundle: Bundle, seconds: float) -> Iterator[Stage]:
+    """From a file to what the network gets."""
     given, spec = files()[:80], bundle.manifest.input
     images = [decode(data) for data in given]
     yield measure("decode", 1, lambda: len([decode(data) for data in given]), seconds)
     yield measure("resize", 1, lambda: len([prepare(i, spec) for i in images]), seconds)
     prepared = np.stack([prepare(image, spec) for image in images[:32]])
     yield measure("normalise", 32, lambda: len(normalise(prepared, spec)), seconds)
-    if runtime != "none":
-        embedder = Models.load(bundle, runtime).embedder
-        batch = prepared[:8]
-        yield measure(f"network ({runtime})", 8, lambda: len(embedder.embed(batch).descriptors), seconds)
+
+
+def of_the_network(bundle: Bundle, runtime: str, streams: int, seconds: float) -> Iterator[Stage]:
+    """A bundle's network at the batch sizes of the whole path, by as many threads as it has streams."""
+    spec = bundle.manifest.input
+    models = Models.load(bundle, runtime, RuntimeOptions(batch_sizes=SIZES, streams=streams))
+    for what, why in models.gpu_left_out.items():
+        print(f"left out on the GPU: {what}: {why}")
+    draw = np.random.default_rng(0)
+    threads = f"{models.streams} streams" if models.streams > 1 else "one stream"
+    for size in SIZES:
+        batch = draw.integers(0, 256, (size, 3, spec.height, spec.width), np.uint8)
+
+        def embed(batch: Pixels = batch) -> int:
+            return len(models.embedder.embed(batch).descriptors)
+
+        name = f"{bundle.manifest.name}, {spec.width} px, {models.runtime}, {threads}"
+        yield measure(name, size, embed, seconds, models.streams)
 
 
 class Enrollments:
@@ -223,6 +243,16 @@ def whole(stack: Stack, name: str, gallery: int, seconds: float) -> Iterator[Sta
             yield measure(f"{what}, {name}", size, work, seconds, CLIENTS[size], stack.cpu_s)
 
 
+def untrained_ones(configs: list[Path], folder: Path) -> list[Bundle]:
+    """Bundles of configurations' networks with random weights, at the size at which they are served."""
+    if not configs:
+        return []
+    # Here, and not above: it imports torch.
+    from benchmarks.embedders import untrained
+
+    return [untrained(config, folder / config.stem) for config in configs]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -231,13 +261,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--gallery", type=int, default=2000, help="images in the galleries that are searched")
     parser.add_argument("--runtime", default="none", help="of the network; none leaves it out")
+    parser.add_argument("--streams", type=int, default=2, help="batches on a GPU at the same time")
+    parser.add_argument(
+        "--config", type=Path, action="append", default=[], help="of another network; may be repeated"
+    )
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     bundle = Bundle.load(DEFAULT_BUNDLE)
     together: list[Stage] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        alone = [*of_images(bundle, given.runtime, given.seconds)]
+        alone = [*of_images(bundle, given.seconds)]
+        if given.runtime != "none":
+            for measured in (bundle, *untrained_ones(given.config, folder)):
+                alone += of_the_network(measured, given.runtime, given.streams, given.seconds)
         alone += of_the_gallery(bundle, given.gallery, given.seconds, folder)
         reranker = load_reranker(bundle)
         if reranker is not None:
@@ -245,6 +282,11 @@ def main() -> None:
         for with_redis in (False, True):
             with Stack(folder / f"stack-{with_redis}", with_redis=with_redis) as stack:
                 label = "HTTP, Redis, worker" if with_redis else "HTTP"
+                together += whole(stack, label, given.gallery, given.seconds)
+        if given.runtime != "none":
+            settings = {"RUNTIME": given.runtime, "GPU_STREAMS": given.streams, "MAX_BATCH": 64}
+            with Stack(folder / "stack-network", with_redis=True, real=settings) as stack:
+                label = f"HTTP, Redis, worker, {given.runtime}"
                 together += whole(stack, label, given.gallery, given.seconds)
     origin = provenance(["onnxruntime", "faiss-cpu", "numpy", "pillow", "redis"])
     console = Console(width=150)

@@ -1,4 +1,4 @@
-"""A service with a free embedder, alone or behind Redis with a worker; and requests to it."""
+"""A service with a free embedder or a real one, alone or behind Redis with a worker; and requests to it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from service.server import listen
 
-PATIENCE_S = 60.0
+PATIENCE_S, REAL_PATIENCE_S = 60.0, 600.0
+"""s until a service with a free embedder, and with a real one, is ready."""
 _LOCAL = threading.local()
 _BOUNDARY = "b0undary"
 
@@ -27,16 +28,18 @@ class Stack:
     Args:
         folder: for what they write.
         with_redis: a Redis and a worker stand behind the service.
+        real: settings of a real embedder, by their names without the prefix; None for a free one.
 
     Attributes:
         port: of the service, on 127.0.0.1.
     """
 
-    def __init__(self, folder: Path, *, with_redis: bool) -> None:
+    def __init__(self, folder: Path, *, with_redis: bool, real: Mapping[str, object] | None = None) -> None:
         folder.mkdir(parents=True)
         self.port = _free_port()
         self._folder = folder
         self._with_redis = with_redis
+        self._real = real
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -50,15 +53,18 @@ class Stack:
             )
             settings |= {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "REDIS_TIMEOUT_S": 10}
             settings |= {"REQUEST_DEADLINE_S": 60, "METRICS_PORT": _free_port()}
+        settings |= self._real or {}
         environment = os.environ | {f"LKA_REID_{name}": str(value) for name, value in settings.items()}
+        module = "benchmarks.free" if self._real is None else "service.cli"
         if self._with_redis:
-            self._run("worker", [sys.executable, "-m", "benchmarks.free", "worker"], environment)
-        self._run("service", [sys.executable, "-m", "benchmarks.free", "serve"], environment)
-        until = time.monotonic() + PATIENCE_S
+            self._run("worker", [sys.executable, "-m", module, "worker"], environment)
+        self._run("service", [sys.executable, "-m", module, "serve"], environment)
+        patience_s = PATIENCE_S if self._real is None else REAL_PATIENCE_S
+        until = time.monotonic() + patience_s
         while not self._is_ready():
             if time.monotonic() > until:
                 self.__exit__(None, None, None)
-                raise RuntimeError(f"the service is not ready after {PATIENCE_S:g} s")
+                raise RuntimeError(f"the service is not ready after {patience_s:g} s")
             time.sleep(0.1)
         return self
 
