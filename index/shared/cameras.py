@@ -38,10 +38,19 @@ class SharedCameraSums:
         store: where they are.
         collection: the token of the collection.
         descriptor_dim: d.
+        forgotten: called after images were counted no more, so that what the sums were with them is erased
+            from the store's file too: of two that follow each other the difference is a descriptor.
     """
 
-    def __init__(self, store: SharedStore, collection: str, descriptor_dim: int) -> None:
+    def __init__(
+        self,
+        store: SharedStore,
+        collection: str,
+        descriptor_dim: int,
+        forgotten: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
+        self._forgotten = forgotten
         self._of = ("collection", collection, "camera")
         self._known = store.key(*self._of, "known")
         self._dim = descriptor_dim
@@ -59,6 +68,8 @@ class SharedCameraSums:
         nothing = Sums.nothing(self._dim)
         changes = self._changes(cameras, descriptors)
         self._add({camera_id: nothing - sums for camera_id, sums in changes.items()})
+        if changes:
+            self._forgotten()
 
     def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
         """Count an image for a camera's calibration; False where this digest is counted."""
@@ -81,7 +92,10 @@ class SharedCameraSums:
             steps.delete(self._counted(camera_id))
             steps.delete(self._key(CALIBRATED, camera_id))
             steps.srem(self._known, _member(CALIBRATED, camera_id))
-            return bool(steps.execute()[1])
+            was_there = bool(steps.execute()[1])
+        if was_there:
+            self._forgotten()
+        return was_there
 
     def read(self) -> Mapping[str, CameraSums]:
         """The sums of every camera that has images, by its id.

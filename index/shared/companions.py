@@ -29,7 +29,7 @@ def shared_companions(store: SharedStore, collection: str) -> OpenCompanions:
             numbers=SharedNumbers(store, collection),
             room=room,
             verdicts=SharedVerdicts(store, collection, record_of, room, store.rewriting.wanted),
-            sums=SharedCameraSums(store, collection, descriptor_dim),
+            sums=SharedCameraSums(store, collection, descriptor_dim, store.rewriting.wanted),
             settings=SharedSettings(store, collection),
             open_watches=open_watches,
         )

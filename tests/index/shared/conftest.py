@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -39,6 +40,14 @@ def connect(server: RedisServer) -> Iterator[Callable[[], SharedStore]]:
 @pytest.fixture
 def store(connect: Callable[[], SharedStore]) -> SharedStore:
     return connect()
+
+
+def wait_until_gone(folder: Path, data: bytes) -> None:
+    """Wait until no append-only file below the folder holds these bytes any more."""
+    until = time.monotonic() + 60
+    while any(data in file.read_bytes() for file in folder.rglob("*.aof")):
+        assert time.monotonic() < until, "the file was not written anew"
+        time.sleep(0.01)
 
 
 @dataclass

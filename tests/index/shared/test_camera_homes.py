@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from index.cameras.sums import Sums
 from index.shared import SharedCameraSums, SharedStore
 from index.shared.cameras import DamagedSumsError
 from tests.index.samples import DIM
-from tests.index.shared.conftest import CameraHome
+from tests.index.shared.conftest import CameraHome, wait_until_gone
+from tests.service.redis_server import DURABLE, redis_server
 
 
 def descriptors(count: int, seed: int = 0) -> NDArray[np.float32]:
@@ -49,6 +52,23 @@ def test_a_calibration_counts_each_file_once_and_can_be_forgotten(camera_home: C
     assert not camera_home.sums.forget_calibration("gate")
     assert camera_home.read()["gate"].calibrated.count == 0
     assert camera_home.sums.calibrate("gate", one, b"1" * 32)
+
+
+def test_what_the_sums_were_with_images_that_are_gone_leaves_the_file_of_the_store(tmp_path: Path) -> None:
+    image, calibration = descriptors(2)
+    written = [Sums.of(each[np.newaxis]).to_bytes() for each in (image, calibration)]
+    with redis_server(tmp_path, None, **DURABLE) as server:
+        for number, change in enumerate(("deletion", "calibration")):
+            with closing(SharedStore(server.url, "test", timeout_s=5)) as store:
+                its = SharedCameraSums(store, "c1", DIM, store.rewriting.wanted)
+                if change == "deletion":
+                    its.enrolled(["gate"], [image])
+                    its.deleted(["gate"], [image])
+                else:
+                    assert its.calibrate("gate", calibration, b"1" * 32)
+                    assert its.forget_calibration("gate")
+                assert any(written[number] in file.read_bytes() for file in tmp_path.rglob("*.aof"))
+            wait_until_gone(tmp_path, written[number])
 
 
 def test_two_replicas_that_enroll_at_once_are_both_counted(connect: Callable[[], SharedStore]) -> None:

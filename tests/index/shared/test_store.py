@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from index import Quota
 from index.shared import SharedQuotas, SharedStore, SharedStoreError
 from index.shared.rewriting import Rewriting
+from tests.index.shared.conftest import wait_until_gone
 from tests.service.redis_server import DURABLE, RedisServer, redis_server
 
 
@@ -100,20 +100,13 @@ def forget_a_word(store: SharedStore) -> None:
         client.delete(store.key("x"))
 
 
-def wait_until_forgotten(folder: Path) -> None:
-    until = time.monotonic() + 60
-    while any(b"to be forgotten" in file.read_bytes() for file in folder.rglob("*.aof")):
-        assert time.monotonic() < until, "the file was not written anew"
-        time.sleep(0.01)
-
-
 def test_what_was_forgotten_leaves_the_file_by_itself_after_a_while(tmp_path: Path) -> None:
     with opened(tmp_path, **DURABLE) as (_, store):
         forget_a_word(store)
         rewriting = Rewriting(store.rewrite, after_s=0.01)
         for _ in range(3):
             rewriting.wanted()
-        wait_until_forgotten(tmp_path)
+        wait_until_gone(tmp_path, b"to be forgotten")
         rewriting.close()
 
 
@@ -125,7 +118,7 @@ def test_a_store_that_is_closed_asks_for_what_was_to_be_asked_and_no_thread_stay
         assert len(set(threading.enumerate()) - before) == 1
         store.close()
         assert set(threading.enumerate()) <= before
-        wait_until_forgotten(tmp_path)
+        wait_until_gone(tmp_path, b"to be forgotten")
         store.rewriting.wanted()
         assert set(threading.enumerate()) <= before
 
