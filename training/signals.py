@@ -41,6 +41,23 @@ class StopRequest:
             raise KeyboardInterrupt(f"signal {number}")
         self.made = True
 
+    def between(self, done: int, total: int, doing: str = "embedding") -> None:
+        """Shut down here, if that was asked for, between two batches of images outside of a training's steps.
+
+        Args:
+            done: images.
+            total: of them.
+            doing: what is done with them, for the message.
+
+        Raises:
+            StoppedError: it was, and some are left.
+        """
+        if self.made and done < total:
+            raise StoppedError(
+                f"stopped after {doing} {done:,} of {total:,} images",
+                "these are gone through again, and what was finished before is saved",
+            )
+
 
 @contextmanager
 def graceful_shutdown() -> Iterator[StopRequest]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,7 @@ from training.progress import EpochRow, Observer, Reporter
 from training.reporting.plots import draw_cmc, draw_curves, draw_hardest, draw_watched
 from training.reporting.provenance import accuracy_record, environment, sources_of, title_of, training_record
 from training.reporting.tensorboard import EventLog
-from training.signals import StopRequest
+from training.signals import StoppedError, StopRequest
 
 SERVED = "as served"
 INFORMED = "with side information"
@@ -117,6 +117,7 @@ class Experiment:
                 self.reporter.part("reading images")
                 is_announced = True
             self.reporter.embedded(done, total)
+            self.stop.between(done, total, "reading")
 
         train, tasks, left_out = readable(self.sources.data, self.train, self.tasks, how, report)
         if left_out:
@@ -173,8 +174,13 @@ class Experiment:
         network = trainer.run()
         metrics: dict[str, Any] = {}
         if self.process.first:
-            save_embedder(self.folder.embedder, self._projected(network), self.viewpoints)
-            metrics = self._conclude(trainer.history)
+            try:
+                save_embedder(self.folder.embedder, self._projected(network), self.viewpoints)
+                metrics = self._conclude(trainer.history)
+            except StoppedError:
+                # Its last epochs may not be saved yet.
+                trainer.save()
+                raise
             checkpoints.remove()
         self.process.barrier()
         return metrics
@@ -185,7 +191,7 @@ class Experiment:
             return network
         self.reporter.part("estimating the projection")
         served = as_served(network, self.viewpoints, self.config.served_size).to(self.process.device)
-        columns = fitted_directions(served, self.train, self.config, self.reporter.embedded)
+        columns = fitted_directions(served, self.train, self.config, self._embedded)
         return network.with_projection(torch.from_numpy(columns))
 
     def _measure(self, epoch: int, network: LKAReID) -> dict[str, float]:
@@ -193,9 +199,24 @@ class Experiment:
         # After the last epoch everything is measured anyway.
         if not self.tasks or not every or epoch % every or epoch == self.config.schedule.epochs:
             return {}
-        return _headline(assess(self.tasks[0], self._features(network, self.tasks[0].images())))
+        features = self._features(network, self.tasks[0].images(), self.reporter.embedded)
+        return _headline(assess(self.tasks[0], features))
 
-    def _features(self, network: LKAReID, images: list[VehicleImage], *, informed: bool = True) -> Features:
+    def _embedded(self, done: int, total: int) -> None:
+        """Tell how far it is after the training, and shut down there if that was asked for."""
+        self.reporter.embedded(done, total)
+        # Several processes wait for each other at the end.
+        if self.process.world_size == 1:
+            self.stop.between(done, total)
+
+    def _features(
+        self,
+        network: LKAReID,
+        images: list[VehicleImage],
+        report: Callable[[int, int], None],
+        *,
+        informed: bool = True,
+    ) -> Features:
         known = self.viewpoints.numbers(images) if self.viewpoints and informed else None
         return extract(
             network,
@@ -203,7 +224,7 @@ class Experiment:
             batch=self.config.evaluation.batch,
             spec=self.config.spec_at(network.config.image_size),
             viewpoints=known,
-            report=lambda done: self.reporter.embedded(done, len(images)),
+            report=lambda done: report(done, len(images)),
         )
 
     def _conclude(self, history: Sequence[EpochRow]) -> dict[str, Any]:
@@ -244,7 +265,7 @@ class Experiment:
     def _measured(self, network: LKAReID, *, informed: bool) -> Features:
         network = copy.deepcopy(network).to(self.process.device)
         images = {image.path: image for task in self.tasks for image in task.images()}
-        return self._features(network, list(images.values()), informed=informed)
+        return self._features(network, list(images.values()), self._embedded, informed=informed)
 
     def _draw(
         self, history: Sequence[EpochRow], found: dict[str, list[Measurement]], worst: Sequence[HardQuery]

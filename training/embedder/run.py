@@ -24,7 +24,7 @@ from training.features.extract import extract
 from training.features.store import features_exist, open_features, save_features
 from training.progress import Observer, Reporter
 from training.reporting.provenance import data_hash
-from training.signals import StoppedError, StopRequest
+from training.signals import StopRequest
 
 
 def new_embedder(
@@ -144,11 +144,8 @@ def start_descriptors(
     def report(done: int) -> None:
         for reporter in reporters:
             reporter.embedded(done, len(images))
-        if stop is not None and stop.made and done < len(images):
-            raise StoppedError(
-                f"stopped after embedding {done} of {len(images)} images",
-                "these are embedded again, and what was finished before is saved",
-            )
+        if stop is not None:
+            stop.between(done, len(images))
 
     for reporter in reporters:
         reporter.part("descriptors of the start")

@@ -30,7 +30,7 @@ from training.progress import Reporter
 from training.reporting.provenance import data_hash
 from training.reranker.part_head import train_part_head
 from training.reranker.strip_head import own_head
-from training.signals import StoppedError, StopRequest
+from training.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -201,11 +201,7 @@ class Parts:
 
     def _embedded(self, done: int, total: int) -> None:
         self.reporter.embedded(done, total)
-        if self.stop.made and done < total:
-            raise StoppedError(
-                f"stopped after embedding {done} of {total} images",
-                "these are embedded again, and what was finished before is saved",
-            )
+        self.stop.between(done, total)
 
     def features(
         self, name: str, frozen: Frozen, images: list[VehicleImage], *, views: int = 0

@@ -82,6 +82,35 @@ def test_an_interrupted_experiment_is_resumed_to_the_same_weights(tree: Path, tm
         run(config, tree, tmp_path / "broken", resume=True)
 
 
+class StoppedIn(Diary):
+    """Asks a run to stop when a part of it begins."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def part(self, name: str) -> None:
+        super().part(name)
+        self.stop.made = self.stop.made or name == self._name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["estimating the projection", "measuring"])
+def test_what_was_learned_is_kept_where_a_run_is_stopped_after_its_last_step(
+    part: str, tree: Path, tmp_path: Path
+) -> None:
+    evaluation = {"every": 0, "batch": 2}
+    config = experiment(**{**CHANGES, "evaluation": evaluation, "projection": {"directions": 3, "views": 1}})
+    reporter = StoppedIn(part)
+    with pytest.raises(StoppedError, match=r"stopped after embedding \d+ of \d+ images"):
+        Experiment(config, Sources(tree, None), tmp_path / "run", reporter, stop=reporter.stop).run()
+    assert reporter.parts[-1] == part
+    resumed = Diary()
+    metrics = Experiment(config, Sources(tree, None), tmp_path / "run", resumed).run(resume=True)
+    assert resumed.steps == [], "nothing is learned again"
+    assert [epoch["epoch"] for epoch in metrics["history"]] == [1, 2]
+
+
 @pytest.mark.slow
 def test_how_the_machine_is_used_may_change_between_the_parts_of_a_run(tree: Path, tmp_path: Path) -> None:
     config = experiment(**CHANGES)
