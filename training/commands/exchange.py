@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from models.terminal import err, out
-from training.commands.measuring import BUNDLE, BundleFolder, Data, DataLayout
+from training.commands.measuring import BUNDLE, Data, DataLayout
 from training.commands.running import Json, accuracy_values, ending
 from training.datasets.layouts import AUTO
 
@@ -17,7 +17,9 @@ from training.datasets.layouts import AUTO
 def exchange_reranker(
     data: Data,
     folder: Annotated[Path, typer.Option("--out", help="The new bundle's folder.", show_default=False)],
-    bundle: BundleFolder = BUNDLE,
+    bundle: Annotated[
+        Path, typer.Option("--bundle", help="The bundle to start from.", show_default="the default one")
+    ] = BUNDLE,
     layout: DataLayout = AUTO,
     config: Annotated[
         Path | None,
@@ -43,8 +45,8 @@ def exchange_reranker(
     """Give a bundle another second stage; its embedder and its fingerprint stay, galleries stay valid.
 
     The new files are proven to agree with torch, and both stages are measured on the bundle's held-out
-    vehicles: --data is the data set that it was trained on. An untrained re-ranker compares the strips as
-    the embedder makes them.
+    vehicles: --data is the data set that it was trained on. Of a bundle that names none, as `lka-reid adapt`
+    makes it, nothing is measured. An untrained re-ranker compares the strips as the embedder makes them.
     """
     import torch
     from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -92,4 +94,6 @@ def exchange_reranker(
         return
     if made.manifest.accuracy is not None:
         out.print(accuracy_table(made.manifest.accuracy))
+    else:
+        out.print("nothing was measured: the bundle names no vehicles that were held out of its training")
     out.print(f"bundle   {folder}   fingerprint {made.fingerprint[:12]}", soft_wrap=True)

@@ -38,10 +38,13 @@ def held_out_tasks(bundle: Bundle, dataset: Dataset) -> list[Task]:
     """What of a data set a bundle's accuracy may be measured on.
 
     The data set's own tasks where it has a test split; else its images of the bundle's held-out vehicles.
+    Nothing for a bundle that names none, as one that was trained with `data.measured=false` or without names.
 
     Raises:
         DatasetError: a task has an image of another vehicle, or there is no image of a held-out one.
     """
+    if not names_held_out(bundle):
+        return []
     held_out = held_out_vehicles(bundle)
     tasks = dataset.tasks
     if not dataset.has_split or not tasks:
@@ -68,7 +71,8 @@ def exchange_reranker(
         bundle: with strips.
         folder: of the copy; what was there is replaced once the copy is whole. May be the bundle's own.
         reranker: the new second stage.
-        tasks: of held-out vehicles, see `held_out_tasks`.
+        tasks: of held-out vehicles, see `held_out_tasks`; none for a bundle that names none, which gets no
+            figures.
         provenance: of the re-ranker, for the manifest.
         command: that exchanges it, for the manifest.
 
@@ -83,7 +87,8 @@ def exchange_reranker(
             f"{reranker.config.strip_width}"
         )
     images = _images(tasks)
-    check_held_out(bundle, images)
+    if tasks or names_held_out(bundle):
+        check_held_out(bundle, images)
     rounded = reranker_for_inference(reranker, PRECISION)
     source = torch.Generator().manual_seed(0)
     with replaced(folder) as draft:
@@ -103,7 +108,7 @@ def exchange_reranker(
             update={
                 "reranker": reranker_entry(rounded),
                 "training": training,
-                "accuracy": _measured(bundle, rounded, tasks, images),
+                "accuracy": _measured(bundle, rounded, tasks, images) if tasks else None,
                 "shift": None,
                 "files": {**manifest.files, **written},
             }
@@ -136,6 +141,11 @@ def _both_stages_of_tasks(
         first, both = assess(task, features), assess(task, features, reranker)
         yield accuracy_row(FIRST_STAGE, first)
         yield accuracy_row(BOTH_STAGES, both, first)
+
+
+def names_held_out(bundle: Bundle) -> bool:
+    """Whether a bundle's manifest names vehicles that it was not trained on."""
+    return bundle.manifest.training is not None and bool(bundle.manifest.training.held_out_vehicles)
 
 
 def held_out_vehicles(bundle: Bundle) -> set[str]:

@@ -169,11 +169,18 @@ def test_a_data_sets_own_tasks_are_measured_and_otherwise_the_held_out_vehicles(
     assert task.queries == task.gallery == images
 
 
-def test_a_bundle_that_names_no_held_out_vehicles_is_refused(
-    exported: Bundle, images: list[VehicleImage]
+def test_a_bundle_that_names_no_held_out_vehicles_is_exchanged_without_figures(
+    exported: Bundle, bundle: Bundle, images: list[VehicleImage], tmp_path: Path
 ) -> None:
-    with pytest.raises(DatasetError, match=r"names no vehicles that were held out .* train and export"):
-        held_out_tasks(exported, dataset(images))
+    assert held_out_tasks(exported, dataset(images)) == []
+    made = exchange_reranker(exported, tmp_path / "new", along(exported), [], ORIGIN)
+    assert made.fingerprint == exported.fingerprint
+    assert made.manifest.reranker is not None
+    assert made.manifest.accuracy is None
+    with pytest.raises(DatasetError, match="names no vehicles that were held out"):
+        exchange_reranker(exported, tmp_path / "other", along(exported), all_of(images), ORIGIN)
+    with pytest.raises(DatasetError, match="no image of a held-out vehicle"):
+        exchange_reranker(bundle, tmp_path / "other", along(bundle), [], ORIGIN)
 
 
 def test_strips_of_another_width_are_refused_and_nothing_is_left(
