@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,28 @@ PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 PLACEHOLDER = re.compile(r"[A-Z_]+|\.\.\.")
 
 
+@cache
+def root() -> TyperGroup:
+    """`lka-reid`, with the options of completion."""
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
+    return command
+
+
+@cache
+def member(group: TyperGroup, name: str) -> Any:
+    """A command of a group, or None."""
+    return group.get_command(typer.Context(root(), info_name="lka-reid"), name)
+
+
 def fault_of(words: list[str]) -> str | None:
     """What is wrong with the command `lka-reid WORDS`, if anything."""
-    command: Any = typer.main.get_command(app)  # with the options of completion
-    context: Any = typer.Context(command, info_name="lka-reid")
+    command: Any = root()
     words = list(words)
     while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
         if PLACEHOLDER.fullmatch(words[0]):
             return None
-        command = command.get_command(context, words[0])
+        command = member(command, words[0])
         if command is None:
             return f"there is no {words[0]!r}"
         words.pop(0)
@@ -49,13 +63,18 @@ def test_our_commands_exist_with_these_options(page: Path) -> None:
 
 @PAGE
 def test_keys_that_commands_set_exist(page: Path) -> None:
-    kinds = (ExperimentConfig, RerankerExperimentConfig, ClassifierConfig)
-    known = {key for kind in kinds for key, *_ in describe(kind)}
     lines = commands(page.read_text(encoding="utf-8"), "lka-reid")
     named = {
         value for line in lines for option, value in pairwise(line) if option in ("--set", "--embedder-set")
     }
-    assert {value.partition("=")[0] for value in named} - {"KEY"} <= known
+    assert {value.partition("=")[0] for value in named} - {"KEY"} <= keys()
+
+
+@cache
+def keys() -> set[str]:
+    """Of every configuration."""
+    kinds = (ExperimentConfig, RerankerExperimentConfig, ClassifierConfig)
+    return {key for kind in kinds for key, *_ in describe(kind)}
 
 
 @pytest.mark.parametrize("wrong", [["nothing"], ["query", "--nothing"], ["gallery", "nothing"]])

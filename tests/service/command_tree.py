@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import typer.main
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 from service.cli import app
 
 
+@cache
 def all_commands(*, unlisted: bool) -> dict[str, Any]:
     """Every command, by what is typed for it at the top level.
 
