@@ -72,8 +72,10 @@ unit: $(VENV)/development.stamp $(VENV)/grafana.stamp ## all tests
 		echo "again, alone, what failed; a test that passes now has a race, which is to be mended:"; \
 		$(BIN)/python -m pytest --verbose --maxfail=3 --last-failed --last-failed-no-failures=none; }
 
+# A process more than cores: these tests wait about as long as they compute.
 quick: $(VENV)/development.stamp
-	$(PYTEST) -m "not (slow or browser or milvus or schemathesis or walkthrough)"
+	$(PYTEST) --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
+		-m "not (slow or browser or milvus or schemathesis or walkthrough)"
 
 soak: $(VENV)/development.stamp ## long runs, each for MINUTES=10 with SEED=0
 	$(BIN)/python -m pytest -m soak --minutes $(MINUTES) --seed $(SEED)

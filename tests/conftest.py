@@ -21,6 +21,7 @@ from tests.servers.fixtures import milvus_url
 if TYPE_CHECKING:
     from models.bundle import Bundle
     from tests.models.explainable import SmallBundle
+    from tests.service.command_line import Command
     from training.export.bundle import Precision
 
 __all__ = ["milvus_url"]
@@ -98,6 +99,14 @@ def _handlers_of_signals() -> Iterator[None]:
     for number, handler in before.items():
         if signal.getsignal(number) is not handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `lka-reid` with these arguments in this process."""
+    from tests.service.command_line import command_runner
+
+    return command_runner(monkeypatch, capsys)
 
 
 @pytest.fixture

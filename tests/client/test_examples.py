@@ -45,6 +45,7 @@ def test_an_example_is_as_short_as_a_reader_hopes() -> None:
     assert max(counted.values()) <= 12, counted
 
 
+@pytest.mark.slow
 def test_the_examples_enroll_and_search(service: Running, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
@@ -71,6 +72,7 @@ def test_an_example_that_could_not_enroll_an_image_says_why_and_fails(
     assert broken.startswith("broken.png these 8 bytes are no image")
 
 
+@pytest.mark.slow
 def test_an_example_without_its_arguments_shows_its_usage() -> None:
     for name in RAN:
         outcome = ended(name)

@@ -75,6 +75,7 @@ def test_enroll_search_and_delete_from_many_threads_stay_right(open_gallery: Ope
         gallery = open_gallery()
 
 
+@pytest.mark.slow
 def test_matches_are_of_one_enrollment_while_their_images_are_deleted_and_enrolled_anew(
     open_gallery: Open,
 ) -> None:

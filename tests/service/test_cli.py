@@ -18,13 +18,8 @@ from service import resources
 from service import settings as settings_module
 from service.commands import plugins
 from service.settings import Settings
-from tests.service.command_line import Command, command_runner, free_port
+from tests.service.command_line import Command, free_port
 from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, load_fakes, open_gallery, write_bundle
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def image_folder(folder: str) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,13 +141,19 @@ LIES_OF_CUTS = [
 ]
 
 
-@pytest.mark.parametrize("lie", LIES)
+def first_of(lies: Sequence[bytes]) -> Iterator[Any]:
+    """All, but only the first where tests are to be quick: a process is started for each."""
+    yield lies[0]
+    yield from (pytest.param(lie, marks=pytest.mark.slow) for lie in lies[1:])
+
+
+@pytest.mark.parametrize("lie", first_of(LIES))
 def test_a_process_that_finds_what_cannot_be_is_ended(obedient: DecodePool, lie: bytes) -> None:
     with pytest.raises(ImageError, match="ends the process that decodes it"):
         obedient.detect(b"say " + lie, DETECTOR, soon()).result()
 
 
-@pytest.mark.parametrize("lie", LIES_OF_CUTS)
+@pytest.mark.parametrize("lie", first_of(LIES_OF_CUTS))
 def test_a_process_that_cuts_what_cannot_be_is_ended(obedient: DecodePool, lie: bytes) -> None:
     with pytest.raises(ImageError, match="ends the process that decodes it"):
         obedient.cut(b"say " + lie, [(0, 0, 9, 9)], 0, soon()).result()

@@ -145,10 +145,15 @@ def test_an_image_that_waits_for_a_process_learns_of_its_deadline(obedient: Deco
         (b"crash", "SIGSEGV"),
         (b"leave", "status 3"),
         (b'say {"shape": [3, 9, 9]}', "SIGKILL"),
-        (b'say {"shape": [3, -24, -40]}', "SIGKILL"),
-        (b'say {"shape": "much"}', "SIGKILL"),
-        (b"say [[[", "SIGKILL"),
-        (b"say " + b"9" * 70_000, "SIGKILL"),
+        *(
+            pytest.param(lie, "SIGKILL", marks=pytest.mark.slow)
+            for lie in (
+                b'say {"shape": [3, -24, -40]}',
+                b'say {"shape": "much"}',
+                b"say [[[",
+                b"say " + b"9" * 70_000,
+            )
+        ),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -235,6 +240,7 @@ def test_an_image_that_takes_too_much_memory_is_refused_and_its_process_lives(
     assert ended == []
 
 
+@pytest.mark.slow
 def test_an_image_that_takes_too_much_of_a_processor_is_refused(obedient: DecodePool) -> None:
     with pytest.raises(ImageError, match="takes more of a processor than one is given"):
         obedient.decode(b"spin", soon()).result()

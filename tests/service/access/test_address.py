@@ -18,16 +18,11 @@ from service.server import check_address, listen
 from service.settings import Settings
 from service.startup import CommandError
 from tests.service.access.holders import make_key
-from tests.service.command_line import Command, command_runner, free_port, serving_process
+from tests.service.command_line import Command, free_port, serving_process
 from tests.service.fakes import Running, image_file, running, write_bundle
 from tests.service.test_server import serve_in_vain
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def is_refused(settings: Settings) -> bool:

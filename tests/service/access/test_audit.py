@@ -18,16 +18,11 @@ from service.access.idhash import FileIdHasher, IdKeyError
 from service.access.key import KeyScope, new_key
 from tests.service.access.holders import MADE, guarded, showing
 from tests.service.api.test_problems import check
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, running
 
 LONG = "\U0001f697"
 """A character of four bytes."""
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

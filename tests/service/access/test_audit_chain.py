@@ -15,13 +15,8 @@ from service.access.auditfile import AuditFile, locked
 from service.access.auditfind import files_of
 from service.access.auditverify import Verification, verify
 from service.access.idhash import FileIdHasher
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.service.fakes import running
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def open_log(path: Path, max_bytes: int = 0, backups: int = 5) -> AuditLog:

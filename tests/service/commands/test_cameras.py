@@ -8,15 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.command_line import Outcome, command_runner
+from tests.service.command_line import Outcome
 from tests.service.fakes import Running, image_file
 
 Command = Callable[..., Outcome]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -10,15 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.models.detection.scenes import FRAME, RED_CAR, file_of, iou, scene
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.service.fakes import Running
 
 BOX = ",".join(map(str, RED_CAR))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -28,24 +23,26 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_service_and_process_find_the_same(shared_service: Running, run: Command, street: Path) -> None:
-    asked = json.loads(run("detect", street, "--url", shared_service.url, "--json").out)
-    here = json.loads(run("detect", street, "--here", "--url", "http://127.0.0.1:1", "--json").out)
+def test_service_and_process_find_the_same(shared_service: Running, command: Command, street: Path) -> None:
+    asked = json.loads(command("detect", street, "--url", shared_service.url, "--json").out)
+    here = json.loads(command("detect", street, "--here", "--url", "http://127.0.0.1:1", "--json").out)
     assert asked == here
     assert len(asked["vehicles"]) == 3
 
 
-def test_boxes_are_printed_as_query_takes_them(shared_service: Running, run: Command, street: Path) -> None:
-    outcome = run("detect", street, "--url", shared_service.url)
-    found = json.loads(run("detect", street, "--here", "--json").out)["vehicles"]
+def test_boxes_are_printed_as_query_takes_them(
+    shared_service: Running, command: Command, street: Path
+) -> None:
+    outcome = command("detect", street, "--url", shared_service.url)
+    found = json.loads(command("detect", street, "--here", "--json").out)["vehicles"]
     assert outcome.code == 0
     for vehicle in found:
         assert ",".join(map(str, vehicle["box"])) in outcome.out
 
 
-def test_boxes_are_drawn(run: Command, tmp_path: Path) -> None:
+def test_boxes_are_drawn(command: Command, tmp_path: Path) -> None:
     drawn = tmp_path / "drawn.png"
-    assert run("detect", FRAME, "--here", "-o", drawn).code == 0
+    assert command("detect", FRAME, "--here", "-o", drawn).code == 0
     with Image.open(drawn) as after, Image.open(FRAME) as before:
         changed = np.any(np.asarray(after) != np.asarray(before.convert("RGB")), axis=2)
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
@@ -55,9 +52,9 @@ def test_boxes_are_drawn(run: Command, tmp_path: Path) -> None:
     assert iou(edges, RED_CAR) > 0.75
 
 
-def test_no_vehicle_is_said(run: Command, tmp_path: Path) -> None:
+def test_no_vehicle_is_said(command: Command, tmp_path: Path) -> None:
     (tmp_path / "road.png").write_bytes(file_of(Image.new("RGB", (99, 60))))
-    outcome = run("detect", tmp_path / "road.png", "--here")
+    outcome = command("detect", tmp_path / "road.png", "--here")
     assert (outcome.code, outcome.out) == (0, f"No vehicle was found in {tmp_path}/road.png, 99 x 60 px\n")
 
 
@@ -71,39 +68,39 @@ def test_no_vehicle_is_said(run: Command, tmp_path: Path) -> None:
         ([FRAME, "--url", "http://127.0.0.1:1"], "no service answers"),
     ],
 )
-def test_what_is_wrong_is_said(run: Command, arguments: list[object], said: str) -> None:
-    outcome = run("detect", *arguments)
+def test_what_is_wrong_is_said(command: Command, arguments: list[object], said: str) -> None:
+    outcome = command("detect", *arguments)
     assert outcome.code == 2
     assert said in outcome.err
 
 
-def test_no_detector_is_said(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_detector_is_said(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LKA_REID_DETECTOR", "off")
-    outcome = run("detect", FRAME, "--here")
+    outcome = command("detect", FRAME, "--here")
     assert outcome.code == 2
     assert "LKA_REID_DETECTOR is off" in outcome.err
 
 
-def test_a_query_takes_a_box_or_a_choice(service: Running, run: Command, street: Path) -> None:
+def test_a_query_takes_a_box_or_a_choice(service: Running, command: Command, street: Path) -> None:
     service.enroll(street.read_bytes(), image_id="f", detect="all")
     for options in (["--box", BOX], ["--detect", "largest"]):
-        answer = json.loads(run("query", FRAME, "--url", service.url, "--json", *options).out)
+        answer = json.loads(command("query", FRAME, "--url", service.url, "--json", *options).out)
         assert len(answer["matches"]) == 3
         assert answer["crop"]
-    outcome = run("query", street, "--url", service.url, "--detect", "all")
+    outcome = command("query", street, "--url", service.url, "--detect", "all")
     assert outcome.out.count("Most similar to") == 3
     assert "motorcycle at" in outcome.out
-    answers = json.loads(run("query", street, "--url", service.url, "--detect", "all", "--json").out)
+    answers = json.loads(command("query", street, "--url", service.url, "--detect", "all", "--json").out)
     assert len(answers["answers"]) == 3
 
 
-def test_a_query_that_could_mean_several_lists_them(service: Running, run: Command, street: Path) -> None:
-    outcome = run("query", street, "--url", service.url, "--detect", "one")
+def test_a_query_that_could_mean_several_lists_them(service: Running, command: Command, street: Path) -> None:
+    outcome = command("query", street, "--url", service.url, "--detect", "one")
     assert outcome.code == 2
     assert "3 vehicles" in outcome.err
     for kind in ("car", "truck", "motorcycle"):
         assert kind in outcome.err
-    outcome = run("query", street, "--url", service.url, "--detect", "one", "--json")
+    outcome = command("query", street, "--url", service.url, "--detect", "one", "--json")
     [line] = outcome.err.splitlines()
     error = json.loads(line)["error"]
     assert (outcome.code, outcome.out) == (2, "")
@@ -111,10 +108,10 @@ def test_a_query_that_could_mean_several_lists_them(service: Running, run: Comma
     assert error["request_id"]
 
 
-def test_a_file_that_is_no_image_is_named(shared_service: Running, run: Command, tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_named(shared_service: Running, command: Command, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.jpg"
     wrong.write_bytes(b"no image")
     for name in ("query", "detect"):
-        outcome = run(name, wrong, "--url", shared_service.url)
+        outcome = command(name, wrong, "--url", shared_service.url)
         assert outcome.code == 2
         assert "notes.jpg: these 8 bytes are no image" in " ".join(outcome.err.split())

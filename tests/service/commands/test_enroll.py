@@ -17,15 +17,10 @@ from lka_reid_client.errors import ServiceUnreachableError
 from service.commands.enrollment_summary import counts, not_enrolled_table
 from service.remote.http import Enrolled, ServiceClient
 from service.remote.outcome import Fate, Outcome
-from tests.service.command_line import ROOT, Command, command_runner, free_port
+from tests.service.command_line import ROOT, Command, free_port
 from tests.service.fakes import BLUE, GREEN, RED, Running, image_file
 
 COLOURS = {"red": RED, "green": GREEN, "blue": BLUE}
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def images(folder: str, shift: int = 0) -> Path:

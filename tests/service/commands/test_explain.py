@@ -12,13 +12,8 @@ from PIL import Image
 from index import LocalGallery
 from models.bundle import Bundle
 from tests.models.explainable import SmallBundle
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.service.fakes import GREEN, RED, image_file
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

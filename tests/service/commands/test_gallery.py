@@ -15,13 +15,8 @@ import pytest
 
 from index import Enrollment, GalleryLossError
 from tests.docs.pages import FENCED, ROOT
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.service.fakes import DIM, STRIPS, open_gallery
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 @pytest.fixture

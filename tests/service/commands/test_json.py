@@ -8,17 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.service.command_line import Command, command_runner, free_port
+from tests.service.command_line import Command, free_port
 from tests.service.command_tree import all_commands, takes_json
 from tests.service.fakes import Running, open_gallery
 
 # They go on until they are stopped, and print what happens meanwhile.
 WITHOUT = {"serve", "worker", "demo"}
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def error_of(output: str) -> dict[str, Any]:

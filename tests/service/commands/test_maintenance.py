@@ -11,14 +11,9 @@ from pathlib import Path
 import pytest
 
 from index import LocalGallery
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.service.commands.test_gallery import enrollment, named
 from tests.service.fakes import open_gallery
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 @pytest.fixture

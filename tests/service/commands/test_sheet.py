@@ -11,13 +11,8 @@ from typing import Any
 import pytest
 
 from service.commands.sheet import sheet
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.service.fakes import BLUE, GREEN, RED, Running, image_file
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def match(image_id: str, **more: Any) -> dict[str, Any]:

@@ -11,14 +11,9 @@ import pytest
 from service.remote.http import ServiceClient
 from service.remote.verdict_export import MANIFEST, VERDICTS
 from tests.service.api.routes.test_verdicts import decide
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.service.fakes import GREEN, RED, Running, image_file
 from training.datasets.layouts import open_dataset
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -42,10 +37,10 @@ def decided(service: Running) -> Running:
 
 
 def test_pairs_and_vehicles_are_written_with_their_images(
-    run: Command, decided: Running, tmp_path: Path
+    command: Command, decided: Running, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
-    said = run("verdicts", "export", str(folder), "--url", decided.url, "--json")
+    said = command("verdicts", "export", str(folder), "--url", decided.url, "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out) == {
         "folder": str(folder),
@@ -78,10 +73,10 @@ def test_pairs_and_vehicles_are_written_with_their_images(
 
 
 def test_vehicles_that_verdicts_contradict_are_named_and_left_out(
-    run: Command, decided: Running, tmp_path: Path
+    command: Command, decided: Running, tmp_path: Path
 ) -> None:
     decide(decided, "g", "same", image_file((200, 0, 1)))
-    said = run("verdicts", "export", str(tmp_path / "out"), "--url", decided.url)
+    said = command("verdicts", "export", str(tmp_path / "out"), "--url", decided.url)
     assert said.code == 0
     assert "Not in the manifest: verdicts link the vehicles green, red" in said.err
     assert table(tmp_path / "out" / MANIFEST) == []
@@ -89,19 +84,19 @@ def test_vehicles_that_verdicts_contradict_are_named_and_left_out(
 
 
 def test_a_folder_that_holds_something_is_left_alone(
-    run: Command, shared_service: Running, tmp_path: Path
+    command: Command, shared_service: Running, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").write_text("mine")
-    said = run("verdicts", "export", str(tmp_path), "--url", shared_service.url)
+    said = command("verdicts", "export", str(tmp_path), "--url", shared_service.url)
     assert (said.code, said.out) == (2, "")
     assert "is not empty; name a new folder" in said.err
 
 
-def test_none_are_an_empty_table(run: Command, shared_service: Running, tmp_path: Path) -> None:
-    assert run("verdicts", "list", "--url", shared_service.url).code == 0
-    said = run("verdicts", "list", "--url", shared_service.url, "--json")
+def test_none_are_an_empty_table(command: Command, shared_service: Running, tmp_path: Path) -> None:
+    assert command("verdicts", "list", "--url", shared_service.url).code == 0
+    said = command("verdicts", "list", "--url", shared_service.url, "--json")
     assert json.loads(said.out) == {"verdicts": []}
-    assert run("verdicts", "export", str(tmp_path / "new"), "--url", shared_service.url).code == 0
+    assert command("verdicts", "export", str(tmp_path / "new"), "--url", shared_service.url).code == 0
 
 
 def test_verdicts_come_page_by_page(decided: Running) -> None:
@@ -110,17 +105,17 @@ def test_verdicts_come_page_by_page(decided: Running) -> None:
 
 
 def test_a_query_says_what_verdicts_did_and_asks_without_them(
-    run: Command, decided: Running, tmp_path: Path
+    command: Command, decided: Running, tmp_path: Path
 ) -> None:
     probe = tmp_path / "probe.png"
     probe.write_bytes(image_file((200, 0, 2)))
     query = ("query", probe, "--url", decided.url)
-    said = run(*query)
+    said = command(*query)
     assert "verdicts on this probe: 1 as the same vehicle, 1 left out as another one" in said.out
     assert "green" not in said.out
-    without = run(*query, "--no-verdicts")
+    without = command(*query, "--no-verdicts")
     assert "verdicts on this probe" not in without.out
     assert "green" in without.out
-    assert "No enrolled image is left" in run(*query, "--only-vehicle-id", "green").out
-    both = run(*query, "--box", "0,0,9,9", "--detect", "all")
+    assert "No enrolled image is left" in command(*query, "--only-vehicle-id", "green").out
+    both = command(*query, "--box", "0,0,9,9", "--detect", "all")
     assert (both.code, "give --box for a vehicle that you name, or --detect" in both.err) == (2, True)

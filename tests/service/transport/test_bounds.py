@@ -75,6 +75,7 @@ def test_a_body_without_end_after_the_answer_is_ended(short: str) -> None:
         assert wire.is_over()
 
 
+@pytest.mark.slow
 def test_whoever_does_not_read_the_answer_is_left(tmp_path: Path) -> None:
     image = image_file(kind="BMP")
     with bounded(tmp_path, SHORT) as url:
@@ -102,6 +103,7 @@ def test_whoever_does_not_read_the_answer_is_left(tmp_path: Path) -> None:
             assert received > len(large)
 
 
+@pytest.mark.slow
 def test_answers_that_nobody_reads_do_not_fill_memory(tmp_path: Path) -> None:
     image = image_file(kind="BMP")
     with bounded(tmp_path, Bounds(unread_bytes=8 * 1024 * 1024)) as url:

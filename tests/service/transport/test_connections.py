@@ -165,6 +165,7 @@ def test_answers_that_are_not_read_make_room_until_they_fit() -> None:
     keep(10, 10, test)
 
 
+@pytest.mark.slow
 def test_time_in_which_the_loop_is_held_up_is_nobodys() -> None:
     async def test(keeper: Connections) -> None:
         ages = []

@@ -35,6 +35,7 @@ def bundle_of(shape: NetworkConfig, folder: Path, precision: Precision) -> Path:
     return Bundle.load(folder).embedder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
 def test_a_network_started_from_a_bundle_gives_the_bundles_numbers(
     tmp_path: Path, precision: Precision
@@ -55,6 +56,7 @@ def test_a_network_started_from_a_bundle_gives_the_bundles_numbers(
     assert all(torch.equal(network.state_dict()[key], value) for key, value in classifiers.items())
 
 
+@pytest.mark.slow
 def test_the_image_size_may_differ_from_the_bundles(tmp_path: Path) -> None:
     path = bundle_of(SHAPE, tmp_path / "bundle", "int8")
     network = LKAReID(replace(SHAPE, image_size=(96, 80))).eval()
@@ -63,6 +65,7 @@ def test_the_image_size_may_differ_from_the_bundles(tmp_path: Path) -> None:
         assert network(torch.randn(1, 3, 96, 80))[0].shape == (1, SHAPE.descriptor_dim)
 
 
+@pytest.mark.slow
 def test_weights_of_another_shape_are_refused_and_listed(tmp_path: Path) -> None:
     path = bundle_of(SHAPE, tmp_path / "bundle", "int8")
     with pytest.raises(

@@ -31,6 +31,7 @@ def test_no_default_of_what_is_written_lies_in_the_package_or_the_docs() -> None
         assert Path(default).parts[0] not in {"docs", "models", "service", "training", "configs"}, name
 
 
+@pytest.mark.slow
 def test_the_installed_bundle_gets_a_threshold_only_where_that_is_asked_for(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

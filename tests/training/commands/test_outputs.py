@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from training.atomic import OutputError, require_writable
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(

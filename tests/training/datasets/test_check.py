@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.training.datasets import trees
 from training.datasets.check import check
 from training.datasets.findings import Finding, Severity, findings_table, has_errors
@@ -150,11 +150,6 @@ def test_many_findings_of_a_kind_are_shown_in_part_and_counted() -> None:
     cells = list(table.columns[1].cells)
     assert cells[-1] == "k: 15 more (--json lists all)"
     assert next(iter(table.columns[2].cells)) == "0.jpg"
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def test_the_command_shows_statistics_and_ends_with_0_without_errors(

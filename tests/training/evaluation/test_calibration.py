@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.bundle import Bundle
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.training.bundles import write_colour_bundle
 from tests.training.datasets import trees
 from training.evaluation.calibration import (
@@ -200,11 +200,6 @@ def test_the_plot_is_an_image_with_something_on_it(tmp_path: Path) -> None:
     with Image.open(tmp_path / "plot.png") as plot:
         assert plot.width > 1000
         assert len(plot.convert("RGB").getcolors(2**20) or []) > 20
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.inputspec import InputSpec
 from models.preprocessing import Pixels, normalise
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.training.bundles import write_colour_bundle
 from tests.training.datasets import trees
 from training.datasets.dataset import Dataset, Task
@@ -229,11 +229,6 @@ def test_a_task_is_chosen_by_name_or_size(tmp_path: Path) -> None:
         choose_task(dataset, "none")
     with pytest.raises(DatasetError, match="no queries and gallery"):
         choose_task(Dataset("x", tmp_path, large, []), None)
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 def test_the_command_measures_a_bundle_by_onnx_runtime(tmp_path: Path, command: Command) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from models.bundle import Bundle, write_thresholds
 from models.manifest import Threshold
-from tests.service.command_line import Command, command_runner
+from tests.service.command_line import Command
 from tests.training.bundles import write_colour_bundle
 from tests.training.evaluation.test_calibration import images
 from training.datasets.image import DatasetError, VehicleImage
@@ -22,11 +22,6 @@ from training.evaluation.retrieval import Side
 from training.evaluation.unlabelled import threshold_without_labels
 from training.tuning.crops import CameraFrom, evenly, read_crops
 from training.tuning.pairs import LabelledPair, pairs_to_ask, read_pairs, write_pairs
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_runner(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -240,6 +240,7 @@ def test_a_batch_may_be_larger_than_an_image_and_none_of_its_images_may(tmp_path
         assert whole.json()["type"] == "urn:lka-reid:problem:upload-too-large"
 
 
+@pytest.mark.slow
 def test_what_is_embedded_by_the_deadline_is_enrolled(tmp_path: Path) -> None:
     embedded = iter(range(12))
     with running(tmp_path, batch_deadline_s=3, max_batch=1) as service:
