@@ -39,8 +39,9 @@ def conditions(where: Filter) -> tuple[str, list[str | int]]:
             parts.append(condition)
             values.append(_array(wanted))
     if where.all_tags:
-        parts.append(_EACH_TAG)
-        values += [_array(where.all_tags), len(where.all_tags)]
+        several = len(where.all_tags) > 1
+        parts.append(_EACH_TAG if several else _SETS["any_tags"])
+        values += [_array(where.all_tags), len(where.all_tags)] if several else [_array(where.all_tags)]
     for field, sign in (("captured_from", ">="), ("captured_to", "<")):
         moment = getattr(where, field)
         if moment is not None:
