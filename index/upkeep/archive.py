@@ -38,6 +38,7 @@ from index.files.private import create_file
 from index.files.space import fullness_named
 from index.filter import ALL, Filter
 from index.record import GalleryHeader, Record
+from index.upkeep.folder import check_apart
 from index.upkeep.frozen import frozen
 
 FORMAT: Final = "lka-reid-archive"
@@ -67,14 +68,15 @@ def export(
     Raises:
         FileNotFoundError: there is no gallery. GalleryError: it cannot be read, or an image is damaged;
         GalleryBackupError, that there is something at
-            `target`.
+            `target`, or that it is in the data directory.
         OSError: it cannot be written.
     """
     if target.exists():
         raise GalleryBackupError(f"there is something at {target} already; name another file for the archive")
     partial = target.with_name(target.name + PARTIAL)
-    partial.unlink(missing_ok=True)
     with frozen(folder) as (connection, header), fullness_named(target.parent):
+        check_apart(folder, target)
+        partial.unlink(missing_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         create_file(partial)
         condition, values = conditions(where)

@@ -26,6 +26,7 @@ from index.files.lock import FolderLock
 from index.files.private import create_file, tighten
 from index.files.space import MARGIN_BYTES, fullness_named, room
 from index.local.loss import WAL
+from index.upkeep.folder import check_apart
 from index.upkeep.frozen import frozen
 from index.vectors.snapshot import SNAPSHOT
 
@@ -67,13 +68,15 @@ def back_up(folder: Path, target: Path, on_bytes: OnBytes = lambda _done, _total
 
     Raises:
         FileNotFoundError: there is no gallery.
-        GalleryError: it cannot be read; GalleryBackupError, that there is something at `target`, or no room.
+        GalleryError: it cannot be read; GalleryBackupError, that there is something at `target`, no room, or
+            that it is in the data directory.
         OSError: a file cannot be written.
     """
     if target.exists():
         raise GalleryBackupError(f"there is something at {target} already; name another place for the backup")
     partial = target.with_name(target.name + PARTIAL)
     with frozen(folder, any_version=True) as (connection, header), fullness_named(target.parent):
+        check_apart(folder, target)
         size = _number(connection, "PRAGMA page_count") * _number(connection, "PRAGMA page_size")
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_room(target.parent, size)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from index.collections import FOLDER, collection_folders
 from index.database.connections import DATABASE
+from index.errors import GalleryBackupError
 from index.local.gallery import LocalGallery
 from index.local.remains import erase_remains
 
@@ -34,6 +35,25 @@ def open_found(folder: Path) -> LocalGallery:
         descriptor_dim=header.descriptor_dim,
         strips_shape=header.strips_shape,
     )
+
+
+def check_apart(folder: Path, target: Path) -> None:
+    """See that what is made of a gallery does not lie in its data directory, where no purge would find it.
+
+    Args:
+        folder: of the gallery, which may be that of a collection.
+        target: of a backup or an archive, that is not there yet.
+
+    Raises:
+        GalleryBackupError: it does.
+    """
+    found = folder.resolve()
+    whole = found.parent.parent if found.parent.name == FOLDER else found
+    if target.resolve().is_relative_to(whole):
+        raise GalleryBackupError(
+            f"{target} lies in the data directory {whole}: images that are deleted later would stay there, "
+            "and `lka-reid gallery purge` would not find them; name a place outside"
+        )
 
 
 def purge(folder: Path) -> Purged:

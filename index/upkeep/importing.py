@@ -13,6 +13,7 @@ from index.errors import (
     FingerprintMismatchError,
     GalleryShapeError,
     InvalidEnrollmentError,
+    QuotaReachedError,
     UnknownImageError,
 )
 from index.local.gallery import LocalGallery
@@ -26,6 +27,8 @@ AT_ONCE_BYTES: Final = 64 << 20
 FIELDS: Final = (
     *("vehicle_id", "camera_id", "captured_at", "view", "vehicle_type", "tags", "enrolled_at", "media_type"),
 )
+REFUSED: Final = (DuplicateImageError, InvalidEnrollmentError, QuotaReachedError)
+"""What keeps one image out, and not those after it."""
 
 
 class Became(StrEnum):
@@ -99,7 +102,7 @@ def _enroll(gallery: LocalGallery, enrollments: list[Enrollment]) -> list[Outcom
     try:
         gallery.enroll_many(fresh)
         became = iter([(Became.enrolled, "")] * len(fresh))
-    except (DuplicateImageError, InvalidEnrollmentError):
+    except REFUSED:
         # One by one, so that one does not keep the others.
         became = iter([_enroll_one(gallery, one) for one in fresh])
     return [(one.image_id, *(its or next(became))) for one, its in zip(enrollments, known, strict=True)]
@@ -108,7 +111,7 @@ def _enroll(gallery: LocalGallery, enrollments: list[Enrollment]) -> list[Outcom
 def _enroll_one(gallery: LocalGallery, enrollment: Enrollment) -> tuple[Became, str]:
     try:
         gallery.enroll(enrollment)
-    except (DuplicateImageError, InvalidEnrollmentError) as error:
+    except REFUSED as error:
         return Became.failed, str(error)
     return Became.enrolled, ""
 

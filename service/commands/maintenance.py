@@ -180,8 +180,13 @@ def import_(
 
     settings = settings_of(data_dir, collection, is_new=True)
     outcome = Outcome()
-    with clear_errors():
-        _import(source, settings.data_dir, outcome)
+    try:
+        with clear_errors():
+            _import(source, settings.data_dir, outcome)
+    except BaseException:
+        if outcome.counts and not as_json:
+            out.print(counts(outcome))
+        raise
     if as_json:
         out.print_json(data=outcome_json(outcome, {}))
     else:
@@ -218,6 +223,10 @@ def _import(source: Path, folder: Path, outcome: Outcome) -> None:
                 f"{error.bundle_fingerprint}; unpack the archive, start the service, and enroll its images "
                 "with `lka-reid enroll records.csv --ignore-columns`"
             ) from None
+        except BaseException:
+            if outcome.counts:
+                outcome.counts[Fate.not_tried] = reader.images - outcome.counts.total()
+            raise
 
 
 def _fault_of(enrollment: Enrollment) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from index import LocalGallery
+from index import Enrollment, GalleryFullError, LocalGallery, Quota
 from tests.service.command_line import Command
 from tests.service.commands.test_gallery import enrollment, named
 from tests.service.fakes import open_gallery
@@ -152,6 +152,56 @@ def test_what_no_request_could_have_enrolled_is_not_imported(
     assert (outcome.code, named(tmp_path / "new")) == (1, ["image-1"])
     assert f"its {next(iter(fault))}" in " ".join(outcome.err.split())
     assert "\x1b[2J" not in outcome.err
+
+
+@pytest.mark.parametrize("action", ["backup", "export"])
+def test_what_is_made_of_a_gallery_does_not_lie_where_a_purge_would_not_find_it(
+    command: Command, folder: Path, tmp_path: Path, action: str
+) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    before = sorted(folder.rglob("*"))
+    for place in (folder, folder / "collections" / "north", tmp_path / "link"):
+        refused = command("gallery", action, place / "made", "--data-dir", folder)
+        assert (refused.code, "lies in the data directory" in " ".join(refused.err.split())) == (2, True)
+    assert sorted(folder.rglob("*")) == before
+    north = folder / "collections" / "north"
+    with open_gallery(north) as gallery:
+        gallery.enroll(enrollment(0))
+    assert command("gallery", action, folder / "made", "--data-dir", north).code == 2
+    assert command("gallery", action, tmp_path / "made", "--data-dir", north).code == 0
+
+
+def test_an_import_that_a_quota_ends_tells_what_became_of_every_image(
+    command: Command, folder: Path, tmp_path: Path
+) -> None:
+    command("gallery", "export", tmp_path / "gallery.zip", "--data-dir", folder)
+    with open_gallery(tmp_path / "new") as gallery:
+        gallery.quotas.set(Quota(images=2))
+    outcome = command("gallery", "import", tmp_path / "gallery.zip", "--data-dir", tmp_path / "new")
+    assert (outcome.code, named(tmp_path / "new")) == (1, ["image-0", "image-1"])
+    assert "enrolled                 2" in outcome.out
+    assert "failed                   1" in outcome.out
+    assert "may hold 2 images" in " ".join(outcome.err.split())
+
+
+def test_an_import_that_ends_on_its_way_tells_how_far_it_came(
+    command: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("gallery", "export", tmp_path / "gallery.zip", "--data-dir", folder)
+    monkeypatch.setattr("index.upkeep.importing.AT_ONCE", 1)
+    enroll, enrolled = LocalGallery.enroll_many, list[str]()
+
+    def full(gallery: LocalGallery, enrollments: list[Enrollment]) -> object:
+        if len(enrolled) == 2:
+            raise GalleryFullError(tmp_path, 0, 1)
+        enrolled.extend(each.image_id for each in enrollments)
+        return enroll(gallery, enrollments)
+
+    monkeypatch.setattr(LocalGallery, "enroll_many", full)
+    outcome = command("gallery", "import", tmp_path / "gallery.zip", "--data-dir", tmp_path / "new")
+    assert (outcome.code, named(tmp_path / "new")) == (2, enrolled)
+    assert "enrolled                 2" in outcome.out
+    assert "not tried                1" in outcome.out
 
 
 def test_a_part_is_exported_by_conditions(command: Command, folder: Path, tmp_path: Path) -> None:
