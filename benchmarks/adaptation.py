@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import random
 import shlex
 import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 
 from benchmarks.provenance import in_words, provenance, write_json
@@ -39,6 +42,7 @@ from training.evaluation.metrics import of_queries
 from training.evaluation.result import RetrievalResult
 from training.evaluation.retrieval import retrieve
 from training.evaluation.significance import Interval, bootstrap
+from training.tuning.self_training import CLUSTERS
 
 METRICS = ("R1", "mAP")
 KNOWN = ("vehicle_id", "camera_id", "vehicle_type", "model", "group")
@@ -61,6 +65,50 @@ class Row:
     name: str
     figures: dict[str, Interval]
     gain: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """How well the clusters of a training without names are vehicles.
+
+    Attributes:
+        name: of the way of adapting.
+        clusters: of them.
+        pure: clusters of one vehicle alone.
+        found: pairs of crops of one vehicle from two cameras that are in one cluster.
+        of: such pairs.
+        mixed: pairs of crops of two vehicles that are in one cluster.
+    """
+
+    name: str
+    clusters: int
+    pure: int
+    found: int
+    of: int
+    mixed: int
+
+    @classmethod
+    def read(cls, name: str, file: Path, crops: Path, truth: Mapping[Path, str]) -> Grouped:
+        """From the clusters that `lka-reid adapt` has written, and the vehicle of each crop."""
+        labels = json.loads(file.read_text(encoding="utf-8"))["clusters"]
+        inside: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for path, label in labels.items():
+            crop = (crops / path).resolve()
+            inside[label].append((truth[crop], crop.parent.name))
+        pairs = [pair for of in inside.values() for pair in combinations(of, 2)]
+        everything = [(vehicle, path.parent.name) for path, vehicle in truth.items()]
+        return cls(
+            name,
+            len(inside),
+            sum(len({vehicle for vehicle, _ in of}) == 1 for of in inside.values()),
+            sum(_across(*pair) for pair in pairs),
+            sum(_across(*pair) for pair in combinations(everything, 2)),
+            sum(one[0] != other[0] for one, other in pairs),
+        )
+
+
+def _across(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    return one[0] == other[0] and one[1] != other[1]
 
 
 def halves(images: Sequence[VehicleImage]) -> tuple[list[VehicleImage], list[VehicleImage]]:
@@ -167,7 +215,7 @@ def compared(
     runtime: str,
     ways: Sequence[str],
     changes: Sequence[str],
-) -> list[Row]:
+) -> tuple[list[Row], list[Grouped]]:
     """Adapt on half of a set's vehicles in each way, and measure on the others.
 
     Args:
@@ -196,15 +244,18 @@ def compared(
     task = Task(name, others, others)
     shipped = measured(DEFAULT_BUNDLE, task, runtime)
     before = shipped[LEFT_IN]
+    groups: list[Grouped] = []
     rows = [row("before", before, before), row(f"level 1: {TAKEN_OUT}", shipped[TAKEN_OUT], before)]
     for way in ways:
         words, bundle = made[way]
         of_way = folder / f"out-{name}-{way}"
         options = [word for change in changes for word in ("--set", change)]
         run((*words, "--out", of_way, *options), folder / f"{name}-{way}.log")
+        if (of_way / CLUSTERS).exists():
+            groups.append(Grouped.read(WAYS[way], of_way / CLUSTERS, crops, truth))
         after = measured(of_way / bundle, task, runtime)
         rows += [row(f"{WAYS[way]}, {cameras}", found, before) for cameras, found in after.items()]
-    return rows
+    return rows, groups
 
 
 def main() -> None:
@@ -227,17 +278,16 @@ def main() -> None:
     real = [i for i in read_manifest(arguments.two_cameras / "manifest.csv") if i.vehicle_id in held_out]
     rendered = split_synthetic(read_manifest(arguments.synthetic / "manifest.csv")).task.gallery or []
     of_set = {"syn": rendered, "v2": real}
-    figures = {
-        name: [
-            asdict(each)
-            for each in compared(
-                name, of_set[name], arguments.out, arguments.runtime, arguments.ways, arguments.changes
-            )
-        ]
+    found = {
+        name: compared(
+            name, of_set[name], arguments.out, arguments.runtime, arguments.ways, arguments.changes
+        )
         for name in arguments.sets
     }
+    figures = {name: [asdict(each) for each in rows] for name, (rows, _) in found.items()}
+    clusters = {name: [asdict(each) for each in groups] for name, (_, groups) in found.items()}
     origin = provenance(["torch", "openvino", "onnxruntime", "scikit-learn"])
-    write_json(arguments.out / "figures.json", {**figures, **origin})
+    write_json(arguments.out / "figures.json", {**figures, "clusters": clusters, **origin})
     for name, rows in figures.items():
         out.print(f"\n{name}: R1, mAP; points more than before")
         for each in rows:
@@ -247,6 +297,14 @@ def main() -> None:
                 for kind, sign in ((each["figures"], ""), (each["gain"], "+"))
             ]
             out.print(f"| {each['name']} | {' | '.join(cells)} |", markup=False, soft_wrap=True)
+        for each in clusters[name]:
+            out.print(
+                f"{each['name']}: {each['clusters']:,} clusters, {each['pure']:,} of one vehicle; "
+                f"{each['found']:,} of {each['of']:,} pairs of one vehicle before two cameras are in one, "
+                f"and {each['mixed']:,} of two vehicles",
+                markup=False,
+                soft_wrap=True,
+            )
     out.print(in_words(origin), markup=False, soft_wrap=True)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks.adaptation import answer, halves, write_crops, write_half, write_tracks
+from benchmarks.adaptation import Grouped, answer, halves, write_crops, write_half, write_tracks
 from benchmarks.own_cameras import Transcript, chosen, write_vehicles
 from training.datasets.image import VehicleImage
 from training.datasets.layouts import open_dataset
@@ -57,6 +58,18 @@ def test_a_tracker_knows_the_images_of_a_vehicle_before_one_camera(
     assert len(found) == 10
     assert len(by_track) == len(set(by_track.values())) == 9, "two images of v0 before c1 are one track"
     assert all(by_track[track] == (truth[crop.path.resolve()], crop.camera_id) for track, crop in found)
+
+
+def test_clusters_are_judged_by_the_names_that_they_were_made_without(
+    images: list[VehicleImage], tmp_path: Path
+) -> None:
+    crops = tmp_path / "crops"
+    truth = write_crops(crops, images)
+    of = {(vehicle, path.parent.name): path.relative_to(crops).as_posix() for path, vehicle in truth.items()}
+    clusters = {of["v0", "c1"]: "a", of["v0", "c2"]: "a", of["v1", "c1"]: "b", of["v2", "c2"]: "b"}
+    (tmp_path / "clusters.json").write_text(json.dumps({"clusters": clusters}), encoding="utf-8")
+    found = Grouped.read("level 2", tmp_path / "clusters.json", crops, truth)
+    assert found == Grouped("level 2", clusters=2, pure=1, found=1, of=4, mixed=1)
 
 
 def test_halves_share_no_vehicle_and_keep_groups_together(images: list[VehicleImage]) -> None:
