@@ -114,7 +114,12 @@ class RunFolder:
         try:
             found: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ResumeError(f"{self.path}: holds no finished run") from None
+            inner = sorted(
+                path.parent.parent
+                for path in self.path.glob(f"*/{self.metrics.parent.name}/{self.metrics.name}")
+            )
+            hint = f"; {', '.join(map(str, inner))} is one" if inner else ""
+            raise ResumeError(f"{self.path}: holds no finished run{hint}") from None
         except (OSError, ValueError) as error:
             raise ResumeError(f"{self.metrics}: cannot be read ({error}); train again") from None
         return found

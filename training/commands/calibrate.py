@@ -170,9 +170,15 @@ class Question:
         return f"at most {self.false_alarms:g} false alarms per search in a gallery of {self.gallery:,}"
 
 
+def alarms(number: float) -> str:
+    """A number of false alarms per search, without powers of ten."""
+    return f"{number:.2g}" if number >= 0.001 or not number else "less than 0.001"
+
+
 def _print(found: Calibration, gallery: int) -> None:
     low, high = found.false_match_interval
     near, far = found.similarity_interval
+    per_search, least, most = (alarms(rate * gallery) for rate in (found.false_match_rate, low, high))
     sure = (
         f"as sure as {found.effective_pairs:,.0f} independent pairs"
         if found.counted
@@ -180,8 +186,7 @@ def _print(found: Calibration, gallery: int) -> None:
     )
     out.print(f"Threshold           [bold]{found.similarity:.6f}[/] (95 %: {near:.6f} to {far:.6f})")
     out.print(
-        f"False alarms        {found.false_match_rate * gallery:.2g} per search in a gallery of {gallery:,} "
-        f"(95 %: {low * gallery:.2g} to {high * gallery:.2g})",
+        f"False alarms        {per_search} per search in a gallery of {gallery:,} (95 %: {least} to {most})",
         soft_wrap=True,
     )
     out.print(

@@ -16,6 +16,7 @@ from models.bundle import Bundle
 from tests.service.command_line import Command
 from tests.training.bundles import write_colour_bundle
 from tests.training.datasets import trees
+from training.commands.calibrate import alarms
 from training.evaluation.calibration import (
     CalibrationError,
     calibrate,
@@ -263,3 +264,13 @@ def test_the_command_refuses_and_leaves_the_bundle(tmp_path: Path, command: Comm
     assert "too few for a false-match rate of 0.001" in outcome.err
     assert Bundle.load(bundle).manifest.threshold is None
     assert not Path("calibration.png").exists()
+
+
+def test_false_alarms_are_printed_without_powers_of_ten() -> None:
+    assert [alarms(number) for number in (0, 1.9e-5, 0.0012, 0.71, 12)] == [
+        "0",
+        "less than 0.001",
+        "0.0012",
+        "0.71",
+        "12",
+    ]

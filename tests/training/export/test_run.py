@@ -10,7 +10,10 @@ from training.export.run import export_run, finished_run
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match="holds no finished run"):
+    with pytest.raises(ResumeError, match=r"holds no finished run$"):
+        export_run(tmp_path)
+    RunFolder(tmp_path / "embedder").write_metrics({})
+    with pytest.raises(ResumeError, match=r"holds no finished run; .*embedder is one$"):
         export_run(tmp_path)
 
 
