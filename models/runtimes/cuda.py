@@ -34,6 +34,8 @@ from models.runtimes.streams import (
 )
 from models.runtimes.trial import MESSAGE, cuda_options, words_of
 
+SAID = "CUDA graphs: "
+"""What its answer begins with."""
 TRIAL_S = 300.0
 """s that the process which tries CUDA graphs may take."""
 
@@ -134,20 +136,20 @@ def why_no_process_records(folder: Path, options: RuntimeOptions, provider: str)
         return f"a process that tried them took more than {TRIAL_S:g} s"
     except OSError as error:
         return f"no process that tries them can be started: {error.strerror or error}"
-    said = done.stdout.decode(errors="replace").strip().splitlines()
-    if done.returncode == 0 and said:
-        why: str | None = json.loads(said[-1])
-        return why
-    status = (
-        f"by {signal.Signals(-done.returncode).name}" if done.returncode < 0 else f"with {done.returncode}"
-    )
+    for line in done.stdout.decode(errors="replace").splitlines() if done.returncode == 0 else ():
+        # Libraries may say something, too.
+        if line.startswith(SAID):
+            why: str | None = json.loads(line.removeprefix(SAID))
+            return why
+    code = done.returncode
+    status = f"by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"with {code}"
     last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
     return f"a process that tried them ended {status}: {last}"[:MESSAGE]
 
 
 def main(folder: str, provider: str, device: int, precision: Precision, threads: int, *sizes: int) -> None:
-    """The process that tries CUDA graphs: it prints, as JSON, why they cannot be used, or null."""
+    """The process that tries CUDA graphs: after `SAID` it prints as JSON why they cannot be used, or null."""
     bundle = Bundle.load(Path(folder))
     options = RuntimeOptions(threads or None, precision, device, sizes)
     recorded = _recorded(bundle, options, provider, _opened(bundle, options, provider))
-    print(json.dumps(recorded if isinstance(recorded, str) else None), flush=True)
+    print(SAID + json.dumps(recorded if isinstance(recorded, str) else None), flush=True)

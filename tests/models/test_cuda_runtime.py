@@ -188,17 +188,17 @@ def test_a_process_of_its_own_tries_graphs_first(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("ends", "why"),
     [
-        ((0, b'noise\n"with them, nothing agrees"\n', b""), "with them, nothing agrees"),
-        ((0, b"noise\nnull\n", b"warning"), None),
+        ((0, b'noise\nCUDA graphs: "with them, nothing agrees"\n', b""), "with them, nothing agrees"),
+        ((0, b"noise\nCUDA graphs: null\nmore noise", b"warning"), None),
         (
-            (-6, b"null\n", b"x\nterminate called\n"),
-            "a process that tried them ended by SIGABRT: terminate called",
+            (-6, b"CUDA graphs: null\n", b"x\nterminate called\n"),
+            "a process that tried them ended by signal 6 (Aborted): terminate called",
         ),
         (
             (1, b"", b"Traceback\nOSError: no space"),
             "a process that tried them ended with 1: OSError: no space",
         ),
-        ((0, b"", b""), "a process that tried them ended with 0: "),
+        ((0, b"noise", b""), "a process that tried them ended with 0: "),
     ],
 )
 def test_what_became_of_the_process_decides(
