@@ -27,6 +27,8 @@ Answer = tuple[NDArray[Any], NDArray[Any] | None]
 GRAPHS = "CUDA graphs"
 """Their name among what is left out."""
 SWITCHED_OFF = "LKA_REID_CUDA_GRAPHS is false"
+TOGETHER_S = 60.0
+"""s that a batch may take while every stream has one."""
 AGREE = 0.999
 """Least cosine, image by image, of what two ways through a network answer to the same batch."""
 _Calls = SimpleQueue[tuple[Callable[[], Any], "Future[Any]"] | None]
@@ -148,7 +150,9 @@ def _why_not_together(
     for (stream, forward), future in zip(passes, found, strict=True):
         threading.Thread(target=ask, args=(stream, forward, future), daemon=True).start()
     try:
-        return why_not_alike([expected] * len(passes), [future.result() for future in found])
+        return why_not_alike([expected] * len(passes), [future.result(TOGETHER_S) for future in found])
+    except TimeoutError:
+        return f"a batch has not come back for {TOGETHER_S:g} s"
     except Exception as error:  # runtimes raise families of their own
         return words_of(error)
 

@@ -66,8 +66,12 @@ def forward(settings: Settings) -> Iterator[Finding]:
         )
         return
     nodes = getattr(models, "nodes", {})
+    streams = f", {models.streams} streams" if models.streams > 1 else ""
     where = ", ".join(f"{count} nodes on {place}" for place, count in nodes.items())
-    yield ok(what, f"{models.runtime}, {milliseconds:.0f} ms for one image" + (f"; {where}" if where else ""))
+    yield ok(
+        what,
+        f"{models.runtime}{streams}, {milliseconds:.0f} ms for one image" + (f"; {where}" if where else ""),
+    )
     for part, why in models.gpu_left_out.items():
         yield absent(part, why, WITHOUT, needed=False)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models.preprocessing import Pixels
+from models.runtimes import streams
 from models.runtimes.forward import Forward
 from models.runtimes.streams import (
     Answer,
@@ -68,9 +69,9 @@ def test_as_many_batches_as_streams_are_under_way_and_another_waits() -> None:
             inside[0] -= 1
         return embed(images)
 
-    streams = Streams([(Stream(), meets), (Stream(), meets)])
+    both = Streams([(Stream(), meets), (Stream(), meets)])
     with ThreadPoolExecutor(3) as clients:
-        asked = [clients.submit(streams, BATCHES[0]) for _ in range(3)]
+        asked = [clients.submit(both, BATCHES[0]) for _ in range(3)]
         # Two get in although none has left; the third after one has.
         assert all(entered.acquire(timeout=PATIENCE) for _ in range(2))
         leave.release()
@@ -104,6 +105,22 @@ def test_those_that_disagree_together_leave_the_first_alone() -> None:
     assert calls == [1, 2, 3]
     assert opened.count == 1
     assert opened.left_out["stream 2"].startswith("together with the first, 2 images have descriptors with")
+
+
+def test_those_that_hold_each_other_up_leave_the_first_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "TOGETHER_S", 0.05)
+    calls, never = [0], threading.Event()
+
+    def second(images: Pixels) -> Answer:
+        calls[0] += 1
+        if calls[0] > len(BATCHES):
+            never.wait(PATIENCE)
+        return embed(images)
+
+    opened = open_streams((Stream(), embed), lambda: second, 2, BATCHES)
+    never.set()
+    assert opened.count == 1
+    assert opened.left_out == {"stream 2": "together with the first, a batch has not come back for 0.05 s"}
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def test_what_is_left_out_on_the_gpu_has_a_line_of_its_own(
     def load(settings: Settings, bundle: Bundle) -> FakeModels:
         models = load_fakes(settings, bundle)
         models.gpu_left_out = {"CUDA graphs": "operation not permitted when stream is capturing"}
+        models.streams = 2
         return models
 
     monkeypatch.setattr(inference, "load_models", load)
@@ -90,6 +91,7 @@ def test_what_is_left_out_on_the_gpu_has_a_line_of_its_own(
         "operation not permitted when stream is capturing",
     )
     assert "LKA_REID_CUDA_GRAPHS=false" in found["remedy"]
+    assert findings(outcome.out)["forward pass (auto)"]["found"].startswith("fake, 2 streams, ")
 
 
 def test_the_table_has_a_line_for_each(command: Command) -> None:
