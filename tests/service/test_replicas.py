@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import threading
@@ -18,6 +19,7 @@ import pytest
 
 from index import Decision, Enrollment, Gallery, GalleryError, Quota
 from index.milvus import collection, opening
+from index.milvus.connection import connect
 from index.shared import SharedStore
 from models.bundle import Bundle
 from service.access.auditchain import CHAIN, Chain
@@ -93,6 +95,18 @@ def matches(client: httpx.Client, colour: tuple[int, int, int]) -> list[str]:
     return [match["image_id"] for match in found.json()["matches"]]
 
 
+def folders_and_collections(shared: Shared) -> tuple[set[str], int]:
+    """Folders of the object store in which something is, and how many collections of Milvus there are."""
+    settings = load_settings()
+    assert settings.milvus_url is not None
+    files = (path for path in (shared.objects / settings.milvus_prefix).rglob("*") if path.is_file())
+    with closing(connect(settings.milvus_url, 10)) as client:
+        # Of other prefixes that begin alike, no collection is named by a token or is the default one.
+        named = re.compile(rf"{settings.milvus_prefix}_(default|[0-9a-f]{{16}})")
+        collections = [name for name in client.list_collections() if named.fullmatch(name)]
+    return {path.relative_to(shared.objects).parts[1] for path in files}, len(collections)
+
+
 def test_two_replicas_agree_and_one_answers_when_the_other_is_killed(shared: Shared) -> None:
     with ExitStack() as stack:
         one, first = stack.enter_context(replica(shared, "a"))
@@ -128,6 +142,7 @@ def test_two_replicas_agree_and_one_answers_when_the_other_is_killed(shared: Sha
         assert counted["images"] == 3
         assert one.delete("/collections/north").status_code == 204
         assert other.get("/gallery", params={"collection": "north"}).status_code == 404
+        assert folders_and_collections(shared) == ({"default"}, 1), "north has left something"
 
         # A verdict is known to both.
         probe = {"image": ("x", image_file(RED, kind="BMP"))}
