@@ -141,10 +141,9 @@ LIES_OF_CUTS = [
 ]
 
 
-def first_of(lies: Sequence[bytes]) -> Iterator[Any]:
+def first_of(lies: Sequence[bytes]) -> list[Any]:
     """All, but only the first where tests are to be quick: a process is started for each."""
-    yield lies[0]
-    yield from (pytest.param(lie, marks=pytest.mark.slow) for lie in lies[1:])
+    return [lies[0], *(pytest.param(lie, marks=pytest.mark.slow) for lie in lies[1:])]
 
 
 @pytest.mark.parametrize("lie", first_of(LIES))
