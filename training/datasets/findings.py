@@ -71,11 +71,12 @@ def findings_table(findings: Sequence[Finding], folder: Path) -> Table:
         shown[key] += 1
         colour = "red" if finding.severity is Severity.error else "yellow"
         if shown[key] <= SHOWN_OF_A_KIND:
-            where = f"{finding.path}\n{finding.row}" if finding.row else finding.path
+            # An image of a folder is its own row.
+            where = "\n".join(dict.fromkeys(map(short, filter(None, (finding.path, finding.row)))))
             table.add_row(
                 f"[{colour}]{finding.severity}[/]",
                 f"{finding.kind}: {short(finding.message)}",
-                short(where),
+                where,
             )
         elif shown[key] == totals[key]:
             rest = totals[key] - SHOWN_OF_A_KIND

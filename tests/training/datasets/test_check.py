@@ -150,6 +150,10 @@ def test_many_findings_of_a_kind_are_shown_in_part_and_counted() -> None:
     cells = list(table.columns[1].cells)
     assert cells[-1] == "k: 15 more (--json lists all)"
     assert next(iter(table.columns[2].cells)) == "0.jpg"
+    rows = ("a/0.jpg", "list.csv, line 2")
+    listed = [Finding(Severity.warning, row, "m", "/data/a/0.jpg", row) for row in rows]
+    shown = list(findings_table(listed, Path("/data")).columns[2].cells)
+    assert shown == ["a/0.jpg", "a/0.jpg\nlist.csv, line 2"], "what is its own row stands once"
 
 
 def test_the_command_shows_statistics_and_ends_with_0_without_errors(
