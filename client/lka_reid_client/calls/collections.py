@@ -26,7 +26,7 @@ def create_collection(
         "POST",
         "/collections",
         model(CollectionAnswer),
-        form={**given({"name": name}), **_quota(max_images, max_bytes)},
+        form=given({"name": name, "max_images": max_images, "max_bytes": max_bytes}),
         of_collection=False,
     )
 
@@ -39,7 +39,8 @@ def set_quota(
         "PUT",
         f"{_path(name)}/quota",
         model(CollectionAnswer),
-        form=_quota(max_images, max_bytes),
+        # Without any there is no form, which takes both limits away.
+        form=given({"max_images": max_images, "max_bytes": max_bytes}),
         of_collection=False,
     )
 
@@ -51,9 +52,3 @@ def drop_collection(name: str) -> Call[None]:
 
 def _path(name: str) -> str:
     return path_of("collections", segment(name))
-
-
-def _quota(max_images: int | None, max_bytes: int | None) -> dict[str, str]:
-    """An empty field counts as not given, and a form has to have one."""
-    limits = {"max_images": max_images, "max_bytes": max_bytes}
-    return {name: "" if limit is None else str(limit) for name, limit in limits.items()}
