@@ -119,3 +119,7 @@ def test_a_data_set_without_roles_is_searched_across_its_cameras(tmp_path: Path)
         camera = ranking.probe.stem.split("_")[1]
         assert all(gallery[place].stem.split("_")[1] != camera for place in ranking.both)
     assert rank_all(MODELS, own.parent)[1] == gallery, "its folder is as good"
+    some = write(tmp_path / "some", vehicles="ab")
+    rankings, gallery = rank_all(MODELS, some, own)
+    assert len(rankings) == len({ranking.probe for ranking in rankings}) == 4, "each image queries once"
+    assert len(gallery) == len(set(gallery)) == len(GREYS)

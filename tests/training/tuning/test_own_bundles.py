@@ -46,7 +46,7 @@ def test_a_run_of_ones_own_is_exported_exchanged_compared_and_shown(
     sheets = [("--manifest", folder), ("--manifest", trained_on, "--among", folder)]
     for number, words in enumerate(sheets):
         shown = lka_reid("answer-sheet", *words, "--bundle", start, "--out", f"sheet-{number}.png")
-        assert f"{24 * (number + 1)} queries" in shown
+        assert ": 24 queries" in shown, "each image of the manifest, once"
         assert Path(f"sheet-{number}.png").stat().st_size > 10_000
     assert "does not exist" in lka_reid("answer-sheet", "--among", "nothing", "--bundle", start, status=2)
 
