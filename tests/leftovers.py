@@ -21,8 +21,6 @@ RUN = "TESTS_OF_RUN"
 LOOK_S = 0.2
 PASSES = 50
 """How often it looks for what is left, at most: a supervisor may have started another one meanwhile."""
-_WATCHING: list[subprocess.Popen[bytes]] = []
-"""Outlives this process, which does not wait for it."""
 
 
 def end_with_this_process() -> None:
@@ -40,7 +38,8 @@ def end_with_this_process() -> None:
         # Neither Ctrl-C nor what ends the run's group of processes ends it.
         start_new_session=True,
     )
-    _WATCHING.append(watching)
+    # It outlives this process, which does not wait for it, and is not to be warned of that when it ends.
+    watching.returncode = 0
 
 
 def processes_with(setting: str) -> list[int]:
