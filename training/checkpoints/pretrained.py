@@ -52,11 +52,11 @@ def load_imagenet(
 
     Raises:
         WeightsError: no such file, another hash or layout; a key of the trunk or of stage 4 is missing, has
-            another shape, or is left over.
+            another shape, or is left over; a number is not finite.
     """
     if network.config.vit is not None:
         raise WeightsError(f"{path}: is of a residual network, and network.vit is none; leave --weights out")
-    state = read_weights(path, sha256)
+    state = _finite(path, read_weights(path, sha256))
     _check_layout(network, path, state, layout)
     source = {
         key: value.float() if value.is_floating_point() else value
@@ -102,6 +102,25 @@ def load_imagenet(
     if problems:
         raise WeightsError(f"{path} does not fit: " + "; ".join(dict.fromkeys(problems)))
     network.load_state_dict({**own, **wanted}, strict=True)
+
+
+def _finite(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same, a variance that float16 could not hold as the largest one that it can.
+
+    An infinite variance would silence its channel in inference, and no later average would be finite.
+
+    Raises:
+        WeightsError: any other number is not finite.
+    """
+    found = dict(state)
+    for key, value in state.items():
+        if not value.is_floating_point() or bool(torch.isfinite(value).all()):
+            continue
+        if value.dtype == torch.float16 and key.endswith("running_var"):
+            found[key] = value = value.clamp(max=torch.finfo(torch.float16).max)
+        if not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"{path}: {key} holds numbers that are not finite; fetch the file again")
+    return found
 
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:

@@ -204,3 +204,28 @@ def test_a_pickle_of_more_than_tensors_is_not_opened(
     with pytest.raises(WeightsError, match="is no table of tensors by name"):
         load_imagenet(LKAReID(FOUR), path)
     assert "harm" not in capsys.readouterr().out
+
+
+def test_a_variance_that_16_bits_could_not_hold_is_the_largest_that_they_can(
+    published: tuple[Path, dict[str, Tensor]], tmp_path: Path
+) -> None:
+    _, state = published
+    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    half["bn1.running_var"][3] = float("inf")
+    save_file(half, tmp_path / "half.safetensors")
+    network = LKAReID(FOUR)
+    load_imagenet(network, tmp_path / "half.safetensors", left_out=())
+    found = network.trunk.get_buffer("bn1.running_var")
+    assert found[3] == 65_504
+    torch.testing.assert_close(found[:3], half["bn1.running_var"][:3].float())
+
+
+@pytest.mark.parametrize("key", ["bn1.weight", "conv1.weight", "bn1.running_var"])
+def test_numbers_that_are_not_finite_are_refused_by_name(
+    published: tuple[Path, dict[str, Tensor]], tmp_path: Path, key: str
+) -> None:
+    _, state = published
+    state[key].view(-1)[0] = float("nan") if key == "conv1.weight" else float("inf")
+    save_file(state, tmp_path / "broken.safetensors")
+    with pytest.raises(WeightsError, match=f"{key} holds numbers that are not finite"):
+        load_imagenet(LKAReID(FOUR), tmp_path / "broken.safetensors", left_out=())
