@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -85,6 +86,17 @@ def figure_tables(rows: Sequence[Row]) -> list[FigureTable]:
         )
         tables.append(table(title, compared, _gain))
     return tables
+
+
+def spread(values: Sequence[float], sign: str = "") -> str:
+    """The mean of a figure over seeds and its standard deviation; one seed has none.
+
+    Args:
+        values: one a seed.
+        sign: "+" for differences.
+    """
+    mean = f"{np.mean(values):{sign}.1f}"
+    return f"{mean} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else mean
 
 
 def _range(interval: Interval) -> str:

@@ -20,7 +20,7 @@ from training.evaluation.looks import Floats, Looks, NoAttentionError, looks, sh
 from training.evaluation.protocol import Progress
 from training.evaluation.shift.degradations import OCCLUSIONS, degraded, hidden_box
 from training.reporting.attention_figure import Line
-from training.reporting.shift_tables import FigureTable
+from training.reporting.shift_tables import FigureTable, spread
 
 What = Literal["attention", "activation"]
 TITLES: dict[What, str] = {
@@ -181,7 +181,7 @@ def tables(outcomes: Sequence[Outcome]) -> list[FigureTable]:
 
         def cell(row: tuple[str, str], kind: str, what: What = what) -> str:
             own = [o for o in outcomes if (o.branch, o.embedders, o.occlusion, o.what) == (*row, kind, what)]
-            return f"{_spread([o.hidden for o in own])} ({_spread([o.before for o in own])})"
+            return f"{spread([100 * o.hidden for o in own])} ({spread([100 * o.before for o in own])})"
 
         lines = [(f"{row[0]}, {row[1]}", *(cell(row, kind) for kind in kinds)) for row in rows]
         lines.append(("an even map", *(f"{100 * even[kind]:.1f}" for kind in kinds)))
@@ -193,8 +193,3 @@ def tables(outcomes: Sequence[Outcome]) -> list[FigureTable]:
             )
         )
     return found
-
-
-def _spread(values: Sequence[float]) -> str:
-    mean = f"{100 * np.mean(values):.1f}"
-    return f"{mean} ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else mean

@@ -8,14 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from training.config.embedder import ExperimentConfig
 from training.datasets.folds import Part
 from training.evaluation.shift.conditions import Kind
 from training.evaluation.shift.trial import Variant
 from training.progress import Reporter
-from training.reporting.shift_tables import FigureTable
+from training.reporting.shift_tables import FigureTable, spread
 from training.signals import StopRequest
 from training.studies.locks import share
 from training.studies.shift import FoldStudy
@@ -129,16 +127,11 @@ def tables(outcomes: Sequence[Outcome]) -> list[FigureTable]:
     numbers = [str(number + 1) for number in range(len(settings))]
     found = [FigureTable("Settings", ("number", "setting"), tuple(zip(numbers, settings, strict=True)))]
     for figure in FIGURES:
-        lines = [(c, *(_spread(list(values[figure, s, c].values())) for s in settings)) for c in conditions]
+        lines = [(c, *(spread(list(values[figure, s, c].values())) for s in settings)) for c in conditions]
         title = f"{figure}, percent, by number of the setting: mean ± standard deviation"
         found.append(FigureTable(title, ("condition", *numbers), tuple(lines)))
         if len(settings) > 1:
-            lines = [(c, *(_spread(less(figure, s, c), "+") for s in settings[1:])) for c in conditions]
+            lines = [(c, *(spread(less(figure, s, c), "+") for s in settings[1:])) for c in conditions]
             title = f"{figure} less that of setting 1 with the same seed, in points"
             found.append(FigureTable(title, ("condition", *numbers[1:]), tuple(lines)))
     return found
-
-
-def _spread(values: Sequence[float], sign: str = "") -> str:
-    mean = f"{np.mean(values):{sign}.1f}"
-    return f"{mean} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else mean
