@@ -87,7 +87,8 @@ def service(shared_service: Running) -> Running:
 @contextmanager
 def signed_in(page: Page, secret: str) -> Iterator[Page]:
     """The console after this key was given."""
-    page.get_by_label("API key", exact=True).last.fill(secret)
+    # The button that opens this dialog has the same label, and is there before it.
+    page.get_by_role("dialog").locator("input").fill(secret)
     page.get_by_role("button", name="Go on").click()
     yield page
 
