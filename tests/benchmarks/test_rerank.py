@@ -54,6 +54,7 @@ def test_each_precision_is_compared_with_fp32() -> None:
         assert 0 < found["largest_gap"] < 0.05
 
 
+@pytest.mark.slow
 def test_the_bare_products_are_those_in_the_network() -> None:
     network = rerank_cuda.lively({})
     lists = rerank_cuda.random_lists(2, 3, STRIPS, "cpu")
@@ -112,6 +113,7 @@ def rerankers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rerank]:
     return open_rerankers(Bundle.load(DEFAULT_BUNDLE), tmp_path_factory.mktemp("rerankers"), 1)[0]
 
 
+@pytest.mark.slow
 def test_what_is_compared_is_one_model_on_several_runtimes(rerankers: dict[str, Rerank]) -> None:
     lists = random_lists()
     found = [agreement(name, rerankers, lists) for name in rerankers]

@@ -23,6 +23,7 @@ from benchmarks.sizing import (
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_bytes_an_image_are_those_of_a_real_gallery() -> None:
     found = measure(ROOT / "service" / "demo" / "images")
     assert (found.descriptor, found.strips, found.image) == (

@@ -108,6 +108,7 @@ RECORD = dict.fromkeys(("vehicle_id", "camera_id", "captured_at", "view", "vehic
 }
 
 
+@pytest.mark.slow
 def test_it_enrolls_searches_and_deletes(service: Running, ask: Callable[..., Any]) -> None:
     with pytest.raises(RefusedError) as missing:
         ask(service.url, None, lambda client: client.record("gate 3/a"))

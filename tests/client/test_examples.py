@@ -60,6 +60,7 @@ def test_the_examples_enroll_and_search(service: Running, tmp_path: Path) -> Non
     assert run("concurrent_queries.py", service.url, *probes) == ["['red.png']", "['green.png']"]
 
 
+@pytest.mark.slow
 def test_an_example_that_could_not_enroll_an_image_says_why_and_fails(
     service: Running, tmp_path: Path
 ) -> None:

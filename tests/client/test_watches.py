@@ -28,6 +28,7 @@ def event(number: int) -> bytes:
     return f"id: {number}\nevent: alert\ndata: {data}\n\n".encode()
 
 
+@pytest.mark.slow
 def test_a_watch_is_made_listed_and_removed_and_its_alerts_are_listed(
     service: Running,
     ask: Callable[..., Any],

@@ -13,6 +13,7 @@ RULES = [rule for group in read_yaml(PROMETHEUS / "rules.yml")["groups"] for rul
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.docs.pages import ROOT
 from tests.service.command_tree import all_commands, takes_json
 
@@ -16,6 +18,7 @@ def row(name: str, command: Any) -> str:
     return f"| `lka-reid {name}` | {first} | {'yes' if takes_json(command) else ''} |"
 
 
+@pytest.mark.slow
 def test_the_page_has_every_command_as_its_help_says() -> None:
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     shown = [line for line in lines if line.startswith("| `lka-reid ")]

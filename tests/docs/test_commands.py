@@ -54,6 +54,7 @@ def fault_of(words: list[str]) -> str | None:
     return f"{command.name} has no {', '.join(sorted(unknown))}" if unknown else None
 
 
+@pytest.mark.slow
 @PAGE
 def test_our_commands_exist_with_these_options(page: Path) -> None:
     named = commands(page.read_text(encoding="utf-8"), "lka-reid")

@@ -109,6 +109,7 @@ def _records(gallery: LocalGallery) -> list[Record]:
     return list(gallery.page(limit=2 * IMAGES).records)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, database=None)
 @given(where=FILTERS, seed=st.integers(0, 50), k=st.sampled_from((1, 3, 20, 60, 200)))
 def test_a_filtered_search_is_the_unfiltered_ranking_of_those_it_admits(

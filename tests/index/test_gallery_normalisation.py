@@ -184,6 +184,7 @@ def test_a_version_stays_until_cameras_have_moved(open_gallery: Open) -> None:
     assert gallery.cameras.overview().drift < overview.drift_limit
 
 
+@pytest.mark.slow
 def test_a_version_is_switched_to_in_one_step_while_others_search_enroll_and_delete(
     open_gallery: Open,
 ) -> None:

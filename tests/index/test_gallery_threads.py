@@ -27,6 +27,7 @@ def _nearest(gallery: LocalGallery, enrollment: Enrollment) -> str:
     return match.record.image_id
 
 
+@pytest.mark.slow
 def test_enroll_search_and_delete_from_many_threads_stay_right(open_gallery: Open) -> None:
     gallery = open_gallery(snapshot_every=20)
     kept = [enrollment(f"kept-{n}") for n in range(20)]

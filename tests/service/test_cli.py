@@ -76,6 +76,7 @@ def test_paragraphs_of_help_flow_as_wide_as_the_terminal(
     assert sentence.lower() in command(*name.split(), "--help").out.lower()
 
 
+@pytest.mark.slow
 def test_without_a_command_all_are_listed(command: Command) -> None:
     outcome = command()
     for name in (
@@ -224,6 +225,7 @@ def test_commands_of_other_packages_stand_at_the_top_and_in_a_group(
     assert "No such command 'exprot'" in command("exprot").err
 
 
+@pytest.mark.slow
 def test_help_shows_what_is_for_ones_own_cameras_in_groups(command: Command) -> None:
     shown = command("--help").out
     groups = shown[shown.index("Your own cameras") :]

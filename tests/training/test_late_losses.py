@@ -128,6 +128,7 @@ def test_what_the_next_step_fails_over_is_the_loss_before(
         made.run()
 
 
+@pytest.mark.slow
 def test_one_that_was_stopped_inside_an_epoch_goes_on_bit_for_bit_with_a_fused_optimiser(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +204,7 @@ def test_nothing_in_a_step_waits_for_a_gpu(
     assert waits.found == []
 
 
+@pytest.mark.slow
 def test_checkpoints_hold_the_losses_of_every_step_made(tree: Path, tmp_path: Path) -> None:
     images, config = read_manifest(tree), training()
     with pytest.raises(StoppedError, match=r"after step 5$"):

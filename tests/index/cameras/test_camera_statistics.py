@@ -28,6 +28,7 @@ def changed(folder: Path, statement: str, *values: Any) -> None:
         connection.commit()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(

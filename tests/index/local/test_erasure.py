@@ -73,6 +73,7 @@ def _copied(folder: Path, to: Path) -> Path:
     return to
 
 
+@pytest.mark.slow
 def test_a_pass_while_the_gallery_is_open_leaves_nothing_of_a_deleted_image_in_any_file(
     open_gallery: Open, folder: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_redis_that_forgets_is_refused_by_the_name_of_its_setting(tmp_path: Pa
             store.check()
 
 
+@pytest.mark.slow
 def test_a_redis_that_stands_still_is_given_up_after_the_timeout(tmp_path: Path) -> None:
     with opened(tmp_path, **DURABLE) as (server, store):
         store.check()

@@ -67,6 +67,7 @@ def live(url: str, life: int, watch_id: int) -> None:
         look_and_deliver(replica, watch_id)
 
 
+@pytest.mark.slow
 def test_every_row_raises_one_alert_which_is_delivered_over_kills(
     server: RedisServer, connect: Callable[[], SharedStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:

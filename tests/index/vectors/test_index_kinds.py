@@ -243,6 +243,7 @@ def test_an_image_whose_camera_is_amended_has_another_vector_at_once_and_after_a
     assert matched(reopened) == pytest.approx(similarity, abs=1e-3 if setup.kind == "flat16" else 1e-9)
 
 
+@pytest.mark.slow
 def test_many_threads_may_search_enroll_and_delete_while_it_switches(
     open_gallery: Open, setup: IndexSetup
 ) -> None:

@@ -188,6 +188,7 @@ def test_an_image_that_takes_too_much_memory_costs_those_beside_it_nothing(
     assert ended == []
 
 
+@pytest.mark.slow
 def test_images_that_take_long_together_are_given_back_and_a_lone_one_is_not(
     obedient: DecodePool, ended: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +248,7 @@ def test_an_image_that_takes_too_much_of_a_processor_is_refused(obedient: Decode
     assert obedient.decode(WHOLE, soon()).result().size == scene().size
 
 
+@pytest.mark.slow
 def test_the_place_of_an_image_that_nobody_waits_for_is_free_when_its_process_has_ended(
     obedient: DecodePool, ended: list[str], tmp_path: Path
 ) -> None:
@@ -265,6 +267,7 @@ def test_the_place_of_an_image_that_nobody_waits_for_is_free_when_its_process_ha
     assert ended == ["was ended as nobody waited for its image"] * 3
 
 
+@pytest.mark.slow
 def test_an_image_that_is_given_up_while_it_waits_takes_no_process(
     obedient: DecodePool, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_the_bound_is_that_of_the_formula_written_out_in_loops() -> None:
     assert float(found) == pytest.approx(total / len(labels), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_q_is_the_share_of_a_class_in_each_cluster_and_centroids_are_class_means() -> None:
     known = statistics(1)
     features, early, labels = sample(seed=11)
@@ -149,6 +150,7 @@ def cost(images: int, classes: int) -> int:
     return counter.made
 
 
+@pytest.mark.slow
 def test_the_cost_is_linear_in_images_and_in_classes() -> None:
     whole = cost(64, 64)
     assert cost(128, 64) == pytest.approx(2 * whole, rel=0.05)

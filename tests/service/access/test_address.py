@@ -143,6 +143,7 @@ def test_keys_may_stand_elsewhere(command: Command, monkeypatch: pytest.MonkeyPa
     assert not Path("lka-reid-data").exists()
 
 
+@pytest.mark.slow
 def test_clients_show_the_key_of_the_environment(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,6 +205,7 @@ def test_a_line_that_the_disk_takes_in_part_leaves_nothing(
     assert (found.fault, found.entries, found.torn) == (None, 10, [])
 
 
+@pytest.mark.slow
 def test_a_running_service_and_the_command_line_write_one_chain(tmp_path: Path, command: Command) -> None:
     with running(tmp_path) as service:
         service.enroll(image_id="a")

@@ -29,6 +29,7 @@ def open_to_others(folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("umask")
 def test_a_service_makes_private_files_and_tightens_others(tmp_path: Path) -> None:
     data = tmp_path / "data"

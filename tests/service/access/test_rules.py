@@ -161,6 +161,7 @@ def test_a_setting_opens_what_it_names(tmp_path: Path, setting: str, paths: set[
             assert it.service.client.get(path).status_code == (200 if path in paths else 401)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["GET /gallery", "GET /metrics"])
 def test_an_expired_key_is_refused_and_answered_so_and_one_that_expires_later_is_let_in(
     tmp_path: Path, route: str

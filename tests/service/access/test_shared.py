@@ -284,6 +284,7 @@ def test_an_entry_that_could_not_be_written_is_kept_and_nothing_is_begun_until_i
         store.close()
 
 
+@pytest.mark.slow
 def test_two_services_share_keys_and_one_audit_log_and_keep_neither_on_disk(
     tmp_path: Path, connect: Callable[[], SharedStore], server: RedisServer
 ) -> None:

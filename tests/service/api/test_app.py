@@ -55,6 +55,7 @@ def test_help_does_not_wait_for_what_it_does_not_need() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_service_opens_what_its_settings_name_and_finds_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +99,7 @@ def test_what_was_opened_is_closed_when_the_embedder_does_not_start(tmp_path: Pa
             assert gallery.count() == 0
 
 
+@pytest.mark.slow
 def test_requests_under_way_at_the_end_are_answered(tmp_path: Path) -> None:
     models, gallery = make_models(), open_gallery(tmp_path / "gallery")
     entered, go = threading.Event(), threading.Event()
@@ -132,6 +134,7 @@ def test_a_gallery_of_ones_own_is_left_open(tmp_path: Path) -> None:
         assert gallery.count() == 0
 
 
+@pytest.mark.slow
 def test_many_at_once_each_find_what_they_enrolled(tmp_path: Path) -> None:
     colours = [(red, green, 255 - red) for red in (0, 85, 170, 255) for green in (0, 85, 170, 255)]
 

@@ -174,6 +174,7 @@ def shown(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"{name}: form field {field}", {"schema": described}
 
 
+@pytest.mark.slow
 def test_every_route_status_and_field_has_an_example_that_its_schema_allows(schema: dict[str, Any]) -> None:
     lacking, wrong = [], []
     for name, content in shown(schema):

@@ -220,6 +220,7 @@ def test_past_the_limit_of_the_queue_the_answer_is_503_at_once(tmp_path: Path) -
         assert [answer.status_code for answer in answers] == [200, 200]
 
 
+@pytest.mark.slow
 def test_past_its_deadline_a_request_is_dropped_and_nothing_changed(tmp_path: Path) -> None:
     with running(tmp_path, request_deadline_s=0.2) as service:
         gate = service.models.embedder.on_embed = Gate()

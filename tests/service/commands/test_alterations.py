@@ -27,6 +27,7 @@ def test_conditions_are_counted_then_deleted(
     assert [record.image_id for record in service.gallery.page().records] == ["1", "3", "5"]
 
 
+@pytest.mark.slow
 def test_images_are_deleted_by_their_ids_and_one_that_is_not_there_is_told(
     service: Running, command: Command
 ) -> None:
@@ -56,6 +57,7 @@ def test_what_is_to_be_deleted_has_to_be_said_in_one_way(
     assert service.gallery.count() == 1
 
 
+@pytest.mark.slow
 def test_what_is_known_of_an_image_is_changed(service: Running, command: Command) -> None:
     service.enroll(image_id="cam/a", view="front", tags=["x"])
     words = ("gallery", "update", "cam/a", "--url", service.url)
@@ -70,6 +72,7 @@ def test_what_is_known_of_an_image_is_changed(service: Running, command: Command
     assert (wrong.code, "clear" in wrong.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_retention_is_told_counted_and_set(service: Running, command: Command) -> None:
     service.enroll(image_id="old", captured_at=(datetime.now(UTC) - timedelta(days=90)).isoformat())
     words = ("gallery", "retention", "--url", service.url)

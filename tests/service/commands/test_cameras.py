@@ -23,6 +23,7 @@ def crops(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_camera_is_calibrated_once_listed_and_shown(
     service: Running, command: Command, crops: Path
 ) -> None:
@@ -41,6 +42,7 @@ def test_a_camera_is_calibrated_once_listed_and_shown(
     assert json.loads(command("cameras", "list", "--url", service.url, "--json").out)["cameras"]
 
 
+@pytest.mark.slow
 def test_begun_anew_a_calibration_has_the_new_images_alone(
     service: Running, command: Command, crops: Path
 ) -> None:

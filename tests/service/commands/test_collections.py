@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.service.command_line import Command
 from tests.service.fakes import Running, image_file, open_gallery
 
 
+@pytest.mark.slow
 def test_collections_are_made_used_and_dropped(service: Running, command: Command, tmp_path: Path) -> None:
     url = ("--url", service.url)
     image = tmp_path / "car.png"
@@ -28,6 +31,7 @@ def test_collections_are_made_used_and_dropped(service: Running, command: Comman
     assert "there is no collection 'north'" in gone.err
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_not_given_stays(service: Running, command: Command) -> None:
     url = ("--url", service.url)
     command("collections", "create", "north", "--max-images", 5, "--max-bytes", 2_000_000, *url)

@@ -23,6 +23,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_service_and_process_find_the_same(shared_service: Running, command: Command, street: Path) -> None:
     asked = json.loads(command("detect", street, "--url", shared_service.url, "--json").out)
     here = json.loads(command("detect", street, "--here", "--url", "http://127.0.0.1:1", "--json").out)
@@ -81,6 +82,7 @@ def test_no_detector_is_said(command: Command, monkeypatch: pytest.MonkeyPatch) 
     assert "LKA_REID_DETECTOR is off" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_query_takes_a_box_or_a_choice(service: Running, command: Command, street: Path) -> None:
     service.enroll(street.read_bytes(), image_id="f", detect="all")
     for options in (["--box", BOX], ["--detect", "largest"]):

@@ -135,6 +135,7 @@ def test_a_bundle_that_is_damaged_is_wrong_with_what_helps(command: Command) -> 
     assert found["bundle"]["remedy"]
 
 
+@pytest.mark.slow
 def test_a_gallery_of_another_bundle_is_wrong_and_one_of_this_is_not(command: Command) -> None:
     bundle = write_bundle(Path("bundle"))
     fingerprint = Bundle.load(bundle).fingerprint

@@ -185,6 +185,7 @@ def test_where_no_service_answers_that_is_all_that_is_said(command: Command) -> 
     assert len(outcome.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_gives_the_summary_of_what_was_done(service: Running) -> None:
     folder = images("images")
     for number in range(40):
@@ -219,6 +220,7 @@ def test_ctrl_c_gives_the_summary_of_what_was_done(service: Running) -> None:
     assert "Run the same command again to go on." in out
 
 
+@pytest.mark.slow
 def test_an_encoding_without_the_bytes_of_a_name_is_no_obstacle() -> None:
     folder = images("images")
     (folder / "caf\u00e9 \u8eca.png").write_bytes(b"no image")

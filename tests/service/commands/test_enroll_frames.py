@@ -108,6 +108,7 @@ def test_a_folder_is_a_video_where_its_frames_are(service: Running, run: Command
     assert "frames/0001" in enrolled(service)
 
 
+@pytest.mark.slow
 def test_each_vehicle_of_each_image_is_enrolled(service: Running, run: Command, tmp_path: Path) -> None:
     (tmp_path / "frames" / "north").mkdir(parents=True)
     (tmp_path / "frames" / "north" / "a.png").write_bytes(file_of(scene()[0]))

@@ -21,6 +21,7 @@ def error_of(output: str) -> dict[str, Any]:
     return dict(json.loads(output.splitlines()[-1])["error"])
 
 
+@pytest.mark.slow
 def test_every_command_that_prints_an_outcome_prints_it_as_json_too() -> None:
     commands = all_commands(unlisted=True)
     assert {"query", "gallery stats", "tune", "study", "compare-rerankers", "summary"} < commands.keys()
@@ -40,6 +41,7 @@ def test_an_error_names_its_kind_and_the_remedy(command: Command, tmp_path: Path
     assert (gone["kind"], "lka-reid serve" in gone["remedy"]) == ("service-unreachable", True)
 
 
+@pytest.mark.slow
 def test_what_a_service_refuses_has_the_kind_that_it_gave(service: Running, command: Command) -> None:
     outcome = command("list", "--url", service.url, "--collection", "nowhere", "--json")
     assert (outcome.code, error_of(outcome.err)["kind"]) == (2, "unknown-collection")

@@ -34,6 +34,7 @@ def test_every_path_of_every_command_is_refused_where_it_is_empty() -> None:
             command.make_context(name, [option, ""] if option else ["", ""])
 
 
+@pytest.mark.slow
 def test_what_is_no_path_may_be_empty_and_a_completion_is_not_disturbed() -> None:
     enroll = all_commands(unlisted=False)["enroll"]
     context = enroll.make_context("enroll", ["folder", "--id-prefix", ""])

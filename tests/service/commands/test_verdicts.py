@@ -104,6 +104,7 @@ def test_verdicts_come_page_by_page(decided: Running) -> None:
         assert len(list(client.verdicts())) == 5
 
 
+@pytest.mark.slow
 def test_a_query_says_what_verdicts_did_and_asks_without_them(
     command: Command, decided: Running, tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_watch_is_made_listed_raises_alerts_and_is_removed(
     service: Running, command: Command, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_watch_is_made_listed_raises_alerts_and_is_removed(
     assert "there is no watch 1" in gone.err
 
 
+@pytest.mark.slow
 def test_a_secret_is_made_and_shown_once_and_dead_letters_are_retried_and_dropped(
     service: Running, command: Command, image: Path, receiver: Receiver
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_secret_is_made_and_shown_once_and_dead_letters_are_retried_and_droppe
     assert command("watch", "test", made["id"], *url).out.strip() == "The test message was accepted."
 
 
+@pytest.mark.slow
 def test_dead_letters_of_one_watch_are_as_many_as_were_asked_for(
     service: Running, command: Command, image: Path, receiver: Receiver
 ) -> None:

@@ -65,6 +65,7 @@ def test_there_are_these_files_alone(shared_service: Running, name: str) -> None
     assert PAGE in assets()
 
 
+@pytest.mark.slow
 def test_behind_a_prefix_the_page_is_found_below_it(tmp_path_factory: pytest.TempPathFactory) -> None:
     with running(tmp_path_factory.mktemp("prefixed"), root_path="/reid") as service:
         assert service.client.get("/reid/").text == service.client.get("/").text

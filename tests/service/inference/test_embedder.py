@@ -64,6 +64,7 @@ def test_an_image_that_is_not_decoded_by_its_deadline_has_expired_and_its_place_
         assert batcher.depth == 0
 
 
+@pytest.mark.slow
 def test_an_image_that_ends_its_process_is_refused_and_those_beside_it_are_not() -> None:
     async def both(embedder: LocalEmbedder) -> list[object]:
         sent = [embedder.embed(data, soon()) for data in (b"crash", image_file(), b"crash", image_file())]
@@ -75,6 +76,7 @@ def test_an_image_that_ends_its_process_is_refused_and_those_beside_it_are_not()
     assert not [answer for answer in answers[1::2] if isinstance(answer, BaseException)]
 
 
+@pytest.mark.slow
 def test_without_a_decoding_process_the_embedder_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "CHILD", "models.decoding.absent")
     with embedding() as (embedder, _):
@@ -86,6 +88,7 @@ def test_without_a_decoding_process_the_embedder_says_why(monkeypatch: pytest.Mo
     assert "ended before it was ready" in fault
 
 
+@pytest.mark.slow
 def test_never_more_images_are_decoded_than_processes_whoever_hangs_up(tmp_path: Path) -> None:
     note = tmp_path / "pids"
     at_once: list[int] = []
@@ -115,6 +118,7 @@ def test_never_more_images_are_decoded_than_processes_whoever_hangs_up(tmp_path:
     assert max(at_once) == PROCESSES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", [b"crash", b"wait"])
 def test_an_image_that_ends_the_process_of_a_batch_costs_itself_alone(
     hostile: bytes, monkeypatch: pytest.MonkeyPatch

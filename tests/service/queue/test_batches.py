@@ -62,6 +62,7 @@ def test_a_batch_that_a_worker_ended_with_is_sent_one_by_one(redis: RedisServer)
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_an_answer_for_another_number_of_images_is_an_error(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis) as worker, service(redis) as client:

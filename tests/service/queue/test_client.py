@@ -34,6 +34,7 @@ from tests.service.queue.fellows import (
 from tests.service.redis_server import RedisServer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("deliveries", "last_ended", "ended"), [(1, True, 1), (2, False, 1), (2, True, 2), (3, False, 2)]
 )
@@ -117,6 +118,7 @@ async def _leave(redis: RedisServer, client: QueueClient) -> None:
     await until(seen)
 
 
+@pytest.mark.slow
 def test_a_request_waits_for_the_worker_that_comes_after_one_that_was_killed(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis), service(redis) as client:
@@ -133,6 +135,7 @@ def test_a_request_waits_for_the_worker_that_comes_after_one_that_was_killed(red
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_no_worker_is_waited_for_that_has_been_gone_for_long(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +164,7 @@ def test_the_first_comer_makes_the_queue_its_bundle_s(redis: RedisServer) -> Non
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_nobody_there_is_reported_within_the_patience(tmp_path: Path) -> None:
     async def scene(redis: RedisServer) -> None:
         async with service(redis, timeout_s=0.3) as client:

@@ -26,6 +26,7 @@ from tests.service.queue.fellows import (
 from tests.service.redis_server import RedisServer
 
 
+@pytest.mark.slow
 def test_an_answer_comes_back_to_who_asked(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis) as worker, service(redis) as one, service(redis) as two:
@@ -48,6 +49,7 @@ def test_an_answer_comes_back_to_who_asked(redis: RedisServer) -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_a_request_is_answered_once_however_many_workers_try(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis, "first") as first, fellow(redis, "second") as second:
@@ -84,6 +86,7 @@ def test_a_worker_that_gives_signs_of_life_is_not_robbed(redis: RedisServer) -> 
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_after_its_last_delivery_a_request_is_buried_and_not_taken_over(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis, "w") as worker, service(redis) as client:
@@ -189,6 +192,7 @@ def test_a_lost_stream_is_reported_and_made_anew(redis: RedisServer) -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.slow
 def test_a_worker_that_left_is_not_listed_any_more(redis: RedisServer) -> None:
     async def scene() -> None:
         async with fellow(redis, "gone") as gone, fellow(redis, "here"), service(redis) as client:

@@ -61,12 +61,14 @@ def enroll_together(folder: Path, names: Sequence[str]) -> list[Record | BaseExc
     return outcomes
 
 
+@pytest.mark.slow
 def test_concurrent_enrollments_share_a_transaction(tmp_path: Path, transactions: list[int]) -> None:
     outcomes = enroll_together(tmp_path, ["a", "b", "c", "d", "e", "f"])
     assert all(isinstance(one, Record) for one in outcomes)
     assert transactions == [1, 5]
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_made_keeps_no_other_from_it(tmp_path: Path, transactions: list[int]) -> None:
     outcomes = enroll_together(tmp_path, ["a", "b", "b", "c"])
     assert sum(isinstance(one, Record) for one in outcomes) == 3

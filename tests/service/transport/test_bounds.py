@@ -23,6 +23,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield it
 
 
+@pytest.mark.slow
 def test_a_silent_connection_is_ended_and_a_slow_head_is_answered_so(short: str) -> None:
     with Wire(short) as silent, Wire(short, b"GET / HTTP/1.1\r\nHost: ") as slow:
         answer = slow.answer()
@@ -31,6 +32,7 @@ def test_a_silent_connection_is_ended_and_a_slow_head_is_answered_so(short: str)
         assert silent.is_over()
 
 
+@pytest.mark.slow
 def test_a_head_that_trickles_is_slow(short: str) -> None:
     with Wire(short, GET) as wire:
         assert wire.answer().status == 200
@@ -43,6 +45,7 @@ def test_a_head_that_trickles_is_slow(short: str) -> None:
         assert wire.answer().status == 408
 
 
+@pytest.mark.slow
 def test_an_idle_connection_is_ended_and_one_that_is_used_is_not(short: str) -> None:
     with Wire(short, GET) as idle, Wire(short) as used:
         assert idle.answer().status == 200
@@ -55,6 +58,7 @@ def test_an_idle_connection_is_ended_and_one_that_is_used_is_not(short: str) -> 
         assert used.answer().status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [b"", b"x"])
 def test_a_body_that_nobody_needs_is_not_waited_for(short: str, piece: bytes) -> None:
     unread = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"

@@ -278,6 +278,7 @@ def test_a_client_that_sends_too_much_again_and_again_is_answered_each_time(url:
             assert client.get("/health/live").status_code == 200
 
 
+@pytest.mark.slow
 def test_an_answer_that_ends_the_connection_early_is_not_lost_to_what_still_comes(url: str) -> None:
     for path in (b"/nowhere", b"/query?a=1"):
         first = b"POST " + path + b" HTTP/1.1"

@@ -156,6 +156,7 @@ def services(server: RedisServer, receiver: Receiver, tmp_path: Path) -> Iterato
         yield made[0], made[1]
 
 
+@pytest.mark.slow
 def test_a_watch_that_one_keeps_is_for_all_and_what_any_enrolls_raises_one_alert(
     services: tuple[Service, Service],
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_watch_that_one_keeps_is_for_all_and_what_any_enrolls_raises_one_alert
     assert one.alerts() == []
 
 
+@pytest.mark.slow
 def test_who_listens_to_one_is_told_what_the_other_raised_and_goes_on_at_either(
     services: tuple[Service, Service],
 ) -> None:
@@ -206,6 +208,7 @@ def test_who_listens_to_one_is_told_what_the_other_raised_and_goes_on_at_either(
             assert [next(ids), next(ids)] == ["id: 2", "id: 3"]
 
 
+@pytest.mark.slow
 def test_an_alert_is_delivered_by_one_of_them_and_its_dead_letter_is_for_all(
     services: tuple[Service, Service], receiver: Receiver
 ) -> None:
@@ -228,6 +231,7 @@ def test_an_alert_is_delivered_by_one_of_them_and_its_dead_letter_is_for_all(
     assert one.client.delete(f"/alerts/dead-letters/{dead['id']}").status_code == 404
 
 
+@pytest.mark.slow
 def test_what_one_left_that_ended_after_its_rows_the_other_looks_at(
     services: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def published(tmp_path: Path) -> tuple[Path, dict[str, Tensor]]:
     return path, state
 
 
+@pytest.mark.slow
 def test_the_trunk_and_every_branch_start_from_the_published_weights(
     published: tuple[Path, dict[str, Tensor]],
 ) -> None:

@@ -38,6 +38,7 @@ def run(config: Path, tree: Path, out: Path, *words: str) -> Result:
     return CliRunner().invoke(app, [*start, *words], env={"COLUMNS": "200"})
 
 
+@pytest.mark.slow
 def test_a_table_and_a_figure_are_written(config: Path, embedders: Path, tree: Path, tmp_path: Path) -> None:
     out, figure = tmp_path / "out", tmp_path / "docs" / "map.webp"
     words = ("--embedders", f"plain={embedders}/seed*/fold-1.safetensors", "--figure", str(figure))

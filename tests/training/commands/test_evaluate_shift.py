@@ -86,6 +86,7 @@ def values(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_every_condition_is_measured_and_the_table_says_where_it_comes_from(
     bundle: Path, config: Path, tree: Path, tmp_path: Path
 ) -> None:

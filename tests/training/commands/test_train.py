@@ -106,6 +106,7 @@ def test_a_broken_image_ends_a_training_before_its_first_step(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_summary_is_for_people_or_for_programs() -> None:
     summary = json.loads(CliRunner().invoke(app, ["summary", "--json"]).stdout)
     assert {row["name"] for row in summary["networks"]} >= {"baseline (MBR-4B)", "+ LKA + HCA"}

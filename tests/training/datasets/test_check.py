@@ -180,6 +180,7 @@ def test_the_command_ends_with_1_on_errors_and_2_without_a_data_set(tmp_path: Pa
     assert "missing: name_test.txt" in outcome.err
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_a_training_would_refuse(tmp_path: Path, command: Command) -> None:
     path = trees.manifest(tmp_path, vehicles=5)
     fitting = ["--set", "data.validation_vehicles=2", "--set", "batch.vehicles=3"]

@@ -34,6 +34,7 @@ def run(config: ExperimentConfig, data: Path, folder: Path, **options: Any) -> d
     return Experiment(config, Sources(data, None, "the command"), folder, Reporter()).run(**options)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_configuration_weights_logs_and_report(tree: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     config = experiment(**CHANGES)
@@ -168,6 +169,7 @@ def test_nobody_is_asked_to_stop_by_default() -> None:
     assert not StopRequest().made
 
 
+@pytest.mark.slow
 def test_a_further_data_set_is_learned_from_and_not_measured_on(tree: Path, tmp_path: Path) -> None:
     config = experiment(**CHANGES)
     further = tmp_path / "rendered"

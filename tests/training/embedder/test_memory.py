@@ -47,6 +47,7 @@ def test_centres_follow_their_images_and_those_alone() -> None:
     assert torch.equal(memory.centres[1:], before[1:])
 
 
+@pytest.mark.slow
 def test_a_training_by_clusters_alone_is_resumed_with_its_centres(tree: Path, tmp_path: Path) -> None:
     images = read_manifest(tree)
     config = training(losses={"cross_entropy": 0, "triplet": 0, "clusters": 1.0}, schedule={"epochs": 2})

@@ -20,6 +20,7 @@ def interrupted(images: list[Any], config: Any, folder: Path, after: int) -> Non
         trainer(images, config, diary, folder).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped_after", [6, 7], ids=["between epochs", "inside an epoch"])
 @pytest.mark.parametrize(
     "changes",
@@ -92,6 +93,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tree: Path)
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.slow
 def test_worker_processes_change_no_number(tree: Path) -> None:
     images = read_manifest(tree)
     losses = []
@@ -143,6 +145,7 @@ def test_the_trunk_keeps_its_weights_while_it_is_frozen(tree: Path) -> None:
     assert seen == [False, True, True, True]
 
 
+@pytest.mark.slow
 def test_training_brings_the_loss_down(tree: Path) -> None:
     diary = Diary()
     config = training(
@@ -209,6 +212,7 @@ def test_frozen_norms_and_stages_keep_what_they_have_and_the_rest_learns(tree: P
     assert all(not torch.equal(old[key], new[key]) for key in learned)
 
 
+@pytest.mark.slow
 def test_mixed_styles_are_drawn_by_the_seed_and_go_on_where_they_were(tree: Path, tmp_path: Path) -> None:
     images = read_manifest(tree)
     config = training(schedule={"epochs": 2}, augmentation={"mix_style": 1.0})

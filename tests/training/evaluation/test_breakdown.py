@@ -104,6 +104,7 @@ def test_only_wrong_queries_are_on_the_sheet_with_camera_and_similarity(tmp_path
         assert sheet.height > 150 * len(drawn)
 
 
+@pytest.mark.slow
 def test_the_command_begins_with_the_answer_and_writes_the_sheet(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

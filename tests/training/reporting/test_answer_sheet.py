@@ -104,6 +104,7 @@ def test_queries_that_the_stages_rank_differently_are_shown_first() -> None:
     assert [chosen.probe.name for chosen in choose(rankings, 4)] == ["won", "lost", "wrong", "right"]
 
 
+@pytest.mark.slow
 def test_a_gallery_smaller_than_the_sheet_is_drawn(manifest: Path, tmp_path: Path) -> None:
     rankings, gallery = rank_all(MODELS, manifest)
     draw(rankings, gallery, tmp_path / "sheet.png")

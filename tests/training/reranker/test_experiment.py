@@ -90,6 +90,7 @@ def test_a_run_leaves_weights_logs_report_and_a_bundle_of_two_stages(tree: Path,
     assert Models.load(bundle, "cpu").reranker is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["vehicles", "last"])
 def test_no_embedder_has_seen_the_vehicles_of_the_lists_it_makes(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
@@ -145,6 +146,7 @@ def test_the_embedders_own_lists_are_labelled(tree: Path, tmp_path: Path, mining
     assert not (tmp_path / "run" / "folds").exists()
 
 
+@pytest.mark.slow
 def test_augmented_lists_ask_changed_copies_for_the_images_as_they_are(tree: Path, tmp_path: Path) -> None:
     chosen = config(lists={"mining": "augmented", "views": 2}, checkpoint={"by": "last"})
     lists = lists_of(made(tree, tmp_path / "run", chosen))
@@ -330,6 +332,7 @@ def test_a_finished_embedder_run_is_the_first_stage(tree: Path, tmp_path: Path) 
     assert not (tmp_path / "run" / "embedder").exists()
 
 
+@pytest.mark.slow
 def test_an_embedder_of_other_data_or_an_unfinished_one_is_refused(tree: Path, tmp_path: Path) -> None:
     first = embedder(bundle={"export": False})
     given = tmp_path / "given"

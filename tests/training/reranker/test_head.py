@@ -52,6 +52,7 @@ def test_a_head_is_trained_once_and_refused_where_its_settings_have_changed(
         made(tree, tmp_path / "run", config(head={**HEAD, "steps": 4})).parts.embedder  # noqa: B018
 
 
+@pytest.mark.slow
 def test_interrupted_while_a_head_is_made_it_says_so_and_leaves_none(tree: Path, tmp_path: Path) -> None:
     diary = Diary()
     made(tree, tmp_path / "run", config()).parts.embedder  # noqa: B018

@@ -74,6 +74,7 @@ def test_the_ranking_loss_is_that_of_the_written_out_loops() -> None:
     assert float(found) == pytest.approx(total / 2)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_on_vehicles_it_has_not_seen() -> None:
     folds = [Fold(f, mine(f, 8)) for f in (features(s) for s in range(8))]
     longer = replace(TRAINING, steps=200, check_every=50, learning_rate=1e-2)
@@ -112,6 +113,7 @@ def test_steps_that_do_not_end_with_a_check_are_refused() -> None:
         RerankerTrainer(folds, [], SHAPE, TRAINING, steps=15)
 
 
+@pytest.mark.slow
 def test_steps_and_fusion_are_chosen_by_the_folds_left_out() -> None:
     folds = [[Fold(f, mine(f, 8))] for f in (features(s) for s in range(3))]
     choice = choose_reranker(folds, SHAPE, TRAINING, Reporter(), fusions=(0.0, 1.0))

@@ -23,6 +23,7 @@ def ablation(tree: Path, folder: Path, reporter: Diary, config: Any = CONFIG, **
     return Ablation(config, tree, open_dataset(tree), None, folder, reporter, **options)
 
 
+@pytest.mark.slow
 def test_cells_are_made_once_and_an_interrupted_one_goes_on(tree: Path, tmp_path: Path) -> None:
     straight = ablation(tree, tmp_path / "a", Diary()).run(["baseline", "both"], [0])
     stopping = Diary(stop_after=3)

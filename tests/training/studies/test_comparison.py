@@ -157,6 +157,7 @@ def test_settings_are_chosen_without_a_look_at_the_test_features(tmp_path: Path)
     assert found["methods"]["spy"]["settings"] == {"setting": 1}
 
 
+@pytest.mark.slow
 def test_the_best_on_validation_is_chosen_and_the_first_of_equals() -> None:
     lists = Lists(features(0))
     chosen = choose(KReciprocal(), lists)

@@ -30,6 +30,7 @@ def vehicle_set(name: str, alike: float, false_alarms: float = FEW) -> VehicleSe
     return VehicleSet(name, images, found, np.array([image.camera_id for image in images]), false_alarms)
 
 
+@pytest.mark.slow
 def test_the_set_that_asks_for_the_highest_threshold_decides() -> None:
     sets = [vehicle_set("plain", 0), vehicle_set("alike", 0.8), vehicle_set("lookalikes", 0.8, MORE)]
     found = find_threshold(sets, "as they are")

@@ -49,6 +49,7 @@ def _held(path: Path) -> Any:
     return process
 
 
+@pytest.mark.slow
 def test_every_piece_is_made_once_and_all_are_there_when_any_process_is_done(tmp_path: Path) -> None:
     others = [SPAWN.Process(target=_work, args=(tmp_path, name, 0.2)) for name in "ab"]
     for process in others:

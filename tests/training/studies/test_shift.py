@@ -23,6 +23,7 @@ def study(folder: Path, diary: Diary, config: ExperimentConfig = CONFIG) -> Fold
     return FoldStudy(config, None, folder, {"data": "tree"}, diary, diary.stop)
 
 
+@pytest.mark.slow
 def test_folds_that_were_stopped_go_on_to_the_same_rows(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_cells_test_vehicles_are_seen_by_no_embedder_of_it(tmp_path: Path, par
     assert set(learned["vehicles"]) == {image.vehicle_id for image in cell.inner[0].seen[0].images}
 
 
+@pytest.mark.slow
 def test_a_cell_is_made_once_and_refused_when_made_otherwise(tmp_path: Path, part: Part) -> None:
     first, again = Diary(), Diary()
     made = maker(tmp_path, first).bands(part, 0)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from training.studies.vit_table import vit_costs, vit_table
 
 
+@pytest.mark.slow
 def test_the_table_counts_a_network_as_by_hand_and_says_whose_dimensions_they_are() -> None:
     rows = {row.name: row for row in vit_costs()}
     assert len(rows) == 12

@@ -109,6 +109,7 @@ def test_pairs_survive_their_file_and_what_is_wrong_there_is_named(tmp_path: Pat
             read_pairs(path)
 
 
+@pytest.mark.slow
 def test_the_commands_adapt_a_copy_label_pairs_and_roll_back(
     crops: Path, tmp_path: Path, command: Command
 ) -> None:

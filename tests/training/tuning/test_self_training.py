@@ -89,6 +89,7 @@ def test_labelled_pairs_keep_a_trained_embedder_or_roll_it_back(
     np.testing.assert_allclose(strips[0], strips[1], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_tracks_without_training_are_refused(crops: Path, tmp_path: Path) -> None:
     table = tmp_path / "tracks.csv"
     table.write_text("path,track\n", encoding="utf-8")

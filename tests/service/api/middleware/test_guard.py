@@ -206,6 +206,7 @@ def test_where_everybody_is_let_in_a_name_that_nobody_gave_it_is_not_answered(tm
             assert service.client.get(path, headers={"Host": "api:8000"}).status_code == 200
 
 
+@pytest.mark.slow
 def test_names_that_are_given_to_it_are_answered(tmp_path: Path) -> None:
     with running(tmp_path, allowed_hosts="reid.example, *.inner.example") as service:
         for host, status in {
@@ -297,6 +298,7 @@ def test_without_keys_another_server_beyond_this_machine_is_refused(service: Run
     assert asyncio.run(ask("127.0.0.1")) == 200
 
 
+@pytest.mark.slow
 def test_no_other_sites_page_may_read_answers_unless_it_is_named(tmp_path: Path) -> None:
     origin = {"Origin": "https://console.example"}
     preflight = {

@@ -144,6 +144,7 @@ def test_one_that_finds_no_place_at_its_end_is_answered_so(tmp_path: Path) -> No
         hold.go.set()
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_while_it_waits_frees_its_place(tmp_path: Path) -> None:
     with running(tmp_path, max_queue=1, max_batch=1) as service:
         hold = Hold(service)
@@ -167,6 +168,7 @@ def test_an_upload_that_fails_frees_its_place(tmp_path: Path) -> None:
         assert gauge(service.url, "lka_reid_queue_depth") == 0
 
 
+@pytest.mark.slow
 def test_where_the_bytes_are_taken_the_slowest_upload_makes_room(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"max_upload_bytes": 4 * MEBIBYTE, "max_held_bytes": 6 * MEBIBYTE}
     image = image_file(kind="BMP")
@@ -221,6 +223,7 @@ def test_an_image_at_the_limit_is_accepted(small: Running) -> None:
     assert small.enroll(image + bytes(MEBIBYTE - len(image))).status_code == 201
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
     with running(tmp_path, request_deadline_s=0.2) as service, Upload(service.url, 100) as upload:
         assert_problem(upload.answer(), 408, "request-timeout", "did not arrive within 0.2 s")
@@ -233,6 +236,7 @@ def test_a_body_that_trickles_is_not_waited_for(service: Running, monkeypatch: p
         assert_problem(upload.answer(), 408, "request-timeout", "slower than 4,096 bytes a second")
 
 
+@pytest.mark.slow
 def test_a_body_that_lies_unread_while_the_loop_is_held_up_is_not_slow(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

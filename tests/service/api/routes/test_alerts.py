@@ -139,6 +139,7 @@ def test_a_test_message_says_what_became_of_it(service: Running, receiver: Recei
     assert answer.json() == {"delivered": False, "problem": "it answered 418"}
 
 
+@pytest.mark.slow
 def test_what_waits_at_the_end_is_delivered_after_the_next_start(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def ids(*names: str) -> list[dict[str, str]]:
     return [{"image_id": name} for name in names]
 
 
+@pytest.mark.slow
 def test_a_batch_is_enrolled_as_its_images_would_be_one_by_one(service: Running, tmp_path: Path) -> None:
     items: list[dict[str, Any]] = [
         {"image_id": "a", "vehicle_id": "v", "camera_id": "c", "tags": ["night", ""]},

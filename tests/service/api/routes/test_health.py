@@ -116,6 +116,7 @@ def test_a_dead_worker_is_seen_and_no_request_hangs(service: Running) -> None:
     assert service.client.get("/health/live").status_code == 200
 
 
+@pytest.mark.slow
 def test_until_it_is_ready_the_service_answers_503_and_says_what_it_does(tmp_path: Path) -> None:
     models, go, entered = make_models(), threading.Event(), threading.Event()
 
@@ -197,6 +198,7 @@ def test_the_way_to_the_documentation_is_shown(shared_service: Running, path: st
     assert shared_service.client.get(path).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_damaged_gallery_is_an_error_of_its_own_and_not_ready(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         service.enroll(image_id="a")

@@ -69,6 +69,7 @@ def test_an_image_of_the_same_vehicle_comes_first_and_says_so(enrolled: Running)
     assert matches[0]["first_stage_rank"] > 1
 
 
+@pytest.mark.slow
 def test_a_verdict_is_changed_undone_and_outlives_the_service(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         for image_id in "ab":

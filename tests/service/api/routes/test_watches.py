@@ -55,6 +55,7 @@ def test_an_image_that_is_alike_raises_an_alert_and_another_does_not(service: Ru
     check(service.client.get(made.headers["Location"]), 404, "unknown-watch")
 
 
+@pytest.mark.slow
 def test_an_enrolled_image_is_watched_for_in_its_cameras_and_its_collection(service: Running) -> None:
     service.client.post("/collections", files={"name": (None, "north")})
     service.client.post(
