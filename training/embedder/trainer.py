@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -139,6 +140,8 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         for each in self._mixed:
             each.remove()
         if self._begun is not None:
+            # What a later checkpoint holds is what was learned: resumed, it is moved back once, too.
+            network = copy.deepcopy(network)
             interpolate(network.trunk, self._begun, self.config.start_share)
             estimate_norms(network, (self._moved(batch).images for batch in self.batches(1)))
         return network

@@ -247,3 +247,15 @@ def test_a_share_of_the_start_is_in_the_trunk_alone_and_norms_fit_it(tree: Path)
         torch.testing.assert_close(half.branches.get_parameter(name), value)
     assert not torch.equal(half.trunk.bn1.running_mean, learned.trunk.bn1.running_mean)
     assert not half.training
+
+
+def test_a_training_that_is_saved_after_its_end_has_its_share_of_the_start_once(
+    tree: Path, tmp_path: Path
+) -> None:
+    images, config = read_manifest(tree), training(schedule={"epochs": 2}, start_share=0.5)
+    torch.manual_seed(7)
+    whole = trainer(images, config, Diary(), tmp_path / "run")
+    expected = whole.run()
+    whole.save()
+    torch.manual_seed(7)
+    assert_same_weights(trainer(images, config, Diary(), tmp_path / "run").run(), expected)
