@@ -30,9 +30,9 @@ from models.runtimes.streams import (
     Stream,
     open_streams,
     trial_batches,
-    why_not_alike,
+    with_graphs,
 )
-from models.runtimes.trial import MESSAGE, cuda_options, words_of
+from models.runtimes.trial import MESSAGE, cuda_options
 
 SAID = "CUDA graphs: "
 """What its answer begins with."""
@@ -94,13 +94,8 @@ def _opened(bundle: Bundle, options: RuntimeOptions, provider: str, *, records: 
 
 def _recorded(bundle: Bundle, options: RuntimeOptions, provider: str, plain: Bound) -> Bound | str:
     """The embedder with a CUDA graph of every batch size; or why it cannot be used."""
-    try:
-        recorded = _opened(bundle, options, provider, records=True)
-        batches = _batches(bundle, options)
-        why = why_not_alike([plain(batch) for batch in batches], [recorded(batch) for batch in batches])
-    except Exception as error:  # ONNX Runtime raises a family of its own without a common base
-        return words_of(error)
-    return recorded if why is None else f"with them, {why}"
+    make = partial(_opened, bundle, options, provider, records=True)
+    return with_graphs(make, plain, _batches(bundle, options))
 
 
 def why_no_process_records(folder: Path, options: RuntimeOptions, provider: str) -> str | None:

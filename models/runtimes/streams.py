@@ -23,6 +23,7 @@ from models.runtimes.forward import Forward
 from models.runtimes.trial import words_of
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Forward)
 Answer = tuple[NDArray[Any], NDArray[Any] | None]
 GRAPHS = "CUDA graphs"
 """Their name among what is left out."""
@@ -177,6 +178,22 @@ def _cosine(wanted: NDArray[Any], given: NDArray[Any]) -> float:
     with np.errstate(invalid="ignore", divide="ignore"):
         lengths = np.linalg.norm(rows[0], axis=1) * np.linalg.norm(rows[1], axis=1)
         return float(np.min((rows[0] * rows[1]).sum(axis=1) / lengths))
+
+
+def with_graphs(make: Callable[[], F], plain: Forward, batches: Sequence[Pixels]) -> F | str:
+    """A forward pass with CUDA graphs that answers as the one without; or why there is none.
+
+    Args:
+        make: gives it; called, and what it gives, in this thread.
+        plain: the one without.
+        batches: to compare them by.
+    """
+    try:
+        made = make()
+        why = why_not_alike([plain(batch) for batch in batches], [made(batch) for batch in batches])
+    except Exception as error:  # runtimes raise families of their own
+        return words_of(error)
+    return made if why is None else f"with them, {why}"
 
 
 def trial_batches(batch_sizes: Sequence[int], height: int, width: int) -> list[Pixels]:

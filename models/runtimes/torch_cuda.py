@@ -28,10 +28,9 @@ from models.runtimes.streams import (
     Stream,
     open_streams,
     trial_batches,
-    why_not_alike,
+    with_graphs,
 )
 from models.runtimes.torch_graphs import Eager, Graphs, Run
-from models.runtimes.trial import words_of
 from models.shape import NetworkConfig
 
 WEIGHTS = "embedder.safetensors"
@@ -73,20 +72,14 @@ def load(
 
     batches = trial_batches(options.batch_sizes, spec.height, spec.width)
 
-    def tried() -> tuple[Forward, str | None]:
-        if not options.graphs:
-            return plain, SWITCHED_OFF
-        try:
-            made = recorded()
-            why = why_not_alike([plain(batch) for batch in batches], [made(batch) for batch in batches])
-        except Exception as error:  # torch and CUDA raise families of their own
-            return plain, words_of(error)
-        return (made, None) if why is None else (plain, f"with them, {why}")
-
-    forward, why = first.run(tried)
-    more = recorded if why is None else (lambda: Eager(run, where))
+    forward, left_out = plain, {}
+    more: Callable[[], Forward] = lambda: Eager(run, where)  # noqa: E731
+    made = first.run(lambda: with_graphs(recorded, plain, batches)) if options.graphs else SWITCHED_OFF
+    if isinstance(made, str):
+        left_out[GRAPHS] = made
+    else:
+        forward, more = made, recorded
     opened = open_streams((first, forward), more, options.streams, batches)
-    left_out = {} if why is None else {GRAPHS: why}
     return Loaded(name, opened.forward, layers, opened.count, {**left_out, **opened.left_out})
 
 
