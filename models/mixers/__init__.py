@@ -37,5 +37,35 @@ class Attending(nn.Module):
         raise NotImplementedError
 
 
+class SelfAttention(Attending):
+    """Every place of a map takes the values of all places, by how much it looks at each.
+
+    Attributes:
+        heads: of the attention.
+        value: makes the values of a map, of its shape.
+    """
+
+    heads: int
+    value: nn.Module
+
+    def attention(self, x: Tensor) -> Tensor:
+        """How much each place (a row, which sums to 1) looks at each: `[B, heads, H * W, H * W]`."""
+        raise NotImplementedError
+
+    def split(self, x: Tensor) -> Tensor:
+        """A map by heads: `[B, C, H, W]` -> `[B, heads, C / heads, H * W]`."""
+        by_heads: Tensor = x.flatten(2).unflatten(1, (self.heads, -1))
+        return by_heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, H, W]` -> `[B, C, H, W]`."""
+        mixed: Tensor = self.split(self.value(x)) @ self.attention(x).transpose(-2, -1)
+        return mixed.reshape(x.shape)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """How much all places of an image look at each, mean over heads: `[B, C, H, W]` -> `[B, H, W]`."""
+        return self.attention(x).mean(dim=(1, 2)).view(-1, *x.shape[2:])
+
+
 MIXERS: Registry[Mixer] = Registry("mixer")
 MIXERS.import_folder(__name__, __path__)

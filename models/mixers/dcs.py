@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.mixers import MIXERS, Attending, Mixer
+from models.mixers import MIXERS, Mixer, SelfAttention
 from models.selection import ChannelSelection
 
 
-class DCS(Attending):
+class DCS(SelfAttention):
     """DCS-Attention (arXiv 2505.08961, section 3.2): A = softmax((X * M)(X * M)^T), and A times the values.
 
     X is a 1x1 convolution of the map, one for queries and keys, which keeps the symmetric form of the paper's
@@ -30,20 +30,8 @@ class DCS(Attending):
         self.value = nn.Conv2d(channels, channels, 1)
         self.selection = ChannelSelection(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W]` -> `[B, C, H, W]`."""
-        attention = self._attention(x)
-        values = self.value(x).flatten(2).unflatten(1, (self.heads, -1))
-        mixed: Tensor = values @ attention.transpose(-2, -1)
-        return mixed.reshape(x.shape)
-
-    def attention_map(self, x: Tensor) -> Tensor:
-        """How much all places of an image look at each, mean over heads: `[B, C, H, W]` -> `[B, H, W]`."""
-        seen: Tensor = self._attention(x).mean(dim=(1, 2))
-        return seen.view(-1, *x.shape[2:])
-
-    def _attention(self, x: Tensor) -> Tensor:
-        """How much each place (a row, which sums to 1) looks at each: `[B, heads, H * W, H * W]`."""
+    def attention(self, x: Tensor) -> Tensor:
+        """See `SelfAttention`."""
         features = self.features(x).flatten(2)
         mask = self.selection(features.mean(dim=2))
         chosen = (features * mask.unsqueeze(2)).unflatten(1, (self.heads, -1))
