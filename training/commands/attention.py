@@ -63,7 +63,7 @@ def study_attention(
     from training.reporting.attention_figure import draw
     from training.studies.occluded_attention import lines, measure, tables
 
-    with ending():
+    with ending(writes=[folder, *([] if figure is None else [figure])]):
         files = dict(map(_named, embedders))
         if len(files) < len(embedders):
             raise typer.BadParameter("two --embedders have the same name")

@@ -70,7 +70,7 @@ def sweep(
     from training.reporting.provenance import sources_of
     from training.studies.sweep import Sweep, tables
 
-    with ending():
+    with ending(writes=[folder]):
         kinds = kinds_of(only)
         for kind in kinds:
             if kind not in OF_TWO_CAMERAS:
