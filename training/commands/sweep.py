@@ -71,6 +71,8 @@ def sweep(
     from training.studies.sweep import Sweep, tables
 
     with ending(writes=[folder]):
+        if folds == 1:
+            raise typer.BadParameter("--folds 1: leaves nothing to learn from; give 2 or more, or 0")
         kinds = kinds_of(only)
         for kind in kinds:
             if kind not in OF_TWO_CAMERAS:

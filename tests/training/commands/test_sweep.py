@@ -78,6 +78,7 @@ def test_a_fold_of_the_vehicles_to_learn_from_is_measured_beside_further_data(
         (("--setting", "seed=3"), "give --seeds"),
         (("--setting", "data.validation_vehicles=5"), "give --seeds, or --set"),
         (("--setting", "losses.triplet=1", "--only", "seen,synthetic"), "--only synthetic"),
+        (("--setting", "losses.triplet=1", "--folds", "1"), "leaves nothing to learn from"),
     ],
 )
 def test_settings_that_cannot_be_compared_are_refused_before_anything_is_trained(
