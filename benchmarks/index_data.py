@@ -62,12 +62,13 @@ def real(manifests: list[Path], most: int, cache: Path) -> Real:
                 strips += [] if found.strips is None else [found.strips[0]]
                 vehicles.append(f"{manifest.parent.name}/{row['vehicle_id']}")
         _, numbers = np.unique(vehicles, return_inverse=True)
-        np.savez(
-            cache,
-            descriptors=np.asarray(descriptors, np.float32),
-            strips=np.asarray(strips, np.float16),
-            vehicles=numbers,
-        )
+        with cache.open("wb") as file:  # NumPy gives a path without the suffix .npz one
+            np.savez(
+                file,
+                descriptors=np.asarray(descriptors, np.float32),
+                strips=np.asarray(strips, np.float16),
+                vehicles=numbers,
+            )
     with np.load(cache, allow_pickle=False) as kept:
         held, strips_of, vehicles_of = kept["descriptors"], kept["strips"], kept["vehicles"]
     return Real(

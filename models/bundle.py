@@ -20,6 +20,8 @@ from models.superseded import SupersededError, check_superseded
 MANIFEST = "manifest.json"
 RERANKER = "reranker.onnx"
 EXPLAINER = "explainer.onnx"
+EMBEDDER_F16 = "embedder.f16.onnx"
+"""The embedder in 16 bits, which the runtime `cuda` takes; `lka-reid add-f16` writes it."""
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
 
@@ -77,6 +79,11 @@ class Bundle:
     def embedder(self) -> Path:
         """The embedder's ONNX file."""
         return self.path / EMBEDDER
+
+    @property
+    def embedder_f16(self) -> Path | None:
+        """The embedder's ONNX file in 16 bits, or None where there is none."""
+        return self.path / EMBEDDER_F16 if EMBEDDER_F16 in self.manifest.files else None
 
     @property
     def reranker(self) -> Path | None:

@@ -24,6 +24,7 @@ from training.commands.evaluate_cameras import evaluate_cameras
 from training.commands.evaluate_shift import evaluate_shift
 from training.commands.exchange import exchange_reranker
 from training.commands.export import export
+from training.commands.f16 import add_f16
 from training.commands.measuring import BUNDLE, BundleFolder
 from training.commands.running import Json, ending
 from training.commands.second_look import study_second_look
@@ -51,6 +52,7 @@ app.add_typer(train_command.app, name="train", rich_help_panel=TRAINING)
 app.add_typer(weights_command.app, name="weights", rich_help_panel=TRAINING)
 app.command(rich_help_panel=TRAINING)(export)
 app.command(rich_help_panel=TRAINING)(exchange_reranker)
+app.command(rich_help_panel=TRAINING)(add_f16)
 app.command()(evaluate_shift)
 app.command()(evaluate_cameras)
 app.command()(calibrate_default)

@@ -1,6 +1,7 @@
-"""ONNX Runtime on CUDA: CUDA graphs for the batch sizes, and several batches at the same time.
+"""ONNX Runtime on CUDA: a graph in 16 bits, CUDA graphs for the batch sizes, and several batches at the same
+time.
 
-Both are tried before they serve, and left out with the reason where they fail: what they answer to random
+Each is tried before it serves, and left out with the reason where it fails: what it answers to random
 images of every batch size is compared with the answers of a session that does without. A CUDA graph that
 cannot be recorded may end its process, for ONNX Runtime throws while it takes such a session down; so a
 process of its own tries it first.
@@ -15,22 +16,29 @@ import json
 import os
 import signal
 import subprocess
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle
+from models.bundle import EMBEDDER_F16, Bundle
 from models.childprocess import command_line
 from models.runtimes.binding import NORMALISATION, Bound
-from models.runtimes.forward import Forward, Loaded, Precision, RuntimeOptions
+from models.runtimes.forward import (
+    Forward,
+    Loaded,
+    Precision,
+    RuntimeNotAvailableError,
+    RuntimeOptions,
+)
 from models.runtimes.ort import nodes_of, open_session
 from models.runtimes.streams import (
     GRAPHS,
     SWITCHED_OFF,
     Stream,
+    agreeing,
     open_streams,
     trial_batches,
-    with_graphs,
 )
 from models.runtimes.trial import MESSAGE, cuda_options
 
@@ -38,6 +46,56 @@ SAID = "CUDA graphs: "
 """What its answer begins with."""
 TRIAL_S = 300.0
 """s that the process which tries CUDA graphs may take."""
+HALF = "f16"
+"""The graph in 16 bits, among what is left out."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How the embedder is opened: each part of it was tried before it stands here.
+
+    Attributes:
+        bundle: a checked one.
+        options: as for `load`; `f16` means the graph in 16 bits.
+        provider: as for `load`.
+    """
+
+    bundle: Bundle
+    options: RuntimeOptions
+    provider: str
+
+    def open(self, *, records: bool = False) -> Bound:
+        """With its memory on the GPU; the thread that makes it with CUDA graphs must call it, too."""
+        manifest, options, on_gpu = self.bundle.manifest, self.options, self.provider == "cuda"
+        settings: dict[str, Any] = dict(cuda_options(options.device, options.precision)) if on_gpu else {}
+        graphs = {"enable_cuda_graph": 1} if records and on_gpu else {}
+        model = self.bundle.embedder_f16 if options.precision == "f16" else None
+        session = open_session(
+            model or self.bundle.embedder, self.provider, options.threads, settings | graphs
+        )
+        normalising = open_session(NORMALISATION, self.provider, options.threads, settings)
+        outputs: dict[str, tuple[int, ...]] = {"descriptor": (manifest.descriptor_dim,)}
+        if manifest.strips is not None:
+            outputs["strips"] = manifest.strips
+        return Bound(
+            session,
+            normalising,
+            outputs,
+            manifest.input,
+            options.batch_sizes,
+            (self.provider, options.device),
+            records=records,
+        )
+
+    def recorded(self, plain: Forward) -> Bound | str:
+        """With a CUDA graph of every batch size; or why they cannot be used."""
+        return agreeing(partial(self.open, records=True), plain, self.batches)
+
+    @property
+    def batches(self) -> list[Any]:
+        """To try it with, of every size that will be run."""
+        spec = self.bundle.manifest.input
+        return trial_batches(self.options.batch_sizes, spec.height, spec.width)
 
 
 def load(bundle: Bundle, options: RuntimeOptions, provider: str = "cuda") -> Loaded:
@@ -45,20 +103,28 @@ def load(bundle: Bundle, options: RuntimeOptions, provider: str = "cuda") -> Loa
 
     Args:
         bundle: a checked one.
-        options: its precision (`auto` is TF32), the batch sizes, whether graphs are made, how many streams.
+        options: its precision (`auto` is the graph in 16 bits where the bundle has one that agrees, else
+            TF32), the batch sizes, whether graphs are made, how many streams.
         provider: `cpu` stands in for the GPU in tests.
 
     Raises:
-        BundleError, RuntimeNotAvailableError: see `models.runtimes.ort.open_session`.
+        BundleError: see `models.runtimes.ort.open_session`.
+        RuntimeNotAvailableError: the same; or `f16` was asked for, and the bundle has no such graph, or one
+            that does not agree.
     """
+    if options.precision == "f16" and bundle.embedder_f16 is None:
+        raise RuntimeNotAvailableError(
+            f"precision f16 needs {EMBEDDER_F16} in the bundle, and {bundle.path} has none; write one with "
+            f"`lka-reid add-f16`, or set LKA_REID_PRECISION=auto"
+        )
     left_out: dict[str, str] = {}
-    why = why_no_process_records(bundle.path, options, provider) if options.graphs else SWITCHED_OFF
     first = Stream()
-    plain = first.run(partial(_opened, bundle, options, provider))
+    opening, plain = first.run(partial(_tried, Opening(bundle, options, provider), left_out))
     nodes = nodes_of(plain.session)
     forward: Forward = plain
+    why = why_no_process_records(opening) if options.graphs else SWITCHED_OFF
     if why is None:
-        recorded = first.run(partial(_recorded, bundle, options, provider, plain))
+        recorded = first.run(partial(opening.recorded, plain))
         if isinstance(recorded, str):
             why = recorded
         else:
@@ -67,49 +133,41 @@ def load(bundle: Bundle, options: RuntimeOptions, provider: str = "cuda") -> Loa
     del plain
     if why is not None:
         left_out[GRAPHS] = why
-    more = partial(_opened, bundle, options, provider, records=why is None)
-    opened = open_streams((first, forward), more, options.streams, _batches(bundle, options))
-    precision = "f32" if options.precision == "f32" else "tf32"
-    return Loaded(f"cuda-{precision}", opened.forward, nodes, opened.count, {**left_out, **opened.left_out})
+    more = partial(opening.open, records=why is None)
+    opened = open_streams((first, forward), more, options.streams, opening.batches)
+    computed = opening.options.precision
+    name = "cuda-" + ("tf32" if computed == "auto" else computed)
+    return Loaded(name, opened.forward, nodes, opened.count, {**left_out, **opened.left_out})
 
 
-def _batches(bundle: Bundle, options: RuntimeOptions) -> list[Any]:
-    return trial_batches(options.batch_sizes, bundle.manifest.input.height, bundle.manifest.input.width)
+def _tried(opening: Opening, left_out: dict[str, str]) -> tuple[Opening, Bound]:
+    """With the graph in 16 bits, where it is wanted and agrees; and so opened."""
+    wanted = opening.options.precision
+    if wanted == "f16":
+        opening = replace(opening, options=replace(opening.options, precision="auto"))
+    plain = opening.open()
+    if opening.bundle.embedder_f16 is not None and wanted in ("auto", "f16"):
+        half = replace(opening, options=replace(opening.options, precision="f16"))
+        made = agreeing(half.open, plain, opening.batches)
+        if not isinstance(made, str):
+            opening, plain = half, made
+        elif wanted == "f16":
+            raise RuntimeNotAvailableError(
+                f"{opening.bundle.embedder_f16} does not serve: {made}; write it anew with `lka-reid "
+                "add-f16`, or set LKA_REID_PRECISION=f32"
+            )
+        else:
+            left_out[HALF] = made
+    return opening, plain
 
 
-def _opened(bundle: Bundle, options: RuntimeOptions, provider: str, *, records: bool = False) -> Bound:
-    """The embedder with its memory on the GPU; the thread that makes it with graphs must call it, too."""
-    manifest = bundle.manifest
-    on_gpu = provider == "cuda"
-    settings: dict[str, Any] = dict(cuda_options(options.device, options.precision)) if on_gpu else {}
-    graphs = {"enable_cuda_graph": 1} if records and on_gpu else {}
-    session = open_session(bundle.embedder, provider, options.threads, settings | graphs)
-    normalising = open_session(NORMALISATION, provider, options.threads, settings)
-    outputs: dict[str, tuple[int, ...]] = {"descriptor": (manifest.descriptor_dim,)}
-    if manifest.strips is not None:
-        outputs["strips"] = manifest.strips
-    device = (provider, options.device)
-    return Bound(session, normalising, outputs, manifest.input, options.batch_sizes, device, records=records)
-
-
-def _recorded(bundle: Bundle, options: RuntimeOptions, provider: str, plain: Bound) -> Bound | str:
-    """The embedder with a CUDA graph of every batch size; or why it cannot be used."""
-    make = partial(_opened, bundle, options, provider, records=True)
-    return with_graphs(make, plain, _batches(bundle, options))
-
-
-def why_no_process_records(folder: Path, options: RuntimeOptions, provider: str) -> str | None:
-    """Why CUDA graphs of the least and the largest batch cannot be used, by a process of its own, or None.
-
-    Args:
-        folder: of the bundle.
-        options: as for `load`.
-        provider: as for `load`.
-    """
+def why_no_process_records(opening: Opening) -> str | None:
+    """Why CUDA graphs of the least and the largest batch cannot be used, by a process of its own, or None."""
+    options = opening.options
     sizes = sorted({options.batch_sizes[0], options.batch_sizes[-1]})
     arguments: list[str | int] = [
-        str(folder),
-        provider,
+        str(opening.bundle.path),
+        opening.provider,
         options.device,
         options.precision,
         options.threads or 0,
@@ -144,7 +202,7 @@ def why_no_process_records(folder: Path, options: RuntimeOptions, provider: str)
 
 def main(folder: str, provider: str, device: int, precision: Precision, threads: int, *sizes: int) -> None:
     """The process that tries CUDA graphs: after `SAID` it prints as JSON why they cannot be used, or null."""
-    bundle = Bundle.load(Path(folder))
     options = RuntimeOptions(threads or None, precision, device, sizes)
-    recorded = _recorded(bundle, options, provider, _opened(bundle, options, provider))
+    opening = Opening(Bundle.load(Path(folder)), options, provider)
+    recorded = opening.recorded(opening.open())
     print(SAID + json.dumps(recorded if isinstance(recorded, str) else None), flush=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.preprocessing import Pixels
 
 Floats = NDArray[np.float32]
-Precision = Literal["auto", "f32", "bf16"]
+Precision = Literal["auto", "f32", "f16", "bf16"]
 
 Forward = Callable[[Pixels], tuple[NDArray[Any], NDArray[Any] | None]]
 """Prepared images uint8 `[B, 3, H, W]` -> descriptors `[B, d]` and strips `[B, s, w]` or None, any float."""

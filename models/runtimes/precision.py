@@ -8,8 +8,8 @@ from models.runtimes.forward import Precision, RuntimeNotAvailableError
 
 OFFERED: Mapping[str, tuple[Precision, ...]] = {
     "cpu": ("f32",),
-    # The bundle's graph is in f32, and ONNX Runtime computes what a graph says.
-    "cuda": ("f32",),
+    # ONNX Runtime computes what a graph says: a bundle's is in f32, and it may have another one in f16.
+    "cuda": ("f32", "f16"),
     "torch-cuda": ("f32", "bf16"),
     "openvino": ("f32", "bf16"),
 }

@@ -180,12 +180,12 @@ def _cosine(wanted: NDArray[Any], given: NDArray[Any]) -> float:
         return float(np.min((rows[0] * rows[1]).sum(axis=1) / lengths))
 
 
-def with_graphs(make: Callable[[], F], plain: Forward, batches: Sequence[Pixels]) -> F | str:
-    """A forward pass with CUDA graphs that answers as the one without; or why there is none.
+def agreeing(make: Callable[[], F], plain: Forward, batches: Sequence[Pixels]) -> F | str:
+    """A forward pass that answers as another one does; or why it is not to be used.
 
     Args:
         make: gives it; called, and what it gives, in this thread.
-        plain: the one without.
+        plain: the other one.
         batches: to compare them by.
     """
     try:
@@ -193,7 +193,7 @@ def with_graphs(make: Callable[[], F], plain: Forward, batches: Sequence[Pixels]
         why = why_not_alike([plain(batch) for batch in batches], [made(batch) for batch in batches])
     except Exception as error:  # runtimes raise families of their own
         return words_of(error)
-    return made if why is None else f"with them, {why}"
+    return made if why is None else why
 
 
 def trial_batches(batch_sizes: Sequence[int], height: int, width: int) -> list[Pixels]:

@@ -26,9 +26,9 @@ from models.runtimes.streams import (
     GRAPHS,
     SWITCHED_OFF,
     Stream,
+    agreeing,
     open_streams,
     trial_batches,
-    with_graphs,
 )
 from models.runtimes.torch_graphs import Eager, Graphs, Run
 from models.shape import NetworkConfig
@@ -74,7 +74,7 @@ def load(
 
     forward, left_out = plain, {}
     more: Callable[[], Forward] = lambda: Eager(run, where)  # noqa: E731
-    made = first.run(lambda: with_graphs(recorded, plain, batches)) if options.graphs else SWITCHED_OFF
+    made = first.run(lambda: agreeing(recorded, plain, batches)) if options.graphs else SWITCHED_OFF
     if isinstance(made, str):
         left_out[GRAPHS] = made
     else:

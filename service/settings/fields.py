@@ -87,7 +87,7 @@ class Settings(SharingSettings):
         description="threads of the runtime on a CPU; the runtime's own choice when not set",
     )
 
-    precision: Literal["auto", "f32", "bf16"] = Field(
+    precision: Literal["auto", "f32", "f16", "bf16"] = Field(
         default="auto",
         description="what the embedder computes in; auto is the runtime's choice, any other that it does not "
         "honour is refused",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from models.preprocessing import Pixels
 from models.runtime import Models
 from models.runtimes import binding, cuda
 from models.runtimes.binding import Bound
+from models.runtimes.cuda import Opening
 from models.runtimes.forward import RuntimeOptions
 from models.runtimes.trial import why_not_onnxruntime
 from tests.models.explainable import SmallBundle
@@ -129,7 +129,7 @@ def test_what_fails_while_a_graph_is_recorded_leaves_graphs_out_and_the_plain_se
 def test_graphs_that_answer_something_else_are_left_out(bundle: Bundle, sessions: Sessions) -> None:
     sessions.spoils = True
     loaded = cuda.load(bundle, options(), "cpu")
-    assert loaded.left_out["CUDA graphs"].startswith("with them, 1 images have descriptors with a cosine of ")
+    assert loaded.left_out["CUDA graphs"].startswith("1 images have descriptors with a cosine of ")
     assert_right(bundle, loaded.forward, 4)
 
 
@@ -137,14 +137,14 @@ def test_graphs_that_answer_something_else_are_left_out(bundle: Bundle, sessions
 def test_a_session_that_takes_no_graphs_says_why_they_are_left_out(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = cuda._opened
+    real = Opening.open
 
-    def opened(*given: Any, records: bool = False) -> Bound:
+    def opened(opening: Opening, *, records: bool = False) -> Bound:
         if records:
             raise RuntimeError("all compute graph nodes have not been partitioned to the CUDA EP")
-        return real(*given)
+        return real(opening)
 
-    monkeypatch.setattr(cuda, "_opened", opened)
+    monkeypatch.setattr(Opening, "open", opened)
     loaded = cuda.load(bundle, options(), "cpu")
     assert "have not been partitioned" in loaded.left_out["CUDA graphs"]
     assert_right(bundle, loaded.forward, 1)
@@ -164,17 +164,18 @@ def test_streams_answer_as_many_threads_at_the_same_time(bundle: Bundle) -> None
 
 @pytest.mark.usefixtures("processes_agree")
 def test_a_stream_that_cannot_be_opened_is_left_out(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = cuda._opened
+    real = Opening.open
     calls: list[bool] = []
 
-    def opened(*given: Any, records: bool = False) -> Bound:
+    def opened(opening: Opening, *, records: bool = False) -> Bound:
         calls.append(records)
         if len(calls) == 3:
             raise RuntimeError("CUDA failure 2: out of memory")
-        return real(*given, records=records)
+        return real(opening, records=records)
 
-    monkeypatch.setattr(cuda, "_opened", opened)
+    monkeypatch.setattr(Opening, "open", opened)
     loaded = cuda.load(bundle, options(streams=3), "cpu")
+    # As it is, with graphs, and the second stream.
     assert calls == [False, True, True]
     assert (loaded.streams, loaded.left_out) == (1, {"stream 2": "CUDA failure 2: out of memory"})
     assert_right(bundle, loaded.forward, 2)
@@ -182,13 +183,13 @@ def test_a_stream_that_cannot_be_opened_is_left_out(bundle: Bundle, monkeypatch:
 
 @pytest.mark.slow
 def test_a_process_of_its_own_tries_graphs_first(bundle: Bundle) -> None:
-    assert cuda.why_no_process_records(bundle.path, options(), "cpu") is None
+    assert cuda.why_no_process_records(Opening(bundle, options(), "cpu")) is None
 
 
 @pytest.mark.parametrize(
     ("ends", "why"),
     [
-        ((0, b'noise\nCUDA graphs: "with them, nothing agrees"\n', b""), "with them, nothing agrees"),
+        ((0, b'noise\nCUDA graphs: "nothing agrees"\n', b""), "nothing agrees"),
         ((0, b"noise\nCUDA graphs: null\nmore noise", b"warning"), None),
         (
             (-6, b"CUDA graphs: null\n", b"x\nterminate called\n"),
@@ -202,7 +203,7 @@ def test_a_process_of_its_own_tries_graphs_first(bundle: Bundle) -> None:
     ],
 )
 def test_what_became_of_the_process_decides(
-    ends: tuple[int, bytes, bytes], why: str | None, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, ends: tuple[int, bytes, bytes], why: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, Any] = {}
 
@@ -212,17 +213,17 @@ def test_what_became_of_the_process_decides(
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setenv("LKA_REID_API_KEY", "secret")
-    assert cuda.why_no_process_records(Path("bundle"), options(), "cuda") == why
+    assert cuda.why_no_process_records(Opening(bundle, options(), "cuda")) == why
     assert "LKA_REID_API_KEY" not in seen["env"]
     assert "PATH" in seen["env"]
 
 
-def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_hangs_is_given_up(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: list[str], **given: Any) -> None:
         raise subprocess.TimeoutExpired(command, given["timeout"])
 
     monkeypatch.setattr(subprocess, "run", run)
-    why = cuda.why_no_process_records(Path("bundle"), options(), "cuda")
+    why = cuda.why_no_process_records(Opening(bundle, options(), "cuda"))
     assert why == "a process that tried them took more than 300 s"
 
 

@@ -101,7 +101,7 @@ class Recorded:
         ({}, True, 2, {}),
         ({}, False, 2, {"CUDA graphs": "LKA_REID_CUDA_GRAPHS is false"}),
         ({1: RuntimeError("CUDA error:\n capture")}, True, 2, {"CUDA graphs": "CUDA error: capture"}),
-        ({1: 5.0}, True, 2, {"CUDA graphs": "with them, 1 images have descriptors"}),
+        ({1: 5.0}, True, 2, {"CUDA graphs": "1 images have descriptors"}),
         ({2: RuntimeError("out of memory")}, True, 1, {"stream 2": "out of memory"}),
         ({2: 5.0}, True, 1, {"stream 2": "1 images have descriptors"}),
     ],

@@ -1,0 +1,92 @@
+"""The embedder in 16 bits: it answers as the other one, and nothing else of the bundle changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from models.bundle import EMBEDDER_F16, Bundle
+from models.runtimes import cuda
+from models.runtimes.forward import Precision, RuntimeNotAvailableError, RuntimeOptions
+from models.runtimes.ort import load
+from tests.models.explainable import SmallBundle
+from training.export import half
+from training.export.bundle import ExportError
+from training.export.bundle import Precision as Stored
+from training.export.half import add_f16
+
+pytestmark = pytest.mark.slow  # bundles are exported
+
+OPTIONS = RuntimeOptions(threads=1, batch_sizes=(1, 2), graphs=False)
+
+
+@pytest.fixture(scope="module", params=["fp32", "fp16", "int8"])
+def bundle(
+    tmp_path_factory: pytest.TempPathFactory, small_bundle: SmallBundle, request: pytest.FixtureRequest
+) -> Bundle:
+    stored: Stored = request.param
+    return small_bundle(tmp_path_factory.mktemp("half") / "bundle", stored, rerank=False)
+
+
+def test_it_is_one_more_file_and_galleries_stay_valid(bundle: Bundle, tmp_path: Path) -> None:
+    made = add_f16(bundle, tmp_path / "made")
+    assert made.fingerprint == bundle.fingerprint
+    assert made.manifest.files.keys() - bundle.manifest.files.keys() == {EMBEDDER_F16}
+    assert made.embedder.read_bytes() == bundle.embedder.read_bytes()
+    graph = onnx.load(made.path / EMBEDDER_F16).graph
+    kinds = {tensor.data_type for tensor in graph.initializer if np.prod(tensor.dims) > 100}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    # Done again, in its own place.
+    assert add_f16(made, made.path).manifest.files == made.manifest.files
+
+
+def test_cuda_computes_with_it_where_it_is_there(bundle: Bundle, tmp_path: Path) -> None:
+    made = add_f16(bundle, tmp_path / "made")
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), np.uint8)
+    wanted, _ = load(bundle, OPTIONS).forward(images)
+    tried: tuple[tuple[Precision, str], ...] = (
+        ("auto", "cuda-f16"),
+        ("f16", "cuda-f16"),
+        ("f32", "cuda-f32"),
+    )
+    for precision, name in tried:
+        loaded = cuda.load(
+            made, RuntimeOptions(threads=1, batch_sizes=(1, 2), graphs=False, precision=precision), "cpu"
+        )
+        assert loaded.runtime == name
+        assert loaded.left_out.keys() == {"CUDA graphs"}
+        found, _ = loaded.forward(images)
+        gap = np.abs(found - wanted).max()
+        assert (0 < gap < 2e-3) if name == "cuda-f16" else gap < 1e-6
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+def test_one_that_answers_something_else_is_left_out_or_refused(bundle: Bundle, tmp_path: Path) -> None:
+    made = add_f16(bundle, tmp_path / "made")
+    graph = onnx.load(made.path / EMBEDDER_F16)
+    for tensor in graph.graph.initializer:
+        if tensor.raw_data and np.prod(tensor.dims) > 100:
+            tensor.raw_data = np.random.default_rng(0).normal(0, 1, list(tensor.dims)).astype("f2").tobytes()
+    onnx.save(graph, made.path / EMBEDDER_F16)
+    loaded = cuda.load(made, OPTIONS, "cpu")
+    assert loaded.runtime == "cuda-tf32"
+    assert "cosine" in loaded.left_out["f16"]
+    with pytest.raises(RuntimeNotAvailableError, match=r"does not serve: .*cosine.*LKA_REID_PRECISION=f32"):
+        cuda.load(made, RuntimeOptions(threads=1, graphs=False, precision="f16"), "cpu")
+
+
+def test_f16_without_the_file_names_the_command(bundle: Bundle) -> None:
+    with pytest.raises(RuntimeNotAvailableError, match=r"embedder\.f16\.onnx .* `lka-reid add-f16`"):
+        cuda.load(bundle, RuntimeOptions(threads=1, precision="f16"), "cpu")
+
+
+def test_graphs_that_differ_leave_the_bundle_as_it_was(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half, "why_not_alike", lambda *_: "4 images have descriptors with a cosine of 0.9")
+    with pytest.raises(ExportError, match=r"embedder\.onnx: in 16 bits, 4 images .* cosine of 0\.9"):
+        add_f16(bundle, tmp_path / "made")
+    assert list(tmp_path.iterdir()) == []

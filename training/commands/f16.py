@@ -1,0 +1,46 @@
+"""`lka-reid add-f16`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.terminal import err, out
+from training.commands.measuring import BUNDLE
+from training.commands.running import Json, ending
+
+
+def add_f16(
+    folder: Annotated[Path, typer.Option("--out", help="The new bundle's folder.", show_default=False)],
+    bundle: Annotated[
+        Path, typer.Option("--bundle", help="The bundle to start from.", show_default="the default one")
+    ] = BUNDLE,
+    as_json: Json = False,
+) -> None:
+    """Give a bundle its embedder in 16 bits, too, which the runtime cuda then computes with.
+
+    Everything else stays, and so does the fingerprint: galleries stay valid. Both embedders are compared
+    here, on the CPU, and once more on the GPU whenever a worker starts.
+    """
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from models.bundle import EMBEDDER_F16, Bundle
+    from training.export.half import add_f16 as add
+
+    with ending(writes=[folder]):
+        old = Bundle.load(bundle)
+        with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=err) as progress:
+            progress.add_task("converting and comparing")
+            made = add(old, folder)
+    size = made.manifest.files[EMBEDDER_F16].bytes
+    if as_json:
+        out.print_json(
+            data={"bundle": str(folder), "fingerprint": made.fingerprint, "file": EMBEDDER_F16, "bytes": size}
+        )
+        return
+    out.print(
+        f"bundle   {folder}   fingerprint {made.fingerprint[:12]}   {EMBEDDER_F16} of {size / 1e6:.0f} MB",
+        soft_wrap=True,
+    )

@@ -1,0 +1,130 @@
+"""A bundle's embedder in 16 bits, beside the one that it has: for the runtime `cuda`.
+
+ONNX Runtime computes in what a graph says. The 8-bit weights become the float16 numbers nearest to what they
+stand for, and all operators take float16 but those that bring a descriptor to unit length.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final, TypeGuard
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from models.bundle import EMBEDDER_F16, Bundle, replaced, write_manifest
+from models.manifest import FileEntry
+from models.preprocessing import normalise
+from models.runtimes.ort import open_session
+from models.runtimes.streams import trial_batches, why_not_alike
+from training.export.bundle import ExportError
+
+IN_32_BITS: Final = ("ReduceL2", "Clip", "Div", "Expand")
+"""Operators of a unit length: float16 has no number as small as the least length that is divided by."""
+TRIED: Final = (4,)
+"""Batch sizes by which both graphs are compared."""
+
+
+def add_f16(bundle: Bundle, folder: Path) -> Bundle:
+    """Write a copy of a bundle that has its embedder in 16 bits, too; the fingerprint stays.
+
+    Args:
+        bundle: a checked one.
+        folder: of the copy; what was there is replaced once the copy is whole. May be the bundle's own.
+
+    Raises:
+        ExportError: the two embedders do not agree on the CPU (cosine of at least `AGREE`, every image).
+    """
+    manifest = bundle.manifest
+    with replaced(folder) as draft:
+        for name in manifest.files:
+            if name != EMBEDDER_F16:
+                shutil.copyfile(bundle.path / name, draft / name)
+        write_f16(bundle.embedder, draft / EMBEDDER_F16)
+        why = _why_not_alike(bundle, draft / EMBEDDER_F16)
+        if why is not None:
+            raise ExportError(f"{bundle.embedder}: in 16 bits, {why}; it stays as it is")
+        files = {**manifest.files, EMBEDDER_F16: FileEntry.of(draft / EMBEDDER_F16)}
+        write_manifest(draft, manifest.model_copy(update={"files": files}))
+    return Bundle.load(folder)
+
+
+def write_f16(embedder: Path, target: Path) -> None:
+    """Write an ONNX file's network in float16; its input and its outputs stay float32."""
+    # Brings the rest of `onnxruntime.transformers` in, which nothing else needs.
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+
+    model = onnx.load(embedder)
+    _unfold(model.graph)
+    model = convert_float_to_float16(
+        model, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *IN_32_BITS]
+    )
+    _without_detours(model.graph)
+    onnx.save(model, target)
+
+
+def _without_detours(graph: onnx.GraphProto) -> None:
+    """Mend what the converter leaves: casts that it writes twice, and casts to 16 bits and back again.
+
+    It has the answer of an operator in 32 bits rounded to 16, also where the next one wants 32.
+    """
+    made = {tuple(node.output): node for node in graph.node}
+    by_output = {name: node for node in made.values() for name in node.output}
+    for node in made.values():
+        before = by_output.get(node.input[0]) if node.op_type == "Cast" else None
+        if _casts_to(node, onnx.TensorProto.FLOAT) and _casts_to(before, onnx.TensorProto.FLOAT16):
+            node.op_type = "Identity"
+            node.input[0] = before.input[0]
+            del node.attribute[:]
+    used = {name for node in made.values() for name in node.input} | {each.name for each in graph.output}
+    nodes = [node for node in made.values() if used.intersection(node.output)]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _casts_to(node: onnx.NodeProto | None, kind: int) -> TypeGuard[onnx.NodeProto]:
+    return node is not None and node.op_type == "Cast" and node.attribute[0].i == kind
+
+
+def _unfold(graph: onnx.GraphProto) -> None:
+    """Put the numbers that stored weights stand for in the place of nodes that make them."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    kept = []
+    for node in graph.node:
+        if node.op_type in ("DequantizeLinear", "Cast") and node.input[0] in tensors:
+            tensors[node.output[0]] = numpy_helper.from_array(_numbers(node, tensors), node.output[0])
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+    used = {name for node in kept for name in node.input}
+    del graph.initializer[:]
+    graph.initializer.extend(tensor for name, tensor in tensors.items() if name in used)
+
+
+def _numbers(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> NDArray[np.float32]:
+    """What a node of `training.export.quantise` makes of a stored weight."""
+    stored = numpy_helper.to_array(tensors[node.input[0]]).astype(np.float32)
+    if node.op_type == "Cast":
+        return stored
+    scale = numpy_helper.to_array(tensors[node.input[1]])
+    shape = [1] * stored.ndim
+    shape[next((each.i for each in node.attribute if each.name == "axis"), 1)] = -1
+    return np.asarray(stored * scale.reshape(shape), np.float32)
+
+
+def _why_not_alike(bundle: Bundle, half: Path) -> str | None:
+    spec = bundle.manifest.input
+    outputs = ["descriptor"] + (["strips"] if bundle.manifest.strips else [])
+    answers = []
+    for model in (bundle.embedder, half):
+        session = open_session(model, "cpu", None)
+        found = [
+            session.run(outputs, {"images": normalise(batch, spec)})
+            for batch in trial_batches(TRIED, spec.height, spec.width)
+        ]
+        answers.append([(each[0], each[1] if len(each) > 1 else None) for each in found])
+    return why_not_alike(*answers)
