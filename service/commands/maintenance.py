@@ -232,7 +232,7 @@ def _import(source: Path, folder: Path, outcome: Outcome) -> None:
 def _fault_of(enrollment: Enrollment) -> str | None:
     """What of an archive's image no request could have enrolled, in words: the service would show it to
     browsers, or never find it again."""
-    from models.decoding.formats import MEDIA_TYPES
+    from models.decoding.formats import MEDIA_TYPES, media_type
 
     if not is_image_id(enrollment.image_id):
         return f"its image_id is not legal; it takes {IMAGE_ID_RULE}"
@@ -244,6 +244,12 @@ def _fault_of(enrollment: Enrollment) -> str | None:
         return f"its tags are not legal; there are {MAX_TAGS} at most, each {LABEL_RULE}"
     if enrollment.media_type not in MEDIA_TYPES:
         return f"its media_type is none of {', '.join(sorted(MEDIA_TYPES))}"
+    found = media_type(enrollment.image)
+    if found != enrollment.media_type:
+        is_image = found in MEDIA_TYPES
+        return (
+            f"its file is {found if is_image else 'no image'}, not {enrollment.media_type} as its record says"
+        )
     return None
 
 

@@ -36,7 +36,7 @@ def enrollment(number: int) -> Enrollment:
         image_id=f"image-{number}",
         descriptor=np.eye(DIM, dtype=np.float32)[number],
         strips=np.ones(STRIPS, np.float16),
-        image=bytes([number]) * 100,
+        image=b"\x89PNG\r\n\x1a\n" + bytes([number]) * 92,
         media_type="image/png",
     )
 

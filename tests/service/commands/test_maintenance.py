@@ -139,6 +139,8 @@ def test_the_clients_variable_chooses_no_folder(
         {"vehicle_id": "x" * 257},
         {"camera_id": "a\nb"},
         {"tags": ("t",) * 33},
+        {"file": b"<script>alert(1)</script>"},
+        {"file": b"GIF89a" + bytes(94)},
     ],
     ids=lambda fault: next(iter(fault)),
 )
@@ -146,7 +148,8 @@ def test_what_no_request_could_have_enrolled_is_not_imported(
     command: Command, tmp_path: Path, fault: dict[str, object]
 ) -> None:
     with open_gallery(tmp_path / "made") as gallery:
-        gallery.enroll_many([replace(enrollment(0), **fault), enrollment(1)])  # type: ignore[arg-type]
+        changed = {"image" if name == "file" else name: value for name, value in fault.items()}
+        gallery.enroll_many([replace(enrollment(0), **changed), enrollment(1)])  # type: ignore[arg-type]
     command("gallery", "export", tmp_path / "a.zip", "--data-dir", tmp_path / "made")
     outcome = command("gallery", "import", tmp_path / "a.zip", "--data-dir", tmp_path / "new")
     assert (outcome.code, named(tmp_path / "new")) == (1, ["image-1"])
