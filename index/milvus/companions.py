@@ -68,6 +68,9 @@ class Room(GalleryQuotas, Protocol):
     def recount(self, usage: Usage) -> None:
         """This is what the gallery holds, as it was counted."""
 
+    def settle(self, was: Usage, images: Usage) -> bool:
+        """This is what the images take, unless usage is no more what it was, or something is reserved."""
+
 
 class KeptVerdicts(GalleryVerdicts, Protocol):
     """Verdicts, which go with their images."""

@@ -29,7 +29,7 @@ from index.milvus.cameras import MilvusCameras
 from index.milvus.companions import Companions
 from index.milvus.engine import DEEPEST, Engine
 from index.milvus.enrolled import MilvusEnrolled
-from index.milvus.expression import expression, literal
+from index.milvus.expression import EVERYTHING, expression, literal
 from index.milvus.frames import MilvusFrames
 from index.milvus.place import Place
 from index.milvus.retention import MilvusRetention
@@ -52,6 +52,8 @@ from index.validation import (
 
 DELETED_AT_ONCE: Final = 256
 SWEPT_EVERY_S: Final = 6 * 3600.0
+SETTLE_S: Final = 30.0
+"""s within which a change that was made is counted."""
 
 log = logging.getLogger(__name__)
 
@@ -246,12 +248,17 @@ class MilvusGallery:
         self._require_open()
         return self._engine.fault() or self._objects.fault()
 
-    def sweep(self, grace_s: float = GRACE_S) -> Swept:
-        """Remove what is of no image, objects only where they are older; a thread does so every six hours."""
+    def sweep(self, grace_s: float = GRACE_S, settle_s: float = SETTLE_S) -> Swept:
+        """Remove what is of no image, objects only where they are older; a thread does so every six hours.
+
+        What images take of a quota is set right, too, where a process died before it counted them.
+        """
         self._require_open()
         if self._watches is not None:
             self._watches.sweep()
-        return sweep(self._engine, self._place, self._companions.verdicts, grace_s)
+        swept = sweep(self._engine, self._place, self._companions.verdicts, grace_s)
+        self._settle_room(settle_s)
+        return swept
 
     def recount(self) -> Usage:
         """Count all images anew, for the quota and for the cameras, while nothing changes; reads all rows."""
@@ -309,6 +316,27 @@ class MilvusGallery:
                 self.sweep()
             except Exception:
                 log.exception("what was left could not be looked for; it is tried again")
+
+    def _settle_room(self, settle_s: float) -> None:
+        """Count the images for the quota, where there are more or fewer than were counted one by one.
+
+        Whoever deleted a row while they were counted has given its room back after `settle_s`, or is dead.
+        """
+        was = self._companions.room.usage()
+        if self._engine.count(EVERYTHING) == was.images:
+            return
+        images = size = 0
+        for row in self._engine.rows(EVERYTHING):
+            images, size = images + 1, size + int(row["size"])
+        if self._closing.wait(settle_s):
+            return
+        if self._companions.room.settle(was, Usage(images, size)):
+            log.warning(
+                "the quota counts %d images now, as there are; before, %d, since a process ended between "
+                "a change and its count",
+                images,
+                was.images,
+            )
 
     def _require_open(self) -> None:
         if self._closing.is_set():

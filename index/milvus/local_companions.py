@@ -103,6 +103,7 @@ class LocalRoom:
         self._lock = threading.Lock()
         self._quota = Quota()
         self._used = Usage(0, 0)
+        self._beside = 0
         self._reserved: set[_Reserved] = set()
 
     def quota(self) -> Quota:
@@ -138,6 +139,7 @@ class LocalRoom:
         with self._lock:
             self._reserved.discard(reservation)
             self._used = Usage(self._used.images + reservation.images, self._used.bytes + reservation.bytes)
+            self._beside += 0 if reservation.images else reservation.bytes
 
     def cancel(self, reservation: _Reserved) -> None:
         """What was reserved is not written."""
@@ -148,11 +150,20 @@ class LocalRoom:
         """So many images and bytes are gone."""
         with self._lock:
             self._used = Usage(max(self._used.images - images, 0), max(self._used.bytes - size, 0))
+            self._beside = max(self._beside - (0 if images else size), 0)
 
     def recount(self, usage: Usage) -> None:
         """This is what the gallery holds, as it was counted."""
         with self._lock:
             self._used = usage
+
+    def settle(self, was: Usage, images: Usage) -> bool:
+        """This is what the images take, unless usage is no more what it was, or something is reserved."""
+        with self._lock:
+            if self._used != was or self._reserved:
+                return False
+            self._used = Usage(images.images, images.bytes + self._beside)
+            return True
 
 
 class MemorySettings:

@@ -45,23 +45,39 @@ return {'reserved'}
 """Reserve room, unless there is none: then the unit and its limit."""
 
 END: Final = """
--- KEYS used, reserved, reservations; ARGV its name, images and bytes that are there now
+-- KEYS used, reserved, reservations; ARGV its name, images and bytes that are there now, bytes beside images
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1] .. ':images', ARGV[1] .. ':bytes')
 redis.call('HINCRBY', KEYS[1], 'images', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'bytes', ARGV[3])
+redis.call('HINCRBY', KEYS[1], 'beside', ARGV[4])
 return 1
 """
 """End a reservation and count what was written."""
 
 RELEASE: Final = """
--- KEYS used; ARGV images, bytes
-for place, unit in ipairs({'images', 'bytes'}) do
+-- KEYS used; ARGV images, bytes, bytes beside images
+for place, unit in ipairs({'images', 'bytes', 'beside'}) do
   local left = tonumber(redis.call('HGET', KEYS[1], unit) or 0) - tonumber(ARGV[place])
   redis.call('HSET', KEYS[1], unit, string.format('%.0f', math.max(left, 0)))
 end
 return 1
 """
+
+SETTLE: Final = """
+-- KEYS used, reserved (by end); ARGV images and bytes as they were, images, bytes of images
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('ZCOUNT', KEYS[2], '(' .. string.format('%.0f', now), '+inf') > 0 then return 0 end
+local held = {}
+for place, unit in ipairs({'images', 'bytes', 'beside'}) do
+  held[place] = tonumber(redis.call('HGET', KEYS[1], unit) or 0)
+end
+if held[1] ~= tonumber(ARGV[1]) or held[2] ~= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'images', ARGV[3], 'bytes', string.format('%.0f', ARGV[4] + held[3]))
+return 1
+"""
+"""Set what images take, unless something has changed since or is about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +164,24 @@ class SharedQuotas:
 
     def release(self, images: int, size: int) -> None:
         """So many images and bytes are gone. Raises SharedStoreError."""
-        self._store.run(RELEASE, [self._used], images, size)
+        self._store.run(RELEASE, [self._used], images, size, 0 if images else size)
 
     def recount(self, usage: Usage) -> None:
         """Set what it holds, as counted in the gallery itself. Raises SharedStoreError."""
         with self._store.client() as client:
             client.hset(self._used, mapping={"images": usage.images, "bytes": usage.bytes})
 
+    def settle(self, was: Usage, images: Usage) -> bool:
+        """Set what the images take where `usage` is still what it was and nothing is reserved; else False.
+
+        What frames, probes and watches take stays. Raises SharedStoreError.
+        """
+        keys = [self._used, self._reserved]
+        return bool(self._store.run(SETTLE, keys, was.images, was.bytes, images.images, images.bytes))
+
     def _end(self, reservation: Reservation, images: int, size: int) -> None:
         keys = [self._used, self._reserved, self._reservations]
-        self._store.run(END, keys, reservation.name, images, size)
+        self._store.run(END, keys, reservation.name, images, size, 0 if reservation.images else size)
 
 
 def _number(found: dict[bytes, bytes], unit: bytes) -> int | None:

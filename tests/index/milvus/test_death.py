@@ -51,8 +51,10 @@ def test_killed_after_the_rows_the_image_is_enrolled_and_whole(on_milvus: OnMilv
     assert gallery.image("a")[0] == enrollment("a").image
     [[match]] = gallery.search(enrollment("a").descriptor[np.newaxis], k=1, strips=1)
     np.testing.assert_array_equal(np.asarray(match.strips), np.asarray(enrollment("a").strips))
-    assert gallery.sweep(grace_s=0).objects == 0
-    assert gallery.recount().images == 1
+    assert gallery.quotas.usage().images == 0
+    assert gallery.sweep(grace_s=0, settle_s=0).objects == 0
+    settled = gallery.quotas.usage()
+    assert (settled.images, settled) == (1, gallery.recount())
     gallery.delete("a")
     assert files(on_milvus) == []
 
@@ -66,5 +68,8 @@ def test_killed_after_the_rows_are_deleted_the_image_is_gone_and_its_objects_are
     with pytest.raises(UnknownImageError):
         gallery.image("a")
     assert files(on_milvus) == ["image", "image", "strips", "strips"]
-    assert gallery.sweep(grace_s=0).objects == 2
+    assert gallery.quotas.usage().images == 2
+    assert gallery.sweep(grace_s=0, settle_s=0).objects == 2
+    settled = gallery.quotas.usage()
+    assert (settled.images, settled) == (1, gallery.recount())
     assert gallery.image("b")[0] == enrollment("b").image

@@ -69,6 +69,32 @@ def test_room_that_a_replica_held_and_never_came_back_for_is_free_again(store: S
     assert quotas.usage() == Usage(7, 70)
 
 
+def test_what_images_take_is_set_right_and_what_lies_beside_them_stays(store: SharedStore) -> None:
+    quotas = SharedQuotas(store, "c1")
+    quotas.count(quotas.reserve(2, 20))
+    quotas.count(quotas.reserve(0, 7))
+    quotas.count(quotas.reserve(0, 3))
+    quotas.release(0, 3)
+    was = quotas.usage()
+    assert was == Usage(2, 27)
+    # A third image is there, and whoever enrolled it died before it was counted.
+    assert quotas.settle(was, Usage(3, 31))
+    assert quotas.usage() == Usage(3, 38)
+
+
+def test_nothing_is_set_right_while_something_changes(store: SharedStore) -> None:
+    quotas = SharedQuotas(store, "c1")
+    was = quotas.usage()
+    reservation = quotas.reserve(1, 5)
+    assert not quotas.settle(was, Usage(1, 5))
+    quotas.count(reservation)
+    assert not quotas.settle(was, Usage(2, 10))
+    assert quotas.usage() == Usage(1, 5)
+    gone = SharedQuotas(store, "c1", reserved_s=0.0)
+    gone.reserve(1, 5)
+    assert quotas.settle(Usage(1, 5), Usage(2, 10)), "a reservation that ended keeps nobody waiting"
+
+
 def test_one_of_two_replicas_gets_an_image_id(connect: Callable[[], SharedStore]) -> None:
     first, second = (Claims(connect(), "c1") for _ in range(2))
     with first.claimed(["a", "b"]) as claim:
