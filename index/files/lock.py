@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
 from index.errors import GalleryLockedError
 from index.files.private import create_file
+
+LOCK: Final = "gallery.lock"
 
 
 class FolderLock:
@@ -21,7 +27,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        file = folder / "gallery.lock"
+        file = folder / LOCK
         # Of the process, not of the thread that opens the gallery. On a file system without flock the library
         # would fall back to a lock that outlives a process which is killed.
         self._lock = FileLock(
@@ -31,12 +37,43 @@ class FolderLock:
         try:
             self._lock.acquire()
         except Timeout:
-            holder = file.read_bytes()[:100].decode(errors="replace")
-            raise GalleryLockedError(folder, holder) from None
+            raise GalleryLockedError(folder, _holder(file)) from None
 
     def release(self) -> None:
         """Let the next one in."""
         self._lock.release()
+
+
+def lock_to_read(folder: Path) -> Callable[[], None]:
+    """Keep out whoever would change a gallery's folder; returns what lets the next one in.
+
+    On a file system that is mounted read-only nothing can be written into the lock's file: others may read
+    there at the same time.
+
+    Raises:
+        GalleryLockedError: someone else holds it.
+    """
+    if not is_read_only(folder):
+        return FolderLock(folder).release
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return lambda: None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise GalleryLockedError(folder, _holder(folder / LOCK)) from None
+    return partial(os.close, lock)
+
+
+def is_read_only(folder: Path) -> bool:
+    """Whether a folder lies on a file system that is mounted read-only."""
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def _holder(file: Path) -> str:
+    return file.read_bytes()[:100].decode(errors="replace")
 
 
 def _sign(lock: int) -> None:

@@ -13,7 +13,7 @@ from index.database.failures import failures_named
 from index.database.migration import SCHEMA_VERSION
 from index.database.schema import read_header
 from index.errors import GalleryLockedError, GallerySchemaError
-from index.files.lock import FolderLock
+from index.files.lock import lock_to_read
 from index.local.loss import check_loss, read_only
 from index.record import GalleryHeader
 
@@ -38,7 +38,7 @@ def frozen(folder: Path, *, any_version: bool = False) -> Iterator[tuple[sqlite3
         raise FileNotFoundError(f"there is no gallery in {folder}")
     with ExitStack() as leaving:
         try:
-            leaving.callback(FolderLock(folder).release)
+            leaving.callback(lock_to_read(folder))
             check_loss(folder)
             connection = read_only(database)
         except GalleryLockedError:

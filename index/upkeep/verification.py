@@ -17,7 +17,7 @@ from index.database.schema import read_header
 from index.database.verdicts import damaged_probes
 from index.database.watches import damaged_watches
 from index.errors import DamagedImageError, GalleryError
-from index.files.lock import FolderLock
+from index.files.lock import lock_to_read
 from index.local.loss import check_loss, read_only
 from index.record import GalleryHeader
 from index.vectors.snapshot import SNAPSHOT, SnapshotError, SnapshotFolder
@@ -58,7 +58,7 @@ def verify(folder: Path, on_image: Callable[[int, int], None] = lambda _done, _t
     database = folder / DATABASE
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no gallery in {folder}")
-    lock = FolderLock(folder)
+    unlock = lock_to_read(folder)
     try:
         findings = list(_of_losses(folder))
         if not database.exists() or not database.stat().st_size:
@@ -75,7 +75,7 @@ def verify(folder: Path, on_image: Callable[[int, int], None] = lambda _done, _t
                 damaged += _of_the_probes(connection)
         return Verified(images, [*findings, *damaged, *_of_the_snapshot(folder)])
     finally:
-        lock.release()
+        unlock()
 
 
 def _of_losses(folder: Path) -> Iterator[Finding]:

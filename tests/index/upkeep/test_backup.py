@@ -193,3 +193,28 @@ def test_statistics_are_those_of_the_gallery(
     assert statistics(folder).log == 0
     with closing(sqlite3.connect(folder / DATABASE)) as connection:
         assert statistics(folder).database == connection.execute("PRAGMA page_count").fetchone()[0] * 4096
+
+
+def test_a_gallery_on_a_read_only_file_system_is_read_and_nothing_is_written(
+    open_gallery: Open, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_gallery() as gallery:
+        gallery.enroll_many([enrollment("a"), enrollment("b")])
+    monkeypatch.setattr("index.files.lock.is_read_only", lambda _: True)
+    monkeypatch.setattr("index.files.lock.FolderLock", None)  # it writes who holds it
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert verify(folder).images == 2
+    assert back_up(folder, tmp_path / "backup").images == 2
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_gallery_that_is_open_elsewhere_is_in_use_on_a_read_only_file_system_too(
+    open_gallery: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_gallery():
+        monkeypatch.setattr("index.files.lock.is_read_only", lambda _: True)
+        with pytest.raises(GalleryLockedError, match="in use by process"):
+            verify(folder)
+    assert verify(folder).findings == []
+    (folder / "gallery.lock").unlink()
+    assert verify(folder).findings == []
