@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,16 +184,46 @@ def check_files(folder: Path, files: dict[str, FileEntry]) -> None:
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """An empty folder to make a bundle in; it takes the place of `folder` at the end, or is removed."""
+    """An empty folder to make a bundle in; it takes the place of `folder` at the end, or is removed.
+
+    Raises:
+        BundleError: `folder` is no place for a bundle, or holds what is no part of one and would be lost.
+    """
+    folder = folder.resolve()
+    _require_replaceable(folder)
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
         yield draft
-        shutil.rmtree(folder, ignore_errors=True)
+        before = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        with suppress(FileNotFoundError):
+            folder.rename(before)
         draft.rename(folder)
+        shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _require_replaceable(folder: Path) -> None:
+    if Path.cwd().is_relative_to(folder):
+        raise BundleError(f"{folder}: this command runs in it, so that it cannot be replaced; name another")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: is a file; name a folder")
+    names = sorted(path.name for path in folder.iterdir())
+    try:
+        written = json.loads((folder / MANIFEST).read_bytes())
+        own = {MANIFEST, *written["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        own = set()
+    others = [name for name in names if name.removesuffix(".draft") not in own]
+    if others:
+        raise BundleError(
+            f"{folder}: holds {shlex.quote(others[0])}, which is no part of a bundle and would be removed; "
+            "name a new folder, or move it away"
+        )
 
 
 def write_file(path: Path, data: bytes) -> None:
