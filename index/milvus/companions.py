@@ -66,10 +66,13 @@ class Room(GalleryQuotas, Protocol):
         """So many images and bytes are gone."""
 
     def recount(self, usage: Usage) -> None:
-        """This is what the gallery holds, as it was counted."""
+        """This is what the images take, as they were counted; what lies beside them stays."""
 
-    def settle(self, was: Usage, images: Usage) -> bool:
-        """This is what the images take, unless usage is no more what it was, or something is reserved."""
+    def changes(self) -> int:
+        """A number that grows with every change of the usage."""
+
+    def settle(self, changes: int, images: Usage) -> bool:
+        """This is what the images take, unless the usage has changed since, or something is reserved."""
 
 
 class KeptVerdicts(GalleryVerdicts, Protocol):

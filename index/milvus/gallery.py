@@ -322,7 +322,8 @@ class MilvusGallery:
 
         Whoever deleted a row while they were counted has given its room back after `settle_s`, or is dead.
         """
-        was = self._companions.room.usage()
+        room = self._companions.room
+        changes, was = room.changes(), room.usage()
         if self._engine.count(EVERYTHING) == was.images:
             return
         images = size = 0
@@ -330,7 +331,7 @@ class MilvusGallery:
             images, size = images + 1, size + int(row["size"])
         if self._closing.wait(settle_s):
             return
-        if self._companions.room.settle(was, Usage(images, size)):
+        if room.settle(changes, Usage(images, size)):
             log.warning(
                 "the quota counts %d images now, as there are; before, %d, since a process ended between "
                 "a change and its count",

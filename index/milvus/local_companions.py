@@ -104,6 +104,7 @@ class LocalRoom:
         self._quota = Quota()
         self._used = Usage(0, 0)
         self._beside = 0
+        self._changes = 0
         self._reserved: set[_Reserved] = set()
 
     def quota(self) -> Quota:
@@ -138,6 +139,7 @@ class LocalRoom:
         """What was reserved is written."""
         with self._lock:
             self._reserved.discard(reservation)
+            self._changes += 1
             self._used = Usage(self._used.images + reservation.images, self._used.bytes + reservation.bytes)
             self._beside += 0 if reservation.images else reservation.bytes
 
@@ -149,19 +151,27 @@ class LocalRoom:
     def release(self, images: int, size: int) -> None:
         """So many images and bytes are gone."""
         with self._lock:
+            self._changes += 1
             self._used = Usage(max(self._used.images - images, 0), max(self._used.bytes - size, 0))
             self._beside = max(self._beside - (0 if images else size), 0)
 
     def recount(self, usage: Usage) -> None:
-        """This is what the gallery holds, as it was counted."""
+        """This is what the images take, as they were counted."""
         with self._lock:
-            self._used = usage
+            self._changes += 1
+            self._used = Usage(usage.images, usage.bytes + self._beside)
 
-    def settle(self, was: Usage, images: Usage) -> bool:
-        """This is what the images take, unless usage is no more what it was, or something is reserved."""
+    def changes(self) -> int:
+        """A number that grows with every change of the usage."""
         with self._lock:
-            if self._used != was or self._reserved:
+            return self._changes
+
+    def settle(self, changes: int, images: Usage) -> bool:
+        """This is what the images take, unless the usage has changed since, or something is reserved."""
+        with self._lock:
+            if self._changes != changes or self._reserved:
                 return False
+            self._changes += 1
             self._used = Usage(images.images, images.bytes + self._beside)
             return True
 

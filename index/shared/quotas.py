@@ -51,6 +51,7 @@ redis.call('HDEL', KEYS[3], ARGV[1] .. ':images', ARGV[1] .. ':bytes')
 redis.call('HINCRBY', KEYS[1], 'images', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'bytes', ARGV[3])
 redis.call('HINCRBY', KEYS[1], 'beside', ARGV[4])
+redis.call('HINCRBY', KEYS[1], 'changes', 1)
 return 1
 """
 """End a reservation and count what was written."""
@@ -61,20 +62,27 @@ for place, unit in ipairs({'images', 'bytes', 'beside'}) do
   local left = tonumber(redis.call('HGET', KEYS[1], unit) or 0) - tonumber(ARGV[place])
   redis.call('HSET', KEYS[1], unit, string.format('%.0f', math.max(left, 0)))
 end
+redis.call('HINCRBY', KEYS[1], 'changes', 1)
+return 1
+"""
+
+RECOUNT: Final = """
+-- KEYS used; ARGV images, bytes of images
+local beside = tonumber(redis.call('HGET', KEYS[1], 'beside') or 0)
+redis.call('HSET', KEYS[1], 'images', ARGV[1], 'bytes', string.format('%.0f', ARGV[2] + beside))
+redis.call('HINCRBY', KEYS[1], 'changes', 1)
 return 1
 """
 
 SETTLE: Final = """
--- KEYS used, reserved (by end); ARGV images and bytes as they were, images, bytes of images
+-- KEYS used, reserved (by end); ARGV changes until then, images, bytes of images
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('ZCOUNT', KEYS[2], '(' .. string.format('%.0f', now), '+inf') > 0 then return 0 end
-local held = {}
-for place, unit in ipairs({'images', 'bytes', 'beside'}) do
-  held[place] = tonumber(redis.call('HGET', KEYS[1], unit) or 0)
-end
-if held[1] ~= tonumber(ARGV[1]) or held[2] ~= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[1], 'images', ARGV[3], 'bytes', string.format('%.0f', ARGV[4] + held[3]))
+local function held(name) return tonumber(redis.call('HGET', KEYS[1], name) or 0) end
+if held('changes') ~= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'images', ARGV[2], 'bytes', string.format('%.0f', ARGV[3] + held('beside')))
+redis.call('HINCRBY', KEYS[1], 'changes', 1)
 return 1
 """
 """Set what images take, unless something has changed since or is about to."""
@@ -167,17 +175,23 @@ class SharedQuotas:
         self._store.run(RELEASE, [self._used], images, size, 0 if images else size)
 
     def recount(self, usage: Usage) -> None:
-        """Set what it holds, as counted in the gallery itself. Raises SharedStoreError."""
-        with self._store.client() as client:
-            client.hset(self._used, mapping={"images": usage.images, "bytes": usage.bytes})
+        """Set what its images take, as counted in the gallery itself. Raises SharedStoreError."""
+        self._store.run(RECOUNT, [self._used], usage.images, usage.bytes)
 
-    def settle(self, was: Usage, images: Usage) -> bool:
-        """Set what the images take where `usage` is still what it was and nothing is reserved; else False.
+    def changes(self) -> int:
+        """A number that grows with every change of what it holds. Raises SharedStoreError."""
+        with self._store.client() as client:
+            found = client.hgetall(self._used)
+        with self._store.understood("what a collection holds"):
+            return _number(found, b"changes") or 0
+
+    def settle(self, changes: int, images: Usage) -> bool:
+        """Set what the images take where `changes` is still that and nothing is reserved; else False.
 
         What frames, probes and watches take stays. Raises SharedStoreError.
         """
         keys = [self._used, self._reserved]
-        return bool(self._store.run(SETTLE, keys, was.images, was.bytes, images.images, images.bytes))
+        return bool(self._store.run(SETTLE, keys, changes, images.images, images.bytes))
 
     def _end(self, reservation: Reservation, images: int, size: int) -> None:
         keys = [self._used, self._reserved, self._reservations]

@@ -75,24 +75,42 @@ def test_what_images_take_is_set_right_and_what_lies_beside_them_stays(store: Sh
     quotas.count(quotas.reserve(0, 7))
     quotas.count(quotas.reserve(0, 3))
     quotas.release(0, 3)
-    was = quotas.usage()
-    assert was == Usage(2, 27)
+    assert quotas.usage() == Usage(2, 27)
     # A third image is there, and whoever enrolled it died before it was counted.
-    assert quotas.settle(was, Usage(3, 31))
+    assert quotas.settle(quotas.changes(), Usage(3, 31))
     assert quotas.usage() == Usage(3, 38)
+    quotas.recount(Usage(2, 20))
+    assert quotas.usage() == Usage(2, 27)
 
 
 def test_nothing_is_set_right_while_something_changes(store: SharedStore) -> None:
     quotas = SharedQuotas(store, "c1")
-    was = quotas.usage()
+    before = quotas.changes()
     reservation = quotas.reserve(1, 5)
-    assert not quotas.settle(was, Usage(1, 5))
+    assert not quotas.settle(before, Usage(1, 5))
     quotas.count(reservation)
-    assert not quotas.settle(was, Usage(2, 10))
+    assert not quotas.settle(before, Usage(2, 10))
     assert quotas.usage() == Usage(1, 5)
     gone = SharedQuotas(store, "c1", reserved_s=0.0)
     gone.reserve(1, 5)
-    assert quotas.settle(Usage(1, 5), Usage(2, 10)), "a reservation that ended keeps nobody waiting"
+    assert quotas.settle(quotas.changes(), Usage(2, 10)), "a reservation that ended keeps nobody waiting"
+
+
+def test_an_image_that_was_replaced_meanwhile_is_a_change_though_usage_is_as_before(
+    connect: Callable[[], SharedStore],
+) -> None:
+    quotas, other = (SharedQuotas(connect(), "c1") for _ in range(2))
+    quotas.count(quotas.reserve(1, 5))
+    before, was = quotas.changes(), quotas.usage()
+    # Whoever counts rows meanwhile may see the image under its old number and under its new one.
+    other.release(1, 5)
+    other.count(other.reserve(1, 5))
+    assert quotas.usage() == was
+    assert not quotas.settle(before, Usage(2, 10))
+    # Of two replicas that count at the same time one sets it.
+    both = quotas.changes(), other.changes()
+    assert quotas.settle(both[0], Usage(1, 5))
+    assert not other.settle(both[1], Usage(1, 5))
 
 
 def test_one_of_two_replicas_gets_an_image_id(connect: Callable[[], SharedStore]) -> None:
