@@ -136,6 +136,7 @@ def test_an_export_that_disagrees_with_torch_fails_and_leaves_the_old_bundle(
 ) -> None:
     folder = tmp_path / "bundle"
     folder.mkdir()
+    (folder / "manifest.json").write_text('{"files": {"old": {}}}')
     (folder / "old").touch()
 
     def exported_wrongly(_: LKAReID, path: Path, precision: export.Precision, *, explainable: bool) -> None:
@@ -152,7 +153,7 @@ def test_an_export_that_disagrees_with_torch_fails_and_leaves_the_old_bundle(
             reranker=None,
             precision="fp32",
         )
-    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
