@@ -143,7 +143,7 @@ def test_galleries_under_two_prefixes_keep_their_images(on_milvus: OnMilvus) -> 
     one, other = on_milvus(), on_milvus("hnsw", setup={"index": HNSW})
     for gallery, name in ((one, "a"), (other, "b")):
         gallery.enroll(enrollment(name))
-    assert [gallery.sweep(grace_s=-1).objects for gallery in (one, other)] == [0, 0]
+    assert [gallery.sweep(grace_s=-1, settle_s=0).objects for gallery in (one, other)] == [0, 0]
     for gallery, name in ((one, "a"), (other, "b")):
         assert gallery.image(name)[0] == enrollment(name).image
     again = on_milvus()
@@ -162,16 +162,16 @@ def test_galleries_of_before_keep_opening_and_keep_their_images(
         gallery.enroll(enrollment(name))
     assert len(list((tmp_path / "objects" / "d8-2x3" / "image").iterdir())) == 2
     one, other = on_milvus("before"), on_milvus("before_too")
-    assert [gallery.sweep(grace_s=-1).objects for gallery in (one, other)] == [0, 0]
+    assert [gallery.sweep(grace_s=-1, settle_s=0).objects for gallery in (one, other)] == [0, 0]
     for gallery, name in ((one, "a"), (other, "b")):
         assert gallery.image(name)[0] == enrollment(name).image
     with pytest.raises(GalleryError, match="look elsewhere"):
         on_milvus("before", refuse_old="look elsewhere")
     other.delete("b")
-    assert one.sweep(grace_s=-1).objects == 0
+    assert one.sweep(grace_s=-1, settle_s=0).objects == 0
     one.enroll(enrollment("c"))
     one._objects.write({"image/1": b"of a process that died"})
-    assert one.sweep(grace_s=-1).objects == 1
+    assert one.sweep(grace_s=-1, settle_s=0).objects == 1
     with pytest.raises(ForeignObjectsError):
         on_milvus("before_too")
 
