@@ -17,15 +17,15 @@ from onnx import numpy_helper
 
 from models.bundle import EMBEDDER_F16, Bundle, replaced, write_manifest
 from models.manifest import FileEntry
-from models.preprocessing import normalise
-from models.runtimes.ort import open_session
-from models.runtimes.streams import trial_batches, why_not_alike
+from models.runtimes.cuda import Opening
+from models.runtimes.forward import RuntimeOptions
+from models.runtimes.streams import agreeing
 from training.export.bundle import ExportError
 
 IN_32_BITS: Final = ("ReduceL2", "Clip", "Div", "Expand")
 """Operators of a unit length: float16 has no number as small as the least length that is divided by."""
-TRIED: Final = (4,)
-"""Batch sizes by which both graphs are compared."""
+IN_F32: Final = RuntimeOptions(precision="f32", batch_sizes=(4,))
+IN_F16: Final = RuntimeOptions(precision="f16", batch_sizes=(4,))
 
 
 def add_f16(bundle: Bundle, folder: Path) -> Bundle:
@@ -44,11 +44,13 @@ def add_f16(bundle: Bundle, folder: Path) -> Bundle:
             if name != EMBEDDER_F16:
                 shutil.copyfile(bundle.path / name, draft / name)
         write_f16(bundle.embedder, draft / EMBEDDER_F16)
-        why = _why_not_alike(bundle, draft / EMBEDDER_F16)
-        if why is not None:
-            raise ExportError(f"{bundle.embedder}: in 16 bits, {why}; it stays as it is")
         files = {**manifest.files, EMBEDDER_F16: FileEntry.of(draft / EMBEDDER_F16)}
         write_manifest(draft, manifest.model_copy(update={"files": files}))
+        written = Bundle.load(draft)
+        whole, half = (Opening(written, options, "cpu") for options in (IN_F32, IN_F16))
+        made = agreeing(half.open, whole.open(), half.batches)
+        if isinstance(made, str):
+            raise ExportError(f"{bundle.embedder}: in 16 bits, {made}; it stays as it is")
     return Bundle.load(folder)
 
 
@@ -114,17 +116,3 @@ def _numbers(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> NDAr
     shape = [1] * stored.ndim
     shape[next((each.i for each in node.attribute if each.name == "axis"), 1)] = -1
     return np.asarray(stored * scale.reshape(shape), np.float32)
-
-
-def _why_not_alike(bundle: Bundle, half: Path) -> str | None:
-    spec = bundle.manifest.input
-    outputs = ["descriptor"] + (["strips"] if bundle.manifest.strips else [])
-    answers = []
-    for model in (bundle.embedder, half):
-        session = open_session(model, "cpu", None)
-        found = [
-            session.run(outputs, {"images": normalise(batch, spec)})
-            for batch in trial_batches(TRIED, spec.height, spec.width)
-        ]
-        answers.append([(each[0], each[1] if len(each) > 1 else None) for each in found])
-    return why_not_alike(*answers)

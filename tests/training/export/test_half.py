@@ -86,7 +86,7 @@ def test_f16_without_the_file_names_the_command(bundle: Bundle) -> None:
 def test_graphs_that_differ_leave_the_bundle_as_it_was(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(half, "why_not_alike", lambda *_: "4 images have descriptors with a cosine of 0.9")
+    monkeypatch.setattr(half, "agreeing", lambda *_: "4 images have descriptors with a cosine of 0.9")
     with pytest.raises(ExportError, match=r"embedder\.onnx: in 16 bits, 4 images .* cosine of 0\.9"):
         add_f16(bundle, tmp_path / "made")
     assert list(tmp_path.iterdir()) == []
