@@ -24,6 +24,7 @@ from training.loading.augmentation import Augmentation, Changes
 from training.loading.images import read_image, readers
 from training.loading.sampler import PKSampler
 from training.readback import sent
+from training.signals import SIGNALS
 
 Drawn = tuple[int, Changes]
 
@@ -103,7 +104,7 @@ class Batches:
                 batch_sampler=self._planned,
                 num_workers=workers,
                 collate_fn=_stack,
-                worker_init_fn=_leave_interruption_to_the_parent,
+                worker_init_fn=_leave_signals_to_the_parent,
                 persistent_workers=True,
                 pin_memory=self.process.device.type == "cuda",
             )
@@ -235,5 +236,7 @@ def _stack(images: list[NDArray[np.float32]]) -> Tensor:
     return torch.from_numpy(np.stack(images))
 
 
-def _leave_interruption_to_the_parent(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_parent(_: int) -> None:
+    # Terminals and schedulers signal the whole group; the parent ends its processes when it is done.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
