@@ -191,15 +191,19 @@ def replaced(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve()
     _require_replaceable(folder)
-    draft = folder.with_name(folder.name + ".draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    mark = secrets.token_hex(4)  # so that neither is a folder of somebody else's
+    draft, before = (folder.with_name(f".{folder.name}.{mark}.{part}") for part in ("draft", "before"))
     draft.mkdir(parents=True)
     try:
         yield draft
-        before = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
         with suppress(FileNotFoundError):
             folder.rename(before)
-        draft.rename(folder)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if before.exists():
+                before.rename(folder)
+            raise
         shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -78,3 +78,28 @@ def test_the_old_bundle_stays_where_the_new_one_is_not_finished(tmp_path: Path) 
         raise KeyError
     assert below(old) == ["embedder.onnx", MANIFEST]
     assert below(tmp_path) == ["bundle"]
+
+
+def test_a_neighbour_named_like_a_draft_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "bundle.draft").mkdir()
+    (tmp_path / "bundle.draft" / "work.txt").write_text("years")
+    replace(made(tmp_path / "bundle"))
+    assert below(tmp_path / "bundle.draft") == ["work.txt"]
+
+
+def test_the_old_bundle_is_back_where_the_new_one_cannot_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = made(tmp_path / "bundle", "embedder.onnx")
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name.endswith(".draft"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        replace(old)
+    assert below(old) == ["embedder.onnx", MANIFEST]
+    assert below(tmp_path) == ["bundle"]
