@@ -103,12 +103,15 @@ def trainer(
     diary: Diary,
     folder: Path | None = None,
     network: LKAReID | None = None,
+    *,
+    from_bundle: bool = False,
 ) -> Trainer:
     checkpoints = Checkpoints(folder, config.model_dump(mode="json", exclude={"run"})) if folder else None
     return Trainer(
         network or small_network(),
         images,
         config,
+        from_bundle=from_bundle,
         checkpoints=checkpoints,
         observers=[diary],
         stop=diary.stop,

@@ -168,8 +168,9 @@ class TrainingConfig(Section):
     )
     start_share: Probability = Field(
         default=0.0,
-        description="share of the start in the trunk's weights, mixed in when the training has ended; the "
-        "norms are estimated anew (WiSE-FT); 0: none",
+        description="share of the start in the trunk's weights, in all of them where the start is a bundle, "
+        "mixed in when the training has ended (WiSE-FT); norms that are not frozen are estimated anew; "
+        "0: none",
     )
     selection: SelectionConfig = SelectionConfig()
     run: RunConfig = RunConfig()
@@ -232,10 +233,6 @@ class ExperimentConfig(TrainingConfig):
             raise ValueError(
                 "a bundle's norms are folded into its convolutions and cannot be estimated anew; "
                 "set schedule.freeze_norms to true"
-            )
-        if self.start_share and self.schedule.freeze_norms:
-            raise ValueError(
-                "start_share has norms estimated anew, and schedule.freeze_norms keeps them; leave one out"
             )
         if self.network.vit is not None and self.augmentation.mix_style:
             raise ValueError(

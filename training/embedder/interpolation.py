@@ -19,11 +19,12 @@ def interpolate(module: nn.Module, start: Mapping[str, Tensor], share: float) ->
 
     Args:
         module: trained.
-        start: see `weights_of`.
+        start: see `weights_of`; parameters that it does not name stay as they are.
         share: 0 leaves what was learned, 1 gives the start.
     """
-    for name, value in module.named_parameters():
-        value.lerp_(start[name].to(value.device, value.dtype), share)
+    for name, begun in start.items():
+        value = module.get_parameter(name)
+        value.lerp_(begun.to(value.device, value.dtype), share)
 
 
 @torch.no_grad()

@@ -96,6 +96,7 @@ def embedder_trainer(
         config,
         process=process,
         viewpoints=viewpoints.numbers(images) if viewpoints else None,
+        from_bundle=config.weights.layout == "bundle",
         start=start,
         checkpoints=checkpoints,
         measure=measure,

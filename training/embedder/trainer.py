@@ -43,6 +43,8 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         config: how.
         process: this one; None for the only one, on the CPU.
         viewpoints: of the images, for side information; -1 for unknown.
+        from_bundle: whether the network starts as a bundle's embedder; else only its trunk has weights to
+            start from, of which `start_share` keeps some.
         start: descriptors `[N, d]` that the network gave the images before; needed for distillation and for
             cluster contrast.
         checkpoints: where to save after every epoch, and what to go on from; None for nowhere.
@@ -62,6 +64,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         *,
         process: Process | None = None,
         viewpoints: Sequence[int] | None = None,
+        from_bundle: bool = False,
         start: NDArray[np.float32] | None = None,
         checkpoints: Checkpoints | None = None,
         measure: Measure | None = None,
@@ -104,7 +107,13 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         self._mixed = []
         if config.augmentation.mix_style and isinstance(network.trunk, Trunk):
             self._mixed = mix_styles(network.trunk, config.augmentation.mix_style)
-        self._begun = weights_of(network.trunk) if config.start_share else None
+        self._begun: dict[str, Tensor] = {}
+        if config.start_share:
+            self._begun = {
+                name: value
+                for name, value in weights_of(network).items()
+                if name.startswith("trunk.") or (from_bundle and ".classifier." not in name)
+            }
         selection = config.selection
         self._selections = Selections(self.network, selection.start, selection.end, process)
         self._scaler = torch.amp.GradScaler(process.device.type, enabled=config.run.precision == "fp16")
@@ -135,14 +144,16 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         return module
 
     def run(self) -> LKAReID:
-        """Train to the end, then move the trunk back towards its start where wanted; see `Loop.run`."""
+        """Train to the end, then move the weights back towards the start where wanted; see `Loop.run`."""
         network = super().run()
         for each in self._mixed:
             each.remove()
-        if self._begun is not None:
+        if self._begun:
             # What a later checkpoint holds is what was learned: resumed, it is moved back once, too.
             network = copy.deepcopy(network)
-            interpolate(network.trunk, self._begun, self.config.start_share)
+            interpolate(network, self._begun, self.config.start_share)
+            if self.config.schedule.freeze_norms:
+                return network.eval()
             estimate_norms(network, (self._moved(batch).images for batch in self.batches(1)))
         return network
 

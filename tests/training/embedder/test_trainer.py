@@ -249,6 +249,30 @@ def test_a_share_of_the_start_is_in_the_trunk_alone_and_norms_fit_it(tree: Path)
     assert not half.training
 
 
+def test_a_start_that_is_a_bundle_keeps_its_share_in_all_weights_and_frozen_norms_their_statistics(
+    tree: Path,
+) -> None:
+    images = read_manifest(tree)
+
+    def trained(share: float) -> Any:
+        torch.manual_seed(7)
+        config = training(schedule={"epochs": 2, "freeze": 0, "freeze_norms": True}, start_share=share)
+        return trainer(images, config, Diary(), from_bundle=True).run()
+
+    torch.manual_seed(7)
+    start = trainer(images, training(), Diary()).network
+    learned, mixed = trained(0.0), trained(0.25)
+    for name, value in mixed.named_parameters():
+        late, early = learned.get_parameter(name), start.get_parameter(name)
+        expected = late if ".classifier." in name else 0.75 * late + 0.25 * early
+        torch.testing.assert_close(value, expected)
+    name = "branches.0.0.conv1.weight"
+    assert not torch.equal(learned.get_parameter(name), start.get_parameter(name))
+    for name, value in mixed.named_buffers():
+        assert torch.equal(value, learned.get_buffer(name)), name
+    assert not mixed.training
+
+
 def test_a_training_that_is_saved_after_its_end_has_its_share_of_the_start_once(
     tree: Path, tmp_path: Path
 ) -> None:
