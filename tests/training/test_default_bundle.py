@@ -120,8 +120,8 @@ def test_the_shipped_bundle_was_made_with_the_settings_of_the_configurations() -
     assert training.reranker is not None
     # Its projection was estimated for weights that were trained and mixed before (docs/training.md), from a
     # bundle that had parts in place of strips.
-    later = ["schedule.epochs=0", "start_share=0"]
-    later += ["network.strips=0", "network.parts=[4,4]", "network.strip_width=128", "losses.strips=0"]
+    later = ["network.strips=0", "network.parts=[4,4]", "network.strip_width=128", "losses.strips=0"]
+    later.append("schedule.epochs=0")
     embedder = load_config(CONFIGS / "new-cameras.yaml", later)
     # Keys that were added since have their defaults.
     assert ExperimentConfig.model_validate(training.embedder) == embedder
