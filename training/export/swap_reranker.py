@@ -73,7 +73,8 @@ def exchange_reranker(
         reranker: the new second stage.
         tasks: of held-out vehicles, see `held_out_tasks`; none for a bundle that names none, which gets no
             figures.
-        provenance: of the re-ranker, for the manifest.
+        provenance: of the re-ranker, for the manifest; one with the bundle's own weights keeps what the
+            manifest says.
         command: that exchanges it, for the manifest.
 
     Raises:
@@ -103,7 +104,11 @@ def exchange_reranker(
         training = manifest.training
         if training is not None:
             commands = (*training.commands, *([command] if command else []))
-            training = training.model_copy(update={"reranker": provenance, "commands": commands})
+            origin = provenance
+            if training.reranker is not None and written[EXPLAINER] == manifest.files.get(EXPLAINER):
+                # The explainer has all weights but the fusion: they are the bundle's own.
+                origin = _with_fusion(training.reranker, reranker.config.fusion)
+            training = training.model_copy(update={"reranker": origin, "commands": commands})
         changed = manifest.model_copy(
             update={
                 "reranker": reranker_entry(rounded),
@@ -115,6 +120,15 @@ def exchange_reranker(
         )
         write_manifest(draft, changed)
     return Bundle.load(folder)
+
+
+def _with_fusion(known: RerankerTraining, fusion: float) -> RerankerTraining:
+    shape = known.configuration.get("shape")
+    if shape is None:
+        return known
+    return known.model_copy(
+        update={"configuration": {**known.configuration, "shape": {**shape, "fusion": fusion}}}
+    )
 
 
 def _measured(

@@ -31,6 +31,7 @@ from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers.manifest import read_manifest
 from training.export.bundle import ExportError
 from training.export.swap_reranker import exchange_reranker, held_out_tasks
+from training.reranker.selection import with_fusion
 
 pytestmark = pytest.mark.slow  # a bundle is exported for all of them
 
@@ -118,6 +119,29 @@ def test_the_embedder_stays_the_second_stage_gives_torchs_numbers_and_is_measure
         (BOTH_STAGES, len(images), "standard"),
     ]
     assert None not in (both.won, both.lost)
+
+
+def test_another_fusion_of_the_same_weights_keeps_where_they_come_from(
+    bundle: Bundle, images: list[VehicleImage], tmp_path: Path
+) -> None:
+    known = RerankerTraining(
+        configuration={"seed": 3, "shape": {"fusion": 0.25, "heads": 1}}, lists={"mined": "out of fold"}
+    )
+    reranker = along(bundle)
+    first = exchange_reranker(bundle, tmp_path / "first", reranker, all_of(images), known)
+    shifted = with_fusion(reranker, 7.0)
+    made = exchange_reranker(first, tmp_path / "second", shifted, all_of(images), ORIGIN)
+    assert made.manifest.reranker is not None
+    assert made.manifest.reranker.config["fusion"] == 7.0
+    assert made.manifest.training is not None
+    assert made.manifest.training.reranker == known.model_copy(
+        update={"configuration": {"seed": 3, "shape": {"fusion": 7.0, "heads": 1}}}
+    )
+    with torch.no_grad():
+        next(shifted.parameters()).mul_(2)
+    other = exchange_reranker(made, tmp_path / "third", shifted, all_of(images), ORIGIN)
+    assert other.manifest.training is not None
+    assert other.manifest.training.reranker == ORIGIN
 
 
 def test_a_bundle_replaced_by_its_copy_keeps_its_threshold_and_the_protocol_of_its_figures(
