@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -30,6 +32,15 @@ def save(path: Path, module: nn.Module, kind: str, config: dict[str, Any]) -> No
     header = json.dumps({"kind": kind, "config": config}, sort_keys=True)
     save_file(tensors, draft, metadata={"network": header})
     draft.replace(path)
+
+
+def weights_hash(module: nn.Module) -> str:
+    """SHA-256 of a module's weights by name, as they are in memory: however the file was read."""
+    found = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        found.update(f"{name}\t{value.dtype}\t{tuple(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_config(path: Path, kind: str) -> dict[str, Any]:

@@ -72,8 +72,8 @@ def study_second_look(
     import torch
 
     from models.bundle import Bundle
-    from models.manifest import hash_file
     from models.runtime import Models
+    from training.checkpoints.weights import weights_hash
     from training.config.files import load_config
     from training.evaluation.shift.embedding import ImageSet, KeptEmbedder
     from training.features.extract import Features
@@ -97,17 +97,15 @@ def study_second_look(
         material = Paths(data, synthetic).read(checked, split, limit)
         sets = LearningSets.read(data, synthetic, split, limit)
         models = Models.load(checked, runtime)
-        if weights is None:
-            trunk, look = bundle_trunk(checked, side), f"trunk of {checked.fingerprint}"
-        else:
-            trunk, look = imagenet_trunk(weights, side), hash_file(weights)
+        trunk = bundle_trunk(checked, side) if weights is None else imagenet_trunk(weights, side)
+        look = f"{weights_hash(trunk)}/cells"
         kept = features or folder / "features"
         found: list[Design] = []
         lines: list[Line] = []
         with bars() as progress:
             identity = f"{checked.fingerprint}/{models.runtime}"
             stored = KeptEmbedder(models.embedder, identity, kept, progress, strips=True)
-            cells = KeptEmbedder(TrunkCells(trunk, side), f"{look}/cells", kept, progress, strips=True)
+            cells = KeptEmbedder(TrunkCells(trunk, side), look, kept, progress, strips=True)
 
             def second_look(wanted: ImageSet) -> Features:
                 own = stored.embedded(wanted)

@@ -14,6 +14,7 @@ from models.network import LKAReID
 from models.preprocessing import Pixels, normalise
 from models.shape import PLAIN, NetworkConfig
 from training.checkpoints.pretrained import load_imagenet
+from training.checkpoints.weights import weights_hash
 
 IMAGENET_SIDE = 224
 """px, of the images that the published weights were trained on."""
@@ -32,6 +33,9 @@ class NetworkEmbedder:
     Args:
         network: is put into evaluation mode.
         spec: what it wants to see.
+
+    Attributes:
+        identity: what its numbers depend on, beside the images: its weights.
     """
 
     strips = None
@@ -39,6 +43,7 @@ class NetworkEmbedder:
     def __init__(self, network: LKAReID, spec: InputSpec) -> None:
         self.input = spec
         self.descriptor_dim = network.config.descriptor_dim
+        self.identity = weights_hash(network)
         self._network = network.eval()
         self._device = next(network.parameters()).device
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.manifest import hash_file
 from models.runtime import Models
 from training.checkpoints.resume import Checkpoints, kept
 from training.checkpoints.weights import load_embedder, save_embedder
@@ -72,8 +71,9 @@ def measure_bundle(
         for condition in _conditions(kind, material, embedder.embedded, seed):
             findings.add(kind, BUNDLE, condition, condition.trial.measure(second))
         if kind is Kind.classes and weights is not None:
-            plain = KeptEmbedder(imagenet_embedder(weights), hash_file(weights), folder, progress)
-            condition = class_condition(material.classes, plain.embedded, CLASSES)
+            plain = imagenet_embedder(weights)
+            embed = KeptEmbedder(plain, plain.identity, folder, progress).embedded
+            condition = class_condition(material.classes, embed, CLASSES)
             findings.add(kind, IMAGENET, condition, condition.trial.measure(None))
     return findings.rows(seed)
 
@@ -138,7 +138,7 @@ class FoldStudy:
             path = self._trained(part)
             network = load_embedder(path).to(choose_device(self._config.run.device))
             embedder = NetworkEmbedder(network, self._config.spec)
-            embed = KeptEmbedder(embedder, hash_file(path), features, _Parts(self._reporter)).embedded
+            embed = KeptEmbedder(embedder, embedder.identity, features, _Parts(self._reporter)).embedded
             cameras = TwoCameras.of(part.task.images())
             for kind in (kind for kind in OF_TWO_CAMERAS if kind in kinds):
                 for condition in cameras.conditions(kind, embed, seed, f"fold {part.number + 1} "):
