@@ -201,7 +201,7 @@ def replaced(folder: Path) -> Iterator[Path]:
         try:
             draft.rename(folder)
         except OSError:
-            if before.exists():
+            with suppress(FileNotFoundError):
                 before.rename(folder)
             raise
         shutil.rmtree(before, ignore_errors=True)

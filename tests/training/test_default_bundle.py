@@ -120,9 +120,8 @@ def test_the_shipped_bundle_was_made_with_the_settings_of_the_configurations() -
     assert training.reranker is not None
     # Its projection was estimated for weights that were trained and mixed before (docs/training.md), from a
     # bundle that had parts in place of strips.
-    later = ["network.strips=0", "network.parts=[4,4]", "network.strip_width=128", "losses.strips=0"]
-    later.append("schedule.epochs=0")
-    embedder = load_config(CONFIGS / "new-cameras.yaml", later)
+    parts = ["network.strips=0", "network.parts=[4,4]", "network.strip_width=128", "losses.strips=0"]
+    embedder = load_config(CONFIGS / "new-cameras.yaml", ["schedule.epochs=0", *parts])
     # Keys that were added since have their defaults.
     assert ExperimentConfig.model_validate(training.embedder) == embedder
     assert len(training.held_out_vehicles) == embedder.data.validation_vehicles

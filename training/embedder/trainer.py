@@ -152,9 +152,8 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             # What a later checkpoint holds is what was learned: resumed, it is moved back once, too.
             network = copy.deepcopy(network)
             interpolate(network, self._begun, self.config.start_share)
-            if self.config.schedule.freeze_norms:
-                return network.eval()
-            estimate_norms(network, (self._moved(batch).images for batch in self.batches(1)))
+            if not self.config.schedule.freeze_norms:
+                estimate_norms(network, (self._moved(batch).images for batch in self.batches(1)))
         return network
 
     def _moved(self, batch: Batch) -> Batch:
