@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from training.config.classifier import ClassifierConfig, ClassifierInputConfig
 from training.datasets.classification import LabelledImages, Pixels
+from training.loading.ahead import made_ahead
 from training.loading.autoaugment import autoaugment
 
 SMALLEST_ERASED = 0.02
@@ -71,11 +72,15 @@ class ClassBatches:
         return len(self.images) // self.config.batch
 
     def epoch(self, number: int, done: int = 0) -> Iterator[ClassBatch]:
-        """The batches of an epoch after the first `done`."""
+        """The batches of an epoch after the first `done`, each made while the one before is learned from."""
         order = np.random.default_rng([self.config.seed, number]).permutation(len(self.images))
-        for step in range(done, len(self)):
+        size = self.config.batch
+
+        def made(step: int) -> ClassBatch:
             source = np.random.default_rng([self.config.seed, number, step + 1])
-            yield self._batch(order[step * self.config.batch : (step + 1) * self.config.batch], source)
+            return self._batch(order[step * size : (step + 1) * size], source)
+
+        return made_ahead(range(done, len(self)), made)
 
     def _batch(self, chosen: NDArray[np.int64], source: np.random.Generator) -> ClassBatch:
         pixels = np.stack([self._changed(self.images.pixels[i], source) for i in chosen])

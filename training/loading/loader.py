@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from models.inputspec import InputSpec
 from training.config.embedder import TrainingConfig
 from training.datasets.image import DatasetError, VehicleImage
 from training.distributed import Process
+from training.loading.ahead import made_ahead
 from training.loading.augmentation import Augmentation, Changes
 from training.loading.images import read_image, readers
 from training.loading.sampler import PKSampler
@@ -58,11 +59,14 @@ class Batch:
 class Batches:
     """Batches of augmented images.
 
+    Those of the next epoch are prepared while the last ones of an epoch are learned from.
+
     Args:
         images: the training images.
         sampler: of the whole batches; each process takes its share of the vehicles of each.
         augmentation: of the images.
         seed: of the augmentation.
+        epochs: after which nothing is prepared ahead.
         viewpoints: of the images, for side information.
         workers: processes that prepare; 0 for a thread that is one batch ahead.
         cache: decode everything now and keep it.
@@ -79,34 +83,39 @@ class Batches:
         augmentation: Augmentation,
         seed: int,
         *,
+        epochs: int = 0,
         viewpoints: Sequence[int] | None = None,
         workers: int = 0,
         cache: bool = False,
         process: Process | None = None,
     ) -> None:
         self.sampler = sampler
-        self.seed = seed
-        self.process = process or Process()
-        if sampler.vehicles % self.process.world_size:
+        process = process or Process()
+        if sampler.vehicles % process.world_size:
             raise DatasetError(
-                f"batch.vehicles = {sampler.vehicles} cannot be shared by {self.process.world_size} processes"
+                f"batch.vehicles = {sampler.vehicles} cannot be shared by {process.world_size} processes"
             )
         self.vehicles = sorted({image.vehicle_id for image in images})
         number = {vehicle: i for i, vehicle in enumerate(self.vehicles)}
         self.labels = torch.tensor([number[image.vehicle_id] for image in images])
         self._viewpoints = torch.tensor(viewpoints) if viewpoints is not None else None
+        self._epochs = epochs
         self._images = _Images(images, augmentation, cache=cache)
-        self._planned = _Plan()
+        self._plan = _Plan(sampler, augmentation, seed, process)
+        self._running: Iterator[tuple[list[Drawn], Tensor]] = iter(())
+        self._next: tuple[int, int] | None = None
         self._loader: DataLoader[Any] | None = None
         if workers:
             self._loader = DataLoader(
                 self._images,
-                batch_sampler=self._planned,
+                batch_sampler=self._plan,
                 num_workers=workers,
                 collate_fn=_stack,
                 worker_init_fn=_leave_signals_to_the_parent,
                 persistent_workers=True,
-                pin_memory=self.process.device.type == "cuda",
+                pin_memory=process.device.type == "cuda",
+                # Else it would draw from the training's own generator, once more in a run that is resumed.
+                generator=torch.Generator(),
             )
 
     @classmethod
@@ -147,6 +156,7 @@ class Batches:
             ),
             Augmentation(spec, config.augmentation),
             config.seed,
+            epochs=config.schedule.epochs,
             viewpoints=viewpoints,
             workers=config.run.workers,
             cache=config.run.cache,
@@ -167,35 +177,20 @@ class Batches:
         Raises:
             DatasetError: an image cannot be read; the message names it.
         """
-        plan = self._plan(number)[done:]
-        for drawn, images in zip(plan, self._prepared(plan), strict=True):
+        if self._next != (number, done):
+            self._plan.begin(number, done, max(number, self._epochs))
+            self._running = (
+                _by_thread(self._plan, self._images)
+                if self._loader is None
+                else (_by_processes(self._plan, self._loader))
+            )
+        for batch in range(done + 1, len(self) + 1):
+            self._next = None
+            drawn, images = next(self._running)
+            self._next = (number, batch) if batch < len(self) else (number + 1, 0)
             positions = [position for position, _ in drawn]
             viewpoints = self._viewpoints[positions] if self._viewpoints is not None else None
             yield Batch(images, self.labels[positions], viewpoints, positions)
-
-    def _plan(self, number: int) -> list[list[Drawn]]:
-        """This process's part of the epoch's batches, with the changes of each image."""
-        source = random.Random(f"{self.seed}/augmentation/{number}")  # noqa: S311
-        draw = self._images.augmentation.draw
-        whole = [[(i, draw(source)) for i in batch] for batch in self.sampler.epoch(number)]
-        size = self.sampler.vehicles * self.sampler.per_vehicle // self.process.world_size
-        start = self.process.rank * size
-        return [batch[start : start + size] for batch in whole]
-
-    def _prepared(self, plan: list[list[Drawn]]) -> Iterator[Tensor]:
-        if self._loader is not None:
-            self._planned.batches = plan
-            yield from self._loader
-            return
-        if not plan:
-            return
-        with ThreadPoolExecutor(1) as thread:
-            ahead = thread.submit(self._images.batch, plan[0])
-            for following in [*plan[1:], None]:
-                ready = ahead.result()
-                if following is not None:
-                    ahead = thread.submit(self._images.batch, following)
-                yield ready
 
 
 class _Images(Dataset[NDArray[np.float32]]):
@@ -220,16 +215,49 @@ class _Images(Dataset[NDArray[np.float32]]):
 
 
 class _Plan:
-    """The batches that the loader's processes are to prepare next."""
+    """What is to be prepared: this process's part of the batches, with the changes of each image.
 
-    def __init__(self) -> None:
-        self.batches: list[list[Drawn]] = []
+    Attributes:
+        asked: batches that were taken from here and are not learned from yet.
+    """
+
+    def __init__(self, sampler: PKSampler, augmentation: Augmentation, seed: int, process: Process) -> None:
+        self.asked: deque[list[Drawn]] = deque()
+        self._sampler = sampler
+        self._draw = augmentation.draw
+        self._seed = seed
+        self._process = process
+        self._place = (1, 0, 0)
+
+    def begin(self, number: int, done: int, last: int) -> None:
+        """Go on from an epoch's first batch after `done`, to the end of the last epoch."""
+        self._place = (number, done, last)
 
     def __iter__(self) -> Iterator[list[Drawn]]:
-        return iter(self.batches)
+        number, done, last = self._place
+        asked = self.asked = deque()
+        for epoch in range(number, last + 1):
+            for batch in self._epoch(epoch)[done:]:
+                asked.append(batch)
+                yield batch
+            done = 0
 
-    def __len__(self) -> int:
-        return len(self.batches)
+    def _epoch(self, number: int) -> list[list[Drawn]]:
+        source = random.Random(f"{self._seed}/augmentation/{number}")  # noqa: S311
+        whole = [[(i, self._draw(source)) for i in batch] for batch in self._sampler.epoch(number)]
+        size = self._sampler.vehicles * self._sampler.per_vehicle // self._process.world_size
+        start = self._process.rank * size
+        return [batch[start : start + size] for batch in whole]
+
+
+def _by_processes(plan: _Plan, loader: DataLoader[Any]) -> Iterator[tuple[list[Drawn], Tensor]]:
+    for images in loader:
+        yield plan.asked.popleft(), images
+
+
+def _by_thread(plan: _Plan, images: _Images) -> Iterator[tuple[list[Drawn], Tensor]]:
+    for prepared in made_ahead(plan, images.batch):
+        yield plan.asked.popleft(), prepared
 
 
 def _stack(images: list[NDArray[np.float32]]) -> Tensor:

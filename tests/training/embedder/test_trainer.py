@@ -94,14 +94,25 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(tree: Path)
 
 
 @pytest.mark.slow
-def test_worker_processes_change_no_number(tree: Path) -> None:
-    images = read_manifest(tree)
+def test_worker_processes_change_no_number_and_a_resumed_run_goes_on_with_them(
+    tree: Path, tmp_path: Path
+) -> None:
+    images, mixed = read_manifest(tree), {"augmentation": {"mix_style": 0.5}, "schedule": {"epochs": 2}}
     losses = []
     for run in ({"workers": 0}, {"workers": 2}, {"workers": 0, "cache": True}):
+        torch.manual_seed(0)
         diary = Diary()
-        trainer(images, training(run=run, schedule={"epochs": 2}), diary).run()
+        trainer(images, training(run=run, **mixed), diary).run()
         losses.append(diary.losses())
     assert losses[0] == losses[1] == losses[2]
+
+    config = training(run={"workers": 1}, **mixed)
+    for number, after in enumerate((2, 3)):
+        torch.manual_seed(0)
+        interrupted(images, config, tmp_path / f"{number}", after)
+        rest = Diary()
+        trainer(images, config, rest, tmp_path / f"{number}").run()
+        assert rest.losses() == losses[0][after:]
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_images(tree: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.training.small import training
+from training.datasets.image import DatasetError
 from training.datasets.readers.manifest import read_manifest
 from training.loading.loader import Batches
 
@@ -38,3 +39,56 @@ def test_the_processes_end_with_the_batches(tree: Path) -> None:
     assert len(multiprocessing.active_children()) == len(others) + 1
     del batches
     assert set(multiprocessing.active_children()) == others
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_next_epoch_is_prepared_before_this_one_ends_and_none_after_the_last(
+    tree: Path, workers: int
+) -> None:
+    images, config = read_manifest(tree), training(run={"workers": workers}, schedule={"epochs": 2})
+    batches = Batches.of(images, config, (32, 32))
+    first = list(batches.epoch(1))
+    ahead = list(batches._plan.asked)
+    second = list(batches.epoch(2))
+    assert [[position for position, _ in batch] for batch in ahead] == [
+        batch.positions for batch in second[: len(ahead)]
+    ]
+    assert ahead
+    assert not batches._plan.asked
+    for number, found in enumerate((first, second), 1):
+        expected = list(Batches.of(images, training(), (32, 32)).epoch(number))
+        assert all(torch.equal(a.images, b.images) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_begun_anew_or_inside_or_beyond_the_last_has_its_own_batches(
+    tree: Path, workers: int
+) -> None:
+    images, config = read_manifest(tree), training(run={"workers": workers}, schedule={"epochs": 3})
+    batches = Batches.of(images, config, (32, 32))
+
+    def check(number: int, done: int = 0, most: int = 100) -> None:
+        expected = list(Batches.of(images, training(), (32, 32)).epoch(number))[done : done + most]
+        found = [batch for batch, _ in zip(batches.epoch(number, done), range(most), strict=False)]
+        assert [batch.positions for batch in found] == [batch.positions for batch in expected]
+        assert all(torch.equal(a.images, b.images) for a, b in zip(found, expected, strict=True))
+
+    check(1)
+    check(1, most=2)  # anew, and left inside
+    check(1, done=2)
+    check(3, done=1)
+    check(2)
+    check(7)
+
+
+def test_batches_go_on_after_an_image_that_could_not_be_read(tree: Path) -> None:
+    images = read_manifest(tree)
+    batches = Batches.of(images, training(), (32, 32))
+    path = images[0].path
+    kept = path.read_bytes()
+    path.write_bytes(b"")
+    with pytest.raises(DatasetError, match=path.name):
+        list(batches.epoch(1))
+    path.write_bytes(kept)
+    expected = list(Batches.of(images, training(), (32, 32)).epoch(1))
+    assert [batch.positions for batch in batches.epoch(1)] == [batch.positions for batch in expected]
