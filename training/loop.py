@@ -176,6 +176,8 @@ class Loop(ABC, Generic[B, Row, M]):
                 if self._done < self.length and (self._another_stops or self._stops_alone()):
                     self._stop()
             self._read_losses()
+            # The losses are there before the step's gradients are, and the period ends with those.
+            Readback(torch.zeros(1, device=self.process.device)).read()
             self._end_period(self._done - before, time.perf_counter() - started)
             if self.period <= self.periods and self._one_stops():
                 self._stop()
@@ -249,6 +251,8 @@ class Loop(ABC, Generic[B, Row, M]):
 
     def _stop(self) -> None:
         self.save()
+        # A process that ends before the first one has saved has torchrun end that one, too.
+        self.process.barrier()
         raise StoppedError(f"stopped the training of {self.steps} steps after step {self.step}")
 
     def save(self) -> None:

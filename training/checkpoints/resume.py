@@ -24,6 +24,10 @@ from training.atomic import write_json
 
 STATE = "state.json"
 FORMAT = 2
+SPACING = 60.0
+"""Seconds between two checkpoints of a training whose periods are shorter: on a GPU an epoch may take one."""
+OWN = ("fused", "foreach")
+"""Settings of an optimiser's groups that belong to the device, and not to the training."""
 
 
 class ResumeError(Exception):
@@ -184,16 +188,21 @@ def pack_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor],
 def unpack_optimiser(
     optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]
 ) -> None:
-    """Give an optimiser over the same parameters the state that `pack_optimiser` made."""
+    """Give an optimiser over the same parameters the state that `pack_optimiser` made.
+
+    How it computes stays its own: the run may have begun on another device.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimiser."):
             _, number, name = key.split(".", 2)
             state.setdefault(int(number), {})[name] = value
+    own = [{key: group[key] for key in OWN if key in group} for group in optimiser.param_groups]
+    groups = [saved | kept for saved, kept in zip(groups, own, strict=True)]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
     for parameter, values in optimiser.state.items():
         for name, value in values.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
+            if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
                 # In the parameter's own memory layout, as if the run had never been broken off.
                 values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 

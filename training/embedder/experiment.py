@@ -14,7 +14,7 @@ import torch
 from models.manifest import FIRST_STAGE
 from models.network import LKAReID
 from models.wording import counted
-from training.checkpoints.resume import Checkpoints
+from training.checkpoints.resume import SPACING, Checkpoints
 from training.checkpoints.run_folder import RunFolder
 from training.checkpoints.weights import load_embedder, save_embedder
 from training.config.embedder import ExperimentConfig
@@ -153,7 +153,7 @@ class Experiment:
             StoppedError: it was stopped, and has saved where it stands.
         """
         self.folder.begin(resume=resume)
-        checkpoints = Checkpoints(self.folder.checkpoint, self.settings)
+        checkpoints = Checkpoints(self.folder.checkpoint, self.settings, spacing=SPACING)
         log: list[Observer] = [EventLog(self.folder.tensorboard)] if self.process.first else []
         self.reporter.part(self.config.name)
         trainer = embedder_trainer(

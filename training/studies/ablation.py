@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.shape import NetworkConfig
-from training.checkpoints.resume import Checkpoints, kept
+from training.checkpoints.resume import SPACING, Checkpoints, kept
 from training.config.embedder import ExperimentConfig
 from training.config.network import BranchConfig
 from training.datasets.dataset import Dataset
@@ -25,9 +25,6 @@ from training.reporting.provenance import sources_of
 from training.signals import StopRequest
 from training.studies.locks import share
 from training.studies.table2 import ROWS, TITLES, cost
-
-# Seconds between two checkpoints of a cell: on a GPU the whole cell takes less.
-SPACING = 60.0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.network import LKAReID
-from training.checkpoints.resume import Checkpoints, kept
+from training.checkpoints.resume import SPACING, Checkpoints, kept
 from training.checkpoints.weights import load_embedder, save_embedder
 from training.config.embedder import ExperimentConfig
 from training.datasets.folds import Part, vehicle_folds
@@ -19,7 +19,6 @@ from training.features.bands import Bands, load_bands, save_bands, view_bands
 from training.loading.augmentation import Augmentation
 from training.progress import Reporter
 from training.signals import StopRequest
-from training.studies.ablation import SPACING
 
 INNER = 2
 

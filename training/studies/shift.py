@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.runtime import Models
-from training.checkpoints.resume import Checkpoints, kept
+from training.checkpoints.resume import SPACING, Checkpoints, kept
 from training.checkpoints.weights import load_embedder, save_embedder
 from training.config.embedder import ExperimentConfig
 from training.datasets.folds import Part
@@ -34,8 +34,6 @@ from training.studies.shift_material import Material
 BUNDLE = "bundle"
 IMAGENET = "ImageNet ResNet-50"
 CLASSES = "class retrieval"
-SPACING = 60.0
-"""Seconds between two checkpoints of a fold's embedder."""
 
 
 def measure_bundle(

@@ -73,3 +73,32 @@ def test_nothing_that_is_kept_is_a_pickle(tmp_path: Path) -> None:
     Checkpoints(tmp_path, {}).save(1, {"a": torch.ones(1)}, {"b": [1]})
     for path in tmp_path.iterdir():
         assert path.suffix in (".json", ".safetensors")
+
+
+@pytest.mark.parametrize(("then", "now"), [(None, True), (True, None)], ids=["to a GPU", "from a GPU"])
+def test_an_optimiser_goes_on_as_it_computes_here_and_not_as_where_it_was_saved(
+    then: bool | None, now: bool | None
+) -> None:
+    def made(fused: bool | None) -> tuple[list[torch.nn.Parameter], torch.optim.Optimizer]:
+        parameters = [torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.tensor(2.0))]
+        return parameters, torch.optim.AdamW(parameters, lr=0.1, fused=fused)
+
+    def step(parameters: list[torch.nn.Parameter], optimiser: torch.optim.Optimizer) -> None:
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+        optimiser.zero_grad()
+        scaler.scale((parameters[0] ** 2).sum() + parameters[1] ** 2).backward()
+        scaler.step(optimiser)
+        scaler.update()
+
+    first, saved = made(then)
+    step(first, saved)
+    tensors, groups = resume.pack_optimiser(saved)
+    second, other = made(now)
+    for own, learned in zip(second, first, strict=True):
+        own.data.copy_(learned.data)
+    resume.unpack_optimiser(other, {name: value.clone() for name, value in tensors.items()}, groups)
+    assert other.param_groups[0]["fused"] is now
+    step(first, saved)
+    step(second, other)
+    for own, expected in zip(second, first, strict=True):
+        torch.testing.assert_close(own, expected)
