@@ -3,9 +3,10 @@
 python -m benchmarks.training --config configs/vehicle-2cam.yaml --data DATA [--set KEY=VALUE]
 
 After every epoch of real training (decoding, augmentation, losses, optimiser) the same network makes as many
-bare passes over random tensors of the same size, in the same precision and layout, with the same losses and
-no optimiser. So both run on the machine in the same state; the loader is idle during the bare passes. The
-first round warms both up and is not counted.
+bare passes over random tensors of the same size, in the same precision and layout, compiled or not as the
+training is, with the same losses and no optimiser. So both run on the machine in the same state; the loader
+has its first batches of the next epoch ready then, and is idle. The first round warms both up and is not
+counted.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from models.network import LKAReID
 from training.config.embedder import ExperimentConfig
 from training.config.files import load_config
 from training.datasets.layouts import open_dataset
 from training.distributed import Process, choose_device
 from training.embedder.branch_losses import embedder_loss
 from training.embedder.run import embedder_trainer
+from training.embedder.trainer import Trainer
 from training.progress import EpochRow, Observer, Progress
 from training.reporting.provenance import environment
 
@@ -36,7 +37,7 @@ class Bare(Observer):
     def __init__(self, config: ExperimentConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
-        self.network: LKAReID | None = None
+        self.trainer: Trainer | None = None
         self.training: list[float] = []
         self.bare: list[float] = []
         self._steps = 0
@@ -47,14 +48,14 @@ class Bare(Observer):
 
     def epoch(self, row: EpochRow) -> None:
         """The training's turn is over."""
-        if self.network is None:
-            raise RuntimeError("observed before the network was known")
+        if self.trainer is None:
+            raise RuntimeError("observed before the trainer was known")
         self.training.append(row.images_per_second)
-        self.bare.append(self._passes(self.network, self._steps))
+        self.bare.append(self._passes(self.trainer, self._steps))
         self._steps = 0
 
-    def _passes(self, network: LKAReID, count: int) -> float:
-        config = self.config
+    def _passes(self, trainer: Trainer, count: int) -> float:
+        config, network = self.config, trainer.network
         batch = config.batch.vehicles * config.batch.images
         height, width = network.config.image_size
         images = torch.randn(batch, 3, height, width, device=self.device)
@@ -69,7 +70,7 @@ class Bare(Observer):
         for _ in range(count):
             network.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, dtype, enabled=config.run.precision != "fp32"):
-                output = network.learn(images)
+                output = trainer.learn(images)
             losses = embedder_loss(network.config.branches, output, labels, config.losses)
             torch.stack(list(losses.values())).sum().backward()
         self._wait()
@@ -97,7 +98,7 @@ def main() -> None:
     train, _ = config.data.split(open_dataset(arguments.data, config.data.layout))
     bare = Bare(config, device)
     trainer = embedder_trainer(config, train, arguments.weights, process=Process(device), observers=[bare])
-    bare.network = trainer.network
+    bare.trainer = trainer
     console = Console()
     with console.status("training and bare passes in turn"):
         trainer.run()

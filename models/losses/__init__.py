@@ -26,10 +26,11 @@ class Statistics(Protocol):
     """What a loss knows of all images of an epoch; a module, so that checkpoints hold its buffers.
 
     Attributes:
-        epochs: refreshed so far.
+        ended: epochs that it was refreshed after.
     """
 
-    epochs: Tensor
+    @property
+    def ended(self) -> int: ...
 
     def observe(self, features: Tensor, early: Tensor, labels: Tensor) -> None:
         """Count a step's images, of all processes.

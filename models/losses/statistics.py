@@ -45,6 +45,8 @@ class ClassStatistics(nn.Module):
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
         self.register_buffer("epochs", torch.zeros((), dtype=torch.long))
+        self._ended: int | None = 0
+        self.register_load_state_dict_post_hook(_look_again)  # type: ignore[no-untyped-call]
 
     centroids: Tensor
     early_centroids: Tensor
@@ -58,6 +60,13 @@ class ClassStatistics(nn.Module):
     bounds: Tensor
     observed: Tensor
     epochs: Tensor
+
+    @property
+    def ended(self) -> int:
+        """Epochs that it was refreshed after; a step that asks does not wait for a GPU."""
+        if self._ended is None:
+            self._ended = int(self.epochs)
+        return self._ended
 
     def assignments(self, features: Tensor, early: Tensor) -> tuple[Tensor, Tensor]:
         """log phi of learned features `[B, F]` and of earlier ones `[B, E]`: `[B, C]` each."""
@@ -75,7 +84,7 @@ class ClassStatistics(nn.Module):
         self.sums.index_add_(0, labels, F.normalize(features, dim=1))
         self.early_sums.index_add_(0, labels, F.normalize(early, dim=1))
         self.counts.index_add_(0, labels, torch.ones_like(labels, dtype=self.counts.dtype))
-        if not self.epochs:
+        if not self.ended:
             return
         log_f, log_x = self.assignments(features, early)
         f, x = log_f.exp(), log_x.exp()
@@ -107,7 +116,9 @@ class ClassStatistics(nn.Module):
             sums.zero_()
         self.bounds.zero_()
         self.observed.zero_()
-        self.epochs += 1
+        ended = self.ended + 1
+        self.epochs.fill_(ended)
+        self._ended = ended
         return found
 
     def _figures(self) -> dict[str, float]:
@@ -118,3 +129,8 @@ class ClassStatistics(nn.Module):
             of_label = mutual_information(self.assigned.double() / number)
             found["estimate"] = float(mutual_information(self.joint.double() / number) - of_label)
         return found
+
+
+def _look_again(module: nn.Module, _: object) -> None:
+    if isinstance(module, ClassStatistics):
+        module._ended = None

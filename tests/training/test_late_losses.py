@@ -9,15 +9,18 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from models.shape import Branch, NetworkConfig
 from tests.training.small import Diary, assert_same_weights, small_network, trainer, training
 from training.checkpoints.resume import Checkpoints
 from training.config.embedder import TrainingConfig
 from training.datasets.readers.manifest import read_manifest
+from training.distributed import Process
 from training.embedder import optimiser
 from training.embedder.optimiser import fused_on
 from training.embedder.trainer import Trainer
 from training.loading.loader import Batch
 from training.progress import Progress
+from training.readback import Readback
 from training.signals import StoppedError
 
 EPOCH = 3
@@ -174,7 +177,7 @@ class Waits(TorchDispatchMode):
         return function(*arguments, **(keywords or {}))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_nothing_in_a_step_waits_for_a_gpu(
     tree: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
@@ -187,20 +190,25 @@ def test_nothing_in_a_step_waits_for_a_gpu(
     monkeypatch.setattr(optimiser, "fused_on", lambda _: True)
     images = read_manifest(tree)
     config = training(
-        losses={"descriptor": 1.0, "clusters": 1.0, "distillation": 1.0},
+        losses={"descriptor": 1.0, "clusters": 1.0, "distillation": 1.0, "ibb_warm_up": 1},
+        average=0.9,
         optimiser={"name": "adamw", "clip": 1.0},
         schedule={"epochs": 1, "warm_up": 0, "freeze": 0},
         run={"precision": precision},
     )
-    network = small_network()
+    branches = (Branch("lka", "cross_entropy"), Branch("hca", "triplet+ibb"))
+    network = small_network(shape=NetworkConfig(branches, width=4, depth=(1, 1, 1, 1), image_size=(32, 32)))
     start = torch.nn.functional.normalize(torch.randn(len(images), network.config.descriptor_dim), dim=1)
     made = Trainer(network, images, config, start=start.numpy())
     made.begin_period()
-    batches = list(made.batches(1))
+    first, *others = made.batches(1)
+    made._descend_on(first)
+    for statistics in made.statistics.values():
+        statistics.refresh()
     with Waits() as waits:
-        for batch in batches:
+        for batch in others:
             names, _ = made._descend_on(batch)
-    assert set(names) >= {"cross_entropy", "triplet", "descriptor", "clusters", "distillation"}
+    assert set(names) >= {"cross_entropy", "triplet", "descriptor", "clusters", "distillation", "ibb"}
     assert waits.found == []
 
 
@@ -214,3 +222,55 @@ def test_checkpoints_hold_the_losses_of_every_step_made(tree: Path, tmp_path: Pa
     _, _, values = Checkpoints(tmp_path / "run", config.model_dump(mode="json", exclude={"run"})).load()
     expected = {name: sum(step[name] for step in straight.losses()[3:5]) for name in straight.losses()[0]}
     assert values["sums"] == pytest.approx(expected)
+
+
+def test_an_epoch_ends_with_its_last_step_and_not_with_its_losses(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    def noting(name: str, does: Any) -> Any:
+        def noted(*arguments: Any) -> Any:
+            events.append(name)
+            return does(*arguments)
+
+        return noted
+
+    made = late(read_manifest(tree), training(schedule={"epochs": 1, "warm_up": 0}), Diary())
+    monkeypatch.setattr(Readback, "read", noting("read", Readback.read))
+    monkeypatch.setattr(made, "descend", noting("step", made.descend))
+    monkeypatch.setattr(made, "row", noting("row", made.row))
+    made.run()
+    # The last losses are on their way before the last step is, and are no sign of it.
+    assert events == ["step", "step", "read", "step", "read", "read", "read", "row"]
+
+
+def test_all_processes_wait_until_the_first_has_saved_where_they_stop(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_by_then: list[bool] = []
+    folder = tmp_path / "run"
+    monkeypatch.setattr(Process, "barrier", lambda _: saved_by_then.append(Checkpoints(folder, {}).exist()))
+    with pytest.raises(StoppedError):
+        trainer(read_manifest(tree), training(), Diary(stop_after=2), folder).run()
+    assert saved_by_then == [True]
+
+
+def test_short_epochs_are_not_each_saved_and_a_stop_is(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, config = read_manifest(tree), training()
+    made = trainer(images, config, Diary(stop_after=8))
+    made.checkpoints = Checkpoints(tmp_path / "run", {}, spacing=3600)
+    saved_at: list[int] = []
+    save = made.checkpoints.save
+
+    def noted(step: int, *values: Any) -> None:
+        saved_at.append(step)
+        save(step, *values)
+
+    monkeypatch.setattr(made.checkpoints, "save", noted)
+    with pytest.raises(StoppedError, match="after step 8"):
+        made.run()
+    assert saved_at == [8]
+    assert made.checkpoints.exist()

@@ -89,7 +89,7 @@ def active_losses(
         statistics: of the branch, which know the epoch.
     """
     losses = {name: loss for name, loss in losses_of(branch.loss).items() if weights[name]}
-    epochs = 0 if statistics is None else int(statistics.epochs)
+    epochs = 0 if statistics is None else statistics.ended
     cold = {name for name, loss in losses.items() if loss.warm_up and epochs < loss.warm_up(config)}
     if not cold:
         return losses

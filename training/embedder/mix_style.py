@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from models.trunk import Trunk
+from training.readback import sent
 
 STAGES = ("layer1", "layer2")
 """After which maps are mixed, as published."""
@@ -26,8 +27,8 @@ def with_mixed_styles(maps: Tensor) -> Tensor:
     deviation, mean = torch.std_mean(maps.detach(), dim=(2, 3), keepdim=True, correction=0)
     deviation = deviation + 1e-6
     share = torch.distributions.Beta(CONCENTRATION, CONCENTRATION).sample((len(maps), 1, 1, 1))
-    share = share.to(maps.device, maps.dtype)
-    other = torch.randperm(len(maps)).to(maps.device)
+    share = sent(share.to(maps.dtype), maps.device)
+    other = sent(torch.randperm(len(maps)), maps.device)
     mixed = (maps - mean) / deviation * torch.lerp(deviation[other], deviation, share)
     return mixed + torch.lerp(mean[other], mean, share)
 

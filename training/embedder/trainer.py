@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.network import LKAReID
 from models.trunk import Trunk
@@ -18,6 +17,7 @@ from training.checkpoints.resume import Checkpoints
 from training.config.embedder import TrainingConfig
 from training.datasets.image import VehicleImage
 from training.distributed import Process
+from training.embedder.average import WeightAverage
 from training.embedder.branch_losses import branch_statistics, embedder_loss
 from training.embedder.interpolation import estimate_norms, interpolate, weights_of
 from training.embedder.losses import distillation
@@ -82,7 +82,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         if start is None and (config.losses.distillation or config.losses.clusters):
             raise ValueError("distillation and cluster contrast need the descriptors of the start")
         self._start = torch.from_numpy(start) if start is not None and config.losses.distillation else None
-        self.averaged: AveragedModel | None = None
+        self.averaged: WeightAverage | None = None
         modules: dict[str, nn.Module] = {"network": self.network}
         self.statistics = branch_statistics(
             network.config.branches,
@@ -101,8 +101,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             ).to(process.device)
             modules["memory"] = self.memory
         if config.average:
-            average = get_ema_multi_avg_fn(config.average)
-            self.averaged = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+            self.averaged = WeightAverage(self.network, config.average)
             modules["average"] = self.averaged
         self._mixed = []
         if config.augmentation.mix_style and isinstance(network.trunk, Trunk):
@@ -117,7 +116,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         selection = config.selection
         self._selections = Selections(self.network, selection.start, selection.end, process)
         self._scaler = torch.amp.GradScaler(process.device.type, enabled=config.run.precision == "fp16")
-        self._learn = torch.compile(self.network.learn) if config.run.compile else self.network.learn
+        self.learn = torch.compile(self.network.learn) if config.run.compile else self.network.learn
         optimiser = make_optimiser(self.network, config.optimiser)
         super().__init__(
             modules,
@@ -184,7 +183,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         moved = self._moved(batch)
         dtype = torch.float16 if run.precision == "fp16" else torch.bfloat16
         with torch.autocast(device.type, dtype, enabled=run.precision != "fp32"):
-            output = self._learn(moved.images, moved.viewpoints)
+            output = self.learn(moved.images, moved.viewpoints)
         wanted = self.config.losses
         found = embedder_loss(
             self.network.config.branches,
@@ -201,18 +200,16 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
         return found
 
     def descend(self, total: Tensor) -> None:
-        """Make a step by the mean of all processes' gradients; none where fp16 overflowed."""
+        """Make a step by the mean of all processes' gradients; the weights stay where fp16 overflowed."""
         self.optimiser.zero_grad(set_to_none=True)
         self._scaler.scale(total).backward()
         self.process.average_gradients(self.network.parameters())
         self._scaler.unscale_(self.optimiser)
         if self.config.optimiser.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.clip)
-        scale = self._scaler.get_scale()
         self._scaler.step(self.optimiser)
         self._scaler.update()
-        if self._scaler.get_scale() < scale:
-            return
+        # Also where fp16 overflowed: to learn of it the device would have to be waited for.
         self.schedule.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)

@@ -106,7 +106,10 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
         device = folds[0].device
         self.model = StripReranker(shape).to(device)
         identities = sorted({v for fold in folds for v in fold.features.vehicles.tolist()})
-        self._number = {vehicle: i for i, vehicle in enumerate(identities)}
+        number = {vehicle: i for i, vehicle in enumerate(identities)}
+        self._identities = {
+            id(fold): np.array([number[v] for v in fold.features.vehicles.tolist()]) for fold in folds
+        }
         self.classifier = Classifier(folds[0].inputs, len(identities)).to(device)
         self.best = copy.deepcopy(self.model)
         self._selections = Selections(
@@ -161,7 +164,8 @@ class RerankerTrainer(Loop[Chosen, CheckRow, StripReranker]):
         """Ranking loss plus alpha times the classification loss."""
         fold, chosen = batch
         self._selections.anneal(self.step, self.config.steps)
-        return {"training": _loss(self.model, self.classifier, fold, chosen, self._number, self.config)}
+        identities = self._identities[id(fold)]
+        return {"training": _loss(self.model, self.classifier, fold, chosen, identities, self.config)}
 
     def descend(self, total: Tensor) -> None:
         """Make a step along the gradient, of norm 1 at most."""
@@ -226,7 +230,7 @@ def _loss(
     classifier: Classifier,
     fold: Fold,
     chosen: NDArray[np.integer],
-    number: dict[str, int],
+    identities: NDArray[np.integer],
     config: RerankerTraining,
 ) -> Tensor:
     """Ranking loss plus alpha times the classification loss, of the chosen lists.
@@ -243,20 +247,11 @@ def _loss(
     loss = ranking_loss(distances, similarities, correct, config.beta)
     if config.alpha:
         logits = torch.cat([classifier(e_p).flatten(0, 1), classifier(e_c).flatten(0, 1)])
-        labels = sent(torch.cat(_labels(fold, chosen, number)), fold.device)
+        candidates = fold.lists.candidates[chosen]
+        own = np.repeat(identities[fold.lists.probes[chosen]], candidates.shape[1])
+        labels = sent(torch.from_numpy(np.concatenate([own, identities[candidates].ravel()])), fold.device)
         loss = loss + config.alpha * F.cross_entropy(logits, labels)
     return loss
-
-
-def _labels(fold: Fold, chosen: NDArray[np.integer], number: dict[str, int]) -> tuple[Tensor, Tensor]:
-    vehicles = fold.features.vehicles
-    candidates = fold.lists.candidates[chosen]
-    own = np.array([number[v] for v in vehicles[fold.lists.probes[chosen]]])
-    other = np.array([[number[v] for v in row] for row in vehicles[candidates]])
-    return (
-        torch.from_numpy(np.repeat(own, candidates.shape[1])),
-        torch.from_numpy(other.ravel()),
-    )
 
 
 def validation_loss(model: StripReranker, folds: Sequence[Fold], config: RerankerTraining) -> float:

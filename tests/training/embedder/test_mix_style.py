@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.trunk import Trunk
 from training.embedder.mix_style import mix_styles, with_mixed_styles
@@ -60,3 +63,27 @@ def test_a_trunk_mixes_styles_while_it_trains_and_until_that_is_ended() -> None:
         handle.remove()
     assert torch.equal(trunk(images), plain)
     assert trunk.state_dict().keys() == Trunk(4, (1, 1, 1), ibn=False, v1=True).state_dict().keys()
+
+
+class Copies(TorchDispatchMode):
+    """Notes what goes from the CPU to another device, and whether the host would wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.waited_for: list[bool] = []
+
+    def __torch_dispatch__(self, function: Any, _: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        keywords = keywords or {}
+        device = keywords.get("device") or torch.device("cpu")
+        if (
+            function.overloadpacket.__name__ == "_to_copy"
+            and arguments[0].device.type == "cpu" != device.type
+        ):
+            self.waited_for.append(not keywords.get("non_blocking"))
+        return function(*arguments, **keywords)
+
+
+def test_what_is_drawn_goes_to_the_device_without_waiting_for_it() -> None:
+    with Copies() as copies:
+        assert with_mixed_styles(torch.empty(4, 2, 5, 5, device="meta")).shape == (4, 2, 5, 5)
+    assert copies.waited_for == [False, False]

@@ -42,7 +42,7 @@ def test_a_branch_learns_from_its_cross_entropy_alone_until_the_bound_joins(tree
     names = [set(row.losses) for row in diary.epochs]
     assert names == [{"cross_entropy", "triplet"}] * 2 + [{"cross_entropy", "triplet", "ibb"}] * 2
     assert sorted(made.statistics) == [0, 1]
-    assert [int(each.epochs) for each in made.statistics.values()] == [4, 4]
+    assert [each.ended for each in made.statistics.values()] == [4, 4]
 
 
 def test_bound_and_estimate_are_reported_from_the_second_epoch_on_and_drawn(
