@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -32,11 +34,15 @@ class Device:
         name: `gpu` or `cpu`.
         left_out: why the GPU is not used, where it was looked for; None where it is used, or was not wanted.
         copied: gives a copy of an index on the GPU, vectors in float16; None without one.
+        lock: held while a copy is made, changed, searched or let go. FAISS's resources of a GPU, which all
+            copies share, bear one thread at a time. Reentrant: a collection of garbage may let a copy go in
+            the thread that holds it.
     """
 
     name: Literal["gpu", "cpu"] = "cpu"
     left_out: str | None = None
     copied: Callable[[Any], Any] | None = None
+    lock: AbstractContextManager[Any] = field(default_factory=threading.RLock, repr=False, compare=False)
 
 
 CPU: Final = Device()
@@ -67,6 +73,8 @@ def start(setting: DeviceSetting) -> Device:
 class GpuCopy:
     """A copy of an index's rows on a GPU, which follows what is added and passes over what is gone.
 
+    Any thread may search; changes must come from one thread at a time, and not during a search.
+
     Args:
         device: with a GPU.
         index: bare, of rows.
@@ -76,7 +84,9 @@ class GpuCopy:
     def __init__(self, device: Device, index: Any, ids: NDArray[np.int64]) -> None:
         if device.copied is None:
             raise ValueError("the device has no GPU")
-        self._index = device.copied(index)
+        self._device = device
+        with device.lock:
+            self._index = device.copied(index)
         self._ids = Growing("<i8", ids.copy())
         self._gone = np.empty(0, np.int64)
 
@@ -87,7 +97,8 @@ class GpuCopy:
 
     def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         """Add rows [n, d]."""
-        self._index.add(np.ascontiguousarray(vectors))
+        with self._device.lock:
+            self._index.add(np.ascontiguousarray(vectors))
         self._ids.extend(ids)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
@@ -105,7 +116,8 @@ class GpuCopy:
         if wanted > MOST or not wanted:
             return None
         parameters = faiss.SearchParametersIVF(nprobe=min(lists, MOST)) if lists else None
-        scores, rows = self._index.search(np.ascontiguousarray(probes), wanted, params=parameters)
+        with self._device.lock:
+            scores, rows = self._index.search(np.ascontiguousarray(probes), wanted, params=parameters)
         ids = np.where(rows >= 0, self._ids.array[rows], -1)
         kept = (ids >= 0) & ~np.isin(ids, self._gone)
         # Stable: what is kept comes first, in its order.
@@ -113,6 +125,11 @@ class GpuCopy:
         places = np.take_along_axis(kept, order, 1)
         found = np.where(places, np.take_along_axis(ids, order, 1), -1)
         return np.take_along_axis(scores, order, 1), found
+
+    def __del__(self) -> None:
+        if hasattr(self, "_index"):
+            with self._device.lock:
+                del self._index
 
 
 def _resources() -> Callable[[Any], Any]:

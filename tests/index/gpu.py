@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +15,29 @@ import pytest
 from index.vectors.faisslib import faiss
 
 
+class Resources:
+    """A GPU's, which all indexes on it share, and which bear one thread at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """For a call, which takes a millisecond. Raises RuntimeError during another thread's."""
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("two threads use the resources of a GPU at the same time")
+        try:
+            time.sleep(0.001)
+            yield
+        finally:
+            self._lock.release()
+
+
 class OnGpu:
     """An index as a GPU has it: float16, no selectors, no removal, 2,048 results at most."""
 
-    def __init__(self, index: Any, calls: list[int]) -> None:
+    def __init__(self, resources: Resources, index: Any, calls: list[int]) -> None:
+        self._resources = resources
         self._index = faiss.clone_index(index)
         self._calls = calls
         if not hasattr(index, "nlist"):
@@ -25,26 +48,33 @@ class OnGpu:
             self._index.add(_rounded(rows))
 
     def add(self, rows: Any) -> None:
-        self._index.add(rows if hasattr(self._index, "nlist") else _rounded(rows))
+        with self._resources.used():
+            self._index.add(rows if hasattr(self._index, "nlist") else _rounded(rows))
 
     def search(self, probes: Any, count: int, params: Any = None) -> Any:
         assert count <= 2048
         assert params is None or params.sel is None
-        self._calls.append(count)
-        return self._index.search(probes, count, params=params)
+        with self._resources.used():
+            self._calls.append(count)
+            return self._index.search(probes, count, params=params)
+
+    def __del__(self) -> None:
+        with self._resources.used():
+            pass
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let FAISS have a GPU; what was searched on it is counted in the list."""
     calls: list[int] = []
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
-    monkeypatch.setattr(faiss, "StandardGpuResources", SimpleNamespace, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", Resources, raising=False)
     monkeypatch.setattr(faiss, "GpuClonerOptions", SimpleNamespace, raising=False)
 
-    def copied(_resources: Any, number: int, index: Any, options: Any) -> OnGpu:
+    def copied(resources: Resources, number: int, index: Any, options: Any) -> OnGpu:
         assert options.useFloat16
         assert number == 0
-        return OnGpu(index, calls)
+        with resources.used():
+            return OnGpu(resources, index, calls)
 
     monkeypatch.setattr(faiss, "index_cpu_to_gpu", copied, raising=False)
     return calls

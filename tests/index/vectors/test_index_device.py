@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +64,38 @@ def test_a_thousand_copies_are_answered_right_on_a_gpu(open_gallery: Open) -> No
     enroll(gallery, drawn(50, 2))
     enroll(gallery, np.repeat(probe[np.newaxis], 1000, axis=0), 50)
     assert found(gallery, probe, 20) == [f"{number}" for number in range(50, 70)]
+
+
+@pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("kind", ["flat", "compressed"])
+def test_threads_search_on_a_gpu_one_after_the_other(open_gallery: Open, kind: str) -> None:
+    gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=replace(SETUPS[kind], device="gpu"))
+    enroll(gallery, drawn(IMAGES, 2))
+    gallery.wait_for_index()
+    probes = drawn(40, 20)
+    alone = [found(gallery, probe, 10) for probe in probes]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda probe: found(gallery, probe, 10), probes)) == alone
+
+
+@pytest.mark.usefixtures("calls")
+def test_copies_on_one_gpu_are_made_changed_and_let_go_while_another_is_searched() -> None:
+    device = start("gpu")
+    rows = drawn(50, 2)
+    flat = faiss.IndexFlatIP(DIM)
+    flat.add(rows)
+    searched = GpuCopy(device, flat, np.arange(50))
+
+    def use(number: int) -> int:
+        if number % 2:
+            another = GpuCopy(device, flat, np.arange(50))
+            another.add(np.array([50]), drawn(1, 3))
+            del another
+        _, ids = searched.search(rows[number : number + 1], 1) or (None, np.array([[-1]]))
+        return int(ids[0, 0])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(use, range(50))) == list(range(50))
 
 
 def test_a_copy_is_made_anew_when_many_of_its_rows_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
