@@ -7,19 +7,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from index.vectors import device
 from index.vectors.faisslib import faiss
 
 
 class Resources:
     """A GPU's, which all indexes on it share, and which bear one thread at a time."""
 
+    made: ClassVar[list[Resources]] = []
+
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self.made.append(self)
+
+    def setTempMemory(self, size: int) -> None:  # noqa: N802 - FAISS's name
+        assert 0 < size < 1536 * 1024**2
+
+    def setPinnedMemory(self, size: int) -> None:  # noqa: N802 - FAISS's name
+        assert size == 0
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -66,6 +76,8 @@ class OnGpu:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let FAISS have a GPU; what was searched on it is counted in the list."""
     calls: list[int] = []
+    monkeypatch.setattr(device, "_found", {})
+    monkeypatch.setattr(Resources, "made", [])
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
     monkeypatch.setattr(faiss, "StandardGpuResources", Resources, raising=False)
     monkeypatch.setattr(faiss, "GpuClonerOptions", SimpleNamespace, raising=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from index import Filter, IndexDeviceError
 from index.vectors.device import GONE, GpuCopy, start
 from index.vectors.faisslib import faiss
 from index.vectors.kind import DeviceSetting
-from tests.index.gpu import stand_in
+from tests.index.gpu import Resources, stand_in
 from tests.index.samples import Open
 from tests.index.vectors.kinds import DIM, IMAGES, SETUPS, best, drawn, enroll, found, named
 
@@ -98,6 +99,26 @@ def test_copies_on_one_gpu_are_made_changed_and_let_go_while_another_is_searched
         assert list(threads.map(use, range(50))) == list(range(50))
 
 
+def test_the_galleries_of_a_process_share_what_faiss_needs_on_a_gpu(
+    open_gallery: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = stand_in(monkeypatch)
+    setup = replace(SETUPS["flat"], device="auto")
+    rows = drawn(20, 2)
+    galleries = [
+        open_gallery(tmp_path / name, descriptor_dim=DIM, strips_shape=None, index=setup)
+        for name in ("a", "b", "c")
+    ]
+    for gallery in galleries:
+        enroll(gallery, rows)
+    calls.clear()
+    with ThreadPoolExecutor(8) as threads:
+        answers = threads.map(lambda number: found(galleries[number % 3], rows[number], 1), range(20))
+        assert list(answers) == [[f"{number}"] for number in range(20)]
+    assert len(calls) == 20
+    assert len(Resources.made) == 1
+
+
 def test_a_copy_is_made_anew_when_many_of_its_rows_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch)
     flat = faiss.IndexFlatIP(DIM)
@@ -126,6 +147,7 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _no_code(monkeypatch: pytest.MonkeyPatch) -> str:
+    stand_in(monkeypatch)
     monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
     return "this FAISS has no GPU code"
 
