@@ -25,6 +25,7 @@ from rich.table import Table
 
 from benchmarks.provenance import in_words, provenance, write_json
 from benchmarks.search import DIM, TOP, descriptors
+from index.vectors.gpu import why_not
 
 CHUNK = 4096
 BATCHES = (1, 16, 64)
@@ -36,10 +37,13 @@ def on_gpu(device: int) -> Any:
     """An empty flat index in 16 bits on a GPU.
 
     Raises:
-        SystemExit: this FAISS has no GPU code, or sees no GPU.
+        SystemExit: FAISS cannot search there.
     """
-    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
-        raise SystemExit("FAISS sees no GPU here: install lka-reid[gpu] on a machine that has one")
+    lack = why_not(device)
+    if lack is not None:
+        raise SystemExit(
+            f"FAISS cannot search on a GPU here: {lack}; install lka-reid[gpu] on a machine with one"
+        )
     config = faiss.GpuIndexFlatConfig()
     config.useFloat16, config.device = True, device
     return faiss.GpuIndexFlatIP(faiss.StandardGpuResources(), DIM, config)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from index.errors import IndexDeviceError
 from index.vectors.faisslib import faiss
+from index.vectors.gpu import opened, reason, why_not
 from index.vectors.kind import DeviceSetting
 from index.vectors.rowmap import Growing
 
@@ -20,12 +21,6 @@ MOST: Final = 2048
 """Rows that FAISS finds for a probe on a GPU at most."""
 GONE: Final = 512
 """Rows that are gone from which on a copy is made anew."""
-WORKING_MEMORY: Final = 512 * 1024**2
-"""Bytes of a GPU's memory that FAISS keeps to work in; 1.5 GiB by itself.
-
-By FAISS's log of allocations 64 probes of a million vectors take 257 MiB of it, and 4,096 vectors of 8192
-numbers that are added 192 MiB. What does not fit is allocated when it is needed, which takes longer.
-"""
 REMEDY: Final = (
     "install the service with pip install 'lka-reid[gpu]' on a machine with an NVIDIA GPU, or set "
     "LKA_REID_INDEX_DEVICE=auto or cpu"
@@ -80,17 +75,13 @@ def start(setting: DeviceSetting, number: int = 0) -> Device:
 
 def _looked_for(number: int) -> Device:
     """The GPU, or the processor and why."""
-    try:
-        copied = _resources(number)
-        probe = faiss.IndexFlatIP(8)
-        probe.add(np.eye(8, dtype=np.float32))
-        _, found = copied(probe).search(np.eye(8, dtype=np.float32)[3:4], 1)
-        if int(found[0, 0]) != 3:
-            raise RuntimeError("a search on it gave a wrong answer")
-    except Exception as error:  # FAISS raises RuntimeError, drivers and stand-ins what they like
-        reason = f"{error}".strip().splitlines()[0] if f"{error}".strip() else type(error).__name__
-        return Device(left_out=reason)
-    return Device("gpu", copied=copied)
+    lack = why_not(number)
+    if lack is None:
+        try:
+            return Device("gpu", copied=opened(number))
+        except Exception as error:  # what another process could do a moment ago
+            lack = reason(error)
+    return Device(left_out=lack)
 
 
 class GpuCopy:
@@ -153,17 +144,3 @@ class GpuCopy:
         if hasattr(self, "_index"):
             with self._device.lock:
                 del self._index
-
-
-def _resources(number: int) -> Callable[[Any], Any]:
-    if not hasattr(faiss, "StandardGpuResources"):
-        raise RuntimeError("this FAISS has no GPU code (faiss-cpu is installed, not faiss-gpu)")
-    if not faiss.get_num_gpus():
-        raise RuntimeError("FAISS finds no GPU")
-    resources = faiss.StandardGpuResources()
-    resources.setTempMemory(WORKING_MEMORY)
-    # The host's, for batches of probes that take 256 MiB and more.
-    resources.setPinnedMemory(0)
-    options = faiss.GpuClonerOptions()
-    options.useFloat16 = True
-    return lambda index: faiss.index_cpu_to_gpu(resources, number, index, options)

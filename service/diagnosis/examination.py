@@ -19,7 +19,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from inference.runtimes(settings)
     yield inference.bundle(settings)
     yield from inference.forward(settings)
-    yield inference.search()
+    yield inference.search(settings)
     yield inference.detector(settings)
     yield inference.videos()
     yield storage.redis(settings)

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 from PIL import Image
 
+from index.vectors.device import REMEDY, start
 from models.bundle import Bundle, BundleError
 from models.detection.bundle import DetectorBundle
 from models.detection.loading import DetectorError, load_detector
@@ -76,15 +77,21 @@ def forward(settings: Settings) -> Iterator[Finding]:
         yield absent(part, why, WITHOUT, needed=False)
 
 
-def search() -> Finding:
-    """FAISS, and the GPUs that it sees."""
+def search(settings: Settings) -> Finding:
+    """FAISS, and whether the vector index can be on the GPU where it may be."""
     try:
         import faiss
     except (ImportError, RuntimeError) as error:
         return wrong("FAISS", f"cannot be imported: {error}", "pip install 'lka-reid[cpu]', or [gpu]")
-    count = getattr(faiss, "get_num_gpus", lambda: 0)()
-    built = "for GPUs" if hasattr(faiss, "StandardGpuResources") else "for CPUs"
-    return ok("FAISS", f"{faiss.__version__} {built}, sees {count} GPU")
+    is_for_gpus = hasattr(faiss, "StandardGpuResources")
+    found = f"{faiss.__version__} for {'GPUs' if is_for_gpus else 'CPUs'}"
+    needed = settings.index_device == "gpu"
+    if settings.index_device == "cpu" or not (is_for_gpus or needed):
+        return ok("FAISS", f"{found}, searches on the CPU")
+    lack = start("auto").left_out
+    if lack is None:
+        return ok("FAISS", f"{found}, searches on the GPU")
+    return absent("FAISS", f"{found}, the vector index is on the CPU: {lack}", REMEDY, needed=needed)
 
 
 def detector(settings: Settings) -> Finding:

@@ -42,5 +42,5 @@ def test_a_time_stands_beside_one_pass_over_the_memory(
 
 @pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="FAISS has GPU code here")
 def test_without_a_gpu_it_says_what_is_missing() -> None:
-    with pytest.raises(SystemExit, match="FAISS sees no GPU here"):
+    with pytest.raises(SystemExit, match="this FAISS has no GPU code"):
         search_gpu.on_gpu(0)

@@ -77,6 +77,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let FAISS have a GPU; what was searched on it is counted in the list."""
     calls: list[int] = []
     monkeypatch.setattr(device, "_found", {})
+    # Another process would not see the stand-in.
+    monkeypatch.setattr(device, "why_not", lambda _: None)
     monkeypatch.setattr(Resources, "made", [])
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
     monkeypatch.setattr(faiss, "StandardGpuResources", Resources, raising=False)

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from index import Filter, IndexDeviceError
+from index.vectors import device
 from index.vectors.device import GONE, GpuCopy, start
 from index.vectors.faisslib import faiss
+from index.vectors.gpu import why_not
 from index.vectors.kind import DeviceSetting
 from tests.index.gpu import Resources, stand_in
 from tests.index.samples import Open
 from tests.index.vectors.kinds import DIM, IMAGES, SETUPS, best, drawn, enroll, found, named
 
-HAS_GPU = hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
+HAS_GPU = why_not(0) is None
 
 
 @pytest.fixture(
@@ -148,6 +150,7 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def _no_code(monkeypatch: pytest.MonkeyPatch) -> str:
     stand_in(monkeypatch)
+    monkeypatch.setattr(device, "why_not", why_not)
     monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
     return "this FAISS has no GPU code"
 

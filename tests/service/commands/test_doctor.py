@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from index.vectors import device
 from models.bundle import Bundle
 from models.runtimes import choice
 from models.runtimes.trial import Lack
 from service.diagnosis import inference
 from service.settings import Settings
+from tests.index.gpu import stand_in
 from tests.service.command_line import Command, command_runner, free_port
 from tests.service.fakes import FakeModels, load_fakes, open_gallery, write_bundle
 from tests.service.redis_server import redis_server
@@ -114,6 +116,36 @@ def test_the_detector_looks_at_a_frame_or_says_why_not(
     monkeypatch.setenv("LKA_REID_DETECTOR", "off")
     found = findings(command("doctor", "--bundle", bundle, "--json").out)["detector"]
     assert (found["state"], found["found"]) == ("left out", "is switched off")
+
+
+@pytest.mark.parametrize(
+    ("setting", "state", "said"),
+    [
+        ("auto", "left out", "the vector index is on the CPU: CUDA error 803"),
+        ("gpu", "wrong", "the vector index is on the CPU: CUDA error 803"),
+        ("cpu", "ok", "for GPUs, searches on the CPU"),
+    ],
+)
+def test_a_gpu_that_faiss_cannot_search_on_is_left_out_or_wrong_with_the_reason(
+    command: Command, monkeypatch: pytest.MonkeyPatch, setting: str, state: str, said: str
+) -> None:
+    monkeypatch.setattr("faiss.StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(device, "_found", {})
+    monkeypatch.setattr(device, "why_not", lambda _: "CUDA error 803")
+    monkeypatch.setenv("LKA_REID_INDEX_DEVICE", setting)
+    outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--json")
+    finding = findings(outcome.out)["FAISS"]
+    assert (finding["state"], outcome.code) == (state, int(state == "wrong"))
+    assert said in finding["found"]
+    assert ("lka-reid[gpu]" in finding["remedy"]) == (state != "ok")
+
+
+def test_a_gpu_that_faiss_searches_on_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch)
+    outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--json")
+    finding = findings(outcome.out)["FAISS"]
+    assert finding["state"] == "ok"
+    assert finding["found"].endswith("for GPUs, searches on the GPU")
 
 
 def test_what_is_set_and_not_there_is_wrong(command: Command) -> None:
