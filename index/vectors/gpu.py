@@ -53,9 +53,9 @@ def opened(number: int) -> Callable[[Any], Any]:
         return faiss.index_cpu_to_gpu(resources, number, index, options)
 
     rows = np.eye(8, dtype=np.float32)
-    flat = faiss.IndexFlatIP(8)
+    flat = copied(faiss.IndexFlatIP(8))
     flat.add(rows)
-    _, found = copied(flat).search(rows[3:4], 1)
+    _, found = flat.search(rows[3:4], 1)
     if int(found[0, 0]) != 3:
         raise RuntimeError("a search on it gave a wrong answer")
     return copied

@@ -50,12 +50,8 @@ class OnGpu:
         self._resources = resources
         self._index = faiss.clone_index(index)
         self._calls = calls
-        if not hasattr(index, "nlist"):
-            rows = (
-                index.reconstruct_n(0, index.ntotal) if index.ntotal else np.empty((0, index.d), np.float32)
-            )
-            self._index = faiss.IndexFlatIP(index.d)
-            self._index.add(_rounded(rows))
+        # A filled one would be a second copy of all vectors in the host's memory.
+        assert hasattr(index, "nlist") or index.ntotal == 0
 
     def add(self, rows: Any) -> None:
         with self._resources.used():

@@ -17,9 +17,9 @@ from index.vectors.device import GONE, GpuCopy, start
 from index.vectors.faisslib import faiss
 from index.vectors.gpu import why_not
 from index.vectors.kind import DeviceSetting
-from tests.index.gpu import Resources, stand_in
+from tests.index.gpu import OnGpu, Resources, stand_in
 from tests.index.samples import Open
-from tests.index.vectors.kinds import DIM, IMAGES, SETUPS, best, drawn, enroll, found, named
+from tests.index.vectors.kinds import DIM, IMAGES, SETUPS, Vector, best, drawn, enroll, found, named
 
 HAS_GPU = why_not(0) is None
 
@@ -33,6 +33,13 @@ HAS_GPU = why_not(0) is None
 def calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[int] | None:
     """What is searched on a GPU, counted for the stand-in."""
     return stand_in(monkeypatch) if request.param == "stand-in" else None
+
+
+def copy_of(rows: Vector) -> GpuCopy:
+    """Rows on the GPU, known by their places."""
+    copy = GpuCopy(start("gpu"), faiss.IndexFlatIP(DIM), np.empty(0, np.int64))
+    copy.add(np.arange(len(rows)), rows)
+    return copy
 
 
 @pytest.mark.parametrize("kind", ["flat", "flat16", "compressed", "hnsw"])
@@ -60,6 +67,30 @@ def test_a_gpu_answers_as_the_processor_does(open_gallery: Open, calls: list[int
         assert len(calls) > 20
 
 
+@pytest.mark.parametrize("kind", ["flat", "flat16"])
+def test_a_flat_index_goes_to_a_gpu_in_pieces(
+    open_gallery: Open, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    calls = stand_in(monkeypatch)
+    monkeypatch.setattr("index.vectors.flat.PIECE", 64)
+    sizes: list[int] = []
+    add = OnGpu.add
+
+    def noted(self: OnGpu, rows: Vector) -> None:
+        sizes.append(len(rows))
+        add(self, rows)
+
+    setup = replace(SETUPS[kind], device="gpu")
+    gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=setup)
+    rows = drawn(150, 2)
+    enroll(gallery, rows)
+    calls.clear()
+    monkeypatch.setattr(OnGpu, "add", noted)
+    assert [found(gallery, row, 1) for row in rows[::50]] == [["0"], ["50"], ["100"]]
+    assert sizes == [64, 64, 22]
+    assert len(calls) == 3
+
+
 @pytest.mark.usefixtures("calls")
 def test_a_thousand_copies_are_answered_right_on_a_gpu(open_gallery: Open) -> None:
     gallery = open_gallery(descriptor_dim=DIM, strips_shape=None, index=replace(SETUPS["flat"], device="gpu"))
@@ -83,16 +114,12 @@ def test_threads_search_on_a_gpu_one_after_the_other(open_gallery: Open, kind: s
 
 @pytest.mark.usefixtures("calls")
 def test_copies_on_one_gpu_are_made_changed_and_let_go_while_another_is_searched() -> None:
-    device = start("gpu")
     rows = drawn(50, 2)
-    flat = faiss.IndexFlatIP(DIM)
-    flat.add(rows)
-    searched = GpuCopy(device, flat, np.arange(50))
+    searched = copy_of(rows)
 
     def use(number: int) -> int:
         if number % 2:
-            another = GpuCopy(device, flat, np.arange(50))
-            another.add(np.array([50]), drawn(1, 3))
+            another = copy_of(rows)
             del another
         _, ids = searched.search(rows[number : number + 1], 1) or (None, np.array([[-1]]))
         return int(ids[0, 0])
@@ -123,10 +150,8 @@ def test_the_galleries_of_a_process_share_what_faiss_needs_on_a_gpu(
 
 def test_a_copy_is_made_anew_when_many_of_its_rows_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch)
-    flat = faiss.IndexFlatIP(DIM)
     rows = drawn(900, 2)
-    flat.add(rows)
-    copy = GpuCopy(start("gpu"), flat, np.arange(900))
+    copy = copy_of(rows)
     copy.remove(np.arange(GONE))
     assert not copy.is_outdated
     scores, ids = copy.search(rows[:2], 900 - GONE) or (None, None)
@@ -137,9 +162,7 @@ def test_a_copy_is_made_anew_when_many_of_its_rows_are_gone(monkeypatch: pytest.
     copy.remove(np.array([GONE]))
     assert copy.is_outdated
     assert copy.search(rows[:1], 2048) is not None
-    big = faiss.IndexFlatIP(DIM)
-    big.add(drawn(2100, 2))
-    assert GpuCopy(start("gpu"), big, np.arange(2100)).search(rows[:1], 2049) is None
+    assert copy_of(drawn(2100, 2)).search(rows[:1], 2049) is None
 
 
 def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> str:
@@ -169,6 +192,9 @@ def _wrong(monkeypatch: pytest.MonkeyPatch) -> str:
     stand_in(monkeypatch)
 
     class Wrong:
+        def add(self, rows: Any) -> None:
+            assert len(rows)
+
         def search(self, *_: Any) -> Any:
             return np.zeros((1, 1)), np.array([[6]])
 
