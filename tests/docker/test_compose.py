@@ -228,6 +228,13 @@ def test_a_worker_has_as_many_gpus_as_its_processes_are_spread_over() -> None:
     assert device["count"] == worker["environment"]["LKA_REID_GPUS"] == "${LKA_REID_GPUS:-1}"
 
 
+def test_a_service_with_a_gpu_for_the_search_may_take_more_memory() -> None:
+    api = read_yaml(GPU_SEARCH)["services"]["api"]["deploy"]["resources"]
+    assert api["limits"] == {"memory": "${LKA_REID_API_MEMORY:-8g}"}
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert "`LKA_REID_API_MEMORY` | 1, 2g, with `docker/gpu-search.yml` 8g |" in text
+
+
 @pytest.fixture
 def compose() -> list[str]:
     docker = shutil.which("docker")
