@@ -8,7 +8,6 @@ the codes in the lists nearest to the probe; `hnsw` walks a graph.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -21,7 +20,7 @@ from index.vectors.codefile import Arrays, restored, sections_of
 from index.vectors.codeindex import LINKS, lists_of, new_index
 from index.vectors.device import CPU, Device, GpuCopy
 from index.vectors.engine import Candidates, Section
-from index.vectors.faisslib import faiss
+from index.vectors.faisslib import THREADS, faiss
 from index.vectors.kind import IndexSetup, Kind
 from index.vectors.rowmap import NONE, RowMap
 from index.vectors.signs import Signs
@@ -87,7 +86,7 @@ class Coded:
         lists = LISTS_PER_ROOT * math.isqrt(count) if is_listed else 0
         short = np.concatenate([piece @ directions.T for piece in sample(max(SAMPLE, LEARNED_FROM * lists))])
         index = new_index(kind, short.shape[1], min(lists, len(short) // LEARNED_FROM))
-        faiss.omp_set_num_threads(os.cpu_count() or 1)
+        faiss.omp_set_num_threads(THREADS)
         index.train(short)
         made = cls(kind, setup, directions, index, count, device)
         made._turned = kind == "compressed"
@@ -166,7 +165,7 @@ class Coded:
         short = vectors @ self._directions.T
         new = self._map.add(ids, vectors)
         if len(new):
-            faiss.omp_set_num_threads(os.cpu_count() or 1)
+            faiss.omp_set_num_threads(THREADS)
             first = self._index.ntotal
             self._index.add(np.ascontiguousarray(short[new]))
             self._sign()
@@ -222,7 +221,7 @@ class Coded:
         if self._signs is not None:
             self._signs.follow()
         elif self._signed and self._map.rows >= self._setup.signed_from:
-            faiss.omp_set_num_threads(os.cpu_count() or 1)
+            faiss.omp_set_num_threads(THREADS)
             # Codes of images that are gone are zeros once they were read from a file.
             live = np.flatnonzero(self._map.first != NONE)
             chosen = live[:: max(1, len(live) // SAMPLE)] if len(live) else np.arange(1)
@@ -261,12 +260,12 @@ class Coded:
             searched = int(np.count_nonzero(allowed))
             share = searched / len(allowed)
             selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-        index, threads = self._index, os.cpu_count() or 1
+        index = self._index
         lists = lists_of(index)
         if lists:
             # As global as the threads; a search that runs meanwhile is only slower or faster by it.
-            index.parallel_mode = BY_LISTS if len(short) < threads else BY_PROBES
-            faiss.omp_set_num_threads(threads)
+            index.parallel_mode = BY_LISTS if len(short) < THREADS else BY_PROBES
+            faiss.omp_set_num_threads(THREADS)
             # The fewer rows of a list are searched, the more lists are.
             for probed in (min(lists, math.ceil(max(PROBED * lists, LEAST_PROBED) / share)), lists):
                 parameters = faiss.SearchParametersIVF(sel=selector, nprobe=probed)
@@ -274,7 +273,7 @@ class Coded:
                 if np.all(rows >= 0) or probed == lists:
                     break
             return np.asarray(rows)
-        faiss.omp_set_num_threads(min(len(short), threads))
+        faiss.omp_set_num_threads(min(len(short), THREADS))
         if self._signs is not None:
             kept = self._signs.nearest(short, wanted, searched, selector)
             if kept is not None:

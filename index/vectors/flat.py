@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from index.vectors.copies import Copies, similarities
 from index.vectors.device import CPU, Device, GpuCopy
 from index.vectors.engine import Section
-from index.vectors.faisslib import faiss
+from index.vectors.faisslib import THREADS, faiss
 from index.vectors.kind import Kind
 from index.vectors.ranking import NOTHING, Ranking
 from index.vectors.selection import selection
@@ -47,7 +46,6 @@ class Flat:
         self._copy: GpuCopy | None = None
         self._copying = threading.Lock()
         self._float16 = float16
-        self._threads = os.cpu_count() or 1
         # Safely above what FAISS's float32 sums of d products of unit vectors are off by.
         self._tolerance = float(4 * np.finfo(np.float32).eps * np.sqrt(dim))
         self.clear()
@@ -121,7 +119,7 @@ class Flat:
         fetch = min(k + SPARE, total)
         selected = selection(among)
         # FAISS shares a flat search out by probes; waking threads for one of them only costs time.
-        faiss.omp_set_num_threads(min(len(probes), self._threads))
+        faiss.omp_set_num_threads(min(len(probes), THREADS))
         # As global as the threads; a search that runs meanwhile is only slower or faster by it.
         faiss.cvar.distance_compute_blas_threshold = PRODUCTS if len(probes) >= PRODUCT_FROM else SCANS
         scores, ids = self._index.search(probes, fetch, params=selected)
