@@ -53,7 +53,7 @@ def open_local_gallery(settings: Settings, bundle: Bundle, folder: Path) -> Gall
             descriptor_dim=bundle.manifest.descriptor_dim,
             strips_shape=bundle.manifest.strips,
             normalisation=settings.camera_normalisation,
-            index=IndexSetup(kind=settings.index_kind, device=settings.index_device),
+            index=IndexSetup(kind=settings.index_kind, device=settings.index_device, gpu=settings.device_id),
         )
     except FingerprintMismatchError as error:
         remedy = command(

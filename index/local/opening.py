@@ -68,7 +68,7 @@ def opened_parts(
 
     Where the block raises, the database is closed again and the folder's lock let go.
     """
-    device = start(index.device)
+    device = start(index.device, index.gpu)
     with fullness_named(path), ExitStack() as undo:
         create_folder(path)
         lock = FolderLock(path)

@@ -22,6 +22,7 @@ class IndexSetup:
             8-bit codes, of many images those that their signs leave, `hnsw` walks a graph of such codes, and
             both re-score the first candidates from stored descriptors. `auto` goes by the number of images.
         device: `gpu`, `cpu`, or the GPU where it starts.
+        gpu: its number, of those that the process sees.
         train_from: images that codes are learned from at least; below, the index is flat.
         flat_until: images from which on codes are learned before a gallery that has none is open.
         flat16_from: images from which on `auto` takes `flat16`.
@@ -35,6 +36,7 @@ class IndexSetup:
 
     kind: KindSetting = "auto"
     device: DeviceSetting = "cpu"
+    gpu: int = 0
     train_from: int = 1_000
     flat_until: int = 50_000
     flat16_from: int = 20_000

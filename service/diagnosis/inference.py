@@ -88,9 +88,9 @@ def search(settings: Settings) -> Finding:
     needed = settings.index_device == "gpu"
     if settings.index_device == "cpu" or not (is_for_gpus or needed):
         return ok("FAISS", f"{found}, searches on the CPU")
-    lack = start("auto").left_out
+    lack = start("auto", settings.device_id).left_out
     if lack is None:
-        return ok("FAISS", f"{found}, searches on the GPU")
+        return ok("FAISS", f"{found}, searches on GPU {settings.device_id}")
     return absent("FAISS", f"{found}, the vector index is on the CPU: {lack}", REMEDY, needed=needed)
 
 

@@ -93,7 +93,10 @@ class Settings(SharingSettings):
         "honour is refused",
     )
     device_id: int = Field(
-        default=0, ge=0, le=63, description="number of the GPU that the embedder runs on, of those it sees"
+        default=0,
+        ge=0,
+        le=63,
+        description="number of the GPU of the embedder and of the vector index, of those that it sees",
     )
 
     gpus: int = Field(

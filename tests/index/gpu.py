@@ -69,20 +69,20 @@ class OnGpu:
             pass
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let FAISS have a GPU; what was searched on it is counted in the list."""
+def stand_in(monkeypatch: pytest.MonkeyPatch, gpus: int = 1, number: int = 0) -> list[int]:
+    """Let FAISS have GPUs, of which one alone is used; what was searched on it is counted in the list."""
     calls: list[int] = []
     monkeypatch.setattr(device, "_found", {})
     # Another process would not see the stand-in.
     monkeypatch.setattr(device, "why_not", lambda _: None)
     monkeypatch.setattr(Resources, "made", [])
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: gpus, raising=False)
     monkeypatch.setattr(faiss, "StandardGpuResources", Resources, raising=False)
     monkeypatch.setattr(faiss, "GpuClonerOptions", SimpleNamespace, raising=False)
 
-    def copied(resources: Resources, number: int, index: Any, options: Any) -> OnGpu:
+    def copied(resources: Resources, to: int, index: Any, options: Any) -> OnGpu:
         assert options.useFloat16
-        assert number == 0
+        assert to == number
         with resources.used():
             return OnGpu(resources, index, calls)
 

@@ -59,14 +59,25 @@ def test_a_gallery_of_any_other_bundle_is_refused(tmp_path: Path, bundle: Bundle
 def test_the_kind_of_index_and_what_searches_it_are_those_that_are_set(
     tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = stand_in(monkeypatch)
+    calls = stand_in(monkeypatch, gpus=4, number=3)
     gallery = open_local_gallery(
-        Settings(data_dir=tmp_path, index_kind="flat16", index_device="gpu"), bundle, tmp_path
+        Settings(data_dir=tmp_path, index_kind="flat16", index_device="gpu", device_id=3), bundle, tmp_path
     )
     try:
         state = gallery.index_state()
         assert (state.kind, state.device) == ("flat16", "gpu")
         assert calls == [1]
+    finally:
+        gallery.close()
+
+
+def test_a_gpu_of_a_number_that_is_not_there_is_left_out(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, gpus=2)
+    gallery = open_local_gallery(Settings(data_dir=tmp_path, device_id=2), bundle, tmp_path)
+    try:
+        assert gallery.index_state().gpu_left_out == "FAISS finds no GPU 2, of 2"
     finally:
         gallery.close()
 

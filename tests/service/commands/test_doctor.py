@@ -141,11 +141,12 @@ def test_a_gpu_that_faiss_cannot_search_on_is_left_out_or_wrong_with_the_reason(
 
 
 def test_a_gpu_that_faiss_searches_on_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch)
+    stand_in(monkeypatch, gpus=3, number=2)
+    monkeypatch.setenv("LKA_REID_DEVICE_ID", "2")
     outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--json")
     finding = findings(outcome.out)["FAISS"]
     assert finding["state"] == "ok"
-    assert finding["found"].endswith("for GPUs, searches on the GPU")
+    assert finding["found"].endswith("for GPUs, searches on GPU 2")
 
 
 def test_what_is_set_and_not_there_is_wrong(command: Command) -> None:
