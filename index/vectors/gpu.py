@@ -23,8 +23,9 @@ TRIAL_S: Final = 120.0
 WORKING_MEMORY: Final = 512 * 1024**2
 """Bytes of a GPU's memory that FAISS keeps to work in; 1.5 GiB by itself.
 
-By FAISS's log of allocations 64 probes of a million vectors take 257 MiB of it, and 4,096 vectors of 8192
-numbers that are added 192 MiB. What does not fit is allocated when it is needed, which takes longer.
+By FAISS's log of allocations, with CUDA's library replaced by one that only allocates, 64 probes of a million
+vectors take 257 MiB of it, and 4,096 vectors of 8192 numbers that are added 192 MiB; not run on a GPU.
+What does not fit is allocated when it is needed.
 """
 CAUSES: Final = {
     100: "there is no GPU",
