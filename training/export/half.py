@@ -1,7 +1,8 @@
 """A bundle's embedder in 16 bits, beside the one that it has: for the runtime `cuda`.
 
 ONNX Runtime computes in what a graph says. The 8-bit weights become the float16 numbers nearest to what they
-stand for, and all operators take float16 but those that bring a descriptor to unit length.
+stand for, and all operators take float16 but those that bring a descriptor to unit length and the batch norms
+of vectors.
 """
 
 from __future__ import annotations
@@ -62,10 +63,36 @@ def write_f16(embedder: Path, target: Path) -> None:
     model = onnx.load(embedder)
     _unfold(model.graph)
     model = convert_float_to_float16(
-        model, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *IN_32_BITS]
+        model,
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *IN_32_BITS],
+        node_block_list=_named_norms_of_vectors(model),
     )
     _without_detours(model.graph)
     onnx.save(model, target)
+
+
+def _named_norms_of_vectors(model: onnx.ModelProto) -> list[str]:
+    """Names, given here, of each BatchNormalization whose input is not known to be `[B, C, H, W]`.
+
+    With channels last, ONNX Runtime's kernel for CUDA in 16 bits reads the fourth length of any input, and
+    ends the process where there is none (microsoft/onnxruntime#25230); the one in 32 bits does not.
+    """
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info)
+        if value.type.tensor_type.HasField("shape")
+    }
+    found = [
+        node
+        for node in model.graph.node
+        if node.op_type == "BatchNormalization" and ranks.get(node.input[0]) != 4
+    ]
+    for node in found:
+        # The converter finds nodes by names, which a file may lack or give twice.
+        node.name = f"norm_in_32_bits:{node.output[0]}"
+    return [node.name for node in found]
 
 
 def _without_detours(graph: onnx.GraphProto) -> None:
@@ -105,6 +132,10 @@ def _unfold(graph: onnx.GraphProto) -> None:
     used = {name for node in kept for name in node.input}
     del graph.initializer[:]
     graph.initializer.extend(tensor for name, tensor in tensors.items() if name in used)
+    # The converter takes what is said to be computed for what it has put in 16 bits.
+    computed = [value for value in graph.value_info if value.name not in tensors]
+    del graph.value_info[:]
+    graph.value_info.extend(computed)
 
 
 def _numbers(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> NDArray[np.float32]:
