@@ -1,5 +1,5 @@
-"""ONNX Runtime with its inputs and outputs in memory that is kept: on a GPU nothing is allocated for a batch,
-images get there as bytes, and a CUDA graph starts all of the network's kernels at once.
+"""ONNX Runtime with its inputs and outputs in memory that is kept: on a GPU images get there as bytes, and a
+CUDA graph starts all of the network's kernels at once.
 
 On CUDA this was not run where it was written, for want of a GPU; a test runs it on the CPU.
 """
@@ -7,14 +7,14 @@ On CUDA this was not run where it was written, for want of a GPU; a test runs it
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
-from models.preprocessing import Pixels, Spec, normalise, scale_and_offset
+from models.preprocessing import Pixels, Spec, scale_and_offset
+from models.runtimes.forward import Answer, joined
 
 NORMALISATION = base64.b64decode(
     "CAg63AEKHAoGaW1hZ2VzEgFjIgRDYXN0KgkKAnRvGAGgAQIKEgoBYwoFc2NhbGUSAW0iA011bAocCgFtCgZvZmZzZXQSCm5vcm1h"
@@ -29,62 +29,55 @@ does without."""
 
 
 RUNS_TO_RECORD = 4
-"""Runs of a batch size after which its CUDA graph is there and has run: ONNX Runtime allocates in two of its
-runs and records in the next, in one call or in three."""
-_GRAPH_ID = "gpu_graph_id"
-"""ONNX Runtime's name, among a run's options, of the CUDA graph that the run is or becomes; -1 for none."""
+"""Runs after which a session's CUDA graph is there and has run: ONNX Runtime allocates in two of its runs and
+records in the next, in one call or in three."""
 
 
 class _Way(NamedTuple):
-    """Through both graphs at one batch size: their bindings, where images go, where answers are found, and
-    the options of the second run."""
+    """Through both graphs at one batch size: their bindings, where images go and where answers are found."""
 
+    session: onnxruntime.InferenceSession
     normalising: Any
     embedding: Any
     images: Any
     found: list[Any]
-    options: onnxruntime.RunOptions | None
 
 
 class Bound:
-    """A session's forward pass at a few batch sizes, each with memory of its own on the device.
+    """An embedder's forward pass at a few batch sizes; each has a session and memory on the device.
+
+    A session keeps one plan for each convolution, and has cuDNN make it anew where the batch size changes;
+    so each size has one. Other batches are padded to the next size, or cut into parts of the largest.
 
     One caller at a time. What it answers is the caller's own.
 
     Args:
-        session: with the input `images` `[B, 3, H, W]`, float32.
+        sessions: batch size -> session with the input `images` `[B, 3, H, W]`, float32.
         normalising: a session with the graph `NORMALISATION`, on the same device.
         outputs: name -> shape of one image's, float32.
         spec: of the images.
-        batch_sizes: that are run.
         device: ONNX Runtime's name of a kind of device, `cuda` or `cpu`, and its number.
-        records: make a CUDA graph of each batch size, in the thread that this is made in; it must then be
-            the one that calls. `session` has been opened with `enable_cuda_graph`.
+        records: run each session until it has its CUDA graph, in the thread that this is made in; it must
+            then be the one that calls. The sessions have been opened with `enable_cuda_graph`.
     """
 
     def __init__(
         self,
-        session: onnxruntime.InferenceSession,
+        sessions: Mapping[int, onnxruntime.InferenceSession],
         normalising: onnxruntime.InferenceSession,
         outputs: Mapping[str, tuple[int, ...]],
         spec: Spec,
-        batch_sizes: Sequence[int],
         device: tuple[str, int],
         *,
         records: bool = False,
     ) -> None:
-        self.session = session
+        self.sessions = {size: sessions[size] for size in sorted(sessions)}
         self._normalising = normalising
-        self._outputs = list(outputs)
-        self._spec = spec
         scale, offset = (
             onnxruntime.OrtValue.ortvalue_from_numpy(each, *device) for each in scale_and_offset(spec)
         )
         self._ways: dict[int, _Way] = {}
-        self._without_graph = _options(-1) if records else None
-        # The largest first, and one after the other: what a run has allocated and given back serves the
-        # next, so that all graphs have one memory. They never run at the same time.
-        for number, size in enumerate(sorted(batch_sizes, reverse=True), start=1):
+        for size, session in self.sessions.items():
             shape = (size, 3, spec.height, spec.width)
             images, normalised = _memory(shape, np.uint8, device), _memory(shape, np.float32, device)
             found = {name: _memory((size, *rest), np.float32, device) for name, rest in outputs.items()}
@@ -92,32 +85,28 @@ class Bound:
                 normalising, {"images": images, "scale": scale, "offset": offset}, {"normalised": normalised}
             )
             second = _binding(session, {"images": normalised}, found)
-            options = _options(number) if records else None
-            self._ways[size] = _Way(first, second, images, list(found.values()), options)
+            self._ways[size] = _Way(session, first, second, images, list(found.values()))
             for _ in range(RUNS_TO_RECORD if records else 0):
                 self(np.zeros(shape, np.uint8))
 
-    def __call__(self, images: Pixels) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Descriptors and strips of images; a batch of another size goes through without kept memory."""
-        way = self._ways.get(len(images))
-        if way is None:
-            given = {"images": normalise(images, self._spec)}
-            results = self.session.run(self._outputs, given, self._without_graph)
-        else:
-            way.images.update_inplace(np.ascontiguousarray(images))
-            # Either run ends when its device is done.
-            self._normalising.run_with_iobinding(way.normalising)
-            self.session.run_with_iobinding(way.embedding, way.options)
-            way.embedding.synchronize_outputs()
-            # On a CPU `numpy` shows the memory itself, which the next batch writes to.
-            results = [memory.numpy().copy() for memory in way.found]
+    def __call__(self, images: Pixels) -> Answer:
+        """Descriptors and strips of images."""
+        largest = max(self._ways)
+        return joined([self._run(images[at : at + largest]) for at in range(0, len(images), largest)])
+
+    def _run(self, images: Pixels) -> Answer:
+        count = len(images)
+        size = next(size for size in self._ways if size >= count)
+        way = self._ways[size]
+        padding = np.zeros((size - count, *images.shape[1:]), np.uint8)
+        way.images.update_inplace(np.concatenate([images, padding]))
+        # Either run ends when its device is done.
+        self._normalising.run_with_iobinding(way.normalising)
+        way.session.run_with_iobinding(way.embedding)
+        way.embedding.synchronize_outputs()
+        # On a CPU `numpy` shows the memory itself, which the next batch writes to.
+        results = [memory.numpy()[:count].copy() for memory in way.found]
         return results[0], results[1] if len(results) > 1 else None
-
-
-def _options(graph: int) -> onnxruntime.RunOptions:
-    options = onnxruntime.RunOptions()
-    options.add_run_config_entry(_GRAPH_ID, str(graph))
-    return options
 
 
 def _memory(shape: tuple[int, ...], kind: type[np.generic], device: tuple[str, int]) -> Any:

@@ -70,19 +70,26 @@ class Opening:
         settings: dict[str, Any] = dict(cuda_options(options.device, options.precision)) if on_gpu else {}
         graphs = {"enable_cuda_graph": 1} if records and on_gpu else {}
         model = self.bundle.embedder_f16 if options.precision == "f16" else None
-        session = open_session(
-            model or self.bundle.embedder, self.provider, options.threads, settings | graphs
-        )
+        sessions = {
+            size: open_session(
+                model or self.bundle.embedder,
+                self.provider,
+                options.threads,
+                settings | graphs,
+                # Else the graph works its shapes out anew for each batch, on the CPU, and cannot be recorded.
+                fixed={"batch": size},
+            )
+            for size in options.batch_sizes
+        }
         normalising = open_session(NORMALISATION, self.provider, options.threads, settings)
         outputs: dict[str, tuple[int, ...]] = {"descriptor": (manifest.descriptor_dim,)}
         if manifest.strips is not None:
             outputs["strips"] = manifest.strips
         return Bound(
-            session,
+            sessions,
             normalising,
             outputs,
             manifest.input,
-            options.batch_sizes,
             (self.provider, options.device),
             records=records,
         )
@@ -120,7 +127,7 @@ def load(bundle: Bundle, options: RuntimeOptions, provider: str = "cuda") -> Loa
     left_out: dict[str, str] = {}
     first = Stream()
     opening, plain = first.run(partial(_tried, Opening(bundle, options, provider), left_out))
-    nodes = nodes_of(plain.session)
+    nodes = nodes_of(plain.sessions[max(plain.sessions)])
     forward: Forward = plain
     why = why_no_process_records(opening) if options.graphs else SWITCHED_OFF
     if why is None:

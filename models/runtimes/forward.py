@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,8 +14,10 @@ from models.preprocessing import Pixels
 Floats = NDArray[np.float32]
 Precision = Literal["auto", "f32", "f16", "bf16"]
 
-Forward = Callable[[Pixels], tuple[NDArray[Any], NDArray[Any] | None]]
-"""Prepared images uint8 `[B, 3, H, W]` -> descriptors `[B, d]` and strips `[B, s, w]` or None, any float."""
+Answer = tuple[NDArray[Any], NDArray[Any] | None]
+"""Descriptors `[B, d]` and strips `[B, s, w]` or None, any float."""
+Forward = Callable[[Pixels], Answer]
+"""Prepared images uint8 `[B, 3, H, W]` -> what a network answers to them."""
 
 
 class RuntimeNotAvailableError(Exception):
@@ -61,3 +63,11 @@ class RuntimeOptions:
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8)
     graphs: bool = True
     streams: int = 1
+
+
+def joined(parts: Iterable[Answer]) -> Answer:
+    """The answers to the parts of a batch, in their order, as one."""
+    descriptors, strips = zip(*parts, strict=True)
+    if len(descriptors) == 1:
+        return descriptors[0], strips[0]
+    return np.concatenate(descriptors), None if strips[0] is None else np.concatenate(strips)

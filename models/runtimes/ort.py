@@ -14,13 +14,18 @@ import onnxruntime
 
 from models.bundle import Bundle, BundleError
 from models.preprocessing import Pixels, normalise
-from models.runtimes.forward import Floats, Loaded, RuntimeNotAvailableError, RuntimeOptions
+from models.runtimes.forward import Floats, Loaded, RuntimeNotAvailableError, RuntimeOptions, joined
 from models.runtimes.libraries import preload
 from models.runtimes.trial import PROVIDERS
 
 
 def open_session(
-    model: Path | bytes, runtime: str, threads: int | None, provider_options: dict[str, Any] | None = None
+    model: Path | bytes,
+    runtime: str,
+    threads: int | None,
+    provider_options: dict[str, Any] | None = None,
+    *,
+    fixed: Mapping[str, int] | None = None,
 ) -> onnxruntime.InferenceSession:
     """An ONNX Runtime session on one runtime, which never falls back to another by itself.
 
@@ -32,6 +37,7 @@ def open_session(
         runtime: one of `PROVIDERS`.
         threads: CPU threads of one inference; None for all cores.
         provider_options: for the provider, by the names of ONNX Runtime's documentation.
+        fixed: name of a length that the file leaves open -> the one length that the session takes.
 
     Raises:
         BundleError: the file is no model that ONNX Runtime can load.
@@ -41,6 +47,8 @@ def open_session(
     # Weights may lie in the file as 8-bit integers; unfold them once, at load time.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    for name, length in (fixed or {}).items():
+        options.add_free_dimension_override_by_name(name, length)
     if threads:
         options.intra_op_num_threads = threads
     wanted = PROVIDERS[runtime]
@@ -92,8 +100,7 @@ def load(bundle: Bundle, options: RuntimeOptions) -> Loaded:
         given = normalise(images, spec)
         if len(given) % threads:
             return together(given)
-        descriptors, strips = zip(*pool.map(alone, np.split(given, threads)), strict=True)
-        return np.concatenate(descriptors), None if strips[0] is None else np.concatenate(strips)
+        return joined(pool.map(alone, np.split(given, threads)))
 
     return Loaded("cpu", forward, nodes_of(session))
 

@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.preprocessing import Pixels
-from models.runtimes.forward import Forward
+from models.runtimes.forward import Answer, Forward
 from models.runtimes.trial import words_of
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Forward)
-Answer = tuple[NDArray[Any], NDArray[Any] | None]
 GRAPHS = "CUDA graphs"
 """Their name among what is left out."""
 SWITCHED_OFF = "LKA_REID_CUDA_GRAPHS is false"

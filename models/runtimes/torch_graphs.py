@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.preprocessing import Pixels
-from models.runtimes.streams import Answer
+from models.runtimes.forward import Answer
 
 Run = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """Images uint8 `[B, 3, H, W]` on a device -> descriptors `[B, d]` and strips or None, there too."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -45,26 +47,37 @@ def images(count: int, seed: int = 0) -> Pixels:
 
 
 class Sessions:
-    """Notes what is opened and run; `on_run` is told of the graph's number and of the run's, from 1."""
+    """Notes the batch size of each run with a CUDA graph; `on_run` is told of it and how often it ran."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.graphs: list[int] = []
-        self.on_run: Callable[[int, int], None] = lambda _graph, _run: None
+        self.sizes: list[int] = []
+        self.on_run: Callable[[int, int], None] = lambda _size, _run: None
         self.spoils = False
+        self._recording: list[Any] = []
+        self._note_what_records(monkeypatch)
         real = onnxruntime.InferenceSession.run_with_iobinding
 
         def run(session: Any, bound: Any, run_options: Any = None) -> None:
-            graph = 0
-            if run_options is not None:
-                graph = int(run_options.get_run_config_entry(binding._GRAPH_ID))
-                self.graphs.append(graph)
-                self.on_run(graph, self.graphs.count(graph))
+            records = any(session is each for each in self._recording)
+            if records:
+                [given] = session.get_inputs()
+                self.sizes.append(given.shape[0])
+                self.on_run(given.shape[0], self.sizes.count(given.shape[0]))
             real(session, bound, run_options)
-            if graph and self.spoils:
+            if records and self.spoils:
                 for value in bound.get_outputs():
                     value.update_inplace(np.ascontiguousarray(value.numpy()[..., ::-1]))
 
         monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", run)
+
+    def _note_what_records(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = Bound.__init__
+
+        def made(bound: Bound, given: Any, *others: Any, records: bool = False) -> None:
+            self._recording += given.values() if records else ()
+            real(bound, given, *others, records=records)
+
+        monkeypatch.setattr(Bound, "__init__", made)
 
 
 @pytest.fixture
@@ -88,30 +101,54 @@ def test_every_batch_size_has_a_graph_of_its_own_recorded_before_it_serves(
     loaded = cuda.load(bundle, options(), "cpu")
     assert (loaded.runtime, loaded.streams, loaded.left_out) == ("cuda-tf32", 1, {})
     assert loaded.nodes["CPUExecutionProvider"] > 20
-    # The largest first, each until its graph is there, and once more for the comparison.
+    # One after the other, each until its graph is there, and once more for the comparison.
     runs = binding.RUNS_TO_RECORD
-    assert sessions.graphs[: 3 * runs] == [*[1] * runs, *[2] * runs, *[3] * runs]
-    sessions.graphs.clear()
-    for number, count in ((1, 4), (2, 2), (3, 1)):
+    assert sessions.sizes[: 3 * runs] == [*[1] * runs, *[2] * runs, *[4] * runs]
+    # One of another size is padded to the next, or cut.
+    for count, sizes in ((4, [4]), (2, [2]), (1, [1]), (3, [4]), (6, [4, 2])):
+        sessions.sizes.clear()
         assert_right(bundle, loaded.forward, count)
-        assert sessions.graphs.pop() == number
-    # One of another size goes through the same session without a graph.
-    assert_right(bundle, loaded.forward, 3)
-    assert sessions.graphs == []
+        assert sessions.sizes == sizes
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_each_batch_size_has_a_session_that_takes_no_other(
+    bundle: Bundle, records: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """ONNX Runtime keeps one plan for each convolution, and works no shape out that is known before."""
+    real = onnxruntime.InferenceSession.__init__
+
+    def opened(session: Any, model: Any, options: Any, **given: Any) -> None:
+        options.optimized_model_filepath = str(tmp_path / f"{len(list(tmp_path.iterdir()))}.onnx")
+        real(session, model, options, **given)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", opened)
+    bound = Opening(bundle, options(), "cpu").open(records=records)
+    assert {size: session.get_inputs()[0].shape for size, session in bound.sessions.items()} == {
+        size: [size, 3, 64, 64] for size in SIZES
+    }
+    assert "Shape" in operators(bundle.embedder)
+    written = [operators(path) for path in tmp_path.iterdir()]
+    assert len(written) == len(SIZES) + 1
+    assert not any("Shape" in each for each in written)
+
+
+def operators(path: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(path).graph.node}
 
 
 def test_without_graphs_none_is_recorded_and_it_says_so(bundle: Bundle, sessions: Sessions) -> None:
     loaded = cuda.load(bundle, options(graphs=False), "cpu")
     assert loaded.left_out == {"CUDA graphs": "LKA_REID_CUDA_GRAPHS is false"}
     assert_right(bundle, loaded.forward, 4)
-    assert sessions.graphs == []
+    assert sessions.sizes == []
 
 
 def test_what_fails_while_a_graph_is_recorded_leaves_graphs_out_and_the_plain_session_serves(
     bundle: Bundle, sessions: Sessions
 ) -> None:
-    def fails(graph: int, run: int) -> None:
-        if (graph, run) == (2, 3):
+    def fails(size: int, run: int) -> None:
+        if (size, run) == (2, 3):
             raise RuntimeError("CUDA failure 900: operation not permitted\n when stream is capturing")
 
     sessions.on_run = fails
@@ -121,9 +158,9 @@ def test_what_fails_while_a_graph_is_recorded_leaves_graphs_out_and_the_plain_se
     }
     # Neither does the second stream record any.
     assert loaded.streams == 2
-    sessions.graphs.clear()
+    sessions.sizes.clear()
     assert_right(bundle, loaded.forward, 4)
-    assert sessions.graphs == []
+    assert sessions.sizes == []
 
 
 def test_graphs_that_answer_something_else_are_left_out(bundle: Bundle, sessions: Sessions) -> None:

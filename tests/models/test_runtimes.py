@@ -290,14 +290,14 @@ def test_memory_that_is_kept_gives_what_a_plain_run_gives(bundle: Bundle) -> Non
     manifest = bundle.manifest
     assert manifest.strips is not None
     shapes = {"descriptor": (manifest.descriptor_dim,), "strips": manifest.strips}
-    session, normalising = (open_session(each, "cpu", 1) for each in (bundle.embedder, NORMALISATION))
-    bound = Bound(session, normalising, shapes, manifest.input, (1, 2), ("cpu", 0))
+    sessions = {size: open_session(bundle.embedder, "cpu", 1, fixed={"batch": size}) for size in (2, 1)}
+    bound = Bound(sessions, open_session(NORMALISATION, "cpu", 1), shapes, manifest.input, ("cpu", 0))
     plain = Models.load(bundle, "cpu", RuntimeOptions(threads=1)).embedder
     before: list[Floats] = []
     for count in (2, 1, 2, 3):
         descriptors, strips = bound(images(count))
         wanted = plain.embed(images(count))
-        # The same session on the same numbers: taken out by a graph, or by numpy.
+        # Taken out by a graph or by numpy; in a session for the one size or for any.
         np.testing.assert_array_equal(descriptors, wanted.descriptors)
         assert strips is not None
         assert wanted.strips is not None

@@ -11,9 +11,8 @@ import pytest
 
 from models.preprocessing import Pixels
 from models.runtimes import streams
-from models.runtimes.forward import Forward
+from models.runtimes.forward import Answer, Forward
 from models.runtimes.streams import (
-    Answer,
     Stream,
     Streams,
     open_streams,

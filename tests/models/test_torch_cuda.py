@@ -14,8 +14,7 @@ from models.bundle import Bundle
 from models.preprocessing import Pixels
 from models.runtime import Models
 from models.runtimes import torch_cuda
-from models.runtimes.forward import RuntimeOptions
-from models.runtimes.streams import Answer
+from models.runtimes.forward import Answer, RuntimeOptions
 from models.runtimes.torch_graphs import Eager, Run
 from tests.models.explainable import SmallBundle, lively
 from tests.models.torch_weights import with_torch_weights
