@@ -2,12 +2,12 @@
 time.
 
 Each is tried before it serves, and left out with the reason where it fails: what it answers to random
-images of every batch size is compared with the answers of a session that does without. A CUDA graph that
-cannot be recorded may end its process, for ONNX Runtime throws while it takes such a session down; so a
-process of its own tries it first.
+images of every batch size is compared with the answers of a session that does without. Either graph may end
+its process: one in 16 bits where a kernel does not take what it is given, and a CUDA graph that cannot be
+recorded, since ONNX Runtime throws while it takes its session down. So a process of its own tries each first.
 
 This follows ONNX Runtime's documentation and source; it was not run on a GPU where it was written, for want
-of one. Tests run it on the CPU, where ONNX Runtime passes over a graph's number.
+of one. Tests run it on the CPU, which records no graph.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from models.runtimes.streams import (
 )
 from models.runtimes.trial import MESSAGE, cuda_options
 
-SAID = "CUDA graphs: "
-"""What its answer begins with."""
+SAID = "tried: "
+"""What the answer of a process that tries something begins with."""
 TRIAL_S = 300.0
-"""s that the process which tries CUDA graphs may take."""
+"""s that such a process may take."""
 HALF = "f16"
 """The graph in 16 bits, among what is left out."""
 
@@ -129,7 +129,7 @@ def load(bundle: Bundle, options: RuntimeOptions, provider: str = "cuda") -> Loa
     opening, plain = first.run(partial(_tried, Opening(bundle, options, provider), left_out))
     nodes = nodes_of(plain.sessions[max(plain.sessions)])
     forward: Forward = plain
-    why = why_no_process_records(opening) if options.graphs else SWITCHED_OFF
+    why = why_no_process_runs(opening, records=True) if options.graphs else SWITCHED_OFF
     if why is None:
         recorded = first.run(partial(opening.recorded, plain))
         if isinstance(recorded, str):
@@ -155,7 +155,7 @@ def _tried(opening: Opening, left_out: dict[str, str]) -> tuple[Opening, Bound]:
     plain = opening.open()
     if opening.bundle.embedder_f16 is not None and wanted in ("auto", "f16"):
         half = replace(opening, options=replace(opening.options, precision="f16"))
-        made = agreeing(half.open, plain, opening.batches)
+        made = why_no_process_runs(half) or agreeing(half.open, plain, opening.batches)
         if not isinstance(made, str):
             opening, plain = half, made
         elif wanted == "f16":
@@ -168,8 +168,13 @@ def _tried(opening: Opening, left_out: dict[str, str]) -> tuple[Opening, Bound]:
     return opening, plain
 
 
-def why_no_process_records(opening: Opening) -> str | None:
-    """Why CUDA graphs of the least and the largest batch cannot be used, by a process of its own, or None."""
+def why_no_process_runs(opening: Opening, *, records: bool = False) -> str | None:
+    """Why a process of its own cannot run the least and the largest batch; None where it has run them.
+
+    Args:
+        opening: how the embedder is opened.
+        records: whether with CUDA graphs, too, which must answer as it does without.
+    """
     options = opening.options
     sizes = sorted({options.batch_sizes[0], options.batch_sizes[-1]})
     arguments: list[str | int] = [
@@ -178,6 +183,7 @@ def why_no_process_records(opening: Opening) -> str | None:
         options.device,
         options.precision,
         options.threads or 0,
+        int(records),
         *sizes,
     ]
     try:
@@ -193,9 +199,9 @@ def why_no_process_records(opening: Opening) -> str | None:
             process_group=0,
         )
     except subprocess.TimeoutExpired:
-        return f"a process that tried them took more than {TRIAL_S:g} s"
+        return f"a process that tried it took more than {TRIAL_S:g} s"
     except OSError as error:
-        return f"no process that tries them can be started: {error.strerror or error}"
+        return f"no process that tries it can be started: {error.strerror or error}"
     for line in done.stdout.decode(errors="replace").splitlines() if done.returncode == 0 else ():
         # Libraries may say something, too.
         if line.startswith(SAID):
@@ -204,12 +210,17 @@ def why_no_process_records(opening: Opening) -> str | None:
     code = done.returncode
     status = f"by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"with {code}"
     last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
-    return f"a process that tried them ended {status}: {last}"[:MESSAGE]
+    return f"a process that tried it ended {status}: {last}"[:MESSAGE]
 
 
-def main(folder: str, provider: str, device: int, precision: Precision, threads: int, *sizes: int) -> None:
-    """The process that tries CUDA graphs: after `SAID` it prints as JSON why they cannot be used, or null."""
+def main(
+    folder: str, provider: str, device: int, precision: Precision, threads: int, records: int, *sizes: int
+) -> None:
+    """The process that tries: after `SAID` it prints as JSON why the embedder cannot be used so, or null."""
     options = RuntimeOptions(threads or None, precision, device, sizes)
     opening = Opening(Bundle.load(Path(folder)), options, provider)
-    recorded = opening.recorded(opening.open())
+    plain = opening.open()
+    for batch in opening.batches:
+        plain(batch)
+    recorded = opening.recorded(plain) if records else plain
     print(SAID + json.dumps(recorded if isinstance(recorded, str) else None), flush=True)

@@ -34,8 +34,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, small_bundle: SmallBundle) 
 
 @pytest.fixture
 def processes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process is started; `test_a_process_of_its_own_tries_graphs_first` starts one."""
-    monkeypatch.setattr(cuda, "why_no_process_records", lambda *_: None)
+    """No process is started; `test_a_process_of_its_own_tries_first` starts some."""
+    monkeypatch.setattr(cuda, "why_no_process_runs", lambda *_, **__: None)
 
 
 def options(**changes: Any) -> RuntimeOptions:
@@ -219,24 +219,25 @@ def test_a_stream_that_cannot_be_opened_is_left_out(bundle: Bundle, monkeypatch:
 
 
 @pytest.mark.slow
-def test_a_process_of_its_own_tries_graphs_first(bundle: Bundle) -> None:
-    assert cuda.why_no_process_records(Opening(bundle, options(), "cpu")) is None
+@pytest.mark.parametrize("records", [False, True])
+def test_a_process_of_its_own_tries_first(bundle: Bundle, records: bool) -> None:
+    assert cuda.why_no_process_runs(Opening(bundle, options(), "cpu"), records=records) is None
 
 
 @pytest.mark.parametrize(
     ("ends", "why"),
     [
-        ((0, b'noise\nCUDA graphs: "nothing agrees"\n', b""), "nothing agrees"),
-        ((0, b"noise\nCUDA graphs: null\nmore noise", b"warning"), None),
+        ((0, b'noise\ntried: "nothing agrees"\n', b""), "nothing agrees"),
+        ((0, b"noise\ntried: null\nmore noise", b"warning"), None),
         (
-            (-6, b"CUDA graphs: null\n", b"x\nterminate called\n"),
-            "a process that tried them ended by signal 6 (Aborted): terminate called",
+            (-6, b"tried: null\n", b"x\nterminate called\n"),
+            "a process that tried it ended by signal 6 (Aborted): terminate called",
         ),
         (
             (1, b"", b"Traceback\nOSError: no space"),
-            "a process that tried them ended with 1: OSError: no space",
+            "a process that tried it ended with 1: OSError: no space",
         ),
-        ((0, b"noise", b""), "a process that tried them ended with 0: "),
+        ((0, b"noise", b""), "a process that tried it ended with 0: "),
     ],
 )
 def test_what_became_of_the_process_decides(
@@ -250,7 +251,7 @@ def test_what_became_of_the_process_decides(
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setenv("LKA_REID_API_KEY", "secret")
-    assert cuda.why_no_process_records(Opening(bundle, options(), "cuda")) == why
+    assert cuda.why_no_process_runs(Opening(bundle, options(), "cuda")) == why
     assert "LKA_REID_API_KEY" not in seen["env"]
     assert "PATH" in seen["env"]
 
@@ -260,8 +261,8 @@ def test_a_process_that_hangs_is_given_up(bundle: Bundle, monkeypatch: pytest.Mo
         raise subprocess.TimeoutExpired(command, given["timeout"])
 
     monkeypatch.setattr(subprocess, "run", run)
-    why = cuda.why_no_process_records(Opening(bundle, options(), "cuda"))
-    assert why == "a process that tried them took more than 300 s"
+    why = cuda.why_no_process_runs(Opening(bundle, options(), "cuda"))
+    assert why == "a process that tried it took more than 300 s"
 
 
 @pytest.mark.skipif(NO_GPU is not None, reason="ONNX Runtime has no GPU here")

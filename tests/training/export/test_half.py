@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 
 from models.bundle import EMBEDDER_F16, Bundle
 from models.runtimes import cuda
+from models.runtimes.binding import Bound
+from models.runtimes.cuda import Opening
 from models.runtimes.forward import Precision, RuntimeNotAvailableError, RuntimeOptions
 from models.runtimes.ort import load
 from tests.models.explainable import SmallBundle
@@ -29,6 +33,12 @@ def bundle(
 ) -> Bundle:
     stored: Stored = request.param
     return small_bundle(tmp_path_factory.mktemp("half") / "bundle", stored, rerank=False)
+
+
+@pytest.fixture
+def processes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started; `test_a_file_that_ends_its_process_is_left_out_or_refused` starts some."""
+    monkeypatch.setattr(cuda, "why_no_process_runs", lambda *_, **__: None)
 
 
 def test_it_is_one_more_file_and_galleries_stay_valid(bundle: Bundle, tmp_path: Path) -> None:
@@ -85,6 +95,7 @@ def norms(path: Path) -> set[tuple[int | None, int]]:
     }
 
 
+@pytest.mark.usefixtures("processes_agree")
 def test_cuda_computes_with_it_where_it_is_there(bundle: Bundle, tmp_path: Path) -> None:
     made = add_f16(bundle, tmp_path / "made")
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), np.uint8)
@@ -106,6 +117,7 @@ def test_cuda_computes_with_it_where_it_is_there(bundle: Bundle, tmp_path: Path)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.usefixtures("processes_agree")
 def test_one_that_answers_something_else_is_left_out_or_refused(bundle: Bundle, tmp_path: Path) -> None:
     made = add_f16(bundle, tmp_path / "made")
     graph = onnx.load(made.path / EMBEDDER_F16)
@@ -118,6 +130,35 @@ def test_one_that_answers_something_else_is_left_out_or_refused(bundle: Bundle, 
     assert "cosine" in loaded.left_out["f16"]
     with pytest.raises(RuntimeNotAvailableError, match=r"does not serve: .*cosine.*LKA_REID_PRECISION=f32"):
         cuda.load(made, RuntimeOptions(threads=1, graphs=False, precision="f16"), "cpu")
+
+
+def test_a_file_that_ends_its_process_is_left_out_or_refused(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does whose norms of vectors are in 16 bits, on CUDA with channels last."""
+    made = add_f16(bundle, tmp_path / "made")
+    tried = Opening(made, replace(OPTIONS, precision="f16"), "cpu")
+    assert cuda.why_no_process_runs(tried) is None
+    ended: list[Path] = []
+    real = Opening.open
+
+    def opened(opening: Opening, *, records: bool = False) -> Bound:
+        # This process must not, in which the other's end would be its own.
+        assert opening.options.precision != "f16"
+        return real(opening, records=records)
+
+    def command(_module: str, arguments: list[str | int]) -> list[str]:
+        ended.append(Path(str(arguments[0])))
+        return [sys.executable, "-c", "import os; os.abort()"]
+
+    monkeypatch.setattr(Opening, "open", opened)
+    monkeypatch.setattr(cuda, "command_line", command)
+    loaded = cuda.load(made, OPTIONS, "cpu")
+    assert ended == [made.path]
+    assert loaded.runtime == "cuda-tf32"
+    assert loaded.left_out["f16"].startswith("a process that tried it ended by signal 6 (Aborted)")
+    with pytest.raises(RuntimeNotAvailableError, match=r"a process .* by signal 6 .*add-f16"):
+        cuda.load(made, replace(OPTIONS, precision="f16"), "cpu")
 
 
 def test_f16_without_the_file_names_the_command(bundle: Bundle) -> None:
