@@ -39,11 +39,15 @@ from benchmarks.stack import Stack, post
 from index import Enrollment, LocalGallery, Record
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.decoding import decode
+from models.machine import processor
 from models.preprocessing import Pixels, normalise, prepare
 from models.protocols import Reranker
 from models.runtime import Models, load_reranker
+from models.runtimes.choice import choose_runtime
 from models.runtimes.forward import RuntimeOptions
+from models.runtimes.libraries import gpu_names
 from service.inference.coalescing import Coalescer
+from service.inference.forward import is_on_cpu
 from service.retrieval.enrollment import GROUP
 
 IMAGES = Path(__file__).parent.parent / "service" / "demo" / "images"
@@ -51,6 +55,8 @@ SIDE, FILES = 120, 2000
 SIZES = (1, 64, 256)
 CLIENTS = {1: 16, 64: 3, 256: 2}
 """Requests under way at the same time, by the images in each."""
+PACKAGES = ("onnxruntime", "onnxruntime-gpu", "torch", "faiss-cpu", "faiss-gpu", "numpy", "pillow", "redis")
+"""Those of any environment, of which each has some."""
 THREADS = 8
 """That enroll at the same time: as many as a service lets into the gallery."""
 
@@ -253,6 +259,12 @@ def untrained_ones(configs: list[Path], folder: Path) -> list[Bundle]:
     return [untrained(config, folder / config.stem) for config in configs]
 
 
+def device_of(runtime: str) -> str | None:
+    """The first GPU's name and the processor's, where the runtime is a GPU's; None where it is none."""
+    names = [] if runtime == "none" or is_on_cpu(runtime) else gpu_names()
+    return f"{names[0]} and {processor()}" if names else None
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -267,14 +279,16 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
+    # `auto` once for all: each part says which one it measured.
+    runtime = given.runtime if given.runtime == "none" else choose_runtime(given.runtime).name
     bundle = Bundle.load(DEFAULT_BUNDLE)
     together: list[Stage] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         alone = [*of_images(bundle, given.seconds)]
-        if given.runtime != "none":
+        if runtime != "none":
             for measured in (bundle, *untrained_ones(given.config, folder)):
-                alone += of_the_network(measured, given.runtime, given.streams, given.seconds)
+                alone += of_the_network(measured, runtime, given.streams, given.seconds)
         alone += of_the_gallery(bundle, given.gallery, given.seconds, folder)
         reranker = load_reranker(bundle)
         if reranker is not None:
@@ -283,12 +297,12 @@ def main() -> None:
             with Stack(folder / f"stack-{with_redis}", with_redis=with_redis) as stack:
                 label = "HTTP, Redis, worker" if with_redis else "HTTP"
                 together += whole(stack, label, given.gallery, given.seconds)
-        if given.runtime != "none":
-            settings = {"RUNTIME": given.runtime, "GPU_STREAMS": given.streams, "MAX_BATCH": 64}
+        if runtime != "none":
+            settings = {"RUNTIME": runtime, "GPU_STREAMS": given.streams, "MAX_BATCH": 64}
             with Stack(folder / "stack-network", with_redis=True, real=settings) as stack:
-                label = f"HTTP, Redis, worker, {given.runtime}"
+                label = f"HTTP, Redis, worker, {runtime}"
                 together += whole(stack, label, given.gallery, given.seconds)
-    origin = provenance(["onnxruntime", "faiss-cpu", "numpy", "pillow", "redis"])
+    origin = provenance(PACKAGES, device_of(runtime))
     console = Console(width=150)
     console.print(tabled(alone, together))
     console.print(in_words(origin))

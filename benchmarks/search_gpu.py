@@ -26,6 +26,7 @@ from rich.table import Table
 from benchmarks.provenance import in_words, provenance, write_json
 from benchmarks.search import DIM, TOP, descriptors
 from index.vectors.gpu import why_not
+from models.runtimes.libraries import gpu_names
 
 CHUNK = 4096
 BATCHES = (1, 16, 64)
@@ -132,7 +133,7 @@ def main() -> None:
     index = on_gpu(given.device)
     fill(index, given.images, np.random.default_rng(0))
     rows = searches(index, given.rounds, given.bandwidth or bandwidth_of(given.device))
-    origin = provenance(["faiss-gpu", "numpy"])
+    origin = provenance(["faiss-gpu", "numpy"], dict(enumerate(gpu_names())).get(given.device))
     console = Console(width=100)
     console.print(tabled(rows, given.images))
     console.print(in_words(origin))

@@ -29,6 +29,22 @@ def is_loadable(name: str) -> bool:
     return True
 
 
+def gpu_names() -> list[str]:
+    """The names of the GPUs that NVIDIA's driver shows this process, by number; [] where there is none."""
+    if not is_loadable(DRIVER):
+        return []
+    library, count = ctypes.CDLL(DRIVER), ctypes.c_int(0)
+    if library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    names = []
+    for number in range(count.value):
+        device, name = ctypes.c_int(0), ctypes.create_string_buffer(100)
+        library.cuDeviceGet(ctypes.byref(device), number)
+        library.cuDeviceGetName(name, len(name), device)
+        names.append(name.value.decode(errors="replace"))
+    return names
+
+
 def preload() -> None:
     """Load the libraries that the packages of the extra [gpu] bring, where no loader looks by itself.
 

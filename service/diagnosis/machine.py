@@ -15,6 +15,7 @@ from models.runtimes.libraries import (
     DRIVER,
     INSTALL_DRIVER,
     INSTALL_GPU,
+    gpu_names,
     is_loadable,
     missing,
     preload,
@@ -47,14 +48,10 @@ def driver(runtime: str) -> Finding:
     code = library.cuInit(0)
     if code:
         return absent("driver", f"for {cuda}, but cuInit fails with {code}", INSTALL_DRIVER, needed=needed)
-    count = ctypes.c_int(0)
-    library.cuDeviceGetCount(ctypes.byref(count))
-    if not count.value:
+    names = gpu_names()
+    if not names:
         return absent("driver", f"for {cuda}, and it shows no GPU", INSTALL_DRIVER, needed=needed)
-    return ok(
-        "driver",
-        f"{_driver_version()}for {cuda}, {count.value} GPU: {', '.join(_names(library, count.value))}",
-    )
+    return ok("driver", f"{_driver_version()}for {cuda}, {len(names)} GPU: {', '.join(names)}")
 
 
 def cuda(runtime: str) -> Finding:
@@ -124,16 +121,6 @@ def _driver_version() -> str:
         nvml.nvmlInit()
         return f"{nvml.nvmlSystemGetDriverVersion()}, "
     return ""
-
-
-def _names(library: ctypes.CDLL, count: int) -> list[str]:
-    names = []
-    for number in range(count):
-        device, name = ctypes.c_int(0), ctypes.create_string_buffer(100)
-        library.cuDeviceGet(ctypes.byref(device), number)
-        library.cuDeviceGetName(name, len(name), device)
-        names.append(name.value.decode(errors="replace"))
-    return names
 
 
 def _size(count: int) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks import pipeline
 from benchmarks.free import FreeEmbedder
 from benchmarks.pipeline import Stage, measure, tabled
 from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.machine import processor
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,14 @@ def test_a_rate_counts_what_was_done_by_all_and_not_the_first_time() -> None:
     counted = sum(done[1:])
     assert stage.per_s * 0.05 <= counted
     assert stage.cpu_ms == pytest.approx({"a": 3000 / counted, "b": 0, "late": 1000 / counted})
+
+
+def test_the_gpu_is_named_where_the_runtime_is_one_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "gpu_names", lambda: ["First GPU", "Second GPU"])
+    assert pipeline.device_of("cuda") == f"First GPU and {processor()}"
+    assert [pipeline.device_of(runtime) for runtime in ("none", "cpu", "openvino")] == [None] * 3
+    monkeypatch.setattr(pipeline, "gpu_names", list)
+    assert pipeline.device_of("cuda") is None
 
 
 def test_the_table_sets_every_rate_beside_the_slowest_part_s() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -67,6 +71,28 @@ def test_what_a_library_says_of_a_missing_one_is_brought_to_its_name() -> None:
     )
     assert str(trial._said(error, "install it")) == "libcudnn.so.9 is missing: install it"
     assert len(str(trial._said(RuntimeError("x" * 1000), ""))) == trial.MESSAGE
+
+
+def test_gpus_are_named_as_the_driver_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(number: int) -> Callable[..., int]:
+        def put_into(where: Any, *_: Any) -> int:
+            where._obj.value = number
+            return 0
+
+        return put_into
+
+    def name(where: Any, _length: int, device: Any) -> int:
+        where.value = f"GPU {device.value}".encode()
+        return 0
+
+    found = {"cuDeviceGetCount": put(2), "cuDeviceGet": put(7), "cuDeviceGetName": name}
+    driver = SimpleNamespace(cuInit=lambda _flags: 0, **found)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: driver)
+    assert libraries.gpu_names() == ["GPU 7", "GPU 7"]
+    driver.cuInit = lambda _flags: 100
+    assert libraries.gpu_names() == []
+    monkeypatch.setattr(libraries, "is_loadable", lambda _name: False)
+    assert libraries.gpu_names() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="shared libraries are ELF files on Linux")
