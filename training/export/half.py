@@ -76,7 +76,7 @@ def _named_norms_of_vectors(model: onnx.ModelProto) -> list[str]:
     """Names, given here, of each BatchNormalization whose input is not known to be `[B, C, H, W]`.
 
     With channels last, ONNX Runtime's kernel for CUDA in 16 bits reads the fourth length of any input, and
-    ends the process where there is none (microsoft/onnxruntime#25230); the one in 32 bits does not.
+    ends the process where there is none (see microsoft/onnxruntime#25230); the one in 32 bits does not.
     """
     graph = onnx.shape_inference.infer_shapes(model).graph
     ranks = {
