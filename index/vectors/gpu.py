@@ -78,11 +78,17 @@ def why_not(number: int) -> str | None:
             text=True,
             errors="replace",
             timeout=TRIAL_S,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # Passwords are none of its business.
+            env={name: value for name, value in os.environ.items() if not name.startswith("LKA_REID_")}
+            | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # Ctrl-C at a terminal is for the parent alone.
+            process_group=0,
             check=False,
         )
     except subprocess.TimeoutExpired:
         return f"a first search took longer than {TRIAL_S:.0f} s"
+    except OSError as error:
+        return f"no process that tries it can be started: {error.strerror or error}"
     if done.returncode == 0:
         return None
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from index.vectors.device import REMEDY, start
+from index.vectors.faisslib import faiss
 from models.bundle import Bundle, BundleError
 from models.detection.bundle import DetectorBundle
 from models.detection.loading import DetectorError, load_detector
@@ -79,10 +80,6 @@ def forward(settings: Settings) -> Iterator[Finding]:
 
 def search(settings: Settings) -> Finding:
     """FAISS, and whether the vector index can be on the GPU where it may be."""
-    try:
-        import faiss
-    except (ImportError, RuntimeError) as error:
-        return wrong("FAISS", f"cannot be imported: {error}", "pip install 'lka-reid[cpu]', or [gpu]")
     is_for_gpus = hasattr(faiss, "StandardGpuResources")
     found = f"{faiss.__version__} for {'GPUs' if is_for_gpus else 'CPUs'}"
     needed = settings.index_device == "gpu"

@@ -81,6 +81,26 @@ def test_nothing_is_started_where_there_is_no_driver(monkeypatch: pytest.MonkeyP
     assert gpu.why_not(0) == "there is no NVIDIA driver (libnone.so.1 is missing)"
 
 
+def test_a_trial_that_cannot_be_started_leaves_the_gpu_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried_by(monkeypatch, ABORTS)
+
+    def no_more(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "run", no_more)
+    assert (
+        start("auto").left_out == "no process that tries it can be started: Resource temporarily unavailable"
+    )
+
+
+def test_the_trial_knows_no_password_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LKA_REID_REDIS_URL", "redis://:secret@host")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    named = "[name for name in os.environ if 'LKA_REID' in name or name == 'CUDA_VISIBLE_DEVICES']"
+    tried_by(monkeypatch, f"import os, sys; sys.exit(repr({named}))")
+    assert gpu.why_not(0) == "['CUDA_VISIBLE_DEVICES']"
+
+
 def test_the_process_finds_what_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     tried_by(monkeypatch, f"import index.vectors.gpu as gpu; gpu.DRIVER = 'libnone.so.1'; {gpu.TRIAL}")
     assert "libnone.so.1: cannot open shared object file" in (gpu.why_not(0) or "")
