@@ -43,7 +43,8 @@ class Loop(ABC, Generic[B, Row, M]):
         periods: to make.
         length: steps in a period.
         process: this one; None for the only one, on the CPU.
-        checkpoints: where to save after every period, and what to go on from; None for nowhere.
+        checkpoints: where to save after a period, as often as they say and after the last, and what to go on
+            from; None for nowhere.
         observers: receive the events.
         stop: checked after every step.
 
@@ -235,7 +236,8 @@ class Loop(ABC, Generic[B, Row, M]):
         row = self.row({name: total / self._done for name, total in self._sums.items()}, steps, seconds)
         self.history.append(row)
         self.period, self._done, self._sums = self.period + 1, 0, {}
-        if self.checkpoints is not None and self.checkpoints.due():
+        # What follows a training may fail, and must not cost its last periods.
+        if self.checkpoints is not None and (self.period > self.periods or self.checkpoints.due()):
             self.save()
         for observer in self.observers:
             self.emit(observer, row)

@@ -274,3 +274,10 @@ def test_short_epochs_are_not_each_saved_and_a_stop_is(
         made.run()
     assert saved_at == [8]
     assert made.checkpoints.exist()
+
+
+def test_a_training_that_has_ended_is_saved_whatever_follows(tree: Path, tmp_path: Path) -> None:
+    made = trainer(read_manifest(tree), training(), Diary())
+    made.checkpoints = Checkpoints(tmp_path / "run", {}, spacing=3600)
+    made.run()
+    assert made.checkpoints.load()[0] == made.steps

@@ -40,7 +40,7 @@ from training.progress import EpochRow, Observer, Reporter
 from training.reporting.plots import draw_cmc, draw_curves, draw_hardest, draw_watched
 from training.reporting.provenance import accuracy_record, environment, sources_of, title_of, training_record
 from training.reporting.tensorboard import EventLog
-from training.signals import StoppedError, StopRequest
+from training.signals import StopRequest
 
 SERVED = "as served"
 INFORMED = "with side information"
@@ -174,13 +174,8 @@ class Experiment:
         network = trainer.run()
         metrics: dict[str, Any] = {}
         if self.process.first:
-            try:
-                save_embedder(self.folder.embedder, self._projected(network), self.viewpoints)
-                metrics = self._conclude(trainer.history)
-            except StoppedError:
-                # Its last epochs may not be saved yet.
-                trainer.save()
-                raise
+            save_embedder(self.folder.embedder, self._projected(network), self.viewpoints)
+            metrics = self._conclude(trainer.history)
             checkpoints.remove()
         self.process.barrier()
         return metrics

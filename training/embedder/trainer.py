@@ -47,7 +47,7 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             start from, of which `start_share` keeps some.
         start: descriptors `[N, d]` that the network gave the images before; needed for distillation and for
             cluster contrast.
-        checkpoints: where to save after every epoch, and what to go on from; None for nowhere.
+        checkpoints: where to save after an epoch, and what to go on from; None for nowhere.
         measure: called after every epoch with its number and the network to use; what it returns is
             kept with the epoch.
         observers: receive the events.
@@ -152,7 +152,9 @@ class Trainer(Loop[Batch, EpochRow, LKAReID]):
             network = copy.deepcopy(network)
             interpolate(network, self._begun, self.config.start_share)
             if not self.config.schedule.freeze_norms:
-                estimate_norms(network, (self._moved(batch).images for batch in self.batches(1)))
+                estimate_norms(
+                    network, (self._moved(batch).images for batch in self.loader.epoch(1, alone=True))
+                )
         return network
 
     def _moved(self, batch: Batch) -> Batch:

@@ -167,18 +167,19 @@ class Batches:
         """Batches an epoch."""
         return len(self.sampler)
 
-    def epoch(self, number: int, done: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, done: int = 0, *, alone: bool = False) -> Iterator[Batch]:
         """The batches of an epoch, the same for the same seed and number.
 
         Args:
             number: of the epoch.
             done: leave out this many batches, which a run that was broken off has seen.
+            alone: prepare nothing of the next epoch.
 
         Raises:
             DatasetError: an image cannot be read; the message names it.
         """
         if self._next != (number, done):
-            self._plan.begin(number, done, max(number, self._epochs))
+            self._plan.begin(number, done, number if alone else max(number, self._epochs))
             self._running = (
                 _by_thread(self._plan, self._images)
                 if self._loader is None

@@ -55,6 +55,8 @@ def test_the_next_epoch_is_prepared_before_this_one_ends_and_none_after_the_last
     ]
     assert ahead
     assert not batches._plan.asked
+    assert len(list(batches.epoch(1, alone=True))) == len(first)
+    assert not batches._plan.asked
     for number, found in enumerate((first, second), 1):
         expected = list(Batches.of(images, training(), (32, 32)).epoch(number))
         assert all(torch.equal(a.images, b.images) for a, b in zip(found, expected, strict=True))
