@@ -98,8 +98,9 @@ class Bound:
         count = len(images)
         size = next(size for size in self._ways if size >= count)
         way = self._ways[size]
-        padding = np.zeros((size - count, *images.shape[1:]), np.uint8)
-        way.images.update_inplace(np.concatenate([images, padding]))
+        if count < size:
+            images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
+        way.images.update_inplace(np.ascontiguousarray(images))
         # Either run ends when its device is done.
         self._normalising.run_with_iobinding(way.normalising)
         way.session.run_with_iobinding(way.embedding)

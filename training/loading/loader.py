@@ -102,7 +102,7 @@ class Batches:
         self._epochs = epochs
         self._images = _Images(images, augmentation, cache=cache)
         self._plan = _Plan(sampler, augmentation, seed, process)
-        self._running: Iterator[tuple[list[Drawn], Tensor]] = iter(())
+        self._running: Iterator[Tensor] = iter(())
         self._next: tuple[int, int] | None = None
         self._loader: DataLoader[Any] | None = None
         if workers:
@@ -180,16 +180,16 @@ class Batches:
         """
         if self._next != (number, done):
             self._plan.begin(number, done, number if alone else max(number, self._epochs))
-            self._running = (
-                _by_thread(self._plan, self._images)
-                if self._loader is None
-                else (_by_processes(self._plan, self._loader))
-            )
+            prepared = made_ahead(self._plan, self._images.batch) if self._loader is None else self._loader
+            self._running = iter(prepared)
         for batch in range(done + 1, len(self) + 1):
             self._next = None
-            drawn, images = next(self._running)
-            self._next = (number, batch) if batch < len(self) else (number + 1, 0)
-            positions = [position for position, _ in drawn]
+            images = next(self._running)
+            positions = [position for position, _ in self._plan.asked.popleft()]
+            if batch < len(self):
+                self._next = (number, batch)
+            elif number < self._plan.last:
+                self._next = (number + 1, 0)
             viewpoints = self._viewpoints[positions] if self._viewpoints is not None else None
             yield Batch(images, self.labels[positions], viewpoints, positions)
 
@@ -220,24 +220,26 @@ class _Plan:
 
     Attributes:
         asked: batches that were taken from here and are not learned from yet.
+        last: epoch, at whose end it ends.
     """
 
     def __init__(self, sampler: PKSampler, augmentation: Augmentation, seed: int, process: Process) -> None:
         self.asked: deque[list[Drawn]] = deque()
+        self.last = 0
         self._sampler = sampler
         self._draw = augmentation.draw
         self._seed = seed
         self._process = process
-        self._place = (1, 0, 0)
+        self._place = (1, 0)
 
     def begin(self, number: int, done: int, last: int) -> None:
         """Go on from an epoch's first batch after `done`, to the end of the last epoch."""
-        self._place = (number, done, last)
+        self._place, self.last = (number, done), last
 
     def __iter__(self) -> Iterator[list[Drawn]]:
-        number, done, last = self._place
+        number, done = self._place
         asked = self.asked = deque()
-        for epoch in range(number, last + 1):
+        for epoch in range(number, self.last + 1):
             for batch in self._epoch(epoch)[done:]:
                 asked.append(batch)
                 yield batch
@@ -249,16 +251,6 @@ class _Plan:
         size = self._sampler.vehicles * self._sampler.per_vehicle // self._process.world_size
         start = self._process.rank * size
         return [batch[start : start + size] for batch in whole]
-
-
-def _by_processes(plan: _Plan, loader: DataLoader[Any]) -> Iterator[tuple[list[Drawn], Tensor]]:
-    for images in loader:
-        yield plan.asked.popleft(), images
-
-
-def _by_thread(plan: _Plan, images: _Images) -> Iterator[tuple[list[Drawn], Tensor]]:
-    for prepared in made_ahead(plan, images.batch):
-        yield plan.asked.popleft(), prepared
 
 
 def _stack(images: list[NDArray[np.float32]]) -> Tensor:

@@ -79,8 +79,10 @@ def test_an_epoch_begun_anew_or_inside_or_beyond_the_last_has_its_own_batches(
     check(1, most=2)  # anew, and left inside
     check(1, done=2)
     check(3, done=1)
+    check(4)
     check(2)
     check(7)
+    check(8)
 
 
 def test_batches_go_on_after_an_image_that_could_not_be_read(tree: Path) -> None:
