@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 import signal
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -117,6 +119,7 @@ class Batches:
                 # Else it would draw from the training's own generator, once more in a run that is resumed.
                 generator=torch.Generator(),
             )
+            atexit.register(_end_processes, weakref.ref(self._loader))
 
     @classmethod
     def of(
@@ -255,6 +258,13 @@ class _Plan:
 
 def _stack(images: list[NDArray[np.float32]]) -> Tensor:
     return torch.from_numpy(np.stack(images))
+
+
+def _end_processes(loader: weakref.ref[DataLoader[Any]]) -> None:
+    """At the end of the program: what is still there then would be sent SIGTERM, and waited for."""
+    running: Any = getattr(loader(), "_iterator", None)
+    if running is not None:
+        running._shutdown_workers()
 
 
 def _leave_signals_to_the_parent(_: int) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,27 @@ def test_the_processes_end_with_the_batches(tree: Path) -> None:
     assert len(multiprocessing.active_children()) == len(others) + 1
     del batches
     assert set(multiprocessing.active_children()) == others
+
+
+FAILS = """
+import sys
+from pathlib import Path
+from tests.training.small import training
+from training.datasets.readers.manifest import read_manifest
+from training.loading.loader import Batches
+
+batches = Batches.of(read_manifest(Path(sys.argv[1])), training(run={"workers": 1}), (32, 32))
+for batch in batches.epoch(1):
+    raise FloatingPointError("the loss is nan")
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_fails_inside_an_epoch_ends_with_its_processes(tree: Path) -> None:
+    command = [sys.executable, "-c", FAILS, str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "the loss is nan" in done.stderr
 
 
 @pytest.mark.parametrize("workers", [0, 1])
