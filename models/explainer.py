@@ -16,6 +16,7 @@ from PIL import Image
 from models import preprocessing
 from models.bundle import Bundle
 from models.explanation import CameraUse, Explanation, Floats, check_explainable
+from models.flip import mean_direction
 from models.runtimes.ort import open_session
 
 LETTERS = {"lka": "L", "hca": "H"}
@@ -61,6 +62,11 @@ class Explainer:
         )
         wanted = ["descriptor", "strips", "activations"]
         descriptors, strips, activations = self._embedder.run(wanted, {"images": images})
+        if spec.flip:
+            mirrored = np.ascontiguousarray(images[..., ::-1])
+            descriptors = mean_direction(
+                descriptors, self._embedder.run(["descriptor"], {"images": mirrored})[0]
+            )
         descriptors = normalise(descriptors)
         # Rounded as the gallery keeps them and the re-ranker gets them.
         strips = strips.astype(np.float16).astype(np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -13,6 +15,7 @@ class InputSpec(BaseModel):
         width: px.
         mean: per channel (RGB), of values scaled to 0..1.
         std: per channel (RGB), of values scaled to 0..1.
+        flip: whether a descriptor is the mean of an image's and its mirror image's, see `models.flip`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,3 +24,8 @@ class InputSpec(BaseModel):
     width: int = Field(gt=0)
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    flip: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """What descriptors depend on, as JSON types to hash; `flip` is left out where it is off."""
+        return self.model_dump(mode="json", exclude=None if self.flip else {"flip"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, BundleError
+from models.flip import passes, with_flip
 from models.inputspec import InputSpec
 from models.preprocessing import Pixels
 from models.runtimes.choice import choose_runtime, trials
@@ -34,13 +35,19 @@ class Embeddings(NamedTuple):
 
 
 class Embedder:
-    """Images -> descriptors and strips."""
+    """Images -> descriptors and strips.
 
-    def __init__(self, bundle: Bundle, forward: Forward) -> None:
+    Args:
+        bundle: says what it wants to see.
+        forward: its network.
+        largest: images that go through it at once, where their mirror images do, too.
+    """
+
+    def __init__(self, bundle: Bundle, forward: Forward, largest: int = 0) -> None:
         self.input: InputSpec = bundle.manifest.input
         self.descriptor_dim: int = bundle.manifest.descriptor_dim
         self.strips: tuple[int, int] | None = bundle.manifest.strips
-        self._forward = forward
+        self._forward = with_flip(forward, largest) if self.input.flip else forward
 
     def embed(self, images: Pixels) -> Embeddings:
         """Embed prepared images.
@@ -127,12 +134,14 @@ class Models:
             BundleError: a file of the bundle is no model that the runtime can load.
         """
         options = options or RuntimeOptions()
+        if bundle.manifest.input.flip:
+            options = replace(options, batch_sizes=passes(options.batch_sizes))
         chosen = choose_runtime(runtime, options.precision, trials(options.device))
         loaded = load_embedder(bundle, chosen.name, options)
         return cls(
             bundle,
             loaded.runtime,
-            Embedder(bundle, loaded.forward),
+            Embedder(bundle, loaded.forward, max(options.batch_sizes)),
             load_reranker(bundle),
             loaded.nodes,
             chosen.left_out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,44 @@ app = typer.Typer(
 @app.callback()
 def bundle() -> None:
     """Look after a model bundle."""
+
+
+class Flip(StrEnum):
+    """Whether the mirror image is embedded, too."""
+
+    on = "on"
+    off = "off"
+
+
+@app.command()
+def flip(
+    choice: Annotated[Flip, typer.Argument(metavar="on|off", show_default=False)],
+    folder: Annotated[Path, typer.Option("--out", help="The new bundle's folder.", show_default=False)],
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", help="The bundle to start from.", show_default="the shipped one"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a bundle that embeds each image together with its mirror image, or alone in half the time.
+
+    Its descriptors are others, and so is its fingerprint: lka-reid gallery re-embed moves a gallery to it.
+    Accuracy and thresholds of before are left out; lka-reid calibrate finds new ones.
+    """
+    from service.startup import clear_errors
+
+    with clear_errors():
+        from models.bundle import DEFAULT_BUNDLE, Bundle
+        from models.variant import write_flip
+
+        made = write_flip(Bundle.load(bundle or DEFAULT_BUNDLE), folder, on=choice is Flip.on)
+    if as_json:
+        out.print_json(
+            data={"folder": str(folder), "fingerprint": made.fingerprint, "flip": made.manifest.input.flip}
+        )
+        return
+    out.print(f"{folder}: fingerprint {made.fingerprint[:12]}, flip {choice}", soft_wrap=True)
+    err.print("it has no thresholds: lka-reid calibrate finds them on your own images", soft_wrap=True)
 
 
 @app.command()

@@ -211,6 +211,11 @@ class BundleConfig(Section):
         description="height and width that it is served and measured at, px, multiples of 16; null: those of "
         "its training. Somewhat larger than in training is often better",
     )
+    flip: bool = Field(
+        default=False,
+        description="a descriptor is the mean of an image's and its mirror image's: more accurate before new "
+        "cameras, for twice the time",
+    )
     torch_weights: bool = Field(
         default=False, description="also write float32 weights, which the runtime torch-cuda needs"
     )
@@ -265,7 +270,7 @@ class ExperimentConfig(TrainingConfig):
     @property
     def served_spec(self) -> InputSpec:
         """What the bundle wants to see."""
-        return self.spec_at(self.served_size)
+        return self.spec_at(self.served_size).model_copy(update={"flip": self.bundle.flip})
 
     def settings(self) -> dict[str, Any]:
         """What an embedder depends on, as JSON types; the rest may change while it is trained."""

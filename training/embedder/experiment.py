@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from models.inputspec import InputSpec
 from models.manifest import FIRST_STAGE
 from models.network import LKAReID
 from models.wording import counted
@@ -211,13 +212,14 @@ class Experiment:
         report: Callable[[int, int], None],
         *,
         informed: bool = True,
+        spec: InputSpec | None = None,
     ) -> Features:
         known = self.viewpoints.numbers(images) if self.viewpoints and informed else None
         return extract(
             network,
             images,
             batch=self.config.evaluation.batch,
-            spec=self.config.spec_at(network.config.image_size),
+            spec=spec or self.config.spec_at(network.config.image_size),
             viewpoints=known,
             report=lambda done: report(done, len(images)),
         )
@@ -260,7 +262,10 @@ class Experiment:
     def _measured(self, network: LKAReID, *, informed: bool) -> Features:
         network = copy.deepcopy(network).to(self.process.device)
         images = {image.path: image for task in self.tasks for image in task.images()}
-        return self._features(network, list(images.values()), self._embedded, informed=informed)
+        # What is informed of viewpoints is not served.
+        spec = None if informed else self.config.served_spec
+        found = list(images.values())
+        return self._features(network, found, self._embedded, informed=informed, spec=spec)
 
     def _draw(
         self, history: Sequence[EpochRow], found: dict[str, list[Measurement]], worst: Sequence[HardQuery]

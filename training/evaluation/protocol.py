@@ -126,6 +126,8 @@ def choose_task(dataset: Dataset, name: str | None) -> Task:
 def inapplicable(dataset: Dataset, models: Models) -> dict[Way, str]:
     """Ways of measuring that do not apply, and why."""
     found = {}
+    if models.embedder.input.flip:
+        found[Way.flip] = "the bundle does it by itself"
     if models.reranker is None:
         found[Way.reranked] = "the bundle has no second stage"
     if not all(image.camera_id for task in dataset.tasks for image in task.images()):

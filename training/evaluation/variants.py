@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from models.flip import mean_direction
 from training.evaluation.result import Indices
 from training.evaluation.retrieval import WORKSPACE, Change, Floats, Side, similarity_chunks
 
@@ -96,4 +97,4 @@ def expanded(
 
 def add_flipped(store: NDArray[np.floating], rows: slice, flipped: Floats) -> None:
     """Flip test-time augmentation, in place: the normalised sum of an image's and its mirror image's."""
-    store[rows] = normalised(np.asarray(store[rows], dtype=np.float32) + flipped)
+    store[rows] = mean_direction(store[rows], flipped)

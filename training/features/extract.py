@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.flip import mean_direction
 from models.inputspec import InputSpec
 from models.network import LKAReID
 from training.datasets.image import VehicleImage
@@ -90,7 +91,11 @@ def extract(
             viewpoint = torch.tensor(viewpoints[done : done + len(inputs)], device=device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             descriptor, tokens = network(inputs.to(device), viewpoint)
-        descriptors.append(descriptor.float().cpu().numpy())
+            mirrored = network(inputs.to(device).flip(-1), viewpoint)[0] if spec.flip else None
+        found = descriptor.float().cpu().numpy()
+        if mirrored is not None:
+            found = mean_direction(found, mirrored.float().cpu().numpy())
+        descriptors.append(found)
         if tokens is not None:
             strips.append(tokens.float().cpu().numpy())
         done += len(inputs)

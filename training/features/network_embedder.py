@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.flip import with_flip
 from models.inputspec import InputSpec
 from models.network import LKAReID
 from models.preprocessing import Pixels, normalise
@@ -46,12 +47,17 @@ class NetworkEmbedder:
         self.identity = weights_hash(network)
         self._network = network.eval()
         self._device = next(network.parameters()).device
+        self._forward = with_flip(self._described) if spec.flip else self._described
 
     def embed(self, images: Pixels) -> NetworkEmbeddings:
         """Embed prepared images `[B, 3, H, W]`."""
+        descriptors, _ = self._forward(images)
+        return NetworkEmbeddings(descriptors)
+
+    def _described(self, images: Pixels) -> tuple[NDArray[np.float32], None]:
         with torch.inference_mode():
             descriptors, _ = self._network(torch.from_numpy(normalise(images, self.input)).to(self._device))
-        return NetworkEmbeddings(descriptors.float().cpu().numpy())
+        return descriptors.float().cpu().numpy(), None
 
 
 def imagenet_embedder(weights: Path, side: int = IMAGENET_SIDE) -> NetworkEmbedder:

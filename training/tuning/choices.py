@@ -164,6 +164,7 @@ def bundle_choices(bundle: Bundle, device: str) -> list[Choice]:
         Choice("network.image_size", list(size), why),
         Choice("bundle.image_size", list(served), ""),
         Choice("bundle.precision", precision, ""),
+        Choice("bundle.flip", manifest.input.flip, ""),
         Choice("input.mean", list(manifest.input.mean), ""),
         Choice("input.std", list(manifest.input.std), ""),
         Choice("losses.strips", 1.0 if network.get("strips") else 0.0, ""),

@@ -1,12 +1,14 @@
-"""`lka-reid bundle migrate`: a bundle of format 1 can be served again, and its galleries are known."""
+"""`lka-reid bundle`: one of format 1 can be served again, and one embeds mirror images, too, or not."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from models.bundle import Bundle
+from tests.models.explainable import SmallBundle
 from tests.models.format_1 import write_format_1
 from tests.service.command_line import Command, command_runner
 
@@ -33,3 +35,26 @@ def test_a_bundle_of_format_1_is_brought_over(command: Command) -> None:
     again = command("bundle", "migrate", folder)
     assert again.code == 2
     assert again.err == "Error: old/manifest.json: is not of format 1; there is nothing to migrate\n"
+
+
+def test_the_command_writes_a_bundle_without_what_was_measured_with_the_other(
+    command: Command, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    plain = small_bundle(tmp_path / "plain")
+    done = command("bundle", "flip", "on", "--bundle", plain.path, "--out", tmp_path / "new", "--json")
+    assert done.code == 0
+    made = Bundle.load(tmp_path / "new")
+    assert json.loads(done.out) == {
+        "folder": str(tmp_path / "new"),
+        "fingerprint": made.fingerprint,
+        "flip": True,
+    }
+    manifest = made.manifest
+    assert (manifest.accuracy, manifest.shift, manifest.threshold, manifest.normalised_threshold) == (
+        None,
+    ) * 4
+    assert manifest.files == plain.manifest.files
+    again = command("bundle", "flip", "on", "--bundle", made.path, "--out", tmp_path / "more")
+    assert again.code == 2
+    assert "flip is on already" in again.err
+    assert not (tmp_path / "more").exists()

@@ -174,6 +174,9 @@ def test_ways_that_do_not_apply_give_no_row(tmp_path: Path) -> None:
     dataset = open_dataset(trees.vehicleid(tmp_path))
     ways = {row.way for row in evaluate(dataset, Loaded(reranker=None), list(Way), Quiet())}
     assert ways == {Way.plain, Way.expansion, Way.flip}
+    flips = Loaded(Halves(InputSpec(height=16, width=16, flip=True)), reranker=None)
+    ways = {row.way for row in evaluate(dataset, flips, list(Way), Quiet())}
+    assert ways == {Way.plain, Way.expansion}, "mirrored once more it would be the same"
 
 
 def test_centring_takes_each_cameras_mean_out() -> None:

@@ -95,7 +95,7 @@ def test_the_configuration_follows_from_data_bundle_and_machine(tree: Path) -> N
     }
     directions = bundle.manifest.network.get("projection", 0)
     assert on_cpu.embedder.projection.directions == directions, "estimated anew after the training"
-    assert on_cpu.embedder.served_size == (160, 160)
+    assert on_cpu.embedder.served_spec == bundle.manifest.input, "size and flip are the bundle's"
     assert (on_cpu.embedder.schedule.frozen_stages, on_gpu.embedder.schedule.frozen_stages) == (3, 1)
     assert on_gpu.embedder.network.image_size == (160, 160)
     larger = Dataset("manifest", tree, pretend(400, cameras=3), [], has_split=False)
