@@ -34,6 +34,11 @@ LEAST_VARIANCE: Final = 1e-6
 AUTO_CAMERAS: Final = 2
 AUTO_IMAGES: Final = 10
 """`auto` normalises once so many cameras have so many images each, and stops where half of them is left."""
+AUTO_SPREAD: Final = 0.3
+"""1 - the mean similarity of a camera's images, from which on it has seen traffic for `auto`: 0.7 to 0.85
+with the shipped bundle; 0.1 where it has seen one vehicle again and again, whose its mean would be."""
+AUTO_SPREAD_LEFT: Final = 0.2
+"""Below this much `auto` stops."""
 ON_IMAGES: Final = 2
 DRIFT_LIMIT: Final = 0.1
 """A new version is due where some camera's descriptors would move by this share of their length."""
@@ -92,7 +97,9 @@ def is_wanted(mode: Mode, cameras: Mapping[str, CameraSums], *, is_on: bool) -> 
     if mode != "auto":
         return mode == "on"
     least = AUTO_IMAGES / 2 if is_on else AUTO_IMAGES
-    seen = sum(camera_id != NO_CAMERA and of.pooled.count >= least for camera_id, of in cameras.items())
+    spread = AUTO_SPREAD_LEFT if is_on else AUTO_SPREAD
+    named = (of.pooled for camera_id, of in cameras.items() if camera_id != NO_CAMERA)
+    seen = sum(sums.count >= least and _spread(sums) >= spread for sums in named)
     return seen >= AUTO_CAMERAS
 
 
@@ -111,6 +118,11 @@ def _worth(sums: Sums, spread: float) -> float:
         return float(sums.count > 0)
     own = float(sums.variance().mean()) * sums.count / (sums.count - 1)
     return max(1.0, sums.count * min(1.0, own / spread))
+
+
+def _spread(sums: Sums) -> float:
+    """1 - the mean similarity of two of these images."""
+    return float(sums.variance().sum()) * sums.count / (sums.count - 1)
 
 
 def _shrunken(sums: Sums, overall: Estimate, worth: float, least: float) -> Estimate:

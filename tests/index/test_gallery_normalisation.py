@@ -31,7 +31,7 @@ def descriptor(vehicle: str, camera: str | None) -> NDArray[np.float32]:
     """Of one vehicle before one camera: what is the vehicle's, and much of the camera's."""
     found = enrollment(vehicle).descriptor.copy()
     if camera is not None:
-        found[TINT[camera]] += 3.0
+        found[TINT[camera]] += 1.0
     unit: NDArray[np.float32] = (found / np.linalg.norm(found)).astype(np.float32)
     return unit
 

@@ -25,10 +25,10 @@ def camera_images(count: int, seed: int, tint: float = 3.0) -> NDArray[np.float3
     return unit(random.standard_normal((count, DIM)) + common)
 
 
-def known(**counts: int) -> dict[str, CameraSums]:
+def known(tint: float = 3.0, **counts: int) -> dict[str, CameraSums]:
     nothing = Sums.nothing(DIM)
     return {
-        name: CameraSums(name, Sums.of(camera_images(count, seed)), nothing)
+        name: CameraSums(name, Sums.of(camera_images(count, seed, tint)), nothing)
         for seed, (name, count) in enumerate(counts.items())
     }
 
@@ -167,10 +167,23 @@ def test_drift_is_the_share_by_which_descriptors_move() -> None:
 def test_auto_waits_for_two_cameras_with_enough_images_and_lets_go_at_half_of_them() -> None:
     enough, half = AUTO_IMAGES, -(-AUTO_IMAGES // 2)
     assert AUTO_CAMERAS == 2
-    assert not is_wanted("auto", known(a=10 * enough), is_on=False)
-    assert not is_wanted("auto", known(a=enough, b=enough - 1), is_on=False)
-    assert is_wanted("auto", known(a=enough, b=enough), is_on=False)
-    assert is_wanted("auto", known(a=enough, b=half), is_on=True)
-    assert not is_wanted("auto", known(a=enough, b=half - 1), is_on=True)
+    assert not is_wanted("auto", known(1.0, a=10 * enough), is_on=False)
+    assert not is_wanted("auto", known(1.0, a=enough, b=enough - 1), is_on=False)
+    assert is_wanted("auto", known(1.0, a=enough, b=enough), is_on=False)
+    assert is_wanted("auto", known(1.0, a=enough, b=half), is_on=True)
+    assert not is_wanted("auto", known(1.0, a=enough, b=half - 1), is_on=True)
     assert is_wanted("on", known(a=1), is_on=False)
     assert not is_wanted("off", known(a=enough, b=enough), is_on=True)
+
+
+def test_auto_does_not_count_a_camera_that_has_seen_one_vehicle_again_and_again() -> None:
+    """What its images have in common is the vehicle: taken out, the vehicle would not be found."""
+    alike, more_alike = 1.9, 3.0
+    counts = {"a": 5 * AUTO_IMAGES, "b": 5 * AUTO_IMAGES}
+    assert not is_wanted("auto", known(alike, **counts), is_on=False)
+    assert is_wanted("auto", known(alike, **counts), is_on=True), "it lets go later than it begins"
+    assert not is_wanted("auto", known(more_alike, **counts), is_on=True)
+    assert is_wanted("on", known(more_alike, **counts), is_on=False)
+    one_traffic = known(1.0, a=50) | known(more_alike, b=50)
+    assert not is_wanted("auto", one_traffic, is_on=False)
+    assert is_wanted("auto", one_traffic | {"c": known(1.0, x=1, c=50)["c"]}, is_on=False)
