@@ -22,9 +22,8 @@ import argparse
 import io
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -34,8 +33,10 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.around import of_http, of_the_queue
 from benchmarks.provenance import in_words, provenance, write_json
 from benchmarks.stack import Stack, post
+from benchmarks.stage import CLIENTS, SIZES, Stage, measure
 from index import Enrollment, LocalGallery, Record
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.decoding import decode
@@ -52,30 +53,10 @@ from service.retrieval.enrollment import GROUP
 
 IMAGES = Path(__file__).parent.parent / "service" / "demo" / "images"
 SIDE, FILES = 120, 2000
-SIZES = (1, 64, 256)
-CLIENTS = {1: 16, 64: 3, 256: 2}
-"""Requests under way at the same time, by the images in each."""
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "torch", "faiss-cpu", "faiss-gpu", "numpy", "pillow", "redis")
 """Those of any environment, of which each has some."""
 THREADS = 8
 """That enroll at the same time: as many as a service lets into the gallery."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a stage, or the whole path, made of images.
-
-    Attributes:
-        name: of it.
-        batch: images at a time.
-        per_s: images a second.
-        cpu_ms: of a processor for an image, by process.
-    """
-
-    name: str
-    batch: int
-    per_s: float
-    cpu_ms: dict[str, float] = field(default_factory=dict)
 
 
 @lru_cache
@@ -91,36 +72,6 @@ def files() -> list[bytes]:
         Image.fromarray(moved).save(stream, "JPEG", quality=90)
         made.append(stream.getvalue())
     return made
-
-
-def measure(
-    name: str,
-    batch: int,
-    work: Callable[[], int],
-    seconds: float,
-    clients: int = 1,
-    cpu_s: Callable[[], dict[str, float]] = lambda: {"": time.process_time()},
-) -> Stage:
-    """Do a piece of work, which says how many images it was, for so long and by so many threads.
-
-    The first time does not count.
-    """
-    work()
-    done = [0] * clients
-    before, began = cpu_s(), time.perf_counter()
-
-    def serve(number: int) -> None:
-        while time.perf_counter() < began + seconds:
-            done[number] += work()
-
-    threads = [threading.Thread(target=serve, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    spent, after, images = time.perf_counter() - began, cpu_s(), max(1, sum(done))
-    cpu_ms = {name: 1000 * (after[name] - before.get(name, 0.0)) / images for name in after}
-    return Stage(name, batch, images / spent, cpu_ms)
 
 
 def of_images(bundle: Bundle, seconds: float) -> Iterator[Stage]:
@@ -213,7 +164,7 @@ def of_the_gallery(bundle: Bundle, size: int, seconds: float, folder: Path) -> I
     with open_gallery(bundle, folder / "searched") as gallery:
         for start in range(0, size, 200):
             gallery.enroll_many(source.take(min(200, size - start)))
-        for batch in (1, 64):
+        for batch in SIZES:
 
             def search(batch: int = batch) -> int:
                 return len(gallery.search(source.descriptors[:batch], 10, strips=10))
@@ -295,6 +246,10 @@ def main() -> None:
             alone += of_the_second_stage(bundle, reranker, given.seconds)
         for with_redis in (False, True):
             with Stack(folder / f"stack-{with_redis}", with_redis=with_redis) as stack:
+                if with_redis:
+                    alone += of_the_queue(stack, bundle, files(), given.seconds)
+                else:
+                    alone += of_http(stack, files(), given.seconds)
                 label = "HTTP, Redis, worker" if with_redis else "HTTP"
                 together += whole(stack, label, given.gallery, given.seconds)
         if runtime != "none":

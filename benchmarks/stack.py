@@ -32,11 +32,13 @@ class Stack:
 
     Attributes:
         port: of the service, on 127.0.0.1.
+        redis_url: of its Redis, once it runs; None without one.
     """
 
     def __init__(self, folder: Path, *, with_redis: bool, real: Mapping[str, object] | None = None) -> None:
         folder.mkdir(parents=True)
         self.port = _free_port()
+        self.redis_url: str | None = None
         self._folder = folder
         self._with_redis = with_redis
         self._real = real
@@ -51,7 +53,8 @@ class Stack:
             self._run(
                 "redis", [redis_server(), "--port", str(port), "--save", "", "--dir", str(self._folder)]
             )
-            settings |= {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "REDIS_TIMEOUT_S": 10}
+            self.redis_url = f"redis://127.0.0.1:{port}/0"
+            settings |= {"REDIS_URL": self.redis_url, "REDIS_TIMEOUT_S": 10}
             settings |= {"REQUEST_DEADLINE_S": 60, "METRICS_PORT": _free_port()}
         settings |= self._real or {}
         environment = os.environ | {f"LKA_REID_{name}": str(value) for name, value in settings.items()}
@@ -113,27 +116,36 @@ def redis_server() -> str:
 
 
 def post(port: int, path: str, images: Sequence[bytes]) -> int:
-    """Send images by one request, over a connection of this thread's own; how many they were.
+    """Send images by one request; how many they were.
 
     Raises:
         RuntimeError: another answer than that of success.
     """
+    status, content = send(port, path, images)
+    if status not in (200, 201) or b'"problem":{' in content:
+        raise RuntimeError(f"{path} answered {status}: {content[:300]!r}")
+    return len(images)
+
+
+def send(port: int, path: str, images: Sequence[bytes], **fields: str) -> tuple[int, bytes]:
+    """Send images and fields by one request, over a connection of this thread's own; the answer."""
     connections = _LOCAL.__dict__.setdefault("connections", {})
     if port not in connections:
         connections[port] = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection: http.client.HTTPConnection = connections[port]
     field = "image" if not path.endswith("/batch") else "images"
     head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="x"\r\n\r\n'.encode()
+    others = "".join(
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
     body = (
         b"".join(part for image in images for part in (head, image, b"\r\n"))
-        + f"--{_BOUNDARY}--\r\n".encode()
+        + f"{others}--{_BOUNDARY}--\r\n".encode()
     )
     connection.request("POST", path, body, {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"})
     answer = connection.getresponse()
-    content = answer.read()
-    if answer.status not in (200, 201) or b'"problem":{' in content:
-        raise RuntimeError(f"{path} answered {answer.status}: {content[:300]!r}")
-    return len(images)
+    return answer.status, answer.read()
 
 
 def _ticks(pid: int) -> int:

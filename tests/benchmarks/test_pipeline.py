@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks import pipeline
 from benchmarks.free import FreeEmbedder
-from benchmarks.pipeline import Stage, measure, tabled
+from benchmarks.pipeline import tabled
+from benchmarks.stage import Stage, measure
 from models.bundle import DEFAULT_BUNDLE, Bundle
 from models.machine import processor
 
