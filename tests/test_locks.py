@@ -19,6 +19,38 @@ ENTRY = re.compile(
 
 Pins = dict[NormalizedName, Requirement]
 
+TORCH = "2.13.0"
+TORCH_FOR_CUDA = """
+cuda-bindings<14,>=13.0.3
+cuda-toolkit==13.0.3.*
+nvidia-cublas==13.1.1.3.*
+nvidia-cuda-cupti==13.0.85.*
+nvidia-cuda-nvrtc==13.0.88.*
+nvidia-cuda-runtime==13.0.96.*
+nvidia-cudnn-cu13==9.20.0.48
+nvidia-cufft==12.0.0.61.*
+nvidia-cufile==1.15.1.6.*
+nvidia-curand==10.4.0.35.*
+nvidia-cusolver==12.0.4.66.*
+nvidia-cusparse==12.6.3.3.*
+nvidia-cusparselt-cu13==0.8.1
+nvidia-nccl-cu13==2.29.7
+nvidia-nvjitlink<14,>=13.0.88
+nvidia-nvshmem-cu13==3.4.5
+nvidia-nvtx==13.0.85.*
+triton==3.7.1
+"""
+"""What torch asks for on Linux: Requires-Dist of its file on PyPI for x86_64, and of cuda-toolkit 13.0.3."""
+ONNXRUNTIME_GPU = "1.31.1"
+ONNXRUNTIME_FOR_CUDA = """
+nvidia-cuda-nvrtc~=13.0
+nvidia-cuda-runtime~=13.0
+nvidia-cudnn-cu13~=9.0
+nvidia-cufft~=12.0
+nvidia-curand~=10.0
+"""
+"""The same of onnxruntime-gpu[cuda,cudnn]."""
+
 
 def pins(name: str) -> Pins:
     """The requirements of a lock by name; the lock is nothing but these and their hashes."""
@@ -62,15 +94,49 @@ def test_a_lock_has_all_that_serving_needs_and_nothing_for_training(name: str) -
             check(Requirement(text), locked, package)
 
 
-@pytest.mark.parametrize("name", ["build", *LOCKS])
-def test_a_lock_has_the_versions_of_the_constraints(name: str) -> None:
+def pinned() -> Pins:
+    """The constraints by name."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     given = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    constraints = {canonicalize_name(each.name): version(each) for each in given}
+    return {canonicalize_name(each.name): each for each in given}
+
+
+@pytest.mark.parametrize("name", ["build", *LOCKS])
+def test_a_lock_has_the_versions_of_the_constraints(name: str) -> None:
+    constraints = {package: version(pin) for package, pin in pinned().items()}
     for package, pin in pins(name).items():
         # What another platform or an older Python alone needs is not in the constraints.
         if package in constraints or pin.marker is None:
             assert constraints[package] == version(pin), package
+
+
+def test_one_set_of_nvidias_libraries_serves_onnxruntime_and_torch() -> None:
+    constraints, locked = pinned(), pins("gpu")
+    known = {"torch": TORCH, "onnxruntime-gpu": ONNXRUNTIME_GPU}
+    for package, number in known.items():
+        found = version(constraints[canonicalize_name(package)])
+        assert found == number, f"{package} {found}: write down here what it asks for"
+    for text in (*TORCH_FOR_CUDA.split(), *ONNXRUNTIME_FOR_CUDA.split()):
+        check(Requirement(text), constraints, "constraints.txt with torch or ONNX Runtime for CUDA")
+    shared = [Requirement(text) for text in TORCH_FOR_CUDA.split()]
+    shared = [each for each in shared if canonicalize_name(each.name) in locked]
+    assert len(shared) == 7
+    for wanted in shared:
+        check(wanted, locked, "torch")
+
+
+def test_the_extras_for_gpus_and_training_allow_no_torch_for_another_cuda() -> None:
+    """Without constraints, too: by what [gpu] says alone."""
+    gpu = {canonicalize_name(each.name): each for each in map(Requirement, project()["gpu"])}
+    for text in TORCH_FOR_CUDA.split():
+        wanted = Requirement(text)
+        name = canonicalize_name(wanted.name)
+        if name in pins("gpu"):
+            assert name in gpu, f"[gpu] leaves {name} to whatever torch comes"
+            assert gpu[name].specifier.contains(version(pinned()[name])), gpu[name]
+    [torch] = [each for each in map(Requirement, project()["train"]) if each.name == "torch"]
+    assert torch.specifier.contains(TORCH)
+    assert not torch.specifier.contains("2.12.1"), "one that goes with a CUDA 12 of its own beside [gpu]'s"
 
 
 def test_building_is_locked_too() -> None:
