@@ -40,7 +40,7 @@ TRAINING = "Training"
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Train, measure and export models (needs the [train] extra).",
+    help="Train, measure and export models (needs the [train] extra; add-f16 needs [f16] alone).",
 )
 app.add_typer(data_command.app, name="data", rich_help_panel=OWN)
 app.command(rich_help_panel=OWN)(evaluate)

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from models.terminal import err, out
+from models.terminal import err, out, print_error
 from training.commands.measuring import BUNDLE
-from training.commands.running import Json, ending
+from training.commands.progress import refuse
+from training.commands.running import Json
+
+INSTALL = "pip install 'lka-reid[f16]'"
 
 
 def add_f16(
@@ -22,18 +25,33 @@ def add_f16(
     """Give a bundle its embedder in 16 bits, too, which the runtime cuda then computes with.
 
     Everything else stays, and so does the fingerprint: galleries stay valid. Both embedders are compared
-    here, on the CPU, and once more on the GPU whenever a worker starts.
+    here, on the CPU, and once more on the GPU whenever a worker starts. It needs the extra [f16], but no
+    torch and no GPU: the new folder may be copied to another machine.
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from models.bundle import EMBEDDER_F16, Bundle
-    from training.export.half import add_f16 as add
+    from models.bundle import EMBEDDER_F16, Bundle, BundleError
+    from models.runtimes.forward import RuntimeNotAvailableError
+    from training.atomic import OutputError, require_writable
+    from training.export.errors import ExportError
 
-    with ending(writes=[folder]):
+    try:
+        from training.export.half import add_f16 as add
+    except ModuleNotFoundError as error:
+        if error.name != "onnx":
+            raise
+        print_error("add-f16 needs onnx, which is not installed", INSTALL, kind="package-missing")
+        raise typer.Exit(2) from None
+
+    # Not by `ending`, whose errors are those of commands with torch.
+    try:
+        require_writable(folder)
         old = Bundle.load(bundle)
         with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=err) as progress:
             progress.add_task("converting and comparing")
             made = add(old, folder)
+    except (BundleError, ExportError, OutputError, RuntimeNotAvailableError) as error:
+        raise refuse(error) from None
     size = made.manifest.files[EMBEDDER_F16].bytes
     if as_json:
         out.print_json(

@@ -95,7 +95,7 @@ def ending(*more: str, writes: Sequence[Path] = ()) -> Iterator[None]:
     from training.config.files import ConfigError
     from training.datasets.image import DatasetError
     from training.distributed import ProcessError
-    from training.export.bundle import ExportError
+    from training.export.errors import ExportError
     from training.features.store import FeatureStoreError
     from training.signals import StoppedError
 

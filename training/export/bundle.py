@@ -23,16 +23,13 @@ from models.projection import Projection
 from models.reranker import CANDIDATES, StripReranker
 from models.runtimes.torch_cuda import WEIGHTS
 from models.trunk import Bottleneck, Trunk
+from training.export.errors import ExportError
 from training.export.explainer import ATTENTION_OUTPUTS, ActivatedEmbedder, AttentionExplainer
 from training.export.parity import Parity, ParityError, check_parity
 from training.export.quantise import STORED_FROM, quantise, store_as_half, store_as_int8
 from training.export.torch_weights import write_torch_weights
 
 Precision = Literal["fp32", "int8"]
-
-
-class ExportError(Exception):
-    """An export that does not agree with torch; no bundle was written."""
 
 
 def fold_batch_norms(network: LKAReID) -> LKAReID:

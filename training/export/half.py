@@ -2,7 +2,7 @@
 
 ONNX Runtime computes in what a graph says. The 8-bit weights become the float16 numbers nearest to what they
 stand for, and all operators take float16 but those that bring a descriptor to unit length and the batch norms
-of vectors.
+of vectors. It needs onnx beside what serving needs, and no torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.manifest import FileEntry
 from models.runtimes.cuda import Opening
 from models.runtimes.forward import RuntimeOptions
 from models.runtimes.streams import agreeing
-from training.export.bundle import ExportError
+from training.export.errors import ExportError
 
 IN_32_BITS: Final = ("ReduceL2", "Clip", "Div", "Expand")
 """Operators of a unit length: float16 has no number as small as the least length that is divided by."""

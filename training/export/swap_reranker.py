@@ -20,12 +20,12 @@ from training.evaluation.cross_camera import both_stages
 from training.evaluation.descriptors import describe
 from training.evaluation.measurement import accuracy_row
 from training.export.bundle import (
-    ExportError,
     Precision,
     reranker_entry,
     reranker_for_inference,
     write_second_stage,
 )
+from training.export.errors import ExportError
 from training.export.parity import ParityError, check_second_stage, random_strips
 from training.features.extract import Features
 from training.reporting.provenance import accuracy_record

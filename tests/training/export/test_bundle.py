@@ -19,13 +19,13 @@ from tests.models.explainable import SmallBundle, lively, opinionated_reranker
 from tests.training.conftest import SMALL
 from training.export import bundle as export
 from training.export.bundle import (
-    ExportError,
     export_bundle,
     export_reranker,
     fold_batch_norms,
     for_inference,
     reranker_for_inference,
 )
+from training.export.errors import ExportError
 from training.export.quantise import quantise, store_as_half
 
 

@@ -18,8 +18,8 @@ from models.runtimes.forward import Precision, RuntimeNotAvailableError, Runtime
 from models.runtimes.ort import load
 from tests.models.explainable import SmallBundle
 from training.export import half
-from training.export.bundle import ExportError
 from training.export.bundle import Precision as Stored
+from training.export.errors import ExportError
 from training.export.half import add_f16
 
 pytestmark = pytest.mark.slow  # bundles are exported

@@ -29,7 +29,7 @@ from tests.models.explainable import SmallBundle
 from training.datasets.dataset import Dataset, Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.readers.manifest import read_manifest
-from training.export.bundle import ExportError
+from training.export.errors import ExportError
 from training.export.swap_reranker import exchange_reranker, held_out_tasks
 from training.reranker.selection import with_fusion
 
