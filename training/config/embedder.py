@@ -213,8 +213,8 @@ class BundleConfig(Section):
     )
     flip: bool = Field(
         default=False,
-        description="a descriptor is the mean of an image's and its mirror image's: more accurate before new "
-        "cameras, for twice the time",
+        description="a descriptor is the mean of an image's and its mirror image's, for twice the time: more "
+        "accurate for vehicles of unseen designs",
     )
     torch_weights: bool = Field(
         default=False, description="also write float32 weights, which the runtime torch-cuda needs"
