@@ -55,7 +55,8 @@ class Engine:
         with failures():
             for first in range(0, len(rows), size):
                 piece = [self._outgoing(row) for row in rows[first : first + size]]
-                self._client.insert(self._name, piece, timeout=self._timeout_s)
+                # No insert: pymilvus sends again what got no answer, and Milvus keeps two rows of one number.
+                self._client.upsert(self._name, piece, timeout=self._timeout_s)
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Put rows in the place of those of the same numbers."""

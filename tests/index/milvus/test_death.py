@@ -1,4 +1,5 @@
-"""A process that is killed between the writes of the object store and of Milvus leaves nothing half done."""
+"""A process that is killed between the writes of the object store and of Milvus leaves nothing half done, and
+neither does a Milvus that goes away before it answers."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,3 +75,41 @@ def test_killed_after_the_rows_are_deleted_the_image_is_gone_and_its_objects_are
     settled = gallery.quotas.usage()
     assert (settled.images, settled) == (1, gallery.recount())
     assert gallery.image("b")[0] == enrollment("b").image
+
+
+def test_an_insert_whose_answer_is_lost_and_that_is_sent_again_is_there_once(
+    on_milvus: OnMilvus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = on_milvus()
+    grpc = pytest.importorskip("grpc")
+
+    class Unanswered(grpc.RpcError):  # type: ignore[misc, name-defined]
+        """What a client is told whose connection ended before its answer came."""
+
+        def code(self) -> Any:
+            return grpc.StatusCode.UNAVAILABLE
+
+        def details(self) -> str:
+            return "Socket closed"
+
+    stub = gallery._engine._client._get_connection()._stub
+    lost = list[str]()
+
+    def unanswered(method: str) -> Any:
+        send = getattr(stub, method)
+
+        def sent(*arguments: Any, **more: Any) -> Any:
+            answer = send(*arguments, **more)
+            if not lost:
+                lost.append(method)
+                raise Unanswered
+            return answer
+
+        return sent
+
+    for method in ("Insert", "Upsert"):
+        monkeypatch.setattr(stub, method, unanswered(method))
+    gallery.enroll(enrollment("a"))
+    assert len(lost) == 1
+    assert gallery.count() == 1
+    assert [record.image_id for record in gallery.page().records] == ["a"]
