@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, Self
 
 import numpy as np
@@ -52,6 +53,8 @@ from index.validation import (
 
 DELETED_AT_ONCE: Final = 256
 SWEPT_EVERY_S: Final = 6 * 3600.0
+SETTLED_EVERY_S: Final = 5.0
+"""s after which it is tried again to see what became of an insert that Milvus did not answer."""
 SETTLE_S: Final = 30.0
 """s within which a change that was made is counted."""
 
@@ -256,6 +259,8 @@ class MilvusGallery:
         self._require_open()
         if self._watches is not None:
             self._watches.sweep()
+        # Before all rows are counted, which would count these twice.
+        self._writer.settle()
         swept = sweep(self._engine, self._place, self._companions.verdicts, grace_s)
         self._settle_room(settle_s)
         return swept
@@ -311,7 +316,14 @@ class MilvusGallery:
         self._deleted_at = self._deleted_at or time.monotonic()
 
     def _sweep_for_ever(self) -> None:
-        while not self._closing.wait(SWEPT_EVERY_S):
+        due = time.monotonic() + SWEPT_EVERY_S
+        while not self._closing.wait(SETTLED_EVERY_S):
+            # Where Milvus is still away, it is tried again.
+            with suppress(GalleryError):
+                self._writer.settle()
+            if time.monotonic() < due:
+                continue
+            due = time.monotonic() + SWEPT_EVERY_S
             try:
                 self.sweep()
             except Exception:

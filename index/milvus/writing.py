@@ -5,7 +5,9 @@ are written to the object store; the numbers are owed to the watches; the claim 
 again; **the rows are inserted, which is the acknowledgement**; then the watches look and the room is
 counted. A process that dies before the insert leaves objects that no row names, which the sweep removes, and
 numbers of no row, which whoever looks for the watches forgets; one that dies after it leaves an enrolled
-image, which is found by the number that is owed, and a reservation that ends by itself.
+image, which is found by the number that is owed, and a reservation that ends by itself. Where Milvus goes
+away during the insert, nobody knows whether the rows are there: they are in doubt until it answers again, and
+are counted then, if they are.
 
 Deleting: the ids are claimed; frames go, and watches of files with the same bytes; **the rows are deleted,
 which is the acknowledgement**; then the images' watches and alerts, verdicts and objects go. A process that
@@ -19,10 +21,11 @@ lost looks once more after its insert, and takes its own row back where there is
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -59,6 +62,18 @@ LONGEST_S: Final = 1800.0
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class InDoubt:
+    """Rows that were refused, and may be there all the same."""
+
+    rows: Sequence[Mapping[str, Any]]
+    reservation: Any
+
+
+class RowsInDoubtError(MilvusError):
+    """Rows may be there or not: neither their insert nor their removal was answered."""
+
+
 class Writer:
     """Makes the changes.
 
@@ -83,6 +98,8 @@ class Writer:
         self._objects = objects
         self._companions = companions
         self._header = header
+        self._in_doubt: list[InDoubt] = []
+        self._settling = threading.Lock()
 
     def row(self, image_id: str) -> dict[str, Any] | None:
         """The row of an image without its descriptor; None where it is not enrolled."""
@@ -106,6 +123,10 @@ class Writer:
                 self._insert(rows, enrollments, claim)
                 if not claim.extend() or time.monotonic() - started > LONGEST_S:
                     self._settle(rows, too_late=time.monotonic() - started > LONGEST_S)
+            except RowsInDoubtError:
+                # The room stays reserved meanwhile.
+                self._in_doubt.append(InDoubt(rows, reservation))
+                raise
             except BaseException:
                 self._then("give the room back", lambda: room.cancel(reservation))
                 raise
@@ -114,10 +135,28 @@ class Writer:
                 record_ids = [row["record_id"] for row in rows]
                 self._then("tell the watches", lambda: watches.enrolled(record_ids))
             self._then("count the room", lambda: room.count(reservation))
-            cameras = [enrollment.camera_id for enrollment in enrollments]
-            descriptors = [row["descriptor"] for row in rows]
-            self._then("count the cameras", lambda: self._companions.sums.enrolled(cameras, descriptors))
+            self._then("count the cameras", lambda: self._count_cameras(rows))
         return [to_record(row, self._header.fingerprint) for row in rows]
+
+    def settle(self) -> None:
+        """Count the rows in doubt that are there, and give back the room of those that are not.
+
+        Raises GalleryError where Milvus or the shared store is still away; the rows stay in doubt.
+        """
+        with self._settling:
+            while self._in_doubt:
+                self._settle_one(self._in_doubt[0])
+                del self._in_doubt[0]
+
+    def _settle_one(self, doubt: InDoubt) -> None:
+        there = existing(self._engine, [row["record_id"] for row in doubt.rows])
+        if len(there) < len(doubt.rows):
+            # Of a change of several requests some rows may be there: the sweep counts them.
+            self._companions.room.cancel(doubt.reservation)
+            return
+        self._companions.room.count(doubt.reservation)
+        self._then("count the cameras", lambda: self._count_cameras(doubt.rows))
+        log.warning("%d images are enrolled that were refused when Milvus went away", len(there))
 
     def delete(self, image_id: str) -> None:
         """Remove an image. Raises UnknownImageError."""
@@ -213,9 +252,12 @@ class Writer:
             raise
         try:
             self._engine.insert(rows)
-        except BaseException:
+        except BaseException as error:
             # The rows may be there all the same, or come later: the sweep sees to the objects.
-            self._then("take rows back", lambda: self._engine.delete([row["record_id"] for row in rows]))
+            try:
+                self._engine.delete([row["record_id"] for row in rows])
+            except MilvusError:
+                raise RowsInDoubtError(str(error)) from error
             raise
 
     def _settle(self, rows: Sequence[Mapping[str, Any]], *, too_late: bool) -> None:
@@ -267,6 +309,10 @@ class Writer:
         if not self._companions.verdicts.page(limit=1).verdicts:
             return []
         return list(self._objects.read_many([image_name(row["record_id"]) for row in rows]).values())
+
+    def _count_cameras(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        cameras = [to_record(row, self._header.fingerprint).camera_id for row in rows]
+        self._companions.sums.enrolled(cameras, [row["descriptor"] for row in rows])
 
     def _then(self, what: str, step: Callable[[], object]) -> None:
         """Do what comes after the acknowledgement; where it fails, the change stays made."""

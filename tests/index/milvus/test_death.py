@@ -6,13 +6,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from index import UnknownImageError
+from index import Quota, UnknownImageError
+from index.milvus import MilvusError, MilvusGallery
+from index.milvus import gallery as gallery_module
 from tests.index.milvus.kept import OnMilvus
 from tests.index.samples import enrollment
 
@@ -77,6 +81,13 @@ def test_killed_after_the_rows_are_deleted_the_image_is_gone_and_its_objects_are
     assert gallery.image("b")[0] == enrollment("b").image
 
 
+def wait_for(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.02)
+
+
 def test_an_insert_whose_answer_is_lost_and_that_is_sent_again_is_there_once(
     on_milvus: OnMilvus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,3 +124,47 @@ def test_an_insert_whose_answer_is_lost_and_that_is_sent_again_is_there_once(
     assert len(lost) == 1
     assert gallery.count() == 1
     assert [record.image_id for record in gallery.page().records] == ["a"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_image_that_was_refused_as_milvus_went_away_is_counted_if_it_is_there(
+    on_milvus: OnMilvus, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    monkeypatch.setattr(gallery_module, "SETTLED_EVERY_S", 0.05)
+    gallery: MilvusGallery = on_milvus()
+    gallery.quotas.set(Quota(images=1))
+    insert = gallery._engine.insert
+
+    def goes_away(*_: Any, **__: Any) -> Any:
+        raise MilvusError("it went away")
+
+    def inserts_and_goes_away(rows: Any) -> None:
+        if is_there:
+            insert(rows)
+        raise MilvusError("it went away")
+
+    rows, asked = gallery._engine.rows, list[bool]()
+
+    def whether_the_id_is_taken(*arguments: Any, **more: Any) -> Any:
+        if asked:
+            goes_away()
+        asked.append(True)
+        return rows(*arguments, **more)
+
+    with monkeypatch.context() as away:
+        away.setattr(gallery._engine, "rows", whether_the_id_is_taken)
+        away.setattr(gallery._engine, "insert", inserts_and_goes_away)
+        away.setattr(gallery._engine, "delete", goes_away)
+        with pytest.raises(MilvusError, match="it went away"):
+            gallery.enroll(enrollment("a", camera_id="gate"))
+        assert gallery.quotas.usage().images == 0
+    if is_there:
+        wait_for(lambda: gallery.quotas.usage().images == 1)
+        assert gallery.image("a")[0] == enrollment("a").image
+        wait_for(lambda: [state.camera_id for state in gallery.cameras.overview().cameras] == ["gate"])
+        assert gallery.quotas.usage() == gallery.recount()
+    else:
+        # Its room is free again: there is one place.
+        wait_for(lambda: not gallery._writer._in_doubt)
+        gallery.enroll(enrollment("b"))
+    assert gallery.count() == 1
