@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from index.database.descriptors import pack, unpack
 from index.milvus.collection import MilvusCollection
 from index.milvus.connection import MilvusError, failures
-from index.milvus.expression import numbers
+from index.milvus.expression import EVERYTHING, numbers
 from index.milvus.row import SCALARS
 
 DEEPEST: Final = 16_384
@@ -137,10 +137,10 @@ class Engine:
                     break
 
     def fault(self) -> str | None:
-        """What keeps Milvus from answering; None where nothing does."""
+        """What keeps Milvus from answering of this collection; None where nothing does."""
         try:
-            with failures():
-                self._client.get_server_version(timeout=self._timeout_s)
+            # A server that has just started says its version before it has loaded any rows.
+            self._query(EVERYTHING, ["record_id"], 1, "Eventually")
         except MilvusError as error:
             return str(error)
         return None

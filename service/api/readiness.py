@@ -9,7 +9,7 @@ import time
 from anyio import to_thread
 from PIL import Image
 
-from index import DEFAULT, Collections, GalleryClosedError
+from index import DEFAULT, Collections, GalleryClosedError, GalleryError
 from models.inputspec import InputSpec
 from service.api.error_kinds import NOT_READY
 from service.api.errors import ServiceError, without_paths
@@ -95,16 +95,22 @@ class Readiness:
 def _size(collections: Collections) -> int:
     """How many images all hold. Raises ServiceError where something keeps one from taking or giving them."""
     size = 0
-    for name, gallery in collections.items():
-        try:
-            fault = gallery.fault()
-            if fault is not None:
-                raise ServiceError(NOT_READY, without_paths(fault))
-            size += gallery.count()
-        except GalleryClosedError:
-            if name == DEFAULT:
-                raise
-            continue  # it is being dropped
+    try:
+        for name, gallery in collections.items():
+            try:
+                fault = gallery.fault()
+                if fault is not None:
+                    raise ServiceError(NOT_READY, without_paths(fault))
+                size += gallery.count()
+            except GalleryClosedError:
+                if name == DEFAULT:
+                    raise
+                continue  # it is being dropped
+    except GalleryClosedError:
+        raise
+    except GalleryError as error:
+        # What it is on went away since it was asked for a fault, or has come back half.
+        raise ServiceError(NOT_READY, without_paths(str(error))) from error
     return size
 
 

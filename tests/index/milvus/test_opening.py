@@ -19,7 +19,7 @@ from index.milvus import (
     MilvusSetup,
     open_milvus_gallery,
 )
-from index.milvus.connection import connect
+from index.milvus.connection import connect, failures
 from index.milvus.opening import collection_name
 from tests.index.milvus.kept import HNSW, OnMilvus
 from tests.index.samples import DIM, STRIPS, enrollment
@@ -141,3 +141,31 @@ def test_two_collections_have_two_names() -> None:
     assert len(set(names)) == len(names)
     with pytest.raises(MilvusError, match="prefix"):
         collection_name(replace(setup, prefix="1-a"), "default")
+
+
+@pytest.mark.milvus
+def test_a_collection_that_milvus_has_not_loaded_yet_is_a_fault(on_milvus: OnMilvus) -> None:
+    gallery = on_milvus()
+    assert gallery.fault() is None
+    client, name = gallery._engine._client, gallery._engine._name
+    client.release_collection(name)
+    try:
+        assert "not loaded" in (gallery.fault() or "")
+    finally:
+        client.load_collection(name)
+    assert gallery.fault() is None
+
+
+def test_an_error_without_words_says_what_grpc_says_of_it() -> None:
+    grpc = pytest.importorskip("grpc", reason="it comes with pymilvus; `make servers` installs it")
+
+    class Late(grpc.RpcError):  # type: ignore[misc, name-defined]
+        def code(self) -> Any:
+            return grpc.StatusCode.DEADLINE_EXCEEDED
+
+        def details(self) -> str:
+            return "Deadline Exceeded"
+
+    said = r"asked of it: Deadline Exceeded \(DEADLINE_EXCEEDED\);"
+    with pytest.raises(MilvusError, match=said), failures():
+        raise Late

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from index import GalleryError, LocalGallery
 from models.manifest import Threshold
 from service.api.app import create_app
 from service.observability.metrics import Metrics
@@ -217,3 +218,18 @@ def test_a_damaged_gallery_is_an_error_of_its_own_and_not_ready(tmp_path: Path) 
         assert ready.status_code == 503
         assert "gallery.sqlite in ... is damaged" in ready.json()["detail"]
         assert str(tmp_path) not in ready.text + refused.text
+
+
+def test_a_gallery_that_goes_away_while_it_is_asked_is_not_ready(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert service.client.get("/health/ready").status_code == 200
+
+    def gone(*_: object) -> int:
+        raise GalleryError("it is gone")
+
+    monkeypatch.setattr(LocalGallery, "count", gone)
+    ready = service.client.get("/health/ready")
+    assert (ready.status_code, ready.json()["type"]) == (503, "urn:lka-reid:problem:not-ready")
+    assert ready.json()["detail"] == "it is gone"
+    assert "lka_reid_ready 0.0" in service.client.get("/metrics").text
