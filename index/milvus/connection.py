@@ -44,8 +44,20 @@ def failures() -> Iterator[None]:
     except GalleryError:
         raise
     except Exception as error:
-        words = str(getattr(error, "message", "") or type(error).__name__)
+        words = _words(error)
         raise MilvusError(
             f"Milvus, which {SETTING} names, did not do what was asked of it: {words[:300]}; see that it "
             "runs, that its address is right, and its log"
         ) from error
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, as far as the error says it."""
+    message = getattr(error, "message", "")
+    if message:
+        return str(message)
+    # pymilvus passes errors of gRPC on as they are where it does not try again.
+    code, details = getattr(error, "code", None), getattr(error, "details", None)
+    if callable(code) and callable(details):
+        return f"{details()} ({code().name})"
+    return type(error).__name__
