@@ -66,7 +66,7 @@ class EnrolledImage(EnrolledRecord, OfAFrame):
         default=[],
         exclude_if=lambda ids: not ids,
         description="ids under which the very same bytes were enrolled before, the first 10; absent where "
-        "there are none",
+        "there are none, or where the gallery went away as soon as the image was in it",
     )
 
 

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from anyio import CapacityLimiter, to_thread
 
-from index import DuplicateImageError, Enrollment, Frame, Gallery, Record, UnknownImageError
+from index import (
+    DuplicateImageError,
+    Enrollment,
+    Frame,
+    Gallery,
+    GalleryError,
+    Record,
+    UnknownImageError,
+)
 from models.decoding.formats import media_type
 from service.inference.coalescing import Coalescer
 from service.inference.embedder import EmbeddedImage, ImageEmbedder
@@ -19,6 +28,8 @@ FIELDS = ("vehicle_id", "camera_id", "captured_at", "view", "vehicle_type", "tag
 
 SAME = 10
 """Images with the same bytes that are named at most."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,8 +138,16 @@ def differences(gallery: Gallery, data: bytes, description: Description) -> tupl
 
 
 def same_image(gallery: Gallery, data: bytes, image_id: str) -> list[str]:
-    """Ids of other images with these very bytes, in order of enrollment, the first `SAME`."""
-    return [other for other in gallery.same_image(data, SAME + 1) if other != image_id][:SAME]
+    """Ids of other images with these very bytes, in order of enrollment, the first `SAME`.
+
+    None of them where the gallery does not answer: the image is enrolled, and would be sent again if refused.
+    """
+    try:
+        found = gallery.same_image(data, SAME + 1)
+    except GalleryError as error:
+        log.warning("same_image_unknown", error=str(error))
+        return []
+    return [other for other in found if other != image_id][:SAME]
 
 
 def enrollment_of(data: bytes, description: Description, image: EmbeddedImage) -> Enrollment:

@@ -40,7 +40,7 @@ class EnrolledImage(EnrolledRecord):
         crop: what was cut out of the image, with its margin: left, top, width and height in px; absent
             of a crop.
         same_image: ids under which the very same bytes were enrolled before, the first 10; absent where
-            there are none.
+            there are none, or where the gallery went away as soon as the image was in it.
     """
 
     vehicle: FoundVehicle | None = None

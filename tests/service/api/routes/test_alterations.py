@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from index import GalleryError, LocalGallery
 from tests.service.fakes import BLUE, GREEN, RED, Running, image_file, running
 
 
@@ -174,3 +175,17 @@ def test_the_audit_log_says_who_changed_and_deleted_what(tmp_path: Path) -> None
     assert {"change", "delete-by-filter", "set-retention"} <= set(by_action)
     assert by_action["change"]["image_hash"] == by_action["enroll"]["image_hash"]
     assert by_action["delete-by-filter"]["deleted"] == 1
+
+
+def test_an_image_that_is_in_is_acknowledged_though_the_gallery_goes_away_at_once(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> list[str]:
+        raise GalleryError("it is gone")
+
+    monkeypatch.setattr(LocalGallery, "same_image", gone)
+    enrolled = service.enroll(image_file(RED), image_id="a")
+    assert (enrolled.status_code, "same_image" in enrolled.json()) == (201, False)
+    files = {"images": ("x", image_file(RED))}
+    [item] = service.client.post("/gallery/batch", files=files).json()["items"]
+    assert item["status"] == 201
