@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 
 from tests.leftovers import end_with_this_process
-from tests.servers.fixtures import milvus_url
+from tests.servers.fixtures import milvus_url, own_milvus
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.service.command_line import Command
     from training.export.bundle import Precision
 
-__all__ = ["milvus_url"]
+__all__ = ["milvus_url", "own_milvus"]
 
 # Before torch is imported. The tests' networks are so small that threads wait for each other longer than they
 # compute.
@@ -38,7 +38,7 @@ os.environ.setdefault(
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Seconds that the tests of a mark may take together on 2 cores.
-BUDGETS_S = {"browser": 90, "milvus": 90, "schemathesis": 90, "walkthrough": 90}
+BUDGETS_S = {"browser": 90, "milvus": 150, "schemathesis": 90, "walkthrough": 90}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -29,53 +28,19 @@ from service.access.sharedaudit import SharedAudit, SharedIdHasher
 from service.galleries import open_shared_gallery
 from service.settings import SHARED_NAME, load_settings
 from tests.index.milvus.kept import PREFIX, emptied
-from tests.service.command_line import Command, Process, command_runner, free_port, serving_process
-from tests.service.fakes import BLUE, DIM, GREEN, RED, STRIPS, image_file, write_bundle
-from tests.service.redis_server import DURABLE, RedisServer, redis_server
+from tests.service.command_line import Command, command_runner, free_port
+from tests.service.fakes import BLUE, DIM, GREEN, RED, STRIPS, image_file
+from tests.service.replicas import Shared, enroll, replica, sharing
 from tests.service.watching.receiver import wait_for
 
 pytestmark = pytest.mark.milvus
 
 
-@dataclass
-class Shared:
-    """What replicas share, as the environment names it."""
-
-    redis: RedisServer
-    objects: Path
-    folder: Path
-    bundle: Path
-
-
 @pytest.fixture
 def shared(milvus_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
     prefixes = [f"{PREFIX}_service{which}" for which in ("", "_too", "_before")]
-    with redis_server(tmp_path, None, **DURABLE) as redis, emptied(milvus_url, *prefixes):
-        monkeypatch.setenv("LKA_REID_GALLERY", "milvus")
-        monkeypatch.setenv("LKA_REID_MILVUS_URL", milvus_url)
-        monkeypatch.setenv("LKA_REID_MILVUS_PREFIX", prefixes[0])
-        monkeypatch.setenv("LKA_REID_OBJECTS_URL", str(tmp_path / "objects"))
-        monkeypatch.setenv("LKA_REID_SHARED_URL", redis.url)
-        monkeypatch.setenv("LKA_REID_SHARED_TIMEOUT_S", "5")
-        monkeypatch.setenv("LKA_REID_RATE_PER_S", "0")
-        yield Shared(redis, tmp_path / "objects", tmp_path, write_bundle(tmp_path / "bundle"))
-
-
-@contextmanager
-def replica(shared: Shared, name: str) -> Iterator[tuple[httpx.Client, Process]]:
-    # A log that nobody reads fills its pipe.
-    where = ("--data-dir", shared.folder / name, "--bundle", shared.bundle, "--log-level", "error")
-    with (
-        serving_process(*where) as process,
-        httpx.Client(base_url=process.url, timeout=30) as client,
-    ):
-        yield client, process
-
-
-def enroll(client: httpx.Client, image_id: str, colour: tuple[int, int, int] = RED, **more: str) -> int:
-    files = {"image": ("x", image_file(colour))}
-    sent = client.post("/gallery", files=files, data={"image_id": image_id}, params=more)
-    return sent.status_code
+    with sharing(milvus_url, prefixes[0], tmp_path, monkeypatch) as them, emptied(milvus_url, *prefixes):
+        yield them
 
 
 def alerts(client: httpx.Client) -> list[str]:
