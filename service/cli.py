@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
+from models.packages import MISSING, unusable
 from models.terminal import errors_as_json, print_error
 from service.commands import audit, bundle, cameras, collections, gallery, keys, verdicts, watches
 from service.commands.config import config
@@ -19,7 +20,7 @@ from service.commands.enroll import enroll
 from service.commands.explain import explain
 from service.commands.listing import list_
 from service.commands.paths import refuse_empty_paths
-from service.commands.plugins import INSTALL_TRAINING, RootGroup
+from service.commands.plugins import RootGroup
 from service.commands.query import query
 from service.commands.serve import serve
 from service.commands.version import version
@@ -32,7 +33,6 @@ CLOSER = "Looking closer"
 UPKEEP = "Upkeep"
 
 NOT_HERE = "LKA-ReID runs on Linux and macOS; on Windows, run it in WSL 2 or by its Docker image"
-OURS = frozenset({"", "models", "index", "service", "training"})
 
 
 def _print_version(wanted: bool) -> None:
@@ -110,19 +110,21 @@ def _run(as_json: bool) -> int:
     except CommandError as error:
         print_error(error.detail, error.remedy, kind=error.kind, more=error.more)
         return error.code
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in OURS:
-            raise
-        missing = f"this command needs {error.name}, which is not installed"
-        print_error(missing, INSTALL_TRAINING, kind="package-missing")
-        return 2
     except TyperException as error:
         print_error(error.format_message(), "--help tells what the command takes", kind="usage")
         return int(error.exit_code)
     except Abort:
         print_error("nothing was done", "--yes does not ask, where the command has it", kind="aborted")
         return 1
-    except OSError as error:
+    except (ImportError, OSError) as error:
+        lacking = unusable(error)
+        if lacking is not None:
+            missing = f"this command needs {lacking.package}, which is not installed"
+            what = missing if lacking.kind == MISSING else lacking.what
+            print_error(what, lacking.remedy, kind=lacking.kind)
+            return 2
+        if not isinstance(error, OSError):
+            raise
         if error.filename is None:
             # Or the interpreter tries to write it again when it ends, and says so.
             sys.stdout = None

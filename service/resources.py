@@ -23,7 +23,8 @@ from models.protocols import Reranker
 from service.galleries import open_collections, open_local_gallery, open_shared_gallery
 from service.inference.batcher import Batcher
 from service.inference.embedder import ImageEmbedder, LocalEmbedder
-from service.inference.forward import ForwardPass, bucket_sizes, is_on_cpu, steps_for
+from service.inference.forward import ForwardPass, is_on_cpu, steps_for
+from service.inference.loading import load_models as load_models
 from service.inference.protocols import Models
 from service.observability.metrics import Metrics
 from service.retrieval.batch_enrollment import BatchEnroller
@@ -204,34 +205,6 @@ def open_watching(
         private=settings.allow_private_webhooks,
         is_shared=gallery.watches.alerts.others_every_s is not None,
     )
-
-
-def load_models(settings: Settings, bundle: Bundle) -> Models:
-    """The bundle's models in the runtime that is set.
-
-    Raises:
-        BundleError: a file of the bundle cannot be loaded.
-        RuntimeNotAvailableError: the runtime is not there.
-    """
-    # Here, and not above: ONNX Runtime takes a while to import, and fakes do without it.
-    from models.runtime import Models as LoadedModels
-    from models.runtimes.forward import RuntimeOptions
-
-    options = RuntimeOptions(
-        threads=settings.threads,
-        precision=settings.precision,
-        device=settings.device_id,
-        batch_sizes=bucket_sizes(settings.max_batch),
-        graphs=settings.cuda_graphs,
-        streams=settings.gpu_streams,
-    )
-    loaded = LoadedModels.load(bundle, settings.runtime, options)
-    for name, why in loaded.left_out.items():
-        log.info("runtime_left_out", runtime=name, reason=why)
-    for name, why in loaded.gpu_left_out.items():
-        log.warning("gpu_left_out", what=name, reason=why)
-    log.info("runtime", runtime=loaded.runtime, nodes=dict(loaded.nodes), streams=loaded.streams)
-    return loaded
 
 
 def load_reranker(bundle: Bundle) -> Reranker | None:

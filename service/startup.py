@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.packages import unusable
 from models.terminal import kind_of
 from service.settings import Settings, SettingsError, load_settings
 
@@ -70,13 +71,12 @@ def clear_errors() -> Iterator[None]:
     """Turn what opening bundle, gallery and models can raise into CommandError; anything else is a bug."""
     try:
         yield
-    except ModuleNotFoundError as error:
-        raise CommandError(
-            f"{error.name} is not installed",
-            kind="package-missing",
-            remedy="install the service with pip install 'lka-reid[cpu]', or 'lka-reid[gpu]' for CUDA",
-        ) from None
-    except OSError as error:
+    except (ImportError, OSError) as error:
+        lacking = unusable(error)
+        if lacking is not None:
+            raise CommandError(lacking.what, kind=lacking.kind, remedy=lacking.remedy) from None
+        if not isinstance(error, OSError):
+            raise
         where = f"{error.filename}: " if error.filename else ""
         raise CommandError(f"{where}{error.strerror or error}", kind="file-error") from None
     except Exception as error:

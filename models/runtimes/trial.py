@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.packages import unusable
 from models.runtimes.forward import Precision
 from models.runtimes.libraries import (
     DRIVER,
@@ -61,8 +62,10 @@ def why_not_onnxruntime(runtime: str, device: int = 0) -> Lack | None:
         runtime: one of `PROVIDERS`.
         device: of the GPUs, from 0.
     """
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except (ImportError, OSError) as error:
+        return _not_imported(error)
     provider, offered = PROVIDERS[runtime], onnxruntime.get_available_providers()
     if provider not in offered:
         return Lack(
@@ -120,7 +123,9 @@ def why_not_openvino() -> Lack | None:
         model = core().read_model(CONVOLUTION)
         compiled = core().compile_model(model, DEVICE, {"INFERENCE_NUM_THREADS": 1})
         found = compiled([np.ones((1, 3, 8, 8), np.float32), np.ones((4, 3, 3, 3), np.float32)])[0]
-    except (RuntimeError, ImportError) as error:
+    except (ImportError, OSError) as error:
+        return _not_imported(error)
+    except RuntimeError as error:
         return _said(error, INSTALL_OPENVINO)
     return _judged(float(np.ravel(found)[0]))
 
@@ -131,8 +136,10 @@ def why_not_torch(device: int = 0) -> Lack | None:
 
     if find_spec("torch") is None:
         return Lack("torch is not installed", INSTALL_TORCH)
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return _not_imported(error)
     if not torch.cuda.is_available():
         if torch.version.cuda is None:
             return Lack(
@@ -153,6 +160,12 @@ def why_not_torch(device: int = 0) -> Lack | None:
 def _judged(found: float) -> Lack | None:
     """What is wrong with the convolution's first value; TF32 and bf16 hold the right one exactly."""
     return None if found == EXPECTED else Lack(f"a convolution gives {found:g} in place of {EXPECTED:g}")
+
+
+def _not_imported(error: Exception) -> Lack:
+    """What a runtime's package lacks, with what brings it."""
+    found = unusable(error)
+    return Lack(words_of(error)) if found is None else Lack(found.what[:MESSAGE], found.remedy)
 
 
 def _said(error: Exception, install: str) -> Lack:

@@ -8,12 +8,12 @@ from typing import Any
 import typer.main
 from typer.core import TyperGroup
 
+from models.packages import TRAINING, unusable
 from service.commands.paths import refuse_empty_paths
 from service.startup import CommandError
 
 GROUP = "lka_reid.commands"
 PANEL = "From other packages"
-INSTALL_TRAINING = "pip install 'lka-reid[train]'"
 
 
 class PluginGroup(TyperGroup):
@@ -56,10 +56,12 @@ class PluginGroup(TyperGroup):
         if self._loaded is None:
             try:
                 app = self._entry_point.load()
-            except ImportError as error:
+            except (ImportError, OSError) as error:
+                lacking = unusable(error)
+                remedy = TRAINING if lacking is None else lacking.remedy
                 raise CommandError(
                     f"the commands of {self.name} cannot be loaded ({error}); "
-                    f"install what they need: {INSTALL_TRAINING}"
+                    f"install what they need: {remedy}"
                 ) from None
             refuse_empty_paths(app)
             self._loaded = typer.main.get_group(app)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from models.packages import unusable
 
 
 class State(StrEnum):
@@ -49,3 +52,27 @@ def wrong(what: str, found: str, remedy: str = "") -> Finding:
 def absent(what: str, found: str, remedy: str = "", *, needed: bool) -> Finding:
     """It is not there: wrong where what is set needs it."""
     return Finding(what, State.wrong if needed else State.left_out, found, remedy)
+
+
+def looked_at(what: str, look: Callable[[], Finding], *, needed: bool = True) -> Finding:
+    """What a look finds; where it fails for a package or a file, why, so that the other lines follow."""
+    try:
+        return look()
+    except (ImportError, OSError) as error:
+        return failed(what, error, needed=needed)
+
+
+def failed(what: str, error: Exception, *, needed: bool = True, remedy: str = "") -> Finding:
+    """A look that an error ended: the package that it lacks with what brings it, else the error's own words.
+
+    Args:
+        what: was looked at.
+        error: what ended it.
+        needed: what is set needs it.
+        remedy: what to do where no package is at fault, and the words name nothing after a semicolon.
+    """
+    lacking = unusable(error)
+    if lacking is not None:
+        return absent(what, lacking.what, lacking.remedy, needed=needed)
+    reason, _, told = str(error).partition("; ")
+    return absent(what, reason or type(error).__name__, told or remedy, needed=needed)

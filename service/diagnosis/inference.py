@@ -9,13 +9,11 @@ from importlib.util import find_spec
 import numpy as np
 from PIL import Image
 
-from index.vectors.device import REMEDY, start
-from index.vectors.faisslib import faiss
 from models.bundle import Bundle, BundleError
 from models.detection.bundle import DetectorBundle
 from models.detection.loading import DetectorError, load_detector
-from service.diagnosis.finding import Finding, absent, ok, wrong
-from service.resources import load_models
+from service.diagnosis.finding import Finding, absent, failed, ok, wrong
+from service.inference.loading import load_models
 from service.settings import Settings
 
 WITHOUT = (
@@ -27,10 +25,8 @@ WITHOUT = (
 
 def providers() -> Finding:
     """ONNX Runtime and what it was built with."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        return wrong("ONNX Runtime", f"cannot be imported: {error}", "pip install 'lka-reid[cpu]', or [gpu]")
+    import onnxruntime
+
     offered = ", ".join(onnxruntime.get_available_providers())
     return ok("ONNX Runtime", f"{onnxruntime.__version__}, built with {offered}")
 
@@ -59,8 +55,7 @@ def forward(settings: Settings) -> Iterator[Finding]:
         found = models.embedder.embed(blank)
         milliseconds = 1000 * (time.perf_counter() - started)
     except Exception as error:  # whatever a runtime raises is what is to be reported
-        reason, _, remedy = str(error).partition("; ")
-        yield wrong(what, reason or type(error).__name__, remedy)
+        yield failed(what, error)
         return
     if not np.isfinite(found.descriptors).all():
         yield wrong(
@@ -80,6 +75,10 @@ def forward(settings: Settings) -> Iterator[Finding]:
 
 def search(settings: Settings) -> Finding:
     """FAISS, and whether the vector index can be on the GPU where it may be."""
+    # Not above: where FAISS cannot be imported, this line says so, and the others what they find.
+    from index.vectors.device import REMEDY, start
+    from index.vectors.faisslib import faiss
+
     is_for_gpus = hasattr(faiss, "StandardGpuResources")
     found = f"{faiss.__version__} for {'GPUs' if is_for_gpus else 'CPUs'}"
     needed = settings.index_device == "gpu"
@@ -102,9 +101,8 @@ def detector(settings: Settings) -> Finding:
         loaded.detect(Image.new("RGB", (640, 360)))
         started = time.perf_counter()
         loaded.detect(Image.new("RGB", (640, 360)))
-    except (BundleError, DetectorError, ImportError) as error:
-        reason, _, remedy = str(error).partition("; ")
-        return wrong(what, reason, remedy or "set LKA_REID_DETECTOR, or restore its folder")
+    except (BundleError, DetectorError, ImportError, OSError) as error:
+        return failed(what, error, remedy="set LKA_REID_DETECTOR, or restore its folder")
     milliseconds = 1000 * (time.perf_counter() - started)
     return ok(what, f"{found.manifest.name}, {milliseconds:.0f} ms for one frame")
 
@@ -115,7 +113,7 @@ def videos() -> Finding:
     try:
         import av
         import cv2
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         if "libGL" in str(error):
             remedy = "pip install opencv-python-headless in the place of opencv-python"
         return absent(what, f"cannot be read: {error}", remedy, needed=False)

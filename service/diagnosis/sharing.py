@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from index import GalleryError
 from service.diagnosis.finding import Finding, State, ok, wrong
 from service.settings import Settings
 
 
 def shared_store(settings: Settings) -> Finding:
     """The shared store that is set: whether it answers, and keeps what it takes."""
-    from service.access.homes import open_store
-
     what = "shared store"
     if settings.shared_url is None:
         return Finding(
             what, State.left_out, "LKA_REID_SHARED_URL is not set: keys and audit log are in files"
         )
+    from index import GalleryError
+    from service.access.homes import open_store
+
     try:
         store = open_store(settings)
         assert store is not None  # noqa: S101 - its URL is set
@@ -33,6 +33,7 @@ def milvus(settings: Settings) -> Finding:
     what = "Milvus"
     if settings.gallery != "milvus":
         return Finding(what, State.left_out, "LKA_REID_GALLERY is local")
+    from index import GalleryError
     from index.milvus.connection import connect
     from service.galleries import milvus_setup
 
@@ -55,6 +56,7 @@ def objects(settings: Settings) -> Finding:
     what = "object store"
     if settings.gallery != "milvus":
         return Finding(what, State.left_out, "images are in the gallery's database")
+    from index import GalleryError
     from index.objects import open_objects
     from service.galleries import milvus_setup
 

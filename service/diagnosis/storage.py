@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from index import GalleryError, LocalGallery
 from models.bundle import Bundle, BundleError
 from service.advice import command
 from service.diagnosis.finding import Finding, State, ok, wrong
@@ -37,6 +36,9 @@ async def _version(settings: Settings) -> str:
 
 def gallery(settings: Settings) -> Finding:
     """The gallery in the data directory, and whether it is the bundle's. It may be in use: none opens it."""
+    # Not above: it imports FAISS, which may be what is wrong.
+    from index import GalleryError, LocalGallery
+
     try:
         header = LocalGallery.describe(settings.data_dir)
     except FileNotFoundError:
