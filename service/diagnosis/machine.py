@@ -85,17 +85,27 @@ def cudnn(runtime: str) -> Finding:
 
 
 def disk(folder: Path) -> Finding:
-    """Room where the data directory lies, or will."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    """Room where the data directory lies, or will; whether it can be one."""
+    there = nearest(folder)
+    if not there.is_dir():
+        what = "is a link to nothing" if there.is_symlink() and not there.exists() else "is no folder"
+        return wrong("disk", f"{there} {what}", "set another folder with --data-dir, or move it away")
     usage = shutil.disk_usage(there)
     found = f"{_size(usage.free)} of {_size(usage.total)} free where {folder} lies"
-    if not os.access(there, os.W_OK):
+    if not os.access(there, os.W_OK | os.X_OK):
         return wrong(
             "disk", f"{there} cannot be written", "set another folder with --data-dir, or its rights"
         )
     if usage.free < LEAST_FREE_BYTES:
         return wrong("disk", found, f"free {_size(LEAST_FREE_BYTES)} or set another folder with --data-dir")
     return ok("disk", found)
+
+
+def nearest(folder: Path) -> Path:
+    """What there is of a path: itself, or the nearest above it. Where it is no folder, none can be made."""
+    whole = folder.absolute()
+    # A link to nothing is there, too.
+    return next(path for path in (whole, *whole.parents) if os.path.lexists(path))
 
 
 def _instead(extra: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from models.bundle import Bundle, BundleError
 from service.advice import command
 from service.diagnosis.finding import Finding, State, ok, wrong
+from service.diagnosis.machine import nearest
 from service.settings import Settings
 
 
@@ -38,7 +40,18 @@ def gallery(settings: Settings) -> Finding:
     """The gallery in the data directory, and whether it is the bundle's. It may be in use: none opens it."""
     # Not above: it imports FAISS, which may be what is wrong.
     from index import GalleryError, LocalGallery
+    from index.database.connections import DATABASE
 
+    database = settings.data_dir / DATABASE
+    elsewhere = "move it away, or set another folder with --data-dir"
+    # SQLite makes the file that a link names, and no folder for it.
+    is_lost = database.is_symlink() and not database.resolve().parent.is_dir()
+    if is_lost or (database.exists() and not database.is_file()):
+        return wrong("gallery", f"{database} is no file", elsewhere)
+    if database.is_file() and not os.access(database, os.R_OK | os.W_OK):
+        return wrong("gallery", f"{database} cannot be read and written", "set its rights")
+    if not nearest(settings.data_dir).is_dir():
+        return Finding("gallery", State.left_out, f"there can be none in {settings.data_dir}: see disk")
     try:
         header = LocalGallery.describe(settings.data_dir)
     except FileNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -205,3 +206,58 @@ def test_a_disk_that_is_nearly_full_is_wrong(command: Command, monkeypatch: pyte
     monkeypatch.setattr("service.diagnosis.machine.shutil.disk_usage", lambda _path: usage)
     outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--json")
     assert (outcome.code, findings(outcome.out)["disk"]["state"]) == (1, "wrong")
+
+
+def test_a_data_directory_that_can_be_none_is_wrong(command: Command) -> None:
+    """As `lka-reid serve` ends with each of them."""
+    bundle = write_bundle(Path("bundle"))
+    Path("file").write_bytes(b"x")
+    Path("dangling").symlink_to("nowhere")
+    for data_dir, found in {
+        "file": "file is no folder",
+        "file/sub/sub": "file is no folder",
+        "dangling": "dangling is a link to nothing",
+        "dangling/sub": "dangling is a link to nothing",
+    }.items():
+        outcome = command("doctor", "--bundle", bundle, "--data-dir", data_dir, "--json")
+        lines = findings(outcome.out)
+        assert (outcome.code, lines["disk"]["state"]) == (1, "wrong"), data_dir
+        assert lines["disk"]["found"].endswith(found)
+        assert lines["disk"]["remedy"]
+        assert "serve" not in lines["gallery"]["found"]
+    Path("real").mkdir()
+    Path("link").symlink_to("real")
+    assert command("doctor", "--bundle", bundle, "--data-dir", "link/new", "--json").code == 0
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_a_database_that_is_no_file_is_wrong(command: Command, kind: str) -> None:
+    database = Path("data") / "gallery.sqlite"
+    if kind == "folder":
+        database.mkdir(parents=True)
+    else:
+        database.parent.mkdir()
+        database.symlink_to("no/where")
+    outcome = command("doctor", "--bundle", write_bundle(Path("bundle")), "--data-dir", "data", "--json")
+    finding = findings(outcome.out)["gallery"]
+    assert (outcome.code, finding["state"]) == (1, "wrong")
+    assert (finding["found"], bool(finding["remedy"])) == ("data/gallery.sqlite is no file", True)
+
+
+def test_what_cannot_be_written_is_wrong(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = write_bundle(Path("bundle"))
+    open_gallery(Path("data"), fingerprint=Bundle.load(bundle).fingerprint).close()
+    access, refused = os.access, ""
+
+    def may(path: Path, mode: int, **more: Any) -> bool:
+        """By hand: root may write everything."""
+        return not (Path(path).name == refused and mode & os.W_OK) and access(path, mode, **more)
+
+    monkeypatch.setattr("os.access", may)
+    for name, line in {"data": "disk", "gallery.sqlite": "gallery"}.items():
+        refused = name
+        outcome = command("doctor", "--bundle", bundle, "--data-dir", "data", "--json")
+        finding = findings(outcome.out)[line]
+        assert (outcome.code, finding["state"]) == (1, "wrong")
+        assert "cannot be " in finding["found"]
+        assert finding["remedy"]
