@@ -1,6 +1,6 @@
 """The service under load: closed and open loop, beside the bare model in the same run.
 
-python -m benchmarks.load [--seconds 20] [--clients 16] [--runtime auto] [--url http://127.0.0.1:8000]
+python -m benchmarks.load [--seconds 20] [--clients 16] [--runtime auto] [--bundle FOLDER] [--url URL]
 
 - bare: the embedder alone in this process, at every batch size up to 8, before and after the load.
 - closed loop: each client queries again when it has its response; the service's highest rate.
@@ -28,10 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.loops import Load, closed_loop, open_loop, random_moments, steady_moments
+from benchmarks.options import RUNTIMES, bundle_in, runtime_that_starts
 from benchmarks.query import MANIFEST, serving
 from benchmarks.query_client import QueryClient
 from benchmarks.queueing import perfect_queue
-from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.bundle import DEFAULT_BUNDLE
 from models.decoding import decode
 from models.preprocessing import prepare
 from models.runtime import Models
@@ -116,17 +117,23 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=20, help="of each phase")
     parser.add_argument("--clients", type=int, default=16, help="of the closed loop")
-    parser.add_argument("--runtime", default="auto", help="of the bare model and of a service of its own")
+    parser.add_argument(
+        "--runtime", choices=RUNTIMES, default="auto", help="of the bare model and of a service of its own"
+    )
+    parser.add_argument(
+        "--bundle", type=bundle_in, default=str(DEFAULT_BUNDLE), help="likewise; the shipped one by itself"
+    )
     parser.add_argument("--url", help="a running service, with the demo's gallery or an empty one")
     arguments = parser.parse_args()
+    runtime = runtime_that_starts(parser, arguments.runtime)
     with Path(MANIFEST).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     images = {row["path"]: (MANIFEST.parent / row["path"]).read_bytes() for row in rows}
     probes = [images[row["path"]] for row in rows if row["role"] == "probe"]
-    models = Models.load(Bundle.load(DEFAULT_BUNDLE), arguments.runtime)
+    models = Models.load(arguments.bundle, runtime)
     bare = Bare(models, probes)
     bare.measure()
-    options = ("--runtime", arguments.runtime)
+    options = ("--runtime", runtime, "--bundle", str(arguments.bundle.path))
     started = serving(*options) if arguments.url is None else httpx.Client(base_url=arguments.url, timeout=60)
     steady, scattered, moments = [], [], []
     with started as client:

