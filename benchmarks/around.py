@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from benchmarks.stack import Stack, send
 from benchmarks.stage import CLIENTS, SIZES, Stage, measure
 from models.bundle import Bundle
@@ -34,8 +36,15 @@ def of_http(stack: Stack, files: Sequence[bytes], seconds: float) -> Iterator[St
 
 
 def of_the_queue(stack: Stack, bundle: Bundle, files: Sequence[bytes], seconds: float) -> Iterator[Stage]:
-    """Images to a worker with a free embedder by Redis, and its answers back, without a service."""
-    settings = Settings(data_dir=Path("unused"), redis_url=stack.redis_url, request_deadline_s=60)
+    """Images to a worker with a free embedder by Redis, and its answers back, without a service.
+
+    Raises:
+        ValueError: the stack has no Redis.
+    """
+    if stack.redis_url is None:
+        raise ValueError("this stack has no Redis")
+    url = SecretStr(stack.redis_url)
+    settings = Settings(data_dir=Path("unused"), redis_url=url, request_deadline_s=60)
     queue, taken = RemoteEmbedder(settings, bundle.fingerprint), count()
     asyncio.run(queue.start())
     try:
