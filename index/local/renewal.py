@@ -27,7 +27,7 @@ from index.vectors.vectors import Vectors
 CHECK_SHARE: Final = 20
 """Estimates are looked at after as many changes as make one part of so many of the gallery."""
 LINGER_S: Final = 30.0
-"""s after which they are looked at, too, where changes were fewer."""
+"""s after which they are looked at, too, where changes were fewer, and after an opening."""
 PAUSE: Final = 4
 """Times as long as the last renewal took the next one waits, so that it takes a fifth of a core at most."""
 
@@ -52,6 +52,7 @@ class Renewal:
         self._renewing = threading.Lock()  # taken before the snapshots' and the mirror's
         self._changes = 0
         self._is_drift_due = False
+        self._is_opening = False
         self._wanted = False
         self._busy = False
         self._closing = False
@@ -70,11 +71,13 @@ class Renewal:
             self._wake(now=self._changes * CHECK_SHARE >= self._mirror.vectors.count)
 
     def opened(self) -> None:
-        """Have the thread see to a gallery that was opened in another mode; returns at once.
+        """Have the thread see to a gallery that was opened; returns at once.
 
-        A version that has drifted stays until the next change: answers are those from before.
+        Where it was opened in another mode, that is now. What a former process learned and had not looked at
+        is looked at after `LINGER_S`, as after a change: until then answers are those from before.
         """
         with self._waking:
+            self._is_opening = True
             self._wake(now=True)
 
     def wait(self) -> None:
@@ -205,7 +208,7 @@ class Renewal:
         """Wait until there may be something to do; False where there will be nothing any more."""
         with self._waking:
             while not self._waking.wait_for(lambda: self._wanted or self._closing, LINGER_S):
-                self._wanted = self._changes > 0
+                self._wanted = self._is_drift_due
             self._busy, self._wanted, self._changes = self._wanted and not self._closing, False, 0
             return self._busy
 
@@ -217,7 +220,9 @@ class Renewal:
 
     def _renew_or_log(self) -> bool:
         with self._waking:
-            also_for_drift, self._is_drift_due = self._is_drift_due, False
+            # An opening's own look is for the mode alone; the next one is for drift.
+            also_for_drift, self._is_drift_due = self._is_drift_due, self._is_opening
+            self._is_opening = False
         try:
             return self.renew_if_due(also_for_drift=also_for_drift)
         except GalleryClosedError:

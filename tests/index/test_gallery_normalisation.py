@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -162,6 +163,42 @@ def test_answers_are_the_same_after_a_restart(
     assert in_force(reopened).version == version.version
     reason = "its vectors were made by another version" if "earlier" in snapshot else "is missing"
     assert (reason in caplog.text) == (snapshot != "of the version in force")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learned", ["by calibration", "by enrollment"])
+def test_what_a_former_process_learned_too_late_takes_effect_a_while_after_the_opening(
+    learned: str, open_gallery: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery(normalisation="auto")
+    fill(gallery, "gate-1", "gate-2", count=100)
+    version = in_force(gallery)
+    if learned == "by enrollment":
+        fill(gallery, "gate-3", count=6)
+    else:
+        for number in range(6):
+            of_it = descriptor(f"calibration {number}", "gate-3")
+            assert gallery.cameras.calibrate("gate-3", of_it, bytes([number]))
+    before = answers(gallery)
+    assert in_force(gallery) is version
+    gallery.close()
+
+    reopened = open_gallery(normalisation="auto")
+    assert in_force(reopened).version == version.version
+    assert answers(reopened) == before
+    overview = reopened.cameras.overview()
+    assert overview.drift > overview.drift_limit
+    reopened.close()
+
+    monkeypatch.setattr("index.local.renewal.LINGER_S", 0.1)
+    again = open_gallery(normalisation="auto")
+    until = time.monotonic() + 60
+    while in_force(again).use("gate-3") != "known":
+        assert time.monotonic() < until, "the camera is not looked at"
+        time.sleep(0.01)
+    assert in_force(again).version == version.version + 1
+    overview = again.cameras.overview()
+    assert overview.drift < overview.drift_limit
 
 
 def test_a_version_stays_until_cameras_have_moved(open_gallery: Open) -> None:
