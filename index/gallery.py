@@ -43,13 +43,17 @@ class GalleryCameras(Protocol):
     def effect(self, camera_id: str) -> Effect | None:
         """What normalising does to a camera; None where it or all others have too few images enrolled."""
 
-    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
+    def calibrate(
+        self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes, *, anew: bool = False
+    ) -> bool:
         """Count an image, which is not kept, for what is known of a camera.
 
         Args:
             camera_id: of the camera.
             descriptor: float32 `[d]`, of the image.
             digest: of its file; one that is counted already is not counted again, and False returned.
+            anew: forget all images that the camera was calibrated with before; where this one cannot be
+                counted, they stay.
 
         Raises:
             InvalidEnrollmentError: the camera has no name, or the descriptor is not of this gallery's model.

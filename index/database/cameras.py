@@ -63,8 +63,15 @@ class Cameras:
         except _DamagedError:
             self.recompute()
 
-    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
-        """Count an image for a camera's calibration; False where this digest is counted."""
+    def calibrate(
+        self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes, *, anew: bool = False
+    ) -> bool:
+        """Count an image for a camera's calibration; False where this digest is counted.
+
+        With `anew` it takes the place of those that were counted.
+        """
+        if anew:
+            self.forget_calibration(camera_id)
         try:
             self._connection.execute(
                 "INSERT INTO calibration_image VALUES (?, ?, ?)", (COLLECTION, camera_id, digest)

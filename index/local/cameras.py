@@ -86,17 +86,23 @@ class LocalCameras:
             after=_share(fresh, own, others),
         )
 
-    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
+    def calibrate(
+        self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes, *, anew: bool = False
+    ) -> bool:
         """Count an image for a camera's calibration; False where it is counted already.
+
+        With `anew` it takes the place of those that were counted, in one transaction.
 
         Raises InvalidEnrollmentError, QuotaReachedError and GalleryFullError.
         """
         check_calibration(camera_id, descriptor, self._header)
         store = self._mirror.store
         with self._mirror.settled(), store.adding(16 * self._header.descriptor_dim):
-            is_new = store.cameras.calibrate(camera_id, descriptor, digest)
+            is_new = store.cameras.calibrate(camera_id, descriptor, digest, anew=anew)
         if is_new:
             self._renewal.changed()
+        if anew:
+            self._forgotten()
         return is_new
 
     def forget_calibration(self, camera_id: str) -> None:

@@ -64,10 +64,15 @@ class MilvusCameras:
         del camera_id
         return None
 
-    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
-        """Count an image for a camera's calibration. Raises InvalidEnrollmentError."""
+    def calibrate(
+        self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes, *, anew: bool = False
+    ) -> bool:
+        """Count an image for a camera's calibration, with `anew` in the place of those that were counted.
+
+        Raises InvalidEnrollmentError.
+        """
         check_calibration(camera_id, descriptor, self._header)
-        return self._sums.calibrate(camera_id, descriptor, digest)
+        return self._sums.calibrate(camera_id, descriptor, digest, anew=anew)
 
     def forget_calibration(self, camera_id: str) -> None:
         """Forget what a camera was calibrated with. Raises UnknownCameraError where that is nothing."""

@@ -91,8 +91,13 @@ class KeptSums(Protocol):
     def deleted(self, cameras: Sequence[str | None], descriptors: Sequence[NDArray[np.float32]]) -> None:
         """Count images no more that were just deleted."""
 
-    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
-        """Count an image for a camera's calibration; False where this digest is counted."""
+    def calibrate(
+        self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes, *, anew: bool = False
+    ) -> bool:
+        """Count an image for a camera's calibration; False where this digest is counted.
+
+        With `anew` it takes the place of those that were counted, in one step.
+        """
 
     def forget_calibration(self, camera_id: str) -> bool:
         """Remove a camera's calibration; False where it has none."""

@@ -222,9 +222,14 @@ class MemorySums:
                 else:
                     self._enrolled.pop(camera or NO_CAMERA, None)
 
-    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
-        """Count an image for a camera's calibration."""
+    def calibrate(
+        self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes, *, anew: bool = False
+    ) -> bool:
+        """Count an image for a camera's calibration, with `anew` in the place of those that were counted."""
         with self._lock:
+            if anew:
+                self._counted.pop(camera_id, None)
+                self._calibrated.pop(camera_id, None)
             counted = self._counted.setdefault(camera_id, set())
             if digest in counted:
                 return False

@@ -71,20 +71,30 @@ class SharedCameraSums:
         if changes:
             self._forgotten()
 
-    def calibrate(self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes) -> bool:
-        """Count an image for a camera's calibration; False where this digest is counted."""
+    def calibrate(
+        self, camera_id: str, descriptor: NDArray[np.float32], digest: bytes, *, anew: bool = False
+    ) -> bool:
+        """Count an image for a camera's calibration; False where this digest is counted.
+
+        With `anew` it takes the place of those that were counted, in one transaction.
+        """
         counted, key = self._counted(camera_id), self._key(CALIBRATED, camera_id)
 
         def change(steps: Any) -> bool:
-            if steps.sismember(counted, digest):
+            if not anew and steps.sismember(counted, digest):
                 return False
-            held = self._read(steps.get(key), camera_id)
+            held = Sums.nothing(self._dim) if anew else self._read(steps.get(key), camera_id)
             steps.multi()
+            if anew:
+                steps.delete(counted)
             steps.sadd(counted, digest)
             self._write(steps, CALIBRATED, camera_id, held + Sums.of(descriptor[np.newaxis]))
             return True
 
-        return self._transact(change, counted, key)
+        is_new = self._transact(change, counted, key)
+        if anew:
+            self._forgotten()
+        return is_new
 
     def forget_calibration(self, camera_id: str) -> bool:
         """Remove a camera's calibration; False where it has none."""

@@ -20,6 +20,12 @@ class CalibrationForm(BaseModel):
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     image: ImageFile = Field(description=f"the image file: {ACCEPTED}; cropped as those that are enrolled")
+    anew: bool = Field(
+        default=False,
+        description="whether it takes the place of all images that the camera was calibrated with; they stay "
+        "where this one is refused",
+        examples=[True],
+    )
 
 
 class CalibrationCount(BaseModel):

@@ -109,14 +109,14 @@ def calibrate(
     collection: Collection = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Uploads at the same time.")] = 4,
     anew: Annotated[
-        bool, typer.Option("--anew", help="Forget the camera's former calibration first.")
+        bool, typer.Option("--anew", help="Forget the former calibration once the first image is counted.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Learn a camera from images that are not enrolled: no vehicle needs to be known.
 
     They are cropped as the enrolled ones are. The same file counts once, so an interrupted run is resumed by
-    running it again. Exit status 1 when any image was not counted.
+    running it again, as it was. Exit status 1 when any image was not counted.
     """
     from lka_reid_client.errors import ClientError
     from models.intake.files import reason_of
@@ -133,11 +133,11 @@ def calibrate(
             raise CommandError(f"no image was found in {', '.join(map(str, images))}")
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             client.await_ready()
-            if anew:
-                client.forget_calibration(camera)
             with progress() as bar:
                 task = bar.add_task(f"Calibrating {escape(camera)}", total=len(paths))
-                result = calibrate_all(client, camera, paths, workers, lambda done: bar.advance(task, done))
+                result = calibrate_all(
+                    client, camera, paths, workers, lambda done: bar.advance(task, done), anew=anew
+                )
             answer = client.camera(camera) if result.counted or result.already else None
     except OSError as error:
         raise CommandError(f"{error.filename} {reason_of(error)}", kind="file-error") from None
@@ -163,6 +163,8 @@ def calibrate(
         )
         for what, how_much in _lines(answer) if answer else []:
             out.print(f"{what:<16} {how_much}", markup=False, soft_wrap=True)
+        if anew and not result.counted and not result.stopped:
+            err.print("The camera's former calibration stays.", style="yellow")
         if answer and answer["enrolled"] + answer["calibrated"] < ENOUGH:
             err.print(f"These are few: show it {ENOUGH} images or more, of several vehicles.", style="yellow")
     if result.stopped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from lka_reid_client.errors import AbandonedError, ClientError, RefusedError, ServiceUnreachableError
@@ -29,6 +30,30 @@ class Calibrated:
     already: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
     stopped: str | None = None
+
+    def take(self, image: Path, calibrate: Callable[[], bool]) -> None:
+        """Note what came of showing one image.
+
+        Args:
+            image: its file.
+            calibrate: shows it, or has shown it; whether it was new.
+
+        Raises:
+            AbandonedError: the client was told to stop.
+        """
+        try:
+            if calibrate():
+                self.counted += 1
+            else:
+                self.already += 1
+        except AbandonedError:
+            raise
+        except OSError as error:
+            self.failed.append((image, reason_of(error)))
+        except ClientError as error:
+            self.failed.append((image, str(error)))
+            if _meets_all(error):
+                self.stopped = self.stopped or str(error)
 
 
 def images_of(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -57,10 +82,14 @@ def calibrate_all(
     images: Sequence[Path],
     workers: int,
     tell: Callable[[int], None] = lambda _count: None,
+    *,
+    anew: bool = False,
 ) -> Calibrated:
     """Show every image; one that fails does not keep the others. Done again, none counts twice.
 
     Where the service goes away, or refuses what it would refuse of every image, the rest is not tried.
+    Begun anew, the first image that counts takes the place of all that were shown before: images are shown
+    one by one until then, and where none counts, what was known stays.
 
     Args:
         client: of the service.
@@ -68,29 +97,29 @@ def calibrate_all(
         images: image files.
         workers: uploads at the same time.
         tell: called with 1 after each.
+        anew: whether what was shown before is to be forgotten.
     """
     result = Calibrated()
+    left = list(images)
+    while anew and left and not result.counted and result.stopped is None:
+        image = left.pop(0)
+        result.take(image, partial(client.calibrate, camera_id, image, anew=True))
+        tell(1)
+    if result.stopped is not None:
+        return result
     with ThreadPoolExecutor(workers) as pool:
-        asked = {pool.submit(client.calibrate, camera_id, image): image for image in images}
+        asked = {pool.submit(client.calibrate, camera_id, image): image for image in left}
         try:
             for done in as_completed(asked):
                 if done.cancelled():
                     continue
                 try:
-                    if done.result():
-                        result.counted += 1
-                    else:
-                        result.already += 1
+                    result.take(asked[done], done.result)
                 except AbandonedError:
                     continue
-                except OSError as error:
-                    result.failed.append((asked[done], reason_of(error)))
-                except ClientError as error:
-                    result.failed.append((asked[done], str(error)))
-                    if _meets_all(error):
-                        result.stopped = result.stopped or str(error)
-                        client.abandon()
-                        pool.shutdown(wait=False, cancel_futures=True)
+                if result.stopped is not None:
+                    client.abandon()
+                    pool.shutdown(wait=False, cancel_futures=True)
                 tell(1)
         except BaseException:
             client.abandon()

@@ -204,18 +204,16 @@ class ServiceClient:
         """What `GET /cameras/{camera_id}` says."""
         return self.send(cameras.camera(camera_id)).document()
 
-    def calibrate(self, camera_id: str, image: Path) -> bool:
+    def calibrate(self, camera_id: str, image: Path, *, anew: bool = False) -> bool:
         """Show an image of a camera; whether it was counted, and not before. It may be sent again, too.
+
+        With `anew` it takes the place of all that were shown before, and is not sent again.
 
         Raises:
             OSError: the file cannot be read.
             AbandonedError: see `abandon`.
         """
-        return self.send(cameras.calibrate(camera_id, image)).counted
-
-    def forget_calibration(self, camera_id: str) -> bool:
-        """Forget a camera's calibration; whether there was one."""
-        return self._is_known(Kind.UNKNOWN_CAMERA, cameras.forget_calibration(camera_id))
+        return self.send(cameras.calibrate(camera_id, image, anew=anew)).counted
 
     def verdicts(self) -> Iterator[dict[str, Any]]:
         """All verdicts, page by page, as `GET /verdicts` has them."""

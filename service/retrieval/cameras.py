@@ -25,19 +25,27 @@ class CameraLearner:
         self._limiter = limiter
 
     async def calibrate(
-        self, data: bytes, camera_id: str, deadline: float
+        self, data: bytes, camera_id: str, deadline: float, *, anew: bool = False
     ) -> tuple[CameraState, bool, EmbeddedImage]:
         """Embed an image and count it; what is known of the camera then, and whether the image was new.
+
+        With `anew` it takes the place of all that were counted for the camera; where it cannot be counted,
+        those stay.
 
         Raises:
             ImageError, Overloaded, Expired, EmbeddingError, WorkerStoppedError: see `ImageEmbedder.embed`.
             GalleryFullError: there is no room for it.
         """
         image = await self._embedder.embed(data, deadline)
-        state, is_new = await to_thread.run_sync(self._count, data, camera_id, image, limiter=self._limiter)
+        state, is_new = await to_thread.run_sync(
+            self._count, data, camera_id, image, anew, limiter=self._limiter
+        )
         return state, is_new, image
 
-    def _count(self, data: bytes, camera_id: str, image: EmbeddedImage) -> tuple[CameraState, bool]:
+    def _count(
+        self, data: bytes, camera_id: str, image: EmbeddedImage, anew: bool
+    ) -> tuple[CameraState, bool]:
         cameras = self._gallery.cameras
-        is_new = cameras.calibrate(camera_id, image.features.descriptor, hashlib.sha256(data).digest())
+        digest = hashlib.sha256(data).digest()
+        is_new = cameras.calibrate(camera_id, image.features.descriptor, digest, anew=anew)
         return cameras.state(camera_id), is_new

@@ -91,7 +91,7 @@ SAMPLES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "drop_dead_letter": ((12,), {}),
     "cameras": ((), {}),
     "camera": (("c",), {}),
-    "calibrate": (("c", IMAGE), {}),
+    "calibrate": (("c", IMAGE), {"anew": True}),
     "forget_calibration": (("c",), {}),
     "collections": ((), {}),
     "collection_named": (("north",), {}),

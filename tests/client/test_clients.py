@@ -233,6 +233,12 @@ def test_only_what_comes_to_the_same_is_sent_again_without_an_answer(ask: Callab
     assert again.image_id == "a"
     with pytest.raises(ServiceUnreachableError, match="reset"):
         ask("http://x", replying([lost, done]), lambda client: client.enroll(b"x"))
+    count = {"camera_id": "c", "counted": True, "calibrated": 1, "enrolled": 0}
+    counted = httpx.Response(201, json=count)
+    shown = ask("http://x", replying([lost, counted]), lambda client: client.calibrate("c", b"x"))
+    assert shown.calibrated == 1
+    with pytest.raises(ServiceUnreachableError, match="reset"):
+        ask("http://x", replying([lost, counted]), lambda client: client.calibrate("c", b"x", anew=True))
 
 
 def test_a_refusal_tells_all_that_the_service_says(ask: Callable[..., Any]) -> None:

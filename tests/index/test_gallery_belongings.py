@@ -7,6 +7,7 @@ import pytest
 
 from index import (
     Frame,
+    InvalidEnrollmentError,
     InvalidQuotaError,
     InvalidRetentionError,
     Quota,
@@ -22,7 +23,7 @@ from index import (
     verdicts,
 )
 from tests.index.alterations import alter
-from tests.index.samples import OpenAny, enroll_of_ages, enrollment
+from tests.index.samples import DIM, OpenAny, enroll_of_ages, enrollment
 from tests.index.verdict_samples import NAME, PROBE, WHEN, decision
 
 FRAME = Frame(b"a frame", "image/jpeg")
@@ -160,6 +161,13 @@ def test_what_is_known_of_cameras_follows(open_any: OpenAny) -> None:
     assert seen == {"camera-0": 1, "camera-1": 3}
     assert gallery.cameras.calibrate("gate", enrollment("x").descriptor, b"digest")
     assert not gallery.cameras.calibrate("gate", enrollment("x").descriptor, b"digest")
+    assert gallery.cameras.state("gate").calibrated == 1
+    assert gallery.cameras.calibrate("gate", enrollment("y").descriptor, b"another")
+    assert gallery.cameras.state("gate").calibrated == 2
+    with pytest.raises(InvalidEnrollmentError):
+        gallery.cameras.calibrate("gate", np.ones(DIM, np.float32), b"third", anew=True)
+    assert gallery.cameras.state("gate").calibrated == 2
+    assert gallery.cameras.calibrate("gate", enrollment("x").descriptor, b"digest", anew=True)
     assert gallery.cameras.state("gate").calibrated == 1
     gallery.cameras.forget_calibration("gate")
     with pytest.raises(UnknownCameraError):

@@ -368,6 +368,15 @@ def test_a_camera_is_learned_from_images_that_are_not_enrolled(open_gallery: Ope
     assert not reopened.cameras.renew_if_due()
 
 
+def test_a_calibration_that_was_begun_anew_is_to_be_erased_from_every_file(open_gallery: Open) -> None:
+    gallery = open_gallery()
+    gallery.cameras.calibrate("gate-1", descriptor("calibration", "gate-1"), b"digest")
+    assert gallery.unerased_seconds() == 0
+    gallery.cameras.calibrate("gate-1", descriptor("another", "gate-1"), b"another", anew=True)
+    assert gallery.unerased_seconds() > 0
+    assert sums_of(gallery)["gate-1"].calibrated.count == 1
+
+
 def test_a_calibration_stays_what_it_is_when_images_of_the_camera_come_and_go(open_gallery: Open) -> None:
     gallery = open_gallery()
     gallery.cameras.calibrate("gate-1", descriptor("calibration", "gate-1"), b"digest")

@@ -78,10 +78,12 @@ async def calibrate(
     """Learn a camera from an image of any vehicle before it. The image is not enrolled, and not kept.
 
     Mean and deviation of the camera come from these images and from those that are enrolled. The same bytes
-    count once, so that an upload whose answer was lost can be sent again.
+    count once, so that an upload whose answer was lost can be sent again. To begin anew, send the first image
+    with `anew`, and the others once it was answered.
     """
     data = await read_image(form.image, settings.max_upload_bytes)
-    work = resources.cameras.calibrate(data, camera_id, context.arrived + settings.request_deadline_s)
+    deadline = context.arrived + settings.request_deadline_s
+    work = resources.cameras.calibrate(data, camera_id, deadline, anew=form.anew)
     state, is_new, image = await while_connected(request, work)
     spent = {"decode": image.decode_s, "queue": image.queue_s, "embed": image.embed_s}
     for stage, seconds in (spent | {"total": time.monotonic() - context.arrived}).items():

@@ -54,16 +54,35 @@ def test_a_calibration_counts_each_file_once_and_can_be_forgotten(camera_home: C
     assert camera_home.sums.calibrate("gate", one, b"1" * 32)
 
 
+def test_begun_anew_a_calibration_is_of_the_new_image_alone(camera_home: CameraHome) -> None:
+    one, two, three = descriptors(3)
+    camera_home.sums.enrolled(["gate"], [three])
+    assert camera_home.sums.calibrate("gate", one, b"1" * 32, anew=True)
+    assert camera_home.sums.calibrate("gate", two, b"2" * 32)
+    assert camera_home.sums.calibrate("south", two, b"2" * 32)
+    # Also with an image that was counted already.
+    assert camera_home.sums.calibrate("gate", two, b"2" * 32, anew=True)
+    known = camera_home.read()
+    assert known["gate"].calibrated == Sums.of(two[np.newaxis])
+    assert known["gate"].enrolled == Sums.of(three[np.newaxis])
+    assert known["south"].calibrated == Sums.of(two[np.newaxis])
+    assert camera_home.sums.calibrate("gate", one, b"1" * 32)
+    assert not camera_home.sums.calibrate("gate", two, b"2" * 32)
+
+
 def test_what_the_sums_were_with_images_that_are_gone_leaves_the_file_of_the_store(tmp_path: Path) -> None:
-    image, calibration = descriptors(2)
-    written = [Sums.of(each[np.newaxis]).to_bytes() for each in (image, calibration)]
+    image, calibration, former = descriptors(3)
+    written = [Sums.of(each[np.newaxis]).to_bytes() for each in (image, calibration, former)]
     with redis_server(tmp_path, None, **DURABLE) as server:
-        for number, change in enumerate(("deletion", "calibration")):
+        for number, change in enumerate(("deletion", "calibration", "calibration anew")):
             with closing(SharedStore(server.url, "test", timeout_s=5)) as store:
                 its = SharedCameraSums(store, "c1", DIM, store.rewriting.wanted)
                 if change == "deletion":
                     its.enrolled(["gate"], [image])
                     its.deleted(["gate"], [image])
+                elif change == "calibration anew":
+                    assert its.calibrate("south", former, b"1" * 32)
+                    assert its.calibrate("south", image, b"2" * 32, anew=True)
                 else:
                     assert its.calibrate("gate", calibration, b"1" * 32)
                     assert its.forget_calibration("gate")

@@ -52,6 +52,29 @@ def test_begun_anew_a_calibration_has_the_new_images_alone(
     assert service.gallery.cameras.state("gate-3").calibrated == 1
 
 
+@pytest.mark.slow
+def test_begun_anew_with_broken_files_a_calibration_stays_until_an_image_counts(
+    service: Running, command: Command, crops: Path, tmp_path: Path
+) -> None:
+    command("cameras", "calibrate", "gate-3", crops, "--url", service.url)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for number in range(3):
+        (broken / f"{number}.png").write_bytes(b"no image")
+    outcome = command("cameras", "calibrate", "gate-3", broken, "--anew", "--url", service.url)
+    assert outcome.code == 1
+    assert "0 images counted" in outcome.out
+    assert "former calibration stays" in outcome.err
+    assert service.gallery.cameras.state("gate-3").calibrated == 4
+    for number in range(3, 6):
+        (broken / f"{number}.png").write_bytes(image_file((10, 30 * number, 60)))
+    outcome = command("cameras", "calibrate", "gate-3", broken, "--anew", "--url", service.url)
+    assert outcome.code == 1
+    assert "3 images counted, 0 were counted before" in outcome.out
+    assert "stays" not in outcome.err
+    assert service.gallery.cameras.state("gate-3").calibrated == 3
+
+
 def test_what_is_no_image_is_named_and_the_others_count(
     service: Running, command: Command, crops: Path
 ) -> None:

@@ -73,8 +73,9 @@ def fill(service: Running, *cameras: str, count: int = AUTO_IMAGES) -> None:
     service.gallery.cameras.renew_if_due()
 
 
-def calibrate(service: Running, camera: str, image: bytes) -> httpx.Response:
-    return service.client.post(f"/cameras/{camera}/calibration", files={"image": ("x", image)})
+def calibrate(service: Running, camera: str, image: bytes, **fields: str) -> httpx.Response:
+    files = {"image": ("x", image)}
+    return service.client.post(f"/cameras/{camera}/calibration", files=files, data=fields)
 
 
 def test_a_gallery_without_cameras_lists_none(service: Running) -> None:
@@ -172,6 +173,16 @@ def test_what_is_no_image_teaches_nothing(service: Running) -> None:
     assert service.client.get("/cameras").json()["cameras"] == []
     answer = service.client.post("/cameras/gate-3/calibration", data={"vehicle_id": "x"})
     check(answer, 422, "invalid-fields", "image")
+
+
+def test_begun_anew_a_calibration_is_forgotten_for_an_image_that_counts_alone(service: Running) -> None:
+    for number in range(3):
+        calibrate(service, "gate-3", seen(number, "gate-3"))
+    check(calibrate(service, "gate-3", b"no image", anew="true"), 422, "not-an-image", "image")
+    assert service.client.get("/cameras/gate-3").json()["calibrated"] == 3
+    answer = calibrate(service, "gate-3", seen(1, "gate-3"), anew="true")
+    assert (answer.status_code, answer.json()["counted"], answer.json()["calibrated"]) == (201, True, 1)
+    assert calibrate(service, "gate-3", seen(2, "gate-3"), anew="false").json()["calibrated"] == 2
 
 
 def test_a_camera_id_may_have_slashes_and_must_be_a_label(service: Running) -> None:
