@@ -53,7 +53,8 @@ class ExplanationAnswer(BaseModel):
     normalisation: NormalisationUsed | None = Field(
         default=None,
         exclude_if=lambda used: used is None,
-        description="absent where `LKA_REID_CAMERA_NORMALISATION` is `off`",
+        description="absent where `LKA_REID_CAMERA_NORMALISATION` is `off` and descriptors were compared as "
+        "they are",
     )
 
     @classmethod

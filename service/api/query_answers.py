@@ -56,7 +56,9 @@ class Timings(BaseModel):
 class NormalisationUsed(BaseModel):
     """What was taken out of the descriptors that were compared."""
 
-    mode: Literal["on", "auto"] = Field(description="as it is set")
+    mode: Mode = Field(
+        description="as it is set; where that is `off`, vectors of before the setting are still compared"
+    )
     version: int = Field(
         ge=0,
         description="of the gallery's normalisation, 0 before the first; similarities of two versions cannot "
@@ -69,8 +71,13 @@ class NormalisationUsed(BaseModel):
 
     @classmethod
     def of(cls, applied: Applied, mode: Mode) -> NormalisationUsed | None:
-        """As it goes over the wire; None where the setting is `off`."""
-        return None if mode == "off" else cls(mode=mode, version=applied.version, camera=applied.camera)
+        """As it goes over the wire; None where the setting is `off` and so were descriptors.
+
+        What was compared decides, not the setting: normalised similarities are never told without a word.
+        """
+        if mode == "off" and applied.camera == "off":
+            return None
+        return cls(mode=mode, version=applied.version, camera=applied.camera)
 
 
 class VerdictAnswer(BaseModel):
@@ -171,7 +178,8 @@ class QueryAnswer(OfAFrame):
     normalisation: NormalisationUsed | None = Field(
         default=None,
         exclude_if=lambda used: used is None,
-        description="absent where `LKA_REID_CAMERA_NORMALISATION` is `off`",
+        description="absent where `LKA_REID_CAMERA_NORMALISATION` is `off` and descriptors were compared as "
+        "they are",
     )
     probe: str = Field(
         description="SHA-256 of the probe's file, or of what was cut out of it; verdicts on it are kept by it"

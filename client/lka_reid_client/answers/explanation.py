@@ -41,7 +41,8 @@ class ExplanationAnswer(Answer):
         branches: names of the branches, such as L1, L2, H1, H2.
         bands: bands of each branch, from top to bottom.
         strip_distances: a row for each branch, a number for each band.
-        normalisation: absent where `LKA_REID_CAMERA_NORMALISATION` is `off`.
+        normalisation: absent where `LKA_REID_CAMERA_NORMALISATION` is `off` and descriptors were compared as
+            they are.
     """
 
     bundle: str

@@ -86,7 +86,8 @@ class QueryAnswer(Answer):
             bundle has none, and when there was nothing to score.
         match_threshold: similarity from which on `is_match` is true; null where that is null.
         searched: images that the filter lets through; absent without one.
-        normalisation: absent where `LKA_REID_CAMERA_NORMALISATION` is `off`.
+        normalisation: absent where `LKA_REID_CAMERA_NORMALISATION` is `off` and descriptors were compared as
+            they are.
         probe: SHA-256 of the probe's file, or of what was cut out of it; verdicts on it are kept by it.
         verdicts: verdicts on this probe that were respected, also on images that are no matches.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,8 @@ def seen(number: int, camera: str) -> bytes:
 
 
 @contextmanager
-def running(folder: Path, mode: Mode, **manifest: Any) -> Iterator[Running]:
+def running(folder: Path, mode: Mode, *, setting: Mode | None = None, **manifest: Any) -> Iterator[Running]:
+    """A service on a gallery of a mode, which is told that mode, or another one, by its settings."""
     models = make_models()
     if manifest:
         changed = models.bundle.manifest.model_copy(update=manifest)
@@ -51,7 +53,7 @@ def running(folder: Path, mode: Mode, **manifest: Any) -> Iterator[Running]:
         strips_shape=STRIPS,
         normalisation=mode,
     )
-    settings = Settings(data_dir=folder, camera_normalisation=mode)
+    settings = Settings(data_dir=folder, camera_normalisation=setting or mode)
     app = create_app(settings, models=models, gallery=gallery, pool=decode_pool())
     with gallery, serving(app) as url, httpx.Client(base_url=url, timeout=20) as client:
         wait_until_ready(client)
@@ -212,7 +214,7 @@ def threshold(similarity: float) -> Threshold:
     ],
 )
 def test_a_threshold_is_held_against_the_similarities_that_it_was_measured_on(
-    tmp_path: Path, thresholds: dict[str, Threshold], before: bool | None, after: bool | None
+    tmp_path: Path, thresholds: dict[str, Any], before: bool | None, after: bool | None
 ) -> None:
     with running(tmp_path, "auto", **thresholds) as service:
         fill(service, "gate-1")
@@ -225,6 +227,27 @@ def test_a_threshold_is_held_against_the_similarities_that_it_was_measured_on(
         assert {match["is_match"] for match in matches} == {after}
         ready = service.client.get("/health/ready").json()
         assert ready["match_threshold"] == {None: None, True: -1.0, False: 1.0}[after]
+
+
+def test_the_setting_off_hides_no_normalised_similarities(tmp_path: Path) -> None:
+    low, high = threshold(-1.0), threshold(1.0)
+    with running(tmp_path, "auto", setting="off", threshold=low, normalised_threshold=high) as service:
+        raw = service.query(seen(90, "gate-1"), camera_id="gate-1").json()
+        assert ("normalisation" in raw, raw["match_threshold"]) == (False, -1.0)
+        fill(service, "gate-1", "gate-2")
+        version = service.gallery.cameras.normalisation().version
+        image = seen(90, "gate-1")
+        alone = service.query(image, camera_id="gate-1").json()
+        batch = service.client.post(
+            "/query/batch",
+            files=[("images", ("x", image))] * 2,
+            data={"items": json.dumps([{"camera_id": "gate-1"}, {}])},
+        ).json()
+        named, unnamed = (item["answer"] for item in batch["items"])
+        for answer, use in ((alone, "known"), (named, "known"), (unnamed, "global")):
+            assert answer["normalisation"] == {"mode": "off", "version": version, "camera": use}
+            assert answer["match_threshold"] == 1.0
+            assert {match["is_match"] for match in answer["matches"]} == {False}
 
 
 def test_the_metrics_tell_version_and_drift(service: Running) -> None:

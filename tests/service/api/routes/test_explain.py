@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from index import LocalGallery
 from models.bundle import Bundle
 from service.access.idhash import FileIdHasher
 from service.api.app import create_app
@@ -70,6 +71,37 @@ def opened(response: httpx.Response) -> Image.Image:
     assert response.status_code == 200, response.text
     assert response.headers["Content-Type"] == "image/png"
     return Image.open(io.BytesIO(response.content))
+
+
+@pytest.mark.slow
+def test_the_setting_off_hides_no_normalised_similarity(bundle: Bundle, tmp_path: Path) -> None:
+    manifest, random = bundle.manifest, np.random.default_rng(0)
+    settings = Settings(
+        data_dir=tmp_path, bundle=bundle.path, runtime="cpu", threads=1, camera_normalisation="off"
+    )
+    with LocalGallery.open(
+        tmp_path / "gallery",
+        fingerprint=bundle.fingerprint,
+        descriptor_dim=manifest.descriptor_dim,
+        strips_shape=manifest.strips,
+        normalisation="on",
+    ) as gallery:
+        app = create_app(settings, gallery=gallery)
+        with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+            wait_until_ready(client)
+            service = Explaining(client, bundle, tmp_path)
+            raw = service.explain(image_file(GREEN), json=True, camera_id="a").json()
+            assert "normalisation" not in raw
+            for number in range(20):
+                descriptor = random.standard_normal(manifest.descriptor_dim)
+                unit = (descriptor / np.linalg.norm(descriptor)).astype(np.float32)
+                gallery.cameras.calibrate("ab"[number % 2], unit, bytes([number]))
+            gallery.cameras.wait()
+            gallery.cameras.renew_if_due()
+            version = gallery.cameras.normalisation().version
+            answer = service.explain(image_file(GREEN), json=True, camera_id="a").json()
+            assert answer["normalisation"] == {"mode": "off", "version": version, "camera": "known"}
+            assert answer["similarity"] != raw["similarity"]
 
 
 def test_the_answer_is_a_figure_that_changes_with_the_candidate(service: Explaining) -> None:
