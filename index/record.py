@@ -80,8 +80,8 @@ class Applied:
 
     Attributes:
         version: of the gallery's normalisation; similarities of two versions cannot be compared.
-        camera: of the probe's camera: `known`, `global` where the estimate of all cameras stood in for it, or
-            `off` where descriptors stayed as they were.
+        camera: of the probe's camera: `known`, `global` where half the mean of all images stood in for its
+            own, or `off` where descriptors stayed as they were.
     """
 
     version: int

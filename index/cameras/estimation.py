@@ -33,7 +33,7 @@ LEAST_VARIANCE: Final = 1e-6
 """Of all dimensions together, which is 1 - |mean|^2: below, all images are one."""
 AUTO_CAMERAS: Final = 2
 AUTO_IMAGES: Final = 10
-"""`auto` normalises once so many cameras have so many images each, and stops where half of them is left."""
+"""`auto` normalises once so many cameras have so many images each, until fewer have half as many."""
 AUTO_SPREAD: Final = 0.3
 """1 - the mean similarity of a camera's images, from which on it has seen traffic for `auto`: 0.7 to 0.85
 with the shipped bundle; 0.1 where it has seen one vehicle again and again, whose its mean would be."""
@@ -104,7 +104,7 @@ def is_wanted(mode: Mode, cameras: Mapping[str, CameraSums], *, is_on: bool) -> 
 
 
 def weight(sums: Sums, estimates: Estimates | None) -> float:
-    """How far a camera's mean is its own, and not that of all cameras: 0 to 1."""
+    """How far a camera's mean is its own, and not half that of all images: 0 to 1."""
     worth = _worth(sums, 0.0 if estimates is None else estimates.spread)
     return worth / (worth + MEAN_WEIGHT)
 

@@ -41,7 +41,7 @@ class CameraState:
         enrolled: images in the gallery.
         calibrated: images it was calibrated with.
         use: what the version in force knows of it; see `Normalisation.use`.
-        weight: how far its estimate is its own, and not that of all cameras: 0 to 1.
+        weight: how far its mean is its own, and not half that of all images: 0 to 1.
         distance: of its mean from that of all other images, in deviations, the root mean square over the
             dimensions; None where there are no others.
         drift: how far its descriptors would move by a new version, as a share of their length; None where

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from index.cameras.estimation import DRIFT_LIMIT
 from service.access.key import KeyScope
 from service.api.batch_answers import EnrollBatchAnswer, EnrolledItem, QueriedItem, QueryBatchAnswer
 from service.api.camera_answers import (
@@ -138,7 +139,7 @@ ANSWERS: tuple[BaseModel, ...] = (
             is_on=True,
             made_at=_WHEN,
             drift=0.0113,
-            drift_limit=0.05,
+            drift_limit=DRIFT_LIMIT,
             is_renewing=False,
             renewal_seconds=0.42,
         ),

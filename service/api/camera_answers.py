@@ -64,7 +64,7 @@ class CameraEntry(BaseModel):
     enrolled: int = Field(description="images in the gallery")
     calibrated: int = Field(description="images that it was calibrated with")
     use: CameraUse = Field(description="what the version in force knows of it, as in a query's answer")
-    weight: float = Field(description="how far its mean is its own, and not that of all cameras: 0 to 1")
+    weight: float = Field(description="how far its mean is its own, and not half that of all images: 0 to 1")
     distance: float | None = Field(
         description="of its mean from that of all other images, in deviations; null where there are no others"
     )

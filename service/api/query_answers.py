@@ -65,8 +65,8 @@ class NormalisationUsed(BaseModel):
         "be compared",
     )
     camera: CameraUse = Field(
-        description="`known`: the probe's camera has statistics of its own; `global`: those of all cameras "
-        "stood in for it; `off`: descriptors were compared as they are"
+        description="`known`: the probe's camera has statistics of its own; `global`: half the mean of all "
+        "images stood in for its own; `off`: descriptors were compared as they are"
     )
 
     @classmethod

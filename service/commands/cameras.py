@@ -22,7 +22,7 @@ ENOUGH = 10
 
 USES = {
     "known": "taken out of its descriptors",
-    "global": "all cameras' mean stands in",
+    "global": "half the mean of all stands in",
     "off": "descriptors as they are",
 }
 
@@ -179,7 +179,7 @@ def _lines(camera: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("camera", camera["camera_id"]),
         ("enrolled", counted(camera["enrolled"], "image")),
         ("calibrated", f"with {counted(camera['calibrated'], 'image')}"),
-        ("own share", f"{camera['weight']:.0%} of its mean is its own, the rest that of all cameras"),
+        ("own share", f"{camera['weight']:.0%} of its mean is its own, the rest half that of all images"),
         *(
             [("distance", f"{_number(camera['distance'])} deviations from the mean of all other images")]
             if camera["distance"] is not None

@@ -235,7 +235,7 @@ def normalisation_line(used: Mapping[str, Any]) -> str:
     """What of the cameras was taken out of the descriptors that a query compared, in one line."""
     of = {
         "known": "the probe's camera",
-        "global": "what all cameras have in common, for the probe's is not known",
+        "global": "half the mean of all images, for the probe's camera is not known",
         "off": None,
     }.get(used["camera"], used["camera"])
     if of is None:

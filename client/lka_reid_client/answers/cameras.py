@@ -14,7 +14,7 @@ class CameraEntry(Answer):
         enrolled: images in the gallery.
         calibrated: images that it was calibrated with.
         use: what the version in force knows of it, as in a query's answer.
-        weight: how far its mean is its own, and not that of all cameras: 0 to 1.
+        weight: how far its mean is its own, and not half that of all images: 0 to 1.
         distance: of its mean from that of all other images, in deviations; null where there are no
             others.
         drift: how far its descriptors would move by a new version, as a share of their length; null

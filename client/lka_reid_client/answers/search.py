@@ -66,8 +66,8 @@ class NormalisationUsed(Answer):
         mode: as it is set.
         version: of the gallery's normalisation, 0 before the first; similarities of two versions cannot
             be compared.
-        camera: `known`: the probe's camera has statistics of its own; `global`: those of all cameras
-            stood in for it; `off`: descriptors were compared as they are.
+        camera: `known`: the probe's camera has statistics of its own; `global`: half the mean of all images
+            stood in for its own; `off`: descriptors were compared as they are.
     """
 
     mode: str

@@ -12,7 +12,7 @@ export const title = "Cameras";
 export const icon = "table";
 export const available = () => can("GET", "/cameras");
 
-const USES = { known: "its own statistics", global: "those of all cameras", off: "nothing" };
+const USES = { known: "its own statistics", global: "half the mean of all images", off: "nothing" };
 let place = null;
 
 /** Build the view. */
