@@ -82,7 +82,11 @@ def evaluate_shift(
     ] = None,
     write: Annotated[
         bool,
-        typer.Option("--write/--no-write", help="Whether to put figures into the bundle's manifest."),
+        typer.Option(
+            "--write/--no-write",
+            help="Whether to put figures into the bundle's manifest, in place of those that it has: of one "
+            "whole measurement, without --only, --limit and --folds.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -102,16 +106,19 @@ def evaluate_shift(
         asked = _Asked(
             Paths(data, synthetic, classes),
             kinds_of(only),
+            only is not None,
             weights,
             features or folder / "features",
             limit,
             seed,
         )
         chosen = load_config(config, changes or [])
-        if write and (folds is not None or limit is not None):
-            raise typer.BadParameter("--write is for a whole measurement, without --folds and --limit")
+        if write and (folds is not None or limit is not None or only is not None):
+            raise typer.BadParameter(
+                "--write is for a whole measurement, without --folds, --limit and --only"
+            )
         if folds is None:
-            rows, notes = _of_bundle(bundle, runtime, chosen, asked)
+            rows, notes = _of_bundle(bundle, runtime, chosen, asked, write=write)
         else:
             rows, notes = _of_folds(folds, chosen, load_config(config), folder, asked)
         _publish(folder, rows, [*notes, *_common_notes(asked)], seed, as_json=as_json)
@@ -123,10 +130,14 @@ def evaluate_shift(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is to be measured, of a bundle or of folds; see the options."""
+    """What is to be measured, of a bundle or of folds; see the options.
+
+    `named` says whether --only names the kinds: each of them must be measured then.
+    """
 
     paths: Paths
     kinds: list[Kind]
+    named: bool
     weights: Path | None
     features: Path
     limit: int | None
@@ -134,14 +145,31 @@ class _Asked:
 
 
 def _of_bundle(
-    folder: Path, runtime: str, config: ExperimentConfig, asked: _Asked
+    folder: Path, runtime: str, config: ExperimentConfig, asked: _Asked, *, write: bool
 ) -> tuple[list[Row], list[str]]:
-    """The rows of a bundle, and what they are of."""
+    """The rows of a bundle, and what they are of.
+
+    Args:
+        folder: of the bundle.
+        runtime: that runs it.
+        config: says which vehicles are measured.
+        asked: what is to be measured.
+        write: whether the rows are to replace those of the manifest.
+
+    Raises:
+        DatasetError: a kind that --only names has no data, the data cannot give what the manifest has, or
+            they cannot be read.
+        BundleError, RuntimeNotAvailableError: the bundle or the runtime cannot be used.
+    """
     from models.bundle import Bundle
     from models.runtime import Models
     from training.studies.shift import measure_bundle
 
     bundle = Bundle.load(folder)
+    if asked.named:
+        asked.paths.require(asked.kinds)
+    if write and bundle.manifest.shift is not None:
+        asked.paths.require_all_of(row.condition for row in bundle.manifest.shift.rows)
     material = asked.paths.read(bundle, config.data, asked.limit)
     models = Models.load(bundle, runtime)
     with bars() as progress:
@@ -170,6 +198,7 @@ def _of_folds(
     """
     from training.datasets.image import DatasetError
     from training.datasets.layouts import open_dataset
+    from training.evaluation.shift.conditions import OF_TWO_CAMERAS
     from training.reporting.provenance import sources_of
     from training.studies.shift import FoldStudy
     from training.studies.shift_material import limited
@@ -177,6 +206,8 @@ def _of_folds(
     data, weights = asked.paths.cameras, asked.weights
     if data is None:
         raise DatasetError("--folds measures vehicles before two cameras; give them as --data")
+    if asked.named and (others := [kind for kind in asked.kinds if kind not in OF_TWO_CAMERAS]):
+        raise typer.BadParameter(f"--only {others[0]}: with --folds there are {', '.join(OF_TWO_CAMERAS)}")
     dataset = open_dataset(data, config.data.layout)
     dataset = replace(dataset, train=limited(dataset.train, asked.limit))
     sources = sources_of(data, dataset.train, weights)

@@ -15,6 +15,8 @@ from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
 
 TEST_CAMERAS = frozenset({"c01", "c05", "c08"})
+TEST = "synthetic test vehicles"
+"""The name of what is measured on."""
 HELD_OUT = 4
 """One body design in so many is a test design."""
 
@@ -59,4 +61,4 @@ def split_synthetic(images: Sequence[VehicleImage]) -> SyntheticSplit:
             f"{len(images):,} images leave {len(train):,} to train on and {len(queries):,} queries; "
             "give the whole of synthetic-vehicles"
         )
-    return SyntheticSplit(train, Task("synthetic test vehicles", queries, gallery))
+    return SyntheticSplit(train, Task(TEST, queries, gallery))

@@ -29,11 +29,10 @@ from training.evaluation.shift.findings import Findings, Row
 from training.features.network_embedder import NetworkEmbedder, imagenet_embedder
 from training.progress import Reporter
 from training.signals import StopRequest
-from training.studies.shift_material import Material
+from training.studies.shift_material import CLASSES, Material
 
 BUNDLE = "bundle"
 IMAGENET = "ImageNet ResNet-50"
-CLASSES = "class retrieval"
 
 
 def measure_bundle(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from training.datasets.dataset import Task
 from training.datasets.image import DatasetError, VehicleImage
 from training.datasets.layouts import open_dataset
 from training.datasets.split import thinned
-from training.datasets.synthetic_split import split_synthetic
+from training.datasets.synthetic_split import TEST, split_synthetic
 from training.evaluation.shift.conditions import OF_TWO_CAMERAS, Kind, TwoCameras
 from training.export.swap_reranker import check_held_out
 
+CLASSES = "class retrieval"
+"""The condition of classes."""
 OF_A_CLASS = 20
 """Images of each class that are measured on, evenly spaced in the data set's order."""
 
@@ -55,6 +57,42 @@ class Paths:
     cameras: Path | None = None
     synthetic: Path | None = None
     classes: Path | None = None
+
+    def require(self, kinds: Iterable[Kind]) -> None:
+        """Refuse kinds of conditions that no set is given for.
+
+        Raises:
+            DatasetError: one of them; it names the option of its set.
+        """
+        given = self._given()
+        for kind in kinds:
+            if not given[option := _option_of(kind)]:
+                raise DatasetError(f"there is nothing to measure {kind} on; give {option}")
+
+    def require_all_of(self, conditions: Iterable[str]) -> None:
+        """Refuse to replace figures under conditions that these sets cannot give.
+
+        Args:
+            conditions: their names.
+
+        Raises:
+            DatasetError: a set of one of them is not given.
+        """
+        given = self._given()
+        needed = dict.fromkeys(_option_of(_kind_of(condition)) for condition in conditions)
+        if lacking := " and ".join(option for option in needed if not given[option]):
+            raise DatasetError(
+                f"the manifest has figures measured with {lacking}, which --write would take away; give "
+                f"{lacking}, too, or measure without --write"
+            )
+
+    def _given(self) -> dict[str, bool]:
+        """Whether each option's set is given."""
+        return {
+            "--data": self.cameras is not None,
+            "--synthetic": self.synthetic is not None,
+            "--classes": self.classes is not None,
+        }
 
     def read(self, bundle: Bundle, split: DataConfig, limit: int | None = None) -> Material:
         """The vehicles of these sets that a bundle may be measured on.
@@ -97,6 +135,16 @@ class Paths:
         left = {image.vehicle_id for image in queries}
         gallery = [image for image in task.gallery or () if limit is None or image.vehicle_id in left]
         return Task(task.name, queries, gallery)
+
+
+def _kind_of(condition: str) -> Kind:
+    """The kind of a condition, or one of the same set of data."""
+    return {TEST: Kind.synthetic, CLASSES: Kind.classes}.get(condition, Kind.seen)
+
+
+def _option_of(kind: Kind) -> str:
+    """The option that gives the set which a kind of condition is measured on."""
+    return "--data" if kind in OF_TWO_CAMERAS else f"--{kind}"
 
 
 def limited(images: Sequence[VehicleImage], most: int | None) -> list[VehicleImage]:

@@ -209,12 +209,14 @@ def test_folds_need_vehicles_before_two_cameras(tmp_path: Path) -> None:
     assert "give them as --data" in found.output
 
 
+@pytest.mark.slow
 def test_figures_are_written_into_the_manifest_and_the_bundle_stays_the_same(
     bundle: Path, config: Path, tree: Path, tmp_path: Path
 ) -> None:
     before = Bundle.load(bundle)
-    asked = ("--data", tree, "--bundle", bundle, "--config", config, "--runtime", "cpu", "--only", "seen")
-    found = run(*asked, "--out", tmp_path / "out", "--write")
+    sets = ("--data", tree, "--classes", classes(tmp_path / "cars"))
+    asked = ("--bundle", bundle, "--config", config, "--runtime", "cpu", "--out", tmp_path / "out", "--write")
+    found = run(*asked, *sets)
     assert found.exit_code == 0, found.output
     after = Bundle.load(bundle)
     assert after.fingerprint == before.fingerprint
@@ -226,9 +228,51 @@ def test_figures_are_written_into_the_manifest_and_the_bundle_stays_the_same(
     ]
     assert after.manifest.accuracy == before.manifest.accuracy
 
+    # Measured on less, it would take figures away.
+    written, table = after.manifest.shift, (tmp_path / "out" / "table.md").read_bytes()
+    found = run(*asked, "--data", tree)
+    assert found.exit_code == 2
+    assert "give --classes, too, or measure without --write" in found.output
+    assert Bundle.load(bundle).manifest.shift == written
+    assert (tmp_path / "out" / "table.md").read_bytes() == table
 
-def test_a_quick_look_is_not_written_into_a_manifest(bundle: Path, tree: Path, tmp_path: Path) -> None:
-    found = run("--data", tree, "--bundle", bundle, "--limit", "2", "--write", "--out", tmp_path / "out")
+
+@pytest.mark.parametrize("part", [("--limit", "2"), ("--only", "seen")])
+def test_a_part_is_not_written_into_a_manifest(
+    bundle: Path, tree: Path, tmp_path: Path, part: tuple[str, str]
+) -> None:
+    found = run("--data", tree, "--bundle", bundle, *part, "--write", "--out", tmp_path / "out")
     assert found.exit_code == 2
     assert "--write is for a whole" in found.output
     assert Bundle.load(bundle).manifest.shift is None
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ("seen,synthetic", "nothing to measure synthetic on; give --synthetic"),
+        ("classes", "nothing to measure classes on; give --classes"),
+    ],
+)
+def test_a_kind_that_is_named_and_has_no_data_is_refused(
+    bundle: Path, config: Path, tree: Path, tmp_path: Path, only: str, message: str
+) -> None:
+    words = ("--data", tree, "--bundle", bundle, "--config", config, "--only", only)
+    found = run(*words, "--out", tmp_path / "out")
+    assert found.exit_code == 2
+    assert message in found.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_cameras_that_are_named_and_not_given_are_refused(bundle: Path, tmp_path: Path) -> None:
+    words = ("--bundle", bundle, "--synthetic", rendered(tmp_path / "syn"), "--only", "occluded")
+    found = run(*words, "--out", tmp_path / "out")
+    assert found.exit_code == 2
+    assert "nothing to measure occluded on; give --data" in found.output
+
+
+def test_folds_refuse_a_kind_that_they_do_not_measure(config: Path, tree: Path, tmp_path: Path) -> None:
+    words = ("--config", config, "--data", tree, "--folds", "2", "--only", "seen,classes")
+    found = run(*words, "--out", tmp_path / "out")
+    assert found.exit_code == 2
+    assert "--only classes: with --folds there are seen, virtual" in found.output
