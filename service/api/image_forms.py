@@ -141,6 +141,12 @@ class ExplainForm(BaseModel):
     candidate_image: ImageFile | None = Field(
         default=None, description="the candidate's image file, where `candidate_id` is not given"
     )
+    candidate_camera_id: Label | None = Field(
+        default=None,
+        description=f"the camera of `candidate_image`, where known: {LABEL_RULE}. That of an enrolled "
+        "candidate is known",
+        examples=["cam4"],
+    )
     camera_id: ProbeCamera = None
     box: BoxField = None
     detect: DetectOneField = None

@@ -32,7 +32,13 @@ KNOWN: dict[str, Any] = {
 ABOUT = KNOWN | {"image_id": "i"}
 SEARCH: dict[str, Any] = {"top_k": 3, "rerank": False, "verdicts": False} | FILTER
 QUOTA = {"max_images": 1, "max_bytes": 2}
-EXPLAIN: dict[str, Any] = {"candidate_id": "i", "camera_id": "c", "box": "1,2,3,4", "detect": "one"}
+EXPLAIN: dict[str, Any] = {
+    "candidate_id": "i",
+    "candidate_camera_id": "d",
+    "camera_id": "c",
+    "box": "1,2,3,4",
+    "detect": "one",
+}
 
 SAMPLES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "live": ((), {}),

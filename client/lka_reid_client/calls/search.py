@@ -101,12 +101,29 @@ def explain(
     candidate: Image | None = None,
     *,
     candidate_id: str | None = None,
+    candidate_camera_id: str | None = None,
     camera_id: str | None = None,
     box: str | None = None,
     detect: str | None = None,
 ) -> Call[ExplanationAnswer]:
-    """Why a probe and a candidate, a file or an enrolled image, are near or far, in numbers."""
-    fields = {"candidate_id": candidate_id, "camera_id": camera_id, "box": box, "detect": detect}
+    """Why a probe and a candidate, a file or an enrolled image, are near or far, in numbers.
+
+    Args:
+        image: the probe's file: one vehicle, or a frame with `box` or `detect`.
+        candidate: the candidate's file; None for an enrolled one.
+        candidate_id: the image id of an enrolled candidate.
+        candidate_camera_id: the camera of `candidate`, where known; that of an enrolled one is known.
+        camera_id: the probe's camera, where known.
+        box: the vehicle's box in a frame, `x,y,w,h` in px.
+        detect: which vehicle of a frame is meant: `one` or `largest`.
+    """
+    fields = {
+        "candidate_id": candidate_id,
+        "candidate_camera_id": candidate_camera_id,
+        "camera_id": camera_id,
+        "box": box,
+        "detect": detect,
+    }
     return _explain(model(ExplanationAnswer), "application/json", image, candidate, fields)
 
 
@@ -115,12 +132,19 @@ def explain_figure(
     candidate: Image | None = None,
     *,
     candidate_id: str | None = None,
+    candidate_camera_id: str | None = None,
     camera_id: str | None = None,
     box: str | None = None,
     detect: str | None = None,
 ) -> Call[bytes]:
-    """The same as a figure, a PNG file."""
-    fields = {"candidate_id": candidate_id, "camera_id": camera_id, "box": box, "detect": detect}
+    """The same as a figure, a PNG file; see `explain`."""
+    fields = {
+        "candidate_id": candidate_id,
+        "candidate_camera_id": candidate_camera_id,
+        "camera_id": camera_id,
+        "box": box,
+        "detect": detect,
+    }
     return _explain(_figure, "image/png", image, candidate, fields)
 
 

@@ -87,9 +87,10 @@ async def explain(
     branches respond.
 
     Of a frame, an image of a whole scene, name the probe's vehicle by `box`, or have it found by `detect`.
-    The candidate is an enrolled image (`candidate_id`) or a file (`candidate_image`); both files together may
-    be as large as one for a query. An explanation is computed in 32 bits on the CPU: where queries are
-    answered in fewer bits, its similarity and distance differ slightly from theirs.
+    The candidate is an enrolled image (`candidate_id`), whose camera is known, or a file (`candidate_image`),
+    whose camera `candidate_camera_id` names; both files together may be as large as one for a query.
+    An explanation is computed in 32 bits on the CPU: where queries are answered in fewer bits, its similarity
+    and distance differ slightly from theirs.
     """
     audit.image_id = form.candidate_id
     with _translated(resources.bundle):
@@ -136,18 +137,23 @@ async def _uploads(form: ExplainForm, resources: Resources, max_bytes: int) -> t
     """Both images' files.
 
     Raises:
-        ServiceError: INVALID_FIELDS, where there is not one candidate; TOO_LARGE.
+        ServiceError: INVALID_FIELDS, where there is not one candidate, or an enrolled one comes with a
+            camera; TOO_LARGE.
         UnknownImageError: the candidate is not enrolled.
     """
     if (form.candidate_id is None) == (form.candidate_image is None):
         message = "send one candidate: either candidate_id, or candidate_image as a file part"
         raise invalid_fields([FieldFault("candidate_id", message), FieldFault("candidate_image", message)])
+    if form.candidate_id is not None and form.candidate_camera_id is not None:
+        message = "goes with candidate_image; the camera of an enrolled candidate is known: leave it out"
+        raise invalid_fields([FieldFault("candidate_camera_id", message)])
     probe = Upload(
         await read_image(form.image, max_bytes), form.image.filename or "probe", "image", form.camera_id
     )
     if form.candidate_image is not None:
         data = await read_image(form.candidate_image, max_bytes)
-        return probe, Upload(data, form.candidate_image.filename or "candidate", "candidate_image")
+        name = form.candidate_image.filename or "candidate"
+        return probe, Upload(data, name, "candidate_image", form.candidate_camera_id)
     image_id = form.candidate_id or ""
     data, camera_id = await to_thread.run_sync(
         _enrolled, resources.gallery, image_id, limiter=resources.gallery_limiter

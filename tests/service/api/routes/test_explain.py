@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from index import LocalGallery
+from lka_reid_client import Client
 from models.bundle import Bundle
 from service.access.idhash import FileIdHasher
 from service.api.app import create_app
@@ -185,6 +186,49 @@ def test_of_a_frame_the_probes_vehicle_is_explained(service: Explaining) -> None
 def test_one_candidate_is_needed(service: Explaining) -> None:
     for response in (service.explain(), service.explain(image_file(), candidate_id="green")):
         check(response, 422, "invalid-fields", "candidate_id", "candidate_image")
+
+
+def test_an_uploaded_candidate_of_a_camera_is_as_near_as_a_query_finds_it(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data_dir=tmp_path, bundle=bundle.path, runtime="cpu", threads=1, camera_normalisation="on"
+    )
+    app = create_app(settings)
+    with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+        wait_until_ready(client)
+        for number, colour in enumerate((RED, GREEN, BLUE, (90, 90, 0), (0, 90, 90), (90, 0, 90))):
+            about = {"image_id": str(number), "camera_id": "ab"[number % 2]}
+            client.post("/gallery", files={"image": ("x", image_file(colour))}, data=about).raise_for_status()
+        cameras = app.state.lifecycle.resources.gallery.cameras
+        cameras.wait()
+        cameras.renew_if_due()
+        with Client(url) as service:
+            matches = service.query(image_file(RED), camera_id="a").matches
+            (wanted,) = (match.similarity for match in matches if match.image_id == "1")
+
+            def similarity(**candidate: Any) -> float:
+                return service.explain(image_file(RED), camera_id="a", **candidate).similarity
+
+            sent = image_file(GREEN)
+            found = similarity(candidate=sent, candidate_camera_id="b")
+            assert found == pytest.approx(wanted, abs=1e-4)
+            assert found == similarity(candidate_id="1")
+            assert found != pytest.approx(similarity(candidate=sent), abs=1e-2)
+            drawn, unnamed = (
+                service.explain_figure(image_file(RED), sent, camera_id="a", candidate_camera_id=camera)
+                for camera in ("b", None)
+            )
+            assert drawn != unnamed
+
+
+def test_an_enrolled_candidate_comes_with_no_camera(service: Explaining) -> None:
+    answer = service.explain(candidate_id="green", candidate_camera_id="b")
+    problem = check(answer, 422, "invalid-fields", "candidate_camera_id")
+    assert "leave it out" in problem["errors"][0]["message"]
+    check(
+        service.explain(image_file(), candidate_camera_id=" b"), 422, "invalid-fields", "candidate_camera_id"
+    )
 
 
 def test_a_candidate_that_is_not_enrolled_is_not_found(service: Explaining) -> None:
