@@ -8,6 +8,7 @@ from enum import Enum
 
 from starlette.routing import compile_path
 
+import service.access.paths  # noqa: F401 - what `path` stands for below
 from service.access.key import KeyScope
 from service.identifiers import MAX_IMAGE_ID
 

@@ -253,3 +253,20 @@ def test_a_file_that_is_no_image_by_its_record_is_served_as_bytes(service: Runni
     assert (answer.status_code, answer.content) == (200, b"<script>")
     assert answer.headers["Content-Type"] == "application/octet-stream"
     assert "X-More" not in answer.headers
+
+
+@pytest.mark.parametrize("end", ["%0A", "%0Ab", "%0D%0A"])
+def test_an_id_with_a_line_break_is_refused_and_taken_for_no_other(service: Running, end: str) -> None:
+    service.enroll(image_id="a", camera_id="a")
+    for method, path, field in (
+        ("DELETE", "gallery/a", "image_id"),
+        ("GET", "gallery/a", "image_id"),
+        ("PATCH", "gallery/a", "image_id"),
+        ("GET", "cameras/a", "camera_id"),
+        ("DELETE", f"verdicts/{'0' * 64}/a", "image_id"),
+    ):
+        form = {"view": (None, b"rear")} if method == "PATCH" else None
+        answer = service.client.request(method, f"/{path}{end}", files=form)
+        check(answer, 422, "invalid-fields", field)
+    record = service.client.get("/gallery/a").json()
+    assert (record["image_id"], record["view"]) == ("a", None)
