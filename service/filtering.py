@@ -16,18 +16,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from models.intake.names import shown
-from service.identifiers import CAPTURED_AT_RULE, LABEL_RULE, LABEL_SCHEMA, is_label, parse_time
+from service.identifiers import CAPTURED_AT_RULE, LABEL_RULE, LABEL_SCHEMA, is_label, named, parse_time
 
 MAX_VALUES = 256
 """Of one condition."""
-_LONGEST = 64
-
-
-def _named(value: object) -> str:
-    """The value as a message may hold it."""
-    text = shown(str(value))
-    return f"'{text}'" if len(text) <= _LONGEST else f"'{text[: _LONGEST - 3]}...'"
 
 
 def _check_label(text: str) -> str:
@@ -36,7 +28,7 @@ def _check_label(text: str) -> str:
         raise PydanticCustomError(
             "filter_label",
             "is {value}, which nothing can be called; it takes {rule}, or is left out",
-            {"value": _named(text), "rule": LABEL_RULE},
+            {"value": named(text), "rule": LABEL_RULE},
         )
     return text
 
@@ -46,7 +38,7 @@ def _parse_time(value: object) -> object:
         return parse_time(value)
     except PydanticCustomError as error:
         raise PydanticCustomError(
-            "filter_time", "is {value}: it {why}", {"value": _named(value), "why": error.message()}
+            "filter_time", "is {value}: it {why}", {"value": named(value), "why": error.message()}
         ) from None
 
 

@@ -11,6 +11,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from models.intake.names import shown
+
 MAX_IMAGE_ID = 512
 MAX_LABEL = 256
 MAX_TAGS = 32
@@ -19,8 +21,11 @@ IMAGE_ID_RULE = (
     'none of which is empty, "." or "..", and the last of several is not "image"'
 )
 LABEL_RULE = f"1 .. {MAX_LABEL} printable characters, no space at either end"
+CAMERA_ID_RULE = f'{LABEL_RULE}; slashes may stand between segments, none of which is "." or ".."'
 CAPTURED_AT_RULE = "ISO 8601 with date, time and offset from UTC, such as 2024-05-17T08:30:00+02:00 or ...Z"
 
+_LONGEST = 64
+"""Characters of a value that a message shows."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -71,6 +76,30 @@ def _check_label(text: str) -> str:
     return text
 
 
+def is_camera_id(text: str) -> bool:
+    """Whether a text may name a camera: its routes have the name in their path, which keeps no "..".
+
+    Filters take any label: before this rule cameras had such names, whose images have to be found.
+    """
+    return is_label(text) and not any(segment in (".", "..") for segment in text.split("/"))
+
+
+def _check_camera_id(text: str) -> str:
+    if not is_camera_id(text):
+        raise PydanticCustomError(
+            "camera_id",
+            "is {value}, which is not a legal camera id; it takes {rule}",
+            {"value": named(text), "rule": CAMERA_ID_RULE},
+        )
+    return text
+
+
+def named(value: object) -> str:
+    """The value as a message may hold it."""
+    text = shown(str(value))
+    return f"'{text}'" if len(text) <= _LONGEST else f"'{text[: _LONGEST - 3]}...'"
+
+
 def parse_time(value: object) -> object:
     """A text as a time in UTC; anything else as it is.
 
@@ -99,9 +128,11 @@ def parse_time(value: object) -> object:
 
 # What JSON Schema's regular expressions cannot say of printable characters stands as a format of its own.
 LABEL_SCHEMA = WithJsonSchema({"type": "string", "format": "label", "minLength": 1, "maxLength": MAX_LABEL})
+_CAMERA_ID_SCHEMA = {"type": "string", "format": "camera-id", "minLength": 1, "maxLength": MAX_LABEL}
 _IMAGE_ID_SCHEMA = {"type": "string", "format": "image-id", "minLength": 1, "maxLength": MAX_IMAGE_ID}
 
 ImageId = Annotated[str, AfterValidator(_check_image_id), WithJsonSchema(_IMAGE_ID_SCHEMA)]
+CameraId = Annotated[str, AfterValidator(_check_camera_id), WithJsonSchema(_CAMERA_ID_SCHEMA)]
 Label = Annotated[str, AfterValidator(_check_label), LABEL_SCHEMA]
 Tags = Annotated[list[Label], Field(max_length=MAX_TAGS)]
 CapturedAt = Annotated[

@@ -11,7 +11,17 @@ from models.decoding.formats import ACCEPTED
 from service.api.cursor import LAST, GalleryCursor
 from service.api.vehicles import BoxField, DetectField, DetectOneField
 from service.filtering import FilterFields
-from service.identifiers import CAPTURED_AT_RULE, IMAGE_ID_RULE, LABEL_RULE, CapturedAt, ImageId, Label, Tags
+from service.identifiers import (
+    CAMERA_ID_RULE,
+    CAPTURED_AT_RULE,
+    IMAGE_ID_RULE,
+    LABEL_RULE,
+    CameraId,
+    CapturedAt,
+    ImageId,
+    Label,
+    Tags,
+)
 
 MAX_TOP_K = 100
 MAX_PAGE = 1000
@@ -37,7 +47,9 @@ class EnrollFields(BaseModel):
     vehicle_id: Label | None = Field(
         default=None, description=f"the vehicle, where known: {LABEL_RULE}", examples=["bus_0001"]
     )
-    camera_id: Label | None = Field(default=None, description=f"the camera: {LABEL_RULE}", examples=["cam3"])
+    camera_id: CameraId | None = Field(
+        default=None, description=f"the camera: {CAMERA_ID_RULE}", examples=["cam3"]
+    )
     captured_at: CapturedAt | None = Field(
         default=None, description=f"when: {CAPTURED_AT_RULE}", examples=["2024-05-17T08:30:00+02:00"]
     )
@@ -71,9 +83,9 @@ class EnrollForm(EnrollFields):
 
 
 ProbeCamera = Annotated[
-    Label | None,
+    CameraId | None,
     Field(
-        description=f"the probe's camera, where known: {LABEL_RULE}. Probes change nothing of what is "
+        description=f"the probe's camera, where known: {CAMERA_ID_RULE}. Probes change nothing of what is "
         "known of it",
         examples=["cam3"],
     ),
@@ -141,9 +153,9 @@ class ExplainForm(BaseModel):
     candidate_image: ImageFile | None = Field(
         default=None, description="the candidate's image file, where `candidate_id` is not given"
     )
-    candidate_camera_id: Label | None = Field(
+    candidate_camera_id: CameraId | None = Field(
         default=None,
-        description=f"the camera of `candidate_image`, where known: {LABEL_RULE}. That of an enrolled "
+        description=f"the camera of `candidate_image`, where known: {CAMERA_ID_RULE}. That of an enrolled "
         "candidate is known",
         examples=["cam4"],
     )

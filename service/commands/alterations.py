@@ -11,6 +11,7 @@ from models.terminal import out
 from models.wording import counted
 from service.commands.console import Waits, ask, progress
 from service.commands.filter_options import Where, takes_filter
+from service.commands.given import check_fields
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
 
@@ -47,6 +48,8 @@ def delete(
         raise CommandError(
             "name images by their ids, or give conditions such as --only-vehicle-id; one of both"
         )
+    for image_id in image_ids or []:
+        check_fields(image_id=image_id)
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             if image_ids:
@@ -135,6 +138,15 @@ def update(
     from lka_reid_client.errors import ClientError
     from service.remote.http import ServiceClient
 
+    check_fields(
+        image_id=image_id,
+        vehicle_id=vehicle_id,
+        camera_id=camera_id,
+        captured_at=captured_at,
+        view=view,
+        vehicle_type=vehicle_type,
+        tags=tag,
+    )
     given = {
         "vehicle_id": vehicle_id,
         "camera_id": camera_id,

@@ -12,6 +12,7 @@ from rich.markup import escape
 from models.terminal import err, out
 from models.wording import counted
 from service.commands.console import Waits, failures_table, progress, table
+from service.commands.given import check_fields
 from service.commands.options import DEFAULT_URL, Collection, Json, Key, Url
 from service.startup import CommandError
 
@@ -81,6 +82,7 @@ def show(
     from lka_reid_client.errors import ClientError
     from service.remote.http import ServiceClient
 
+    check_fields(camera_id=camera)
     try:
         with ServiceClient(url, key, on_wait=Waits(), collection=collection) as client:
             answer = client.camera(camera)
@@ -123,6 +125,7 @@ def calibrate(
     from service.remote.calibration import calibrate_all, images_of
     from service.remote.http import ServiceClient
 
+    check_fields(camera_id=camera)
     for each in images:
         if not each.exists():
             raise CommandError(f"{each} does not exist", kind="file-error")

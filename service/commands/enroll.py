@@ -130,6 +130,7 @@ def enroll(
     how = how_to_look(detector, crops, looks, start, frame_rate, motion=motion, anew=anew)
     videos = find_all_videos(paths, how, detect=detect)
     try:
+        options.check()
         with err.status("Looking for images"):
             sources = find_stills(paths, options, videos)
         if detect:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.terminal import out
+from service.commands.given import check_fields
 from service.commands.options import BundleDir, Json, Threads
 from service.startup import CommandError
 
@@ -55,6 +56,8 @@ def explain(
     target = output or Path(f"explained-{probe.stem}-{candidate.stem}.png")
     if target.suffix.lower() != ".png":
         raise CommandError(f"{target}: the figure is a PNG; choose a name that ends in .png")
+    for camera in (camera_id, candidate_camera_id):
+        check_fields(camera_id=camera)
     settings = settings_from(bundle=bundle, threads=threads)
     with clear_errors():
         from index import RAW

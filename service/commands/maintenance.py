@@ -23,7 +23,16 @@ from service.commands.gallery_folder import (
     tell_of_others,
 )
 from service.commands.options import DataDir, Json
-from service.identifiers import IMAGE_ID_RULE, LABEL_RULE, MAX_TAGS, is_image_id, is_label
+from service.identifiers import (
+    CAMERA_ID_RULE,
+    IMAGE_ID_RULE,
+    LABEL_RULE,
+    MAX_TAGS,
+    is_camera_id,
+    is_image_id,
+    is_label,
+    named,
+)
 from service.startup import CommandError, clear_errors
 
 if TYPE_CHECKING:
@@ -240,6 +249,12 @@ def _fault_of(enrollment: Enrollment) -> str | None:
         value = getattr(enrollment, name)
         if value is not None and not is_label(value):
             return f"its {name} is not a legal label; it takes {LABEL_RULE}"
+    camera = enrollment.camera_id
+    if camera is not None and not is_camera_id(camera):
+        return (
+            f"its camera_id {named(camera)} is not legal; it takes {CAMERA_ID_RULE}; give the image another "
+            "one by `lka-reid gallery update` before you export it"
+        )
     if len(enrollment.tags) > MAX_TAGS or not all(map(is_label, enrollment.tags)):
         return f"its tags are not legal; there are {MAX_TAGS} at most, each {LABEL_RULE}"
     if enrollment.media_type not in MEDIA_TYPES:

@@ -25,6 +25,7 @@ from service.commands.console import (
     verdict_line,
 )
 from service.commands.filter_options import Where, takes_filter
+from service.commands.given import check_fields
 from service.commands.options import DEFAULT_URL, Box, Collection, Json, Key, Url
 from service.commands.vehicles import vehicles_table
 from service.startup import CommandError
@@ -84,6 +85,7 @@ def query(
     from lka_reid_client.errors import ClientError, RefusedError
     from service.remote.http import ServiceClient
 
+    check_fields(camera_id=camera_id)
     if why := why_unreadable(image):
         raise CommandError(f"{image} {why}", kind="file-error")
     if sheet is not None and sheet.suffix.lower() not in {".html", ".htm"}:

@@ -15,6 +15,7 @@ from models.terminal import err, out
 from models.wording import counted
 from service.commands.console import Waits, about_image, fitted_table
 from service.commands.cropping import Cropped
+from service.commands.given import check_fields
 from service.commands.options import DEFAULT_URL, Box, Collection, Json, Key, Url
 from service.startup import CommandError
 
@@ -96,6 +97,7 @@ def add(
     """Watch for a vehicle, by an image file or an enrolled image."""
     if (image is None) == (image_id is None):
         raise CommandError("name an image file, or an enrolled image by --image-id, one of both")
+    check_fields(image_id=image_id, camera_id=camera_id)
     made: str | None = None
     if webhook is not None and secret is None:
         from service.watching.signature import new_secret

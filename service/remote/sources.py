@@ -78,6 +78,18 @@ class Options:
     encoding: str | None = None
     ignore_columns: bool = False
 
+    def check(self) -> None:
+        """Refuse an id prefix or a default that the service would refuse with each image.
+
+        Raises:
+            SourceError: it, and what is taken.
+        """
+        wrong = why_not_fields({"image_id": f"{self.id_prefix}a", **self.defaults})
+        if wrong:
+            raise SourceError(
+                f"--id-prefix, --vehicle-id, --camera-id or --vehicle-type is not accepted: {wrong}"
+            )
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -132,11 +144,7 @@ class _Reader:
         self._by_id: dict[str, _Taken] = {}
         self._one_file: list[str] = []
         self._one_id: list[str] = []
-        wrong = why_not_fields({"image_id": f"{options.id_prefix}a", **options.defaults})
-        if wrong:
-            raise SourceError(
-                f"--id-prefix, --vehicle-id, --camera-id or --vehicle-type is not accepted: {wrong}"
-            )
+        options.check()
 
     def read(self, path: Path) -> None:
         """Read one more source."""

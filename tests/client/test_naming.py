@@ -151,6 +151,9 @@ def test_the_service_gets_names_as_they_are(service: Running) -> None:
             client.enroll(image_file(RED), image_id="a", camera_id=camera_id)
             assert client.camera(camera_id).camera_id == camera_id
             client.delete("a")
+        for camera_id in ("..", "./x", "a/../b"):
+            with pytest.raises(RefusedError, match=f"'{camera_id}', which is not a legal camera id"):
+                client.enroll(image_file(RED), image_id="a", camera_id=camera_id)
         with pytest.raises(InvalidCallError):
             client.delete("../collections/north")
         for odd in ("a\0b", "a\nb", "\x1b[2J", "\u202ex", " a"):

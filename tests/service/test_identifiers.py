@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from service.identifiers import MAX_IMAGE_ID, ImageId, new_image_id, request_id
+from service.identifiers import MAX_IMAGE_ID, ImageId, is_camera_id, new_image_id, request_id
 
 image_ids: TypeAdapter[str] = TypeAdapter(ImageId)
 
@@ -36,6 +36,15 @@ def test_a_legal_id_is_one_path_and_no_other_routes(text: str) -> None:
 )
 def test_ordinary_ids_are_legal(text: str) -> None:
     assert image_ids.validate_python(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_legal"),
+    [("gate 3/a", True), ("...", True), ("a//b", True), ("a/", True), ("a.b", True), ("a\\..\\b", True)]
+    + [(text, False) for text in ("..", ".", "./x", "x/.", "a/../b", "", " a", "a\n", "x" * 257)],
+)
+def test_a_camera_id_is_a_label_without_dots_alone_between_slashes(text: str, is_legal: bool) -> None:
+    assert is_camera_id(text) is is_legal
 
 
 def test_made_up_ids_are_uuids_of_version_7() -> None:

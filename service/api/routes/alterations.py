@@ -31,7 +31,15 @@ from service.api.problems import invalid_fields, responses
 from service.api.routes.gallery import ImageIdInPath
 from service.api.tags import is_named
 from service.filtering import FilterFields
-from service.identifiers import CAPTURED_AT_RULE, LABEL_RULE, CapturedAt, Label, Tags
+from service.identifiers import (
+    CAMERA_ID_RULE,
+    CAPTURED_AT_RULE,
+    LABEL_RULE,
+    CameraId,
+    CapturedAt,
+    Label,
+    Tags,
+)
 from service.retrieval.filtering import filter_of
 
 DELETED_AT_ONCE = 256
@@ -52,9 +60,9 @@ class PatchForm(BaseModel):
     vehicle_id: Label | None = Field(
         default=None, description=f"the vehicle: {LABEL_RULE}", examples=["bus_0001"]
     )
-    camera_id: Label | None = Field(
+    camera_id: CameraId | None = Field(
         default=None,
-        description=f"the camera: {LABEL_RULE}. The statistics of both cameras follow",
+        description=f"the camera: {CAMERA_ID_RULE}. The statistics of both cameras follow",
         examples=["cam3"],
     )
     captured_at: CapturedAt | None = Field(

@@ -28,14 +28,14 @@ from service.api.error_kinds import (
 )
 from service.api.forms import only_fields_of, read_image
 from service.api.problems import responses
-from service.identifiers import LABEL_RULE, Label
+from service.identifiers import CAMERA_ID_RULE, CameraId
 
 router = APIRouter(prefix="/cameras", tags=["cameras"])
 
 CameraIdInPath = Annotated[
-    Label,
+    CameraId,
     Path(
-        description=f"{LABEL_RULE}. Its slashes stand in the path as they are",
+        description=f"{CAMERA_ID_RULE}. Its slashes stand in the path as they are",
         openapi_examples={"of a gate": {"value": "cam3"}},
     ),
 ]

@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
-from service.identifiers import is_image_id, is_label
+from service.identifiers import is_camera_id, is_image_id, is_label
 from tests.service.fakes import image_file
 
 IMAGES = [image_file((red, 40, 200), kind) for red in (10, 120, 240) for kind in ("PNG", "JPEG", "WEBP")]
@@ -19,6 +19,7 @@ OF_OTHERS = ("box", "detect", "keep_frame", "items", "captured_to", "after", "we
 
 schemathesis.openapi.format("binary", st.sampled_from(IMAGES))
 schemathesis.openapi.format("label", NAMES.filter(is_label))
+schemathesis.openapi.format("camera-id", NAMES.filter(is_camera_id))
 schemathesis.openapi.format("image-id", NAMES.filter(is_image_id))
 
 

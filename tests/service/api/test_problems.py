@@ -107,6 +107,8 @@ def test_a_wrong_field_of_a_query_is_named(
         ("vehicle_id", "v\0", "printable"),
         ("vehicle_id", "x" * 257, "256"),
         ("camera_id", "c\n", "printable"),
+        ("camera_id", "..", "is '..', which is not a legal camera id"),
+        ("camera_id", "./x", "segments"),
         ("view", "\u202efront", "printable"),
         ("colour", "red", "image_id, vehicle_id"),
     ],

@@ -47,6 +47,19 @@ def test_images_are_deleted_by_their_ids_and_one_that_is_not_there_is_told(
     assert [record.image_id for record in service.gallery.page().records] == ["b"]
 
 
+@pytest.mark.parametrize("odd", ["a\n", "..", "a/image", " a"])
+def test_no_image_is_deleted_or_changed_where_one_id_is_none(
+    service: Running, command: Command, odd: str
+) -> None:
+    service.enroll(image_id="a")
+    for words in (("delete", "a", odd, "--yes"), ("update", odd, "--view", "front")):
+        outcome = command("gallery", *words, "--url", service.url)
+        assert outcome.code == 2
+        assert "is not a legal image id; it takes" in outcome.err
+        assert repr(odd) in outcome.err
+    assert [(one.image_id, one.view) for one in service.gallery.page().records] == [("a", None)]
+
+
 @pytest.mark.parametrize("words", [(), ("a", "--only-view", "front")])
 def test_what_is_to_be_deleted_has_to_be_said_in_one_way(
     service: Running, command: Command, words: tuple[str, ...]

@@ -106,6 +106,31 @@ def test_where_no_service_answers_the_command_says_so(command: Command, crops: P
         assert "no service answers" in outcome.err
 
 
+@pytest.mark.parametrize("camera", ["..", "a/../b", "./x", "a\nb", "a\n", " a", ""])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cameras", "show", "CAMERA"),
+        ("cameras", "calibrate", "CAMERA", "IMAGES"),
+        ("enroll", "IMAGES", "--camera-id", "CAMERA"),
+        ("query", "IMAGES/1.png", "--camera-id", "CAMERA"),
+        ("gallery", "update", "a", "--camera-id", "CAMERA"),
+        ("watch", "add", "IMAGES/1.png", "--camera-id", "CAMERA"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_what_no_camera_is_called_is_refused_once_and_asks_no_service(
+    command: Command, crops: Path, words: tuple[str, ...], camera: str
+) -> None:
+    given = [camera if word == "CAMERA" else word.replace("IMAGES", str(crops)) for word in words]
+    outcome = command(*given, "--url", "http://127.0.0.1:9")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    said = camera.replace("\n", r"\n")
+    assert outcome.err.count(f"camera_id is '{said}', which is not a legal camera id; it takes 1 .. 256") == 1
+    assert outcome.err.count("\n") == 1
+
+
 def test_a_query_says_what_was_taken_out(service: Running, command: Command, crops: Path) -> None:
     service.enroll(image_file((40, 10, 90)), image_id="a", camera_id="gate-3")
     outcome = command("query", crops / "1.png", "--camera-id", "gate-3", "--url", service.url)

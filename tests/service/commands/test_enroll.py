@@ -141,7 +141,8 @@ def test_a_dry_run_checks_everything_and_asks_no_service(command: Command) -> No
     [
         (("--start", "2026-01-01T00:00:00Z", "--anew"), "nothing that --start, --anew could be for"),
         (("--crops", 3), "nothing that --crops could be for"),
-        (("--camera-id", ""), "camera_id '' is not a legal label"),
+        (("--camera-id", ""), "camera_id is '', which is not a legal camera id"),
+        (("--camera-id", "a/../b"), "camera_id is 'a/../b', which is not a legal camera id"),
     ],
 )
 def test_what_would_be_left_unheeded_is_refused(

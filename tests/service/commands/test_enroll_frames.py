@@ -135,6 +135,11 @@ def test_a_dry_run_sends_nothing(service: Running, run: Command) -> None:
     [
         ((), "is a video; give --detect"),
         (("--detect", "--start", "today"), "--start today is not a time"),
+        (
+            ("--detect", "--camera-id", ".."),
+            "--camera-id or --vehicle-type is not accepted: camera_id is '..'",
+        ),
+        (("--detect", "--id-prefix", "//"), "--id-prefix, --vehicle-id"),
         (("--detect", "--detector", "gone"), "gone/manifest.json: No such file"),
     ],
 )

@@ -77,6 +77,9 @@ def test_cameras_are_taken_out_as_a_gallery_does_it(command: Command, bundle: Bu
     refused = command(*words, *cameras)
     assert (refused.code, "name its folder with --data-dir" in refused.err) == (2, True)
     assert command(*words, "--data-dir", tmp_path / "nowhere").code == 2
+    for option in ("--camera-id", "--candidate-camera-id"):
+        refused = command(*words, option, "..", "--data-dir", folder)
+        assert (refused.code, "camera_id is '..', which is not" in refused.err) == (2, True)
 
 
 def test_without_a_name_the_figure_is_called_after_both_images(command: Command, bundle: Bundle) -> None:

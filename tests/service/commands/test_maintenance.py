@@ -187,6 +187,19 @@ def test_an_import_that_a_quota_ends_tells_what_became_of_every_image(
     assert "may hold 2 images" in " ".join(outcome.err.split())
 
 
+def test_an_image_of_a_camera_that_is_not_legal_is_not_imported_and_the_remedy_is_told(
+    command: Command, tmp_path: Path
+) -> None:
+    with open_gallery(tmp_path / "old") as gallery:
+        gallery.enroll(enrollment(0))
+        gallery.enroll(replace(enrollment(1), camera_id="a/../b"))
+    command("gallery", "export", tmp_path / "gallery.zip", "--data-dir", tmp_path / "old")
+    outcome = command("gallery", "import", tmp_path / "gallery.zip", "--data-dir", tmp_path / "new", "--json")
+    assert (outcome.code, named(tmp_path / "new")) == (1, ["image-0"])
+    assert "its camera_id 'a/../b' is not legal" in outcome.out
+    assert "by `lka-reid gallery update` before you export it" in outcome.out
+
+
 def test_an_import_that_ends_on_its_way_tells_how_far_it_came(
     command: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
-from index import LocalGallery, Mode
+from index import Enrollment, LocalGallery, Mode
 from index.cameras.estimation import AUTO_IMAGES
 from models.manifest import Threshold
 from service.api.app import create_app
@@ -192,6 +193,48 @@ def test_a_camera_id_may_have_slashes_and_must_be_a_label(service: Running) -> N
     assert service.client.get("/cameras/north/gate%201").json()["camera_id"] == "north/gate 1"
     check(service.client.get("/cameras/%20x"), 422, "invalid-fields", "camera_id")
     check(service.query(camera_id=" x"), 422, "invalid-fields", "camera_id")
+
+
+@pytest.mark.parametrize("camera", ["..", ".", "./x", "a/../b", "a/.."])
+def test_a_camera_whose_routes_could_not_be_asked_for_is_refused_wherever_it_is_named(
+    service: Running, camera: str
+) -> None:
+    service.enroll(image_id="a")
+    image, about = {"image": ("x", seen(1, "gate-1"))}, {"camera_id": camera}
+    answers = [
+        service.enroll(image_id="b", camera_id=camera),
+        service.query(camera_id=camera),
+        service.client.patch("/gallery/a", files={"camera_id": (None, camera)}),
+        service.client.post("/watches", files=image, data=about),
+        service.client.post("/verdicts", files=image, data={"image_id": "a", "verdict": "same", **about}),
+        # As a client sends it that takes no care of a path.
+        service.client.get(f"/cameras/{camera.replace('/', '%2F').replace('.', '%2E')}"),
+    ]
+    for answer in answers:
+        problem = check(answer, 422, "invalid-fields", "camera_id")
+        assert f"is '{camera}', which is not a legal camera id" in problem["errors"][0]["message"]
+    items = json.dumps([about])
+    batch = service.client.post("/gallery/batch", files={"images": image["image"]}, data={"items": items})
+    check(batch, 422, "invalid-fields", "items.0.camera_id")
+
+
+def test_an_image_of_such_a_camera_from_before_is_found_and_gets_another(service: Running) -> None:
+    descriptor = np.eye(1, DIM, dtype=np.float32)[0]
+    service.gallery.enroll(
+        Enrollment(
+            image_id="a",
+            camera_id="..",
+            descriptor=descriptor,
+            strips=None,
+            image=image_file(),
+            media_type="image/png",
+        )
+    )
+    listed = service.client.get("/gallery", params={"only_camera_id": ".."}).json()["records"]
+    assert [record["image_id"] for record in listed] == ["a"]
+    changed = service.client.patch("/gallery/a", files={"camera_id": (None, "gate-1")})
+    assert changed.json()["camera_id"] == "gate-1"
+    assert [one["camera_id"] for one in service.client.get("/cameras").json()["cameras"]] == ["gate-1"]
 
 
 def threshold(similarity: float) -> Threshold:
