@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 
 class InputSpec(BaseModel):
@@ -26,6 +26,8 @@ class InputSpec(BaseModel):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     flip: bool = False
 
-    def identity(self) -> dict[str, Any]:
-        """What descriptors depend on, as JSON types to hash; `flip` is left out where it is off."""
-        return self.model_dump(mode="json", exclude=None if self.flip else {"flip"})
+    @model_serializer(mode="wrap")
+    def _without_flip(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `flip` where it is off: manifests and hashes are those of before there was one."""
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if name != "flip" or value}

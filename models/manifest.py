@@ -245,7 +245,7 @@ class Manifest(Part):
         Texts, accuracy, threshold, re-ranker and explainer may change and galleries stay valid.
         """
         covered = {
-            "input": self.input.identity(),
+            "input": self.input.model_dump(mode="json"),
             "descriptor_dim": self.descriptor_dim,
             "strips": self.strips,
             "embedder": self.files[EMBEDDER].sha256,

@@ -11,8 +11,8 @@ from models.bundle import Bundle, BundleError, replaced, write_manifest
 def write_flip(bundle: Bundle, folder: Path, *, on: bool) -> Bundle:
     """Write a copy of a bundle that embeds an image together with its mirror image, or alone.
 
-    What was measured with the other descriptors is left out: accuracy, results before other cameras,
-    thresholds. Galleries have to be embedded anew.
+    What holds of the other descriptors is left out: accuracy, results before other cameras, thresholds,
+    superseded fingerprints. Galleries have to be embedded anew.
 
     Args:
         bundle: a checked one.
@@ -21,6 +21,7 @@ def write_flip(bundle: Bundle, folder: Path, *, on: bool) -> Bundle:
 
     Raises:
         BundleError: the bundle does so already, or the folder is no place for one.
+        OSError: it cannot be written.
     """
     manifest = bundle.manifest
     if manifest.input.flip == on:

@@ -134,7 +134,7 @@ def start_descriptors(
     """
     provenance = {
         "weights": hash_file(weights) if weights is not None else None,
-        "input": config.spec.identity(),
+        "input": config.spec.model_dump(mode="json"),
         "seed": config.seed,
         "data": data_hash(images),
     }

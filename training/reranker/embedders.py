@@ -153,7 +153,7 @@ class Parts:
         experiment.result()
         path = experiment.folder.embedder
         network = load_served(path, self.config.served_size)
-        provenance = {"embedder": hash_file(path), "input": self.config.served_spec.identity()}
+        provenance = {"embedder": hash_file(path), "input": self.config.served_spec.model_dump(mode="json")}
         if self.head is not None:
             provenance["head"] = {
                 **asdict(self.head),

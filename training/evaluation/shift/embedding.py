@@ -85,7 +85,7 @@ class KeptEmbedder:
     def _provenance(self, wanted: ImageSet) -> dict[str, Any]:
         return {
             "embedder": self._identity,
-            "input": self._embedder.input.identity(),
+            "input": self._embedder.input.model_dump(mode="json"),
             "strips": list(self._strips) if self._strips is not None else None,
             "images": content_hash(wanted.images),
             "change": None if wanted.change is None else _effect(wanted.change),
