@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -17,6 +19,7 @@ from service.queue.remote import RemoteEmbedder
 from service.settings import Settings
 
 REFUSED = 422
+Answer = TypeVar("Answer")
 
 
 def of_http(stack: Stack, files: Sequence[bytes], seconds: float) -> Iterator[Stage]:
@@ -45,8 +48,16 @@ def of_the_queue(stack: Stack, bundle: Bundle, files: Sequence[bytes], seconds: 
         raise ValueError("this stack has no Redis")
     url = SecretStr(stack.redis_url)
     settings = Settings(data_dir=Path("unused"), redis_url=url, request_deadline_s=60)
-    queue, taken = RemoteEmbedder(settings, bundle.fingerprint), count()
+    queue, taken, own = RemoteEmbedder(settings, bundle.fingerprint), count(), threading.local()
     asyncio.run(queue.start())
+
+    def run(work: Coroutine[Any, Any, Answer]) -> Answer:
+        """On this thread's event loop, which is made once."""
+        if not hasattr(own, "runner"):
+            own.runner = asyncio.Runner()
+        answer: Answer = own.runner.run(work)
+        return answer
+
     try:
         for size in SIZES:
 
@@ -54,9 +65,9 @@ def of_the_queue(stack: Stack, bundle: Bundle, files: Sequence[bytes], seconds: 
                 images = [files[next(taken) % len(files)] for _ in range(size)]
                 deadline = time.monotonic() + 60
                 if size == 1:
-                    asyncio.run(queue.embed(images[0], deadline))
+                    run(queue.embed(images[0], deadline))
                     return 1
-                for outcome in asyncio.run(queue.embed_many(images, deadline)):
+                for outcome in run(queue.embed_many(images, deadline)):
                     if isinstance(outcome, Exception):
                         raise outcome
                 return size

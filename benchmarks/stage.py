@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 SIZES = (1, 64, 256)
@@ -40,6 +40,9 @@ def measure(
     """Do a piece of work, which says how many images it was, for so long and by so many threads.
 
     The first time does not count.
+
+    Raises:
+        Exception: what the work raised in any thread.
     """
     work()
     done = [0] * clients
@@ -49,11 +52,9 @@ def measure(
         while time.perf_counter() < began + seconds:
             done[number] += work()
 
-    threads = [threading.Thread(target=serve, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as threads:
+        # A failure of any of them is raised here.
+        list(threads.map(serve, range(clients)))
     spent, after, images = time.perf_counter() - began, cpu_s(), max(1, sum(done))
     cpu_ms = {name: 1000 * (after[name] - before.get(name, 0.0)) / images for name in after}
     return Stage(name, batch, images / spent, cpu_ms)
