@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final, Self
 
 import numpy as np
@@ -319,8 +318,12 @@ class MilvusGallery:
         due = time.monotonic() + SWEPT_EVERY_S
         while not self._closing.wait(SETTLED_EVERY_S):
             # Where Milvus is still away, it is tried again.
-            with suppress(GalleryError):
+            try:
                 self._writer.settle()
+            except GalleryError:
+                pass
+            except Exception:
+                log.exception("what is in doubt could not be counted; it is tried again")
             if time.monotonic() < due:
                 continue
             due = time.monotonic() + SWEPT_EVERY_S

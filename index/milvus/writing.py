@@ -145,7 +145,10 @@ class Writer:
         """
         with self._settling:
             while self._in_doubt:
-                self._settle_one(self._in_doubt[0])
+                doubt = self._in_doubt[0]
+                # So that nobody deletes what is about to be counted.
+                with self.held([row["image_id"] for row in doubt.rows]):
+                    self._settle_one(doubt)
                 del self._in_doubt[0]
 
     def _settle_one(self, doubt: InDoubt) -> None:
@@ -166,6 +169,8 @@ class Writer:
 
     def delete_of(self, image_ids: Sequence[str], condition: str | None = None) -> int:
         """Remove images, those that meet a condition still; how many of the ids there were."""
+        # What is deleted has to have been counted.
+        self.settle()
         with self.held(image_ids):
             wanted = one_of("image_id", image_ids)
             expression = wanted if condition is None else f"{wanted} and ({condition})"
@@ -263,11 +268,15 @@ class Writer:
     def _settle(self, rows: Sequence[Mapping[str, Any]], *, too_late: bool) -> None:
         """After an insert whose claim was lost: of rows of one id the one of the latest claim stays."""
         last: dict[str, int] = {}
-        for row in self._engine.rows(one_of("image_id", [row["image_id"] for row in rows])):
-            last[row["image_id"]] = row["record_id"]
-        later = [row["image_id"] for row in rows if last.get(row["image_id"], 0) > row["record_id"]]
+        try:
+            for row in self._engine.rows(one_of("image_id", [row["image_id"] for row in rows])):
+                last[row["image_id"]] = row["record_id"]
+            later = [row["image_id"] for row in rows if last.get(row["image_id"], 0) > row["record_id"]]
+            if later or too_late:
+                self._engine.delete([row["record_id"] for row in rows])
+        except MilvusError as error:
+            raise RowsInDoubtError(str(error)) from error
         if later or too_late:
-            self._engine.delete([row["record_id"] for row in rows])
             self._then("take objects back", lambda: self._objects.remove(_names(rows)))
             if later:
                 raise DuplicateImageError(later[0])
