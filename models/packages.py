@@ -25,7 +25,7 @@ INSTALL = {
 MISSING, BROKEN = "package-missing", "package-broken"
 """Kinds for programs: a package is not installed, or is there and cannot be imported."""
 ANEW = "install lka-reid in a new environment"
-"""What helps where a package is there, is none of an extra's, and cannot be imported."""
+"""What helps where a package is none of an extra's."""
 
 
 class Unusable(NamedTuple):
@@ -64,14 +64,19 @@ def unusable(error: BaseException) -> Unusable | None:
         return None
     if isinstance(error, ModuleNotFoundError) and top == named != "":
         needing = (package for package in (top, *_imported(error)) if package in INSTALL)
-        remedy = INSTALL.get(next(needing, top), TRAINING)
+        remedy = INSTALL.get(next(needing, top), ANEW)
         return Unusable(top, f"{top} is not installed", remedy, MISSING)
     package = top or next(_imported(error), "")
     if not package:
         return None
-    remedy = f"in a new environment, {INSTALL[package]}" if package in INSTALL else ANEW
+    remedy = f"in a new environment, {_whole(INSTALL[package])}" if package in INSTALL else ANEW
     said = " ".join(str(error).split()) or type(error).__name__
     return Unusable(package, f"{package} cannot be imported: {said}", remedy, BROKEN)
+
+
+def _whole(remedy: str) -> str:
+    """What brings an extra into an environment that has nothing to serve with yet."""
+    return remedy.replace("[", "[cpu,") if remedy in (_MILVUS, _VIDEO, TRAINING) else remedy
 
 
 def _imported(error: BaseException) -> Iterator[str]:

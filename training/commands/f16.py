@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from models.packages import SERVING, unusable
 from models.terminal import err, out, print_error
 from training.commands.measuring import BUNDLE
 from training.commands.progress import refuse
@@ -37,10 +38,11 @@ def add_f16(
 
     try:
         from training.export.half import add_f16 as add
-    except ModuleNotFoundError as error:
-        if error.name != "onnx":
+    except (ImportError, OSError) as error:
+        lacking = unusable(error)
+        if lacking is None or lacking.remedy.endswith(SERVING):
             raise
-        print_error("add-f16 needs onnx, which is not installed", INSTALL, kind="package-missing")
+        print_error(f"add-f16 needs onnx: {lacking.what}", INSTALL, kind=lacking.kind)
         raise typer.Exit(2) from None
 
     # Not by `ending`, whose errors are those of commands with torch.
