@@ -98,9 +98,12 @@ def is_wanted(mode: Mode, cameras: Mapping[str, CameraSums], *, is_on: bool) -> 
         return mode == "on"
     least = AUTO_IMAGES / 2 if is_on else AUTO_IMAGES
     spread = AUTO_SPREAD_LEFT if is_on else AUTO_SPREAD
-    named = (of.pooled for camera_id, of in cameras.items() if camera_id != NO_CAMERA)
-    seen = sum(sums.count >= least and _spread(sums) >= spread for sums in named)
-    return seen >= AUTO_CAMERAS
+    return _seen(cameras, least, spread) >= AUTO_CAMERAS
+
+
+def are_known(cameras: Mapping[str, CameraSums]) -> bool:
+    """Whether enough images of them are known to take cameras out, whatever these show."""
+    return _seen(cameras, AUTO_IMAGES, 0.0) >= AUTO_CAMERAS
 
 
 def weight(sums: Sums, estimates: Estimates | None) -> float:
@@ -118,6 +121,12 @@ def _worth(sums: Sums, spread: float) -> float:
         return float(sums.count > 0)
     own = float(sums.variance().mean()) * sums.count / (sums.count - 1)
     return max(1.0, sums.count * min(1.0, own / spread))
+
+
+def _seen(cameras: Mapping[str, CameraSums], least: float, spread: float) -> int:
+    """How many cameras have so many images that differ so much."""
+    named = (of.pooled for camera_id, of in cameras.items() if camera_id != NO_CAMERA)
+    return sum(sums.count >= least and _spread(sums) >= spread for sums in named)
 
 
 def _spread(sums: Sums) -> float:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from index.cameras.estimation import estimate, is_wanted
+from index.cameras.estimation import are_known, estimate
 from index.cameras.normalisation import RAW, Normalisation
 from index.cameras.sums import NO_CAMERA, CameraSums, Sums
 from training.datasets.image import VehicleImage
@@ -21,15 +21,15 @@ BLOCK = 256
 def normalisation_of(
     descriptors: NDArray[np.floating], cameras: Sequence[str | None], *, always: bool = False
 ) -> Normalisation:
-    """What a gallery of these images takes out of their descriptors.
+    """What a gallery of these images takes out of their descriptors, once it normalises.
 
     Args:
         descriptors: `[n, d]`.
         cameras: of each, None where it is not known.
-        always: also where the service's setting `auto` would leave descriptors as they are.
+        always: also where too few images of cameras are known for the service's setting `auto`.
     """
     sums = camera_sums(descriptors, cameras)
-    estimates = estimate(sums) if always or is_wanted("auto", sums, is_on=False) else None
+    estimates = estimate(sums) if always or are_known(sums) else None
     if estimates is None:
         return RAW
     return Normalisation(overall=estimates.overall, cameras=estimates.cameras)

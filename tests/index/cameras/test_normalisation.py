@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index.cameras.estimation import AUTO_CAMERAS, AUTO_IMAGES, Estimates, estimate, is_wanted, weight
+from index.cameras.estimation import (
+    AUTO_CAMERAS,
+    AUTO_IMAGES,
+    Estimates,
+    are_known,
+    estimate,
+    is_wanted,
+    weight,
+)
 from index.cameras.normalisation import RAW, Normalisation
 from index.cameras.sums import CameraSums, Sums
 
@@ -184,6 +192,8 @@ def test_auto_does_not_count_a_camera_that_has_seen_one_vehicle_again_and_again(
     assert is_wanted("auto", known(alike, **counts), is_on=True), "it lets go later than it begins"
     assert not is_wanted("auto", known(more_alike, **counts), is_on=True)
     assert is_wanted("on", known(more_alike, **counts), is_on=False)
+    assert are_known(known(more_alike, **counts)), "a threshold for `on` can be found all the same"
+    assert not are_known(known(1.0, a=5 * AUTO_IMAGES, b=AUTO_IMAGES - 1))
     one_traffic = known(1.0, a=50) | known(more_alike, b=50)
     assert not is_wanted("auto", one_traffic, is_on=False)
     assert is_wanted("auto", one_traffic | {"c": known(1.0, x=1, c=50)["c"]}, is_on=False)
