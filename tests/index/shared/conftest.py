@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -45,7 +46,11 @@ def store(connect: Callable[[], SharedStore]) -> SharedStore:
 def wait_until_gone(folder: Path, data: bytes) -> None:
     """Wait until no append-only file below the folder holds these bytes any more."""
     until = time.monotonic() + 60
-    while any(data in file.read_bytes() for file in folder.rglob("*.aof")):
+    while True:
+        # Redis renames and removes files while it writes anew.
+        with suppress(FileNotFoundError):
+            if not any(data in file.read_bytes() for file in folder.rglob("*.aof")):
+                return
         assert time.monotonic() < until, "the file was not written anew"
         time.sleep(0.01)
 
