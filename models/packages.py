@@ -25,7 +25,7 @@ INSTALL = {
 MISSING, BROKEN = "package-missing", "package-broken"
 """Kinds for programs: a package is not installed, or is there and cannot be imported."""
 ANEW = "install lka-reid in a new environment"
-"""What helps where a package is none of an extra's."""
+"""What helps where a package is there, is none of an extra's, and cannot be imported."""
 
 
 class Unusable(NamedTuple):
@@ -64,7 +64,7 @@ def unusable(error: BaseException) -> Unusable | None:
         return None
     if isinstance(error, ModuleNotFoundError) and top == named != "":
         needing = (package for package in (top, *_imported(error)) if package in INSTALL)
-        remedy = INSTALL.get(next(needing, top), ANEW)
+        remedy = INSTALL.get(next(needing, top), TRAINING)
         return Unusable(top, f"{top} is not installed", remedy, MISSING)
     package = top or next(_imported(error), "")
     if not package:
