@@ -57,7 +57,7 @@ def explain(
     if target.suffix.lower() != ".png":
         raise CommandError(f"{target}: the figure is a PNG; choose a name that ends in .png")
     for camera in (camera_id, candidate_camera_id):
-        check_fields(camera_id=camera or None)
+        check_fields(camera_id=camera)
     settings = settings_from(bundle=bundle, threads=threads)
     with clear_errors():
         from index import RAW

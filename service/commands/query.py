@@ -85,7 +85,7 @@ def query(
     from lka_reid_client.errors import ClientError, RefusedError
     from service.remote.http import ServiceClient
 
-    check_fields(camera_id=camera_id or None)
+    check_fields(camera_id=camera_id)
     if why := why_unreadable(image):
         raise CommandError(f"{image} {why}", kind="file-error")
     if sheet is not None and sheet.suffix.lower() not in {".html", ".htm"}:

@@ -97,7 +97,7 @@ def add(
     """Watch for a vehicle, by an image file or an enrolled image."""
     if (image is None) == (image_id is None):
         raise CommandError("name an image file, or an enrolled image by --image-id, one of both")
-    check_fields(image_id=image_id or None, camera_id=camera_id or None)
+    check_fields(image_id=image_id, camera_id=camera_id)
     made: str | None = None
     if webhook is not None and secret is None:
         from service.watching.signature import new_secret
