@@ -10,14 +10,14 @@ from typing import NamedTuple
 OURS = frozenset({"models", "index", "service", "training", "benchmarks", "lka_reid_client"})
 SERVING = "install the service with pip install 'lka-reid[cpu]', or 'lka-reid[gpu]' for CUDA"
 TRAINING = "pip install 'lka-reid[train]'"
-_OPENVINO = "pip install 'lka-reid[cpu,openvino]'"
+OPENVINO = "pip install 'lka-reid[cpu,openvino]'"
 _MILVUS = "pip install 'lka-reid[milvus]'"
-_VIDEO = "pip install 'lka-reid[video]'"
+VIDEO = "pip install 'lka-reid[video]'"
 INSTALL = {
     **dict.fromkeys(("onnxruntime", "faiss"), SERVING),
-    "openvino": _OPENVINO,
+    "openvino": OPENVINO,
     **dict.fromkeys(("pymilvus", "fsspec", "s3fs"), _MILVUS),
-    **dict.fromkeys(("av", "trackers", "cv2"), _VIDEO),
+    **dict.fromkeys(("av", "trackers", "cv2"), VIDEO),
     **dict.fromkeys(("torch", "safetensors", "onnx", "onnxscript"), TRAINING),
     **dict.fromkeys(("matplotlib", "yaml", "tensorboard", "sklearn"), TRAINING),
 }
@@ -76,7 +76,7 @@ def unusable(error: BaseException) -> Unusable | None:
 
 def _whole(remedy: str) -> str:
     """What brings an extra into an environment that has nothing to serve with yet."""
-    return remedy.replace("[", "[cpu,") if remedy in (_MILVUS, _VIDEO, TRAINING) else remedy
+    return remedy.replace("[", "[cpu,") if remedy in (_MILVUS, VIDEO, TRAINING) else remedy
 
 
 def _imported(error: BaseException) -> Iterator[str]:

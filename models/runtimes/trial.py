@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.packages import unusable
+from models.packages import OPENVINO, unusable
 from models.runtimes.forward import Precision
 from models.runtimes.libraries import (
     DRIVER,
@@ -29,7 +29,6 @@ w [4, 3, 3, 3] -> y [1, 4, 6, 6]. A test makes it anew by the onnx package, whic
 EXPECTED = 27.0
 """Every value of y where x and w are all 1."""
 
-INSTALL_OPENVINO = "pip install 'lka-reid[cpu,openvino]'"
 INSTALL_CPU = "pip install 'lka-reid[cpu]'"
 INSTALL_TORCH = "pip install 'lka-reid[gpu,train]'"
 INSTALL = {"cpu": INSTALL_CPU, "cuda": INSTALL_GPU}
@@ -116,7 +115,7 @@ def why_not_openvino() -> Lack | None:
     from importlib.util import find_spec
 
     if find_spec("openvino") is None:
-        return Lack("the openvino package is not installed", INSTALL_OPENVINO)
+        return Lack("the openvino package is not installed", OPENVINO)
     try:
         from models.runtimes.openvino import DEVICE, core
 
@@ -126,7 +125,7 @@ def why_not_openvino() -> Lack | None:
     except (ImportError, OSError) as error:
         return _not_imported(error)
     except RuntimeError as error:
-        return _said(error, INSTALL_OPENVINO)
+        return _said(error, OPENVINO)
     return _judged(float(np.ravel(found)[0]))
 
 

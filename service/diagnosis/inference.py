@@ -12,6 +12,7 @@ from PIL import Image
 from models.bundle import Bundle, BundleError
 from models.detection.bundle import DetectorBundle
 from models.detection.loading import DetectorError, load_detector
+from models.packages import VIDEO
 from service.diagnosis.finding import Finding, absent, failed, ok, wrong
 from service.inference.loading import load_models
 from service.settings import Settings
@@ -109,7 +110,7 @@ def detector(settings: Settings) -> Finding:
 
 def videos() -> Finding:
     """What `lka-reid enroll --detect` needs for videos."""
-    what, remedy = "videos", "pip install 'lka-reid[video]'"
+    what, remedy = "videos", VIDEO
     try:
         import av
         import cv2
