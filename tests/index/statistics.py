@@ -25,3 +25,14 @@ def assert_statistics_are_recomputed_ones(gallery: LocalGallery) -> None:
         rows = np.concatenate([piece.descriptors for piece in pieces])[cameras == camera]
         expected[camera] = Sums.of(rows)
     assert {name: of.enrolled for name, of in sums_of(gallery).items() if of.enrolled.count} == expected
+
+
+def calibrate_two(gallery: LocalGallery, dim: int) -> None:
+    """Calibrate the cameras a and b by ten images each, and wait for what follows from it."""
+    random = np.random.default_rng(0)
+    for number in range(20):
+        descriptor = random.standard_normal(dim)
+        unit = (descriptor / np.linalg.norm(descriptor)).astype(np.float32)
+        gallery.cameras.calibrate("ab"[number % 2], unit, bytes([number]))
+    gallery.cameras.wait()
+    gallery.cameras.renew_if_due()

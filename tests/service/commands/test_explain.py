@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from index import LocalGallery
 from models.bundle import Bundle
+from tests.index.statistics import calibrate_two
 from tests.models.explainable import SmallBundle
 from tests.service.command_line import Command
 from tests.service.fakes import GREEN, RED, image_file
@@ -50,7 +50,6 @@ def test_cameras_are_taken_out_as_a_gallery_does_it(command: Command, bundle: Bu
     words = ("explain", "red.png", "green.png", "-o", "out.png", "--bundle", bundle.path)
     plain = command(*words).out
     folder, manifest = tmp_path / "gallery", bundle.manifest
-    random = np.random.default_rng(0)
     with LocalGallery.open(
         folder,
         fingerprint=bundle.fingerprint,
@@ -58,12 +57,7 @@ def test_cameras_are_taken_out_as_a_gallery_does_it(command: Command, bundle: Bu
         strips_shape=manifest.strips,
         normalisation="on",
     ) as gallery:
-        for number in range(20):
-            descriptor = random.standard_normal(manifest.descriptor_dim)
-            unit = (descriptor / np.linalg.norm(descriptor)).astype(np.float32)
-            gallery.cameras.calibrate("ab"[number % 2], unit, bytes([number]))
-        gallery.cameras.wait()
-        gallery.cameras.renew_if_due()
+        calibrate_two(gallery, manifest.descriptor_dim)
         cameras = ("--camera-id", "a", "--candidate-camera-id", "b")
         # While another process, here another gallery, has it open.
         normalised = command(*words, *cameras, "--data-dir", folder)

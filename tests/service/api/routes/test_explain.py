@@ -27,6 +27,7 @@ from service.explanation.figure import Pair
 from service.inference.request import Expired, Overloaded
 from service.retrieval.explainer import PLACES, PairExplainer, Upload
 from service.settings import Settings
+from tests.index.statistics import calibrate_two
 from tests.models.detection.scenes import FRAME, RED_CAR, file_of
 from tests.models.explainable import SmallBundle
 from tests.service.api.test_problems import check
@@ -76,7 +77,7 @@ def opened(response: httpx.Response) -> Image.Image:
 
 @pytest.mark.slow
 def test_the_setting_off_hides_no_normalised_similarity(bundle: Bundle, tmp_path: Path) -> None:
-    manifest, random = bundle.manifest, np.random.default_rng(0)
+    manifest = bundle.manifest
     settings = Settings(
         data_dir=tmp_path, bundle=bundle.path, runtime="cpu", threads=1, camera_normalisation="off"
     )
@@ -93,12 +94,7 @@ def test_the_setting_off_hides_no_normalised_similarity(bundle: Bundle, tmp_path
             service = Explaining(client, bundle, tmp_path)
             raw = service.explain(image_file(GREEN), json=True, camera_id="a").json()
             assert "normalisation" not in raw
-            for number in range(20):
-                descriptor = random.standard_normal(manifest.descriptor_dim)
-                unit = (descriptor / np.linalg.norm(descriptor)).astype(np.float32)
-                gallery.cameras.calibrate("ab"[number % 2], unit, bytes([number]))
-            gallery.cameras.wait()
-            gallery.cameras.renew_if_due()
+            calibrate_two(gallery, manifest.descriptor_dim)
             version = gallery.cameras.normalisation().version
             answer = service.explain(image_file(GREEN), json=True, camera_id="a").json()
             assert answer["normalisation"] == {"mode": "off", "version": version, "camera": "known"}
